@@ -1,1 +1,3 @@
+export * from './client.ts';
+export * from './handshake.ts';
 export * from './wire.ts';
