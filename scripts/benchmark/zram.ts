@@ -1,0 +1,48 @@
+/**
+ * One zram device, borrowed for the length of a row and put back as it was: unused, with its size at zero. Setting the size is
+ * the claim, because the kernel refuses it with EBUSY on a device that somebody has set up.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { capture } from './child.ts';
+
+export const ZRAM = 'zram0';
+let claimed = false;
+let moduleLoaded = false;
+
+export async function whyNoZram(): Promise<string | undefined> {
+  if (process.getuid!() !== 0) return 'zram needs root';
+  if (!existsSync(`/dev/${ZRAM}`)) {
+    if ((await capture('modprobe', 'zram', 'num_devices=1')) === undefined) return 'the kernel has no zram';
+    moduleLoaded = true;
+    // udev makes the node a moment after the module has made the device.
+    for (let i = 0; i < 50 && !existsSync(`/dev/${ZRAM}`); i++) await delay(20);
+    if (!existsSync(`/dev/${ZRAM}`)) return `/dev/${ZRAM} did not appear`;
+  }
+  const size = readFileSync(`/sys/block/${ZRAM}/disksize`, 'utf8').trim();
+  return size === '0' ? undefined : `/dev/${ZRAM} is in use`;
+}
+
+export function claimZram(bytes: number): void {
+  writeFileSync(`/sys/block/${ZRAM}/disksize`, String(bytes));
+  claimed = true;
+}
+
+export function releaseZram(): void {
+  if (!claimed) return;
+  writeFileSync(`/sys/block/${ZRAM}/reset`, '1');
+  claimed = false;
+}
+
+/** The last step of the run: the module goes too when it came by us. */
+export function leaveZram(): void {
+  releaseZram();
+  if (moduleLoaded) execFileSync('modprobe', ['-r', 'zram']);
+  moduleLoaded = false;
+}
+
+export function zramAlgorithm(): string | undefined {
+  const path = `/sys/block/${ZRAM}/comp_algorithm`;
+  return existsSync(path) ? /\[(.+)\]/.exec(readFileSync(path, 'utf8'))?.[1] : undefined;
+}
