@@ -1,0 +1,144 @@
+#!/usr/bin/env node
+// The command line of zswapd: which commands there are, what they take, and the exit code of each ending.
+// Invariant: a mistake of the operator is one line on stderr and exit 2; a stack is shown for a fault of ours only.
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { inspect } from 'node:util';
+import { Command, CommanderError } from 'commander';
+import { checkEnvironment } from './ops/config/environment.ts';
+import { REPOSITORY } from './ops/config/fields.ts';
+import { ConfigError, DEFAULT_CONFIG, type Loaded, loadConfig } from './ops/config/load.ts';
+import type { Config } from './ops/config/schema.ts';
+import { EXIT, ExitError } from './ops/exit_error.ts';
+import { ignoreClosedOutput } from './ops/log.ts';
+
+interface ConfigFlags {
+  config?: string;
+  set: string[];
+}
+
+interface StatsFlags extends ConfigFlags {
+  json?: boolean;
+  control?: string;
+}
+
+function buildProgram(done: (exitCode: number) => void): Command {
+  const program = new Command('zswapd')
+    .description('A swap device over NBD with a compressed pool, as in the kernel, in front of its image file.')
+    .version(version())
+    .exitOverride()
+    .showSuggestionAfterError(false)
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'zswapd: ')) });
+
+  withConfig(program.command('serve'))
+    .description('serve the exports until SIGTERM, SIGINT or SIGHUP')
+    .action(async (flags: ConfigFlags) => {
+      const config = checkedConfig(flags);
+      // Imported late: everything above answers a mistake without loading the server and its native modules.
+      const { serve } = await import('./ops/serve.ts');
+      done(await serve(config));
+    });
+
+  withConfig(program.command('stats'))
+    .description('print the counters of a running server')
+    .option('--json', 'print the JSON that the server sent')
+    .option('--control <path>', 'control socket of the server (default: control.listen of the config)')
+    .action(async (flags: StatsFlags) => {
+      const { fetchControl, formatStats } = await import('./ops/stats.ts');
+      const stats = await fetchControl(controlSocket(flags), '/stats');
+      process.stdout.write(flags.json ? `${JSON.stringify(stats)}\n` : formatStats(stats));
+    });
+
+  const configCommands = program.command('config').description('work on the configuration');
+  withConfig(configCommands.command('check'))
+    .description('check a config and what it needs of this machine, without changing anything')
+    .option('--json', 'print the checked config: bytes, milliseconds, absolute paths')
+    .action((flags: ConfigFlags & { json?: boolean }) => {
+      const config = checkedConfig(flags);
+      process.stdout.write(
+        flags.json ? `${JSON.stringify(config, null, 2)}\n` : `${flags.config ?? DEFAULT_CONFIG}: ok\n`,
+      );
+    });
+
+  const imageCommands = program.command('image').description('work on image files');
+  imageCommands
+    .command('reset')
+    .argument('<path>', 'the image file or block device')
+    .description('discard a stale image, so that it can be served again')
+    .action(async (path: string) => {
+      const { resetImage } = await import('./ops/image_reset.ts');
+      done(await resetImage(resolve(path)));
+    });
+  return program;
+}
+
+function withConfig(command: Command): Command {
+  return command
+    .option('--config <file>', 'config file (default: config/default.jsonc)')
+    .option('--set <path=value>', 'set one option, such as pool.max=25%; repeatable', collect, []);
+}
+
+function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
+}
+
+function load(flags: ConfigFlags): Loaded {
+  return loadConfig({ file: flags.config, set: flags.set });
+}
+
+/** The config, after everything that can be known before anything is created. */
+function checkedConfig(flags: ConfigFlags): Config {
+  const { config, locate } = load(flags);
+  const problems = checkEnvironment(config).map(locate);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
+
+function controlSocket(flags: StatsFlags): string {
+  if (flags.control !== undefined) return resolve(flags.control);
+  const path = load(flags).config.control.listen;
+  if (path === null)
+    throw new ExitError(EXIT.usage, 'control.listen: is null, so there is no server to ask, allowed: --control PATH');
+  return path;
+}
+
+function version(): string {
+  return JSON.parse(readFileSync(resolve(REPOSITORY, 'package.json'), 'utf8')).version;
+}
+
+/** One line for whatever went wrong, and the exit code for it. */
+function report(error: unknown): number {
+  // Commander has written its own line, or the help that was asked for.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (error instanceof ExitError) {
+    process.stderr.write(`${error.message}${furtherProblems(error)}\n`);
+    return error.exitCode;
+  }
+  process.stderr.write(`zswapd: internal fault: ${inspect(error)}\n`);
+  return EXIT.internal;
+}
+
+/** Logs want one line from a server that did not start; who asks for a check gets them all. */
+function furtherProblems(error: ExitError): string {
+  if (!(error instanceof ConfigError) || error.problems.length === 1) return '';
+  if (process.argv[2] === 'config') return `\n${error.problems.slice(1).join('\n')}`;
+  return ` (and ${error.problems.length - 1} more, shown by: zswapd config check)`;
+}
+
+async function main(): Promise<number> {
+  ignoreClosedOutput();
+  // Node would end with 1, which stands for a failure that we understood. Rejections that nobody handles come here too.
+  process.on('uncaughtException', (error) => process.exit(report(error)));
+  let exitCode: number = EXIT.ok;
+  try {
+    await buildProgram((code) => {
+      exitCode = code;
+    }).parseAsync();
+  } catch (error) {
+    exitCode = report(error);
+  }
+  return exitCode;
+}
+
+// The exit code is set and the loop left to run dry, so that what was written to a pipe arrives.
+process.exitCode = await main();

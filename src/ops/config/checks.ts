@@ -1,0 +1,92 @@
+// What options must fulfil together, beyond the bounds of each one. Pure: looks at the config and nothing else.
+import { BlockList } from 'node:net';
+import type { OptionPath } from './option_path.ts';
+import type { Config } from './schema.ts';
+
+export interface Problem {
+  path: OptionPath;
+  message: string;
+  /** The key is wrong, not its value. */
+  key?: boolean;
+}
+
+/** sockaddr_un holds 108 bytes, the last one a zero; a longer path would be cut in silence. */
+const MAX_SOCKET_PATH = 107;
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+export function isLoopback(host: string): boolean {
+  if (host === 'localhost') return true;
+  return loopback.check(host, host.includes(':') ? 'ipv6' : 'ipv4');
+}
+
+export function crossCheck(config: Config): Problem[] {
+  return [...checkListen(config), ...checkExports(config), ...checkTuning(config)];
+}
+
+function checkListen({ listen, control }: Config): Problem[] {
+  const problems: Problem[] = [];
+  if (listen.tcp !== null && !listen.allowRemote && !isLoopback(listen.tcp.host)) {
+    const message = `${listen.tcp.host} is not a loopback address, allowed: 127.0.0.1, [::1], localhost, or listen.allowRemote: true`;
+    problems.push({ path: ['listen', 'tcp'], message });
+  }
+  for (const [path, socket] of [
+    [['listen', 'unix'], listen.unix],
+    [['control', 'listen'], control.listen],
+  ] as const) {
+    if (socket === null) continue;
+    const bytes = Buffer.byteLength(socket);
+    if (bytes > MAX_SOCKET_PATH) {
+      const message = `${socket} has ${bytes} bytes, allowed: at most ${MAX_SOCKET_PATH} for the path of a unix socket`;
+      problems.push({ path: [...path], message });
+    }
+  }
+  if (listen.unix !== null && listen.unix === control.listen) {
+    problems.push({ path: ['control', 'listen'], message: 'is the socket of listen.unix, allowed: another path' });
+  }
+  return problems;
+}
+
+function checkExports({ exports, listen, control }: Config): Problem[] {
+  const problems: Problem[] = [];
+  const names = new Map<string, number>();
+  const images = new Map<string, number>();
+  for (const [index, { name, image }] of exports.entries()) {
+    const sameName = names.get(name);
+    const sameImage = images.get(image);
+    if (sameName !== undefined) {
+      const message = `${JSON.stringify(name)} is the name of exports[${sameName}] too, allowed: each name once`;
+      problems.push({ path: ['exports', index, 'name'], message });
+    }
+    if (sameImage !== undefined) {
+      const message = `${image} is the image of exports[${sameImage}] too, allowed: one export per image`;
+      problems.push({ path: ['exports', index, 'image'], message });
+    }
+    if (image === listen.unix || image === control.listen) {
+      problems.push({
+        path: ['exports', index, 'image'],
+        message: `${image} is a socket's path too, allowed: another path`,
+      });
+    }
+    names.set(name, index);
+    images.set(image, index);
+  }
+  return problems;
+}
+
+function checkTuning({ shrinker, image, debug, unsafe }: Config): Problem[] {
+  const problems: Problem[] = [];
+  if (shrinker.runPages > image.buffers) {
+    const message = `${shrinker.runPages} is more than image.buffers, allowed: at most ${image.buffers}`;
+    problems.push({ path: ['shrinker', 'runPages'], message });
+  }
+  if (Object.keys(debug.delay).length > 0 && !unsafe) {
+    problems.push({
+      path: ['debug', 'delay'],
+      message: 'delays slow every request down, allowed: only with unsafe: true',
+    });
+  }
+  return problems;
+}

@@ -1,0 +1,103 @@
+// The control plane: HTTP and JSON on a unix socket, for `zswapd stats` and for monitoring.
+// Invariant: bounded in connections, header, body and time, so that a client here can't hurt those who swap.
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { listenUnix } from './unix_socket.ts';
+
+const MAX_CONNECTIONS = 16;
+const MAX_HEADER_BYTES = 8 * 1024;
+/** No route takes a body so far; a small one is read and dropped, because some clients always send one. */
+const MAX_BODY_BYTES = 64 * 1024;
+const REQUEST_TIMEOUT_MS = 5000;
+
+export interface ControlOptions {
+  /** Path of the unix socket. */
+  listen: string;
+  /** Answer of GET /stats; called per request, on the main thread. */
+  stats(): object;
+  /** Told of a route that threw, when the client gets a 500, and of a failed accept. */
+  onError?(error: unknown): void;
+}
+
+export interface Control {
+  close(): Promise<void>;
+}
+
+interface Route {
+  method: string;
+  answer(): object;
+}
+
+/** Listens, or throws an ExitError with exit code 2 where the socket can't be had. */
+export async function startControl(options: ControlOptions): Promise<Control> {
+  const routes = new Map<string, Route>([['/stats', { method: 'GET', answer: () => options.stats() }]]);
+  const server = createServer(
+    {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: REQUEST_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: 1000,
+    },
+    (request, response) => {
+      drainBody(request, response, () => route(routes, request, response, options));
+    },
+  );
+  server.maxConnections = MAX_CONNECTIONS;
+  // A client that reads nothing would otherwise hold its answer for ever.
+  server.setTimeout(REQUEST_TIMEOUT_MS);
+  await listenUnix(server, options.listen, MAX_CONNECTIONS);
+  // An accept that fails, for want of descriptors say, ends nothing: the socket listens on.
+  server.on('error', (error) => options.onError?.(error));
+  return {
+    close() {
+      return new Promise((resolve, reject) => {
+        server.close((error) => (error === undefined ? resolve() : reject(error)));
+        server.closeAllConnections();
+      });
+    },
+  };
+}
+
+function drainBody(request: IncomingMessage, response: ServerResponse, done: () => void): void {
+  let bytes = 0;
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= MAX_BODY_BYTES || response.headersSent) return;
+    request.pause();
+    response.setHeader('connection', 'close');
+    send(response, 413, { error: `the body has more than ${MAX_BODY_BYTES} bytes` });
+    response.once('finish', () => request.destroy());
+  });
+  request.on('end', done);
+}
+
+function route(
+  routes: ReadonlyMap<string, Route>,
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: ControlOptions,
+): void {
+  const path = (request.url ?? '/').split('?')[0];
+  const found = routes.get(path);
+  if (found === undefined) {
+    send(response, 404, { error: `no route ${path}`, routes: [...routes.keys()] });
+    return;
+  }
+  if (request.method !== found.method) {
+    response.setHeader('allow', found.method);
+    send(response, 405, { error: `${path} takes ${found.method}` });
+    return;
+  }
+  try {
+    send(response, 200, found.answer());
+  } catch (error) {
+    options.onError?.(error);
+    send(response, 500, { error: 'internal fault, see the log of the server' });
+  }
+}
+
+function send(response: ServerResponse, status: number, body: object): void {
+  const text = `${JSON.stringify(body)}\n`;
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) });
+  response.end(text);
+}

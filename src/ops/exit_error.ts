@@ -1,0 +1,33 @@
+// The one error class that ends the process with a chosen exit code and one line on stderr.
+// Invariant: its message is written for the operator and needs no stack; every other error is an internal fault.
+
+/** Exit codes of every `zswapd` command; scripts depend on them. */
+export const EXIT = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  staleImage: 3,
+  drainFailed: 4,
+  internal: 70,
+} as const;
+
+export class ExitError extends Error {
+  override readonly name: string = 'ExitError';
+  readonly exitCode: number;
+
+  constructor(exitCode: number, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.exitCode = exitCode;
+  }
+}
+
+/** The code of a system error ("ENOENT"), or an empty string for anything else that was thrown. */
+export function errorCode(error: unknown): string {
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
+  return '';
+}
+
+/** What to print of something that was thrown. */
+export function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

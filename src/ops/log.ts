@@ -1,0 +1,51 @@
+// The log: JSON lines by pino on stderr, from the main thread only.
+// Invariant: no state of stdout or stderr stops or stalls the server; lines that can't be written are dropped and counted.
+import { constants, fstatSync, openSync } from 'node:fs';
+import { isatty } from 'node:tty';
+import { isMainThread } from 'node:worker_threads';
+import { type Logger, pino } from 'pino';
+import { LineWriter } from './line_writer.ts';
+
+const STDERR = 2;
+const FLUSH_DEADLINE_MS = 1000;
+
+export interface Log {
+  logger: Logger;
+  /** Lines that could not be written so far. */
+  dropped(): number;
+  /** Waits until the lines so far are written, at most a second. To be called before process.exit. */
+  flush(): Promise<void>;
+}
+
+export function createLog(level: string): Log {
+  if (!isMainThread) throw new Error('only the main thread logs; a worker sends its lines there');
+  const writer = new LineWriter(openWithoutBlocking(STDERR));
+  return {
+    logger: pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, writer),
+    dropped: () => writer.dropped,
+    flush: () => writer.flush(FLUSH_DEADLINE_MS),
+  };
+}
+
+/**
+ * A terminal stopped with ^S blocks a write for ever, and with it the exit, which waits for the thread that writes.
+ * Terminals and pipes are therefore opened anew: O_NONBLOCK on the inherited descriptor would be seen by its other users.
+ */
+function openWithoutBlocking(fd: number): number {
+  if (!isatty(fd) && !fstatSync(fd).isFIFO()) return fd;
+  try {
+    return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch {
+    // Without /proc, or a terminal of another user (su): the inherited descriptor works, and blocks.
+    return fd;
+  }
+}
+
+/** Keeps a closed stdout or stderr from ending the process; Node would throw the stream's unhandled 'error'. */
+export function ignoreClosedOutput(): void {
+  process.stdout.on('error', ignoreOutputError);
+  process.stderr.on('error', ignoreOutputError);
+}
+
+/** EPIPE, EIO after a hangup, ENOSPC: the error is about the only place that it could be reported to. */
+function ignoreOutputError(_error: Error): void {}

@@ -1,0 +1,67 @@
+// A left-over socket file is replaced; a live socket, or a file that is no socket, is never touched.
+import { existsSync, lstatSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { claimUnixSocket, listenUnix } from '#src/ops/unix_socket.js';
+
+/** Not t.testdir: the path of a unix socket has to be short. */
+function folderOf(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'zswapd-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+function serverOf(t: Test): Server {
+  const server = createServer((socket) => socket.destroy());
+  t.teardown(() => server.close());
+  return server;
+}
+
+/** Leaves a socket file that nobody answers, as a killed server does: its own name is gone when it closes. */
+async function leaveDeadSocket(path: string): Promise<void> {
+  const server = createServer();
+  await listenUnix(server, `${path}.first`);
+  renameSync(`${path}.first`, path);
+  await new Promise((resolve) => server.close(resolve));
+}
+
+t.test('a left-over socket is replaced', async (t) => {
+  const path = join(folderOf(t), 's');
+  await leaveDeadSocket(path);
+  t.ok(lstatSync(path).isSocket(), 'there is one');
+  await listenUnix(serverOf(t), path);
+  await t.rejects(claimUnixSocket(path), { exitCode: 2, message: 'already answers' }, 'and now it is live');
+});
+
+t.test('a live socket is refused with exit code 2 and goes on', async (t) => {
+  const path = join(folderOf(t), 's');
+  await listenUnix(serverOf(t), path);
+  await t.rejects(listenUnix(serverOf(t), path), {
+    exitCode: 2,
+    message: `${path}: a server already answers on this socket`,
+  });
+  await t.rejects(claimUnixSocket(path), { exitCode: 2, message: 'already answers' }, 'the first one still does');
+});
+
+t.test('a file that is no socket is left alone', async (t) => {
+  const path = join(folderOf(t), 's');
+  writeFileSync(path, 'precious');
+  await t.rejects(listenUnix(serverOf(t), path), { exitCode: 2, message: 'is not a socket' });
+  t.equal(readFileSync(path, 'utf8'), 'precious');
+});
+
+t.test('a socket has mode 0600, and the umask is as before', async (t) => {
+  const path = join(folderOf(t), 's');
+  const umask = process.umask();
+  await listenUnix(serverOf(t), path);
+  t.equal(lstatSync(path).mode & 0o777, 0o600);
+  t.equal(process.umask(), umask);
+});
+
+t.test('a folder that is not there is exit code 2', async (t) => {
+  const path = join(folderOf(t), 'no', 's');
+  await t.rejects(listenUnix(serverOf(t), path), { exitCode: 2, message: /can't listen/ });
+  t.notOk(existsSync(path));
+});
