@@ -8,7 +8,7 @@
  * Payloads are not copied until they are sent, so a caller must leave a buffer alone until its write settled.
  */
 import type { Socket } from 'node:net';
-import { EAGAIN, NbdError } from './client_error.ts';
+import { EAGAIN, ETIMEDOUT, NbdError } from './client_error.ts';
 import {
   type ClientNegotiated,
   type ListedExport,
@@ -65,6 +65,7 @@ export class NbdClient {
   #nextCookie = 1;
   #failure: NbdError | null = null;
   #leaving = false;
+  #leaveEarly = false;
   #left = false;
 
   private constructor(socket: Socket, negotiated: ClientNegotiated, o: NbdClientOptions) {
@@ -204,13 +205,20 @@ export class NbdClient {
     this.#writer.push(bytes);
   }
 
-  /** Sends what still waits, then DISC, and resolves when the connection is closed. */
-  async disconnect(): Promise<void> {
+  /**
+   * Waits for the replies to everything accepted so far, sends DISC, and resolves when the connection is closed. With
+   * `early`, DISC goes out right behind the last request instead; a server may then answer some of them with ESHUTDOWN.
+   * Whatever takes longer than `closeTimeoutMs` ends in a destroyed connection.
+   */
+  async disconnect(o: { early?: boolean } = {}): Promise<void> {
     if (!this.#leaving && this.#failure === null) {
       this.#leaving = true;
+      this.#leaveEarly = o.early ?? false;
       this.#advance();
     }
-    const deadline = setTimeout(() => this.#socket.destroy(), this.#closeTimeoutMs);
+    const deadline = setTimeout(() => {
+      this.#fail(new NbdError(ETIMEDOUT, 'server did not close the connection in time'));
+    }, this.#closeTimeoutMs);
     await this.closed;
     clearTimeout(deadline);
   }
@@ -238,14 +246,13 @@ export class NbdClient {
     this.#advance();
   }
 
-  /** Sends waiting requests into the places that became free; says goodbye after the last one. */
+  /** Sends waiting requests into the places that became free; says goodbye when it is time to. */
   #advance(): void {
     while (this.#waiting.length > 0 && this.#pending.size < this.#maxInFlight) this.#send(this.#waiting.shift()!);
-    if (!this.#leaving || this.#waiting.length > 0) return;
-    if (!this.#left) {
-      this.#left = true;
-      this.#writer.push(requestHeader(wire.NBD_CMD_DISC, 0, 0, 0, 0));
-    }
+    if (!this.#leaving || this.#left || this.#waiting.length > 0) return;
+    if (this.#pending.size > 0 && !this.#leaveEarly) return;
+    this.#left = true;
+    this.#writer.push(requestHeader(wire.NBD_CMD_DISC, 0, 0, 0, 0));
   }
 
   #fail(failure: NbdError): void {

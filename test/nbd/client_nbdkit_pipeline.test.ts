@@ -47,6 +47,18 @@ t.test('disconnect lets everything that was accepted finish', { skip }, async (t
   await again.disconnect();
 });
 
+t.test('an early disconnect loses no reply', { skip }, async (t) => {
+  const { socketPath } = await startNbdkit(t, ['memory', '1M']);
+  const client = await NbdClient.connect({ socketPath });
+  const settled = Promise.allSettled(Array.from({ length: 16 }, () => client.read(0, 4096)));
+  await client.disconnect({ early: true });
+  // Requests that nbdkit has not begun when it sees DISC get ESHUTDOWN; what matters is that each gets an answer.
+  t.same(
+    codes(await settled).filter((code) => code !== 'ok' && code !== 108),
+    [],
+  );
+});
+
 t.test('a server that dies rejects everything in flight and in the queue', { skip }, async (t) => {
   const { socketPath, process } = await startNbdkit(t, ['--filter=delay', 'memory', '1M', 'rdelay=60']);
   const client = await NbdClient.connect({ socketPath, maxInFlight: 4 });

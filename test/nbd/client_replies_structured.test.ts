@@ -98,6 +98,11 @@ const BROKEN: [string, (client: NbdClient) => Promise<NbdReply>, (c: Buffer) => 
   ['no data', READ, (c) => DONE(c)],
   ['data before the range', (k) => k.request(0, 0, 512, 512), (c) => both(c, dataChunk(c, 0, A))],
   ['data behind the range', READ, (c) => both(c, dataChunk(c, 768, A))],
+  [
+    'data across the end of the range',
+    (k) => k.request(0, 0, 0, 768),
+    (c) => both(c, dataChunk(c, 0, A), dataChunk(c, 512, A)),
+  ],
   ['more data than asked', READ, (c) => both(c, dataChunk(c, 0, Buffer.alloc(1025)))],
   ['a hole of no length', READ, (c) => both(c, holeChunk(c, 0, 0))],
   ['a hole of 2^32-1', READ, (c) => both(c, holeChunk(c, 0, 0xffffffff))],
@@ -147,4 +152,23 @@ t.test('an end in the middle of a payload rejects the read', async (t) => {
     return Buffer.alloc(0);
   });
   await t.rejects(client.read(0, 512), { code: 'ENOTCONN' });
+});
+
+t.test('disconnect waits for the replies unless it is told to be early', async (t) => {
+  // This server hangs up as soon as it sees DISC, and replies a turn later than it could.
+  const script: Script = (c, _n, socket) => {
+    setImmediate(() => {
+      if (socket.writable) socket.write(simpleReply(c, 0));
+    });
+    return Buffer.alloc(0);
+  };
+  for (const early of [false, true]) {
+    const client = await connect(t, script);
+    const flushed = client.flush().then(
+      () => 'ok',
+      (error) => error.code,
+    );
+    await client.disconnect({ early });
+    t.equal(await flushed, early ? 'ENOTCONN' : 'ok');
+  }
 });
