@@ -1,0 +1,132 @@
+// The command line of ./scripts/vm: what it accepts, and what makes no sense together.
+import { parseArgs } from 'node:util';
+
+export const EXIT = { verified: 0, failed: 1, usage: 2, breakDetected: 3, skipped: 77 } as const;
+
+export const HELP = `usage: scripts/vm [options]
+
+Boots a Debian guest whose memory hogs are pushed into swap on an NBD export, and verifies every byte of them.
+
+  --attach blk|nbd|both    blk (default): QEMU's NBD client and virtio-blk; nbd: the guest's nbd.ko over user
+                           networking; both: one guest after the other, each with a server of its own
+  --config FILE            config file for our server
+  --set PATH=VALUE         setting for our server, after the run's own (repeatable)
+  --server zswapd|nbdkit   which server to start (nbdkit: its memory plugin, for comparison)
+  --uri URI                start no server, swap on this one: nbd://HOST:PORT/NAME or nbd+unix:///NAME?socket=PATH;
+                           the export's content is lost
+  --break corrupt|kill     a check of the check: spoil the server in mid-run (corrupt: overwrite 256 MiB of it over
+                           another connection; kill: SIGKILL); exit 3 when the guest noticed as it must
+  --small                  less memory and no lower bound on the swap traffic
+  --keep                   keep the run's folder (var/vm/...); a failed run always keeps it
+  --timeout SECONDS        for each guest, from its start to its end (default: three times what it takes)
+
+exit codes: 0 all memory verified; 1 failed, or an injected break went unnoticed; 2 wrong usage;
+            3 the injected break was detected as it must be; 77 this machine cannot run it (the reason is printed)
+`;
+
+export type Attach = 'blk' | 'nbd';
+export type Break = 'corrupt' | 'kill';
+
+export interface Options {
+  readonly attach: readonly Attach[];
+  /** Arguments passed through to ./scripts/serve. */
+  readonly serve: readonly string[];
+  readonly server: 'zswapd' | 'nbdkit';
+  readonly uri: string | undefined;
+  readonly break: Break | undefined;
+  readonly small: boolean;
+  readonly keep: boolean;
+  readonly timeoutSeconds: number | undefined;
+}
+
+export class UsageError extends Error {}
+
+/** What the hogs do, in MiB and per cent; the guest's own name for each setting. */
+export interface Load {
+  readonly hogs: number;
+  readonly hog_mib: number;
+  readonly hog_limit_mib: number;
+  readonly keeper_mib: number;
+  readonly keeper_limit_mib: number;
+  readonly touch_percent: number;
+  readonly rewrite_percent: number;
+  readonly seed: number;
+}
+
+/** The least that must have been swapped out, in bytes, for a run to say anything. */
+export const LEAST_SWAPPED_OUT = 400e6;
+
+export function loadOf(options: Options): Load {
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  const common = { hogs: 4, touch_percent: 15, rewrite_percent: 10, seed };
+  return options.small
+    ? { ...common, hog_mib: 48, hog_limit_mib: 16, keeper_mib: 32, keeper_limit_mib: 16 }
+    : { ...common, hog_mib: 112, hog_limit_mib: 24, keeper_mib: 40, keeper_limit_mib: 16 };
+}
+
+function oneOf<T extends string>(name: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find((candidate) => candidate === value);
+  if (found === undefined) throw new UsageError(`--${name} ${value}: allowed are ${allowed.join(', ')}`);
+  return found;
+}
+
+/** Returns undefined when the user asked for help. */
+export function parseOptions(args: readonly string[]): Options | undefined {
+  const values = parse(args);
+  if (values.help) return undefined;
+
+  const attach = oneOf('attach', values.attach, ['blk', 'nbd', 'both']);
+  const server = oneOf('server', values.server, ['zswapd', 'nbdkit']);
+  const broken = values.break === undefined ? undefined : oneOf('break', values.break, ['corrupt', 'kill']);
+  const serve = [
+    ...(values.config === undefined ? [] : ['--config', values.config]),
+    ...(values.set ?? []).flatMap((setting) => ['--set', setting]),
+  ];
+  if (serve.length > 0 && (values.uri !== undefined || server !== 'zswapd')) {
+    throw new UsageError('--config and --set are for our own server, and this run starts none');
+  }
+  if (values.uri !== undefined && server !== 'zswapd') {
+    throw new UsageError('--uri names a server that runs already; --server would start one');
+  }
+  if (values.uri !== undefined && broken === 'kill') {
+    throw new UsageError('--break kill with --uri is refused: only processes that this run started are killed');
+  }
+  return {
+    attach: attach === 'both' ? ['blk', 'nbd'] : [attach],
+    serve,
+    server,
+    uri: values.uri,
+    break: broken,
+    small: values.small,
+    keep: values.keep,
+    timeoutSeconds: values.timeout === undefined ? undefined : secondsOf(values.timeout),
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        attach: { type: 'string', default: 'blk' },
+        config: { type: 'string' },
+        set: { type: 'string', multiple: true },
+        server: { type: 'string', default: 'zswapd' },
+        uri: { type: 'string' },
+        break: { type: 'string' },
+        small: { type: 'boolean', default: false },
+        keep: { type: 'boolean', default: false },
+        timeout: { type: 'string' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }).values;
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+function secondsOf(text: string): number {
+  const seconds = Number(text);
+  if (!Number.isFinite(seconds) || seconds <= 0) throw new UsageError(`--timeout ${text}: a number of seconds above 0`);
+  return seconds;
+}

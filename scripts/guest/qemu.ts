@@ -1,0 +1,56 @@
+// How the guest's machine is put together.
+import { spawnSync } from 'node:child_process';
+import { type Endpoint, toBlockdev } from './endpoint.ts';
+import type { Attach } from './options.ts';
+import { toolPath } from './tools.ts';
+
+export type Accelerator = 'kvm' | 'tcg';
+
+/** /dev/kvm can exist where the processor lends no VMX: only a machine that starts tells. */
+export function probeAccelerator(): Accelerator {
+  const args = ['-accel', 'kvm', '-cpu', 'host', '-nodefaults', '-display', 'none', '-S', '-monitor', 'stdio'];
+  const probe = spawnSync(toolPath('qemu-system-x86_64'), args, { input: 'quit\n', timeout: 10_000 });
+  return probe.status === 0 ? 'kvm' : 'tcg';
+}
+
+export interface Machine {
+  readonly accelerator: Accelerator;
+  readonly kernel: string;
+  readonly initramfs: string;
+  readonly attach: Attach;
+  readonly endpoint: Endpoint;
+}
+
+export function qemuArguments({ accelerator, kernel, initramfs, attach, endpoint }: Machine): string[] {
+  return [
+    // With QEMU 7.2's emulation of cmpxchg16b the guest's slab allocator takes a double fault.
+    ...(accelerator === 'kvm'
+      ? ['-accel', 'kvm', '-cpu', 'host']
+      : ['-accel', 'tcg,thread=multi', '-cpu', 'qemu64,-cx16']),
+    ...['-nodefaults', '-no-reboot', '-display', 'none', '-smp', '2', '-m', '256'],
+    ...['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
+    ...['-kernel', kernel, '-initrd', initramfs],
+    // An emulated processor may stand still for seconds on a busy host, which is no lockup of the guest's.
+    ...['-append', 'console=ttyS0 loglevel=5 panic=-1 oops=panic nowatchdog mitigations=off'],
+    ...(attach === 'blk' ? blockDevice(endpoint) : network()),
+  ];
+}
+
+/** cache.direct keeps QEMU from holding pages of its own: what the guest reads is what the server says. */
+function blockDevice(endpoint: Endpoint): string[] {
+  const blockdev = {
+    ...toBlockdev(endpoint),
+    'node-name': 'swap',
+    discard: 'unmap',
+    'detect-zeroes': 'off',
+    cache: { direct: true },
+  };
+  return [
+    ...['-object', 'iothread,id=swap-thread', '-blockdev', JSON.stringify(blockdev)],
+    ...['-device', 'virtio-blk-pci,drive=swap,iothread=swap-thread'],
+  ];
+}
+
+function network(): string[] {
+  return ['-netdev', 'user,id=net,ipv6=off', '-device', 'virtio-net-pci,netdev=net,romfile='];
+}

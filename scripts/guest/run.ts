@@ -1,0 +1,249 @@
+// One guest from its start to its end: own server, own folder, the break if one was asked for, and the verdict.
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { byLine, Child, describeEnding } from './children.ts';
+import { loopbackPort, toUri } from './endpoint.ts';
+import { writeInitramfs } from './initramfs.ts';
+import type { Kernel } from './kernel.ts';
+import { type Attach, EXIT, type Load, loadOf, type Options } from './options.ts';
+import { type Accelerator, qemuArguments } from './qemu.ts';
+import { detectionOf, megabytes, problemsOf, Report } from './report.ts';
+import { type Server, startServer, tail } from './server.ts';
+import { toolPath } from './tools.ts';
+
+/** Three times what a guest takes on two emulated cores. */
+const TIMEOUT_SECONDS: Record<Attach, number> = { blk: 90, nbd: 240 };
+/** After its first read error a guest has this long to end by itself. */
+const AFTERMATH_SECONDS = 30;
+const PROGRESS_SECONDS = 5;
+/** How much of the served data is overwritten; where swap has its header, and so nothing of the hogs', is left alone. */
+const CORRUPT = { offset: '1M', length: '256M' };
+
+export interface Context {
+  readonly root: string;
+  readonly options: Options;
+  readonly kernel: Kernel;
+  readonly accelerator: Accelerator;
+}
+
+export async function runGuest(context: Context, attach: Attach): Promise<number> {
+  const { root, options } = context;
+  const base = join(root, 'var/vm');
+  mkdirSync(base, { recursive: true });
+  const folder = mkdtempSync(join(base, 'run-'));
+  const log = logger(attach);
+  log(`folder ${folder}`);
+
+  let code: number;
+  try {
+    code = await withServer(context, attach, folder, log);
+  } catch (error) {
+    log(`FAILED: ${(error as Error).message}`);
+    code = EXIT.failed;
+  }
+  if (code !== EXIT.failed && !options.keep) rmSync(folder, { recursive: true });
+  else log(`kept ${folder}`);
+  return code;
+}
+
+type Log = (line: string) => void;
+
+function logger(attach: Attach): Log {
+  const begun = Date.now();
+  return (line) => {
+    const seconds = ((Date.now() - begun) / 1000).toFixed(1).padStart(5);
+    process.stdout.write(`vm ${attach} ${seconds}s: ${line}\n`);
+  };
+}
+
+async function withServer(context: Context, attach: Attach, folder: string, log: Log): Promise<number> {
+  const server = await startServer(context.options, attach, context.root, folder);
+  log(`server ${toUri(server.endpoint)}${server.child === undefined ? '' : ` pid ${server.child.process.pid}`}`);
+  const { report, problems, detection } = await new Guest(context, attach, folder, server, log).run();
+  const killed = context.options.break === 'kill';
+  const stop = await server.stop();
+  if (stop !== undefined && !killed) problems.push(stop);
+
+  log(report.traffic());
+  if (context.options.break === undefined) {
+    if (problems.length === 0) {
+      log(`OK: ${report.verified} hogs verified all their memory`);
+      return EXIT.verified;
+    }
+  } else if (detection !== undefined && (killed || stop === undefined)) {
+    log(`BREAK DETECTED (${context.options.break}): ${detection}`);
+    return EXIT.breakDetected;
+  } else {
+    problems.unshift(`the break (${context.options.break}) was not detected as it must be`);
+  }
+  showTails(folder);
+  for (const problem of problems) log(`FAILED: ${problem}`);
+  return EXIT.failed;
+}
+
+function showTails(folder: string): void {
+  for (const name of ['console.log', 'server.log']) {
+    process.stdout.write(`--- the end of ${join(folder, name)}\n${tail(join(folder, name))}\n---\n`);
+  }
+}
+
+interface Outcome {
+  readonly report: Report;
+  readonly problems: string[];
+  readonly detection: string | undefined;
+}
+
+class Guest {
+  private readonly report = new Report();
+  private readonly load: Load;
+  private readonly timeoutSeconds: number;
+  private readonly injected: Promise<string | undefined>[] = [];
+  private readonly context: Context;
+  private readonly attach: Attach;
+  private readonly folder: string;
+  private readonly server: Server;
+  private readonly log: Log;
+  private qemu: Child | undefined;
+  private brokenAt: number | undefined;
+  private detectedAt: number | undefined;
+  private shownAt = 0;
+
+  constructor(context: Context, attach: Attach, folder: string, server: Server, log: Log) {
+    this.context = context;
+    this.attach = attach;
+    this.folder = folder;
+    this.server = server;
+    this.log = log;
+    this.load = loadOf(context.options);
+    this.timeoutSeconds = context.options.timeoutSeconds ?? TIMEOUT_SECONDS[attach];
+  }
+
+  async run(): Promise<Outcome> {
+    const relay = this.attach === 'nbd' ? await loopbackPort(this.server.endpoint) : undefined;
+    try {
+      return await this.boot(relay?.port ?? 0);
+    } finally {
+      relay?.close();
+    }
+  }
+
+  private async boot(port: number): Promise<Outcome> {
+    const console_ = openSync(join(this.folder, 'console.log'), 'w');
+    const toConsole = (text: string): void => void writeSync(console_, text);
+    const lines = byLine((line) => this.takeLine(line));
+    this.qemu = new Child(
+      toolPath('qemu-system-x86_64'),
+      this.prepare(port),
+      (text) => {
+        toConsole(text);
+        lines(text);
+      },
+      toConsole,
+    );
+    let timedOut = false;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      this.qemu?.kill('SIGKILL');
+    }, this.timeoutSeconds * 1000);
+    const ending = await this.qemu.ended;
+    clearTimeout(timer);
+    const failures = (await Promise.all(this.injected)).filter((failure) => failure !== undefined);
+    closeSync(console_);
+
+    const problems = problemsOf(this.report, {
+      hogs: this.load.hogs + 1,
+      small: this.context.options.small,
+      timedOut,
+      qemu: describeEnding(ending),
+      qemuOk: ending.code === 0,
+    });
+    const detection = failures.length === 0 ? this.detection() : undefined;
+    return { report: this.report, problems: [...failures, ...problems], detection };
+  }
+
+  /** Writes the guest's root and returns QEMU's arguments. */
+  private prepare(port: number): string[] {
+    const { root, kernel, accelerator } = this.context;
+    const initramfs = join(this.folder, 'initramfs.cpio');
+    const settings = {
+      ...this.load,
+      attach: this.attach,
+      port,
+      export: this.server.endpoint.name,
+      // Without a time-out nbd.ko waits for ever for what was under way when its server went; so it does by default.
+      nbd_timeout: this.context.options.break === 'kill' ? 5 : 0,
+      watchdog: this.timeoutSeconds + 30,
+    };
+    writeInitramfs(initramfs, { kernel, programs: join(root, 'scripts/guest/programs'), work: this.folder, settings });
+    this.log(`booting ${kernel.name} (${accelerator}), ${this.load.hogs} hogs of ${this.load.hog_mib} MiB`);
+    return qemuArguments({
+      accelerator,
+      kernel: kernel.vmlinuz,
+      initramfs,
+      attach: this.attach,
+      endpoint: this.server.endpoint,
+    });
+  }
+
+  private takeLine(line: string): void {
+    const worthShowing = this.report.take(line);
+    if (worthShowing) this.log(line.trim());
+    else if (/VM PROGRESS/.test(line)) this.showProgress();
+    const { options } = this.context;
+    if (options.break === undefined) return;
+    // Filled memory lies on the device, and all of it will be verified yet: the moment when a break hurts.
+    if (this.brokenAt === undefined && this.report.filled > this.load.hogs) this.inject();
+    if (this.brokenAt !== undefined && this.detectedAt === undefined) this.detect();
+  }
+
+  private showProgress(): void {
+    if (Date.now() - this.shownAt < PROGRESS_SECONDS * 1000) return;
+    this.shownAt = Date.now();
+    const { filled, swappedOut, swappedIn } = this.report;
+    this.log(`${filled} hogs filled, ${megabytes(swappedOut)} MB out, ${megabytes(swappedIn)} MB in`);
+  }
+
+  private inject(): void {
+    this.brokenAt = Date.now();
+    const { faults, badPages } = this.report;
+    if (faults.length > 0 || badPages > 0 || this.server.child?.ending !== undefined) {
+      this.injected.push(Promise.resolve('something was wrong before the break'));
+    }
+    if (this.context.options.break === 'kill') {
+      this.log('killing the server');
+      this.server.child?.kill('SIGKILL');
+    } else {
+      this.log(`overwriting ${CORRUPT.length}iB of the served data`);
+      this.injected.push(overwrite(toUri(this.server.endpoint)));
+    }
+  }
+
+  private detect(): void {
+    if (this.detection() === undefined) return;
+    this.detectedAt = Date.now();
+    setTimeout(() => this.qemu?.kill('SIGKILL'), AFTERMATH_SECONDS * 1000).unref();
+  }
+
+  /** The proof that the guest noticed, and how soon; its figures grow until the guest ends. */
+  private detection(): string | undefined {
+    const kind = this.context.options.break;
+    if (kind === undefined || this.brokenAt === undefined) return undefined;
+    const proof = detectionOf(this.report, kind);
+    const seconds = ((this.detectedAt ?? Date.now()) - this.brokenAt) / 1000;
+    return proof === undefined ? undefined : `${proof}, ${seconds.toFixed(1)} s after the break`;
+  }
+}
+
+/** Over a connection of its own, in the guest's back; resolves to what went wrong, if anything. */
+function overwrite(uri: string): Promise<string | undefined> {
+  const write = `write -P 0xa5 ${CORRUPT.offset} ${CORRUPT.length}`;
+  return new Promise((resolve) => {
+    const child = new Child(
+      toolPath('qemu-io'),
+      ['-f', 'raw', '-c', write, uri],
+      () => {},
+      () => {},
+    );
+    child.ended.then(({ code }) => resolve(code === 0 ? undefined : `qemu-io could not overwrite ${uri}`));
+  });
+}
