@@ -1,3 +1,4 @@
 export * from './client.ts';
+export * from './device.ts';
 export * from './handshake.ts';
 export * from './wire.ts';
