@@ -29,7 +29,7 @@ export interface DeviceRequest {
 }
 
 /** A run of blocks with one allocation status. */
-export interface Extent {
+export interface DeviceExtent {
   /** First block after the run. */
   end: number;
   /** NBD_STATE_HOLE, NBD_STATE_ZERO, both or 0. */
@@ -64,7 +64,7 @@ export interface Device {
   /** Settles once bytes [offset, offset + length), already written, are durable. Called only if SEND_FUA was advertised. */
   persist(request: DeviceRequest, offset: number, length: number): void;
   /** The run that starts at `block`, cut at `end`. Fills and returns `into`. */
-  extent(block: number, end: number, into: Extent): Extent;
+  extent(block: number, end: number, into: DeviceExtent): DeviceExtent;
   /** The connection ended while a `write` or `writePart` of this request waited: give back what it holds. */
   cancel(request: DeviceRequest): void;
 }
