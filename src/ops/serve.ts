@@ -1,6 +1,210 @@
-// Placeholder of the server, so that the command line compiles.
+/**
+ * `zswapd serve`: starts everything in the order that keeps data safe, and stops it the same way.
+ *
+ *   start   lock images, decide on markers -> shared memory -> threads ready -> markers written -> sockets -> ready lines
+ *   stop    no new connections -> running requests finish -> drain to the images -> sync -> markers removed -> exit 0
+ *
+ * A second signal, or an image that does not take what it should, keeps the marker: exit 4, and the loss is stated.
+ */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { checkExports } from 'node-nbd-server';
+import { setIoFlusher } from '../os/syscalls.ts';
+import { createShared, type Shared } from '../pool/shared.ts';
+import { C, sum } from '../shm/counters.ts';
+import { enterThread, setDelays } from '../shm/sync.ts';
+import { attachHelp } from './attach_help.ts';
+import { imageBudget } from './budget.ts';
+import { makeStateFolder } from './config/environment.ts';
+import { REPOSITORY } from './config/fields.ts';
 import type { Config } from './config/schema.ts';
+import { type Control, startControl } from './control.ts';
+import { EXIT, ExitError, errorText } from './exit_error.ts';
+import { findUsers, openImages, removeMarkers, type ServedImage, takeBackMarkers, writeMarkers } from './images.ts';
+import { type Listeners, listen } from './listeners.ts';
+import { createLog, type Log } from './log.ts';
+import type { FromShrinker } from './messages.ts';
+import { exportInfos, poolSettings } from './settings.ts';
+import { statsReport } from './stats_report.ts';
+import { startThreads, type Threads } from './threads.ts';
 
-export async function serve(_config: Config): Promise<number> {
-  throw new Error('the server is being written');
+interface Server {
+  readonly config: Config;
+  readonly log: Log;
+  readonly shared: Shared;
+  readonly images: readonly ServedImage[];
+  readonly threads: Threads;
+  readonly listeners: Listeners;
+  readonly control: Control | null;
+}
+
+/** Serves until a signal; resolves with the exit code. */
+export async function serve(config: Config): Promise<number> {
+  const log = createLog(config.log.level);
+  const signals = new Signals();
+  const server = await start(config, log);
+  for (const uri of server.listeners.uris) process.stdout.write(`ready ${uri}\n`);
+  if (process.stderr.isTTY) process.stderr.write(attachHelp(server.listeners.uris));
+  const signal = await signals.next();
+  log.logger.info({ signal }, 'stopping: running requests finish, then the pool is drained to the images');
+  const code = await stop(server, signals);
+  await log.flush();
+  process.exit(code);
+}
+
+async function start(config: Config, log: Log): Promise<Server> {
+  makeStateFolder();
+  const warn = (line: string): void => log.logger.warn(line);
+  const images = openImages(config, warn);
+  const exports = exportInfos(config);
+  checkExports(exports);
+  const shared = reserveShared(config);
+  findUsers(images, shared);
+  enterThread(1, (report) => {
+    throw new Error(report);
+  });
+  setDelays(config.debug.delay);
+  const fault = (error: Error): void => void stopOnFault(log, error);
+  const budget = imageBudget(config.lanes, config.exports.length, process.env);
+  const threads = await startThreads({
+    base: {
+      shared,
+      protocols: config.protocol,
+      exports,
+      images: images.map(({ image: { path, bytes, direct, blockDevice, identity } }) => {
+        return { path, bytes, direct, blockDevice, identity };
+      }),
+      delays: config.debug.delay,
+    },
+    lanes: config.lanes,
+    lane: { readsMax: budget.reads, handshakeTimeoutMs: config.listen.handshakeTimeout },
+    shrinker: {
+      batch: config.shrinker.batch,
+      runPages: config.shrinker.runPages,
+      writesMax: budget.writes,
+      syncEvery: config.image.syncEvery,
+    },
+    onFault: fault,
+    onShrinker: imageErrorLog(config, log),
+    onConnections: () => {},
+  });
+  // Listening comes before the markers, so that a port in use changes nothing; clients are let in after them.
+  const listeners = await listen({ config, lanes: threads.lanes, onError: warn });
+  try {
+    writeMarkers(images, config.durability);
+    const flusher = setIoFlusher();
+    if (flusher < 0) log.logger.debug({ errno: -flusher }, 'PR_SET_IO_FLUSHER is not permitted here');
+    const control = await openControl(config, shared, log);
+    listeners.admit();
+    return { config, log, shared, images, threads, listeners, control };
+  } catch (error) {
+    listeners.close();
+    takeBackMarkers(images);
+    throw error;
+  }
+}
+
+function reserveShared(config: Config): Shared {
+  try {
+    return createShared(poolSettings(config));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new ExitError(EXIT.usage, `pool.max: the address space has no room for it: ${errorText(error)}`);
+  }
+}
+
+async function openControl(config: Config, shared: Shared, log: Log): Promise<Control | null> {
+  if (config.control.listen === null) return null;
+  const { version } = JSON.parse(readFileSync(resolve(REPOSITORY, 'package.json'), 'utf8'));
+  const started = performance.now();
+  return startControl({
+    listen: config.control.listen,
+    stats: () => statsReport(shared, config, version, started),
+    onError: (error) => log.logger.error({ err: error }, 'control'),
+  });
+}
+
+/** One line per image and kind of failure; the counters have the rest. */
+function imageErrorLog(config: Config, log: Log): (message: FromShrinker) => void {
+  const seen = new Set<string>();
+  return (message) => {
+    if (message.type === 'progress') {
+      const { x, done, total } = message;
+      log.logger.info({ export: config.exports[x].name, done, total }, 'draining');
+    }
+    if (message.type !== 'imageError') return;
+    const { x, what, errno } = message;
+    const key = `${x} ${what} ${errno}`;
+    if (seen.has(key)) return;
+    seen.add(key);
+    const { image, name } = config.exports[x];
+    log.logger.error({ export: name, image, what, errno }, 'image operation failed; counted from here on');
+  };
+}
+
+/** A fault of ours: nothing is repaired and nothing guessed, the marker stays. */
+async function stopOnFault(log: Log, error: Error): Promise<void> {
+  log.logger.fatal(error.message);
+  await log.flush();
+  process.exit(EXIT.internal);
+}
+
+async function stop(server: Server, signals: Signals): Promise<number> {
+  const { log } = server;
+  const aborted = signals.next().then(() => 'aborted' as const);
+  const code = await Promise.race([drain(server), aborted]);
+  if (code !== 'aborted') return code;
+  const pages = sum(server.shared.counters, C.stored_pages);
+  log.logger.error({ pages }, `aborted by a second signal: the markers stay, up to ${pages} pages are lost`);
+  return EXIT.drainFailed;
+}
+
+async function drain(server: Server): Promise<number> {
+  const { log, threads, shared, config } = server;
+  server.listeners.close();
+  const stopped = threads.lanes.map((lane) => lane.next('stopped'));
+  for (const lane of threads.lanes) lane.send({ type: 'stop' });
+  await Promise.all(stopped);
+  const drained = threads.shrinker.next('drained');
+  threads.shrinker.send({ type: 'drain' });
+  const { failed, errno } = await drained;
+  const closed = threads.shrinker.next('closed');
+  threads.shrinker.send({ type: 'close' });
+  await closed;
+  await server.control?.close();
+  const lost = sum(shared.counters, C.lost_pages);
+  if (errno !== 0) {
+    log.logger.error({ pages: failed, errno }, `drain failed: the markers stay, ${failed} pages are lost`);
+    return EXIT.drainFailed;
+  }
+  const problem = removeMarkers(server.images);
+  if (problem !== null) {
+    log.logger.error(`drain failed: the markers stay: ${problem}`);
+    return EXIT.drainFailed;
+  }
+  if (lost > 0) log.logger.warn({ pages: lost }, 'some slots were lost to image errors and read as EIO while served');
+  log.logger.info({ exports: config.exports.map((one) => one.name) }, 'stopped: the images hold everything');
+  return EXIT.ok;
+}
+
+/** SIGTERM, SIGINT and SIGHUP, one after the other; kept when nobody waits yet. */
+class Signals {
+  private readonly arrived: string[] = [];
+  private readonly waiting: ((signal: string) => void)[] = [];
+
+  constructor() {
+    for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+      process.on(name, () => {
+        const resolve = this.waiting.shift();
+        if (resolve !== undefined) resolve(name);
+        else this.arrived.push(name);
+      });
+    }
+  }
+
+  next(): Promise<string> {
+    const signal = this.arrived.shift();
+    if (signal !== undefined) return Promise.resolve(signal);
+    return new Promise((resolve) => this.waiting.push(resolve));
+  }
 }

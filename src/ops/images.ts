@@ -1,0 +1,80 @@
+/**
+ * Images and their markers, at start and at the end. Invariant: while a server may hold bytes that an image does not have,
+ * the marker lies beside that image, written and synced before any client gets in.
+ */
+
+import { setRange } from '../pool/bits.ts';
+import { PAGE_SIZE } from '../pool/limits.ts';
+import type { Shared } from '../pool/shared.ts';
+import { discardImage } from '../zswap/image_discard.ts';
+import { dataExtents, ImageError, imageProblem, type PreparedImage, prepareImage } from '../zswap/image_file.ts';
+import { markerPath, newMarker, readMarker, removeMarker, writeMarker } from '../zswap/marker.ts';
+import { decideStart } from '../zswap/unclean.ts';
+import { STATE_FOLDER } from './config/environment.ts';
+import type { Config } from './config/schema.ts';
+import { EXIT, ExitError, errorText } from './exit_error.ts';
+
+export interface ServedImage {
+  readonly image: PreparedImage;
+  readonly marker: string;
+  /** The marker was there before this start: an image that is stale and served all the same. */
+  readonly marked: boolean;
+}
+
+/** Locks every image and decides what a marker means; throws ExitError before anything but an image file was created. */
+export function openImages(config: Config, warn: (line: string) => void): ServedImage[] {
+  return config.exports.map((one, x) => {
+    try {
+      const image = prepareImage({ path: one.image, bytes: one.size, direct: config.image.direct });
+      const marker = markerPath(image, STATE_FOLDER);
+      const found = readMarker(marker);
+      const start = decideStart({
+        marker: found,
+        onUnclean: one.onUnclean,
+        path: image.path,
+        exportIndex: x,
+        warn,
+      });
+      if (start === 'reset') discardImage(image);
+      return { image, marker, marked: found !== null && start !== 'reset' };
+    } catch (error) {
+      if (!(error instanceof ImageError)) throw error;
+      const code = error.kind === 'stale' ? EXIT.staleImage : EXIT.usage;
+      throw new ExitError(code, `exports[${x}].image: ${error.message}`, { cause: error });
+    }
+  });
+}
+
+/** Marks as used what the images may hold, so that it is read from there. */
+export function findUsers(served: readonly ServedImage[], shared: Shared): void {
+  for (const [x, { image }] of served.entries()) {
+    for (const { start, end } of dataExtents(image)) {
+      setRange(shared.users, x, Math.floor(start / PAGE_SIZE), Math.ceil(end / PAGE_SIZE));
+    }
+  }
+}
+
+export function writeMarkers(served: readonly ServedImage[], durability: Config['durability']): void {
+  for (const { image, marker } of served) {
+    try {
+      writeMarker(marker, newMarker(image, durability));
+    } catch (error) {
+      throw new ExitError(EXIT.usage, `${marker}: can't write the marker: ${errorText(error)}`, { cause: error });
+    }
+  }
+}
+
+/** A start that failed before any client got in: nothing was served, so only the markers of this start go. */
+export function takeBackMarkers(served: readonly ServedImage[]): void {
+  for (const { marker, marked } of served) if (!marked) removeMarker(marker);
+}
+
+/** After a complete drain: the images are what a client would have read. Returns what forbids saying so, if anything. */
+export function removeMarkers(served: readonly ServedImage[]): string | null {
+  for (const { image } of served) {
+    const problem = imageProblem(image);
+    if (problem !== null) return problem;
+  }
+  for (const { marker } of served) removeMarker(marker);
+  return null;
+}

@@ -1,0 +1,97 @@
+/**
+ * A lane at work: takes sockets, serves NBD on them, and looks at its mailbox. The same object runs in a worker thread
+ * and, in inline mode, on the main thread.
+ */
+import { PerformanceObserver } from 'node:perf_hooks';
+import { Connection, type Device, type ExportInfo } from 'node-nbd-server';
+import { peek, peerClosed } from '../os/syscalls.ts';
+import { chooseProtocols } from '../protocols/index.ts';
+import { C } from '../shm/counters.ts';
+import { attend } from '../shm/mailbox.ts';
+import { ImageHandle } from '../zswap/image_handle.ts';
+import { Lane } from '../zswap/lane.ts';
+import { Volume } from '../zswap/volume.ts';
+import { Zswap } from '../zswap/zswap.ts';
+import { laneCounters } from './lane_counters.ts';
+import type { FromLane, LaneData, ToLane } from './messages.ts';
+
+export class LaneRole {
+  private readonly data: LaneData;
+  private readonly lane: Lane;
+  private readonly zswap: Zswap;
+  private readonly volumes: Map<string, Device>;
+  private readonly connections = new Set<Connection>();
+  private readonly post: (message: FromLane) => void;
+  private stopping = false;
+  private closed = false;
+
+  constructor(data: LaneData, post: (message: FromLane) => void) {
+    this.data = data;
+    this.post = post;
+    this.zswap = new Zswap(data.shared, chooseProtocols(data.protocols), data.thread);
+    const images = data.images.map((image, x) => new ImageHandle(image, data.shared.imageFlags[x]));
+    this.lane = new Lane(this.zswap, images, data.readsMax);
+    this.volumes = new Map(data.exports.map((info, x) => [info.name, new Volume(this.lane, x, info)]));
+    this.observeGarbageCollection();
+    void attend(
+      data.shared.boxes,
+      data.thread,
+      () => this.lane.look(),
+      () => this.closed,
+    );
+    post({ type: 'ready' });
+  }
+
+  receive(message: ToLane): void {
+    if (message.type === 'socket') this.serve(message.fd);
+    else this.stop();
+  }
+
+  private serve(fd: number): void {
+    this.zswap.counters[C.connections]++;
+    const connection: Connection = new Connection({
+      fd,
+      exports: this.data.exports,
+      device: (info) => this.volume(info),
+      fence: { peerClosed: () => peerClosed(fd), peek: (into) => peek(fd, into) },
+      stopping: () => this.stopping,
+      handshakeTimeoutMs: this.data.handshakeTimeoutMs,
+      counters: laneCounters(this.zswap.counters),
+      onEnd: () => {
+        this.connections.delete(connection);
+        this.post({ type: 'ended' });
+        this.reportStopped();
+      },
+    });
+    this.connections.add(connection);
+    if (this.stopping) connection.stop();
+  }
+
+  private volume(info: ExportInfo): Device {
+    const volume = this.volumes.get(info.name);
+    if (volume === undefined) throw new Error(`no volume for export ${info.name}`);
+    return volume;
+  }
+
+  /** Running requests finish, new ones get ESHUTDOWN, and each connection ends when it is idle. */
+  private stop(): void {
+    this.stopping = true;
+    for (const connection of [...this.connections]) connection.stop();
+    this.reportStopped();
+  }
+
+  private reportStopped(): void {
+    if (!this.stopping || this.connections.size > 0 || this.closed) return;
+    this.closed = true;
+    this.lane.close();
+    this.post({ type: 'stopped' });
+  }
+
+  private observeGarbageCollection(): void {
+    const { counters } = this.zswap;
+    const observer = new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) counters[C.gc_ms] += entry.duration;
+    });
+    observer.observe({ entryTypes: ['gc'] });
+  }
+}

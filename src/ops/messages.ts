@@ -1,0 +1,46 @@
+/** What the threads say to each other by messages: start, hand-over of sockets, stop, drain. Pages go by shared memory. */
+import type { ExportInfo } from 'node-nbd-server';
+import type { Shared } from '../pool/shared.ts';
+import type { ProtocolNames } from '../protocols/index.ts';
+import type { OpenableImage } from '../zswap/image_handle.ts';
+
+/** What every role gets. */
+export interface RoleData {
+  readonly shared: Shared;
+  readonly protocols: ProtocolNames;
+  readonly thread: number;
+  readonly exports: readonly ExportInfo[];
+  readonly images: readonly OpenableImage[];
+  readonly delays: Readonly<Record<string, number>>;
+}
+
+export interface LaneData extends RoleData {
+  readonly readsMax: number;
+  readonly handshakeTimeoutMs: number;
+}
+
+export interface ShrinkerData extends RoleData {
+  readonly batch: number;
+  readonly runPages: number;
+  readonly writesMax: number;
+  /** Bytes between two fdatasyncs of an image that is not opened with O_DIRECT. */
+  readonly syncEvery: number;
+}
+
+export type ToLane = { readonly type: 'socket'; readonly fd: number } | { readonly type: 'stop' };
+
+export type FromLane =
+  | { readonly type: 'ready' }
+  /** A connection ended. */
+  | { readonly type: 'ended' }
+  /** Every connection is closed, after a stop. */
+  | { readonly type: 'stopped' };
+
+export type ToShrinker = { readonly type: 'drain' } | { readonly type: 'close' };
+
+export type FromShrinker =
+  | { readonly type: 'ready' }
+  | { readonly type: 'progress'; readonly x: number; readonly done: number; readonly total: number }
+  | { readonly type: 'drained'; readonly failed: number; readonly errno: number }
+  | { readonly type: 'imageError'; readonly x: number; readonly what: string; readonly errno: number }
+  | { readonly type: 'closed' };

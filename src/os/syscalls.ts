@@ -1,0 +1,122 @@
+/**
+ * System calls that Node does not offer, through koffi. Each answers >= 0, or -errno. None is called per page on the hot
+ * path: a connection is polled only when its lane fell behind, madvise works on 64 KiB, punches on up to 2 MiB.
+ */
+import koffi from 'koffi';
+
+const libc = koffi.load('libc.so.6');
+const cDup = libc.func('int fcntl(int fd, int cmd, int arg)');
+const pollfd = koffi.struct('pollfd', { fd: 'int', events: 'short', revents: 'short' });
+const cPoll = libc.func('__poll', 'int', [koffi.inout(koffi.pointer(pollfd)), 'unsigned long', 'int']);
+const cRecv = libc.func('int64_t recv(int fd, _Out_ uint8_t *buf, size_t len, int flags)');
+const cMadvise = libc.func('int madvise(void *addr, size_t len, int advice)');
+const cFallocate = libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t len)');
+const cLseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
+const cFadvise = libc.func('int posix_fadvise(int fd, int64_t offset, int64_t len, int advice)');
+const cStatx = libc.func('int statx(int dirfd, const char *path, int flags, unsigned int mask, _Out_ uint8_t *buf)');
+const cFlock = libc.func('int flock(int fd, int operation)');
+const cPrctl = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
+
+const F_DUPFD_CLOEXEC = 1030;
+const POLLRDHUP = 0x2000;
+const POLLERR_HUP_NVAL = 0x8 | 0x10 | 0x20;
+const MSG_PEEK_DONTWAIT = 0x2 | 0x40;
+const MADV_DONTNEED = 4;
+const FALLOC_KEEP_SIZE = 1;
+const FALLOC_PUNCH_HOLE = 2;
+const POSIX_FADV_RANDOM = 1;
+const POSIX_FADV_DONTNEED = 4;
+const AT_EMPTY_PATH = 0x1000;
+const STATX_DIOALIGN = 0x2000;
+/** sizeof(struct statx), and where its dio_mem_align and dio_offset_align are. */
+const STATX_BYTES = 256;
+const STATX_DIO_MEM = 152;
+const STATX_DIO_OFFSET = 156;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+const LOCK_EX_NB = 2 | 4;
+const PR_SET_IO_FLUSHER = 57;
+
+export const EAGAIN = 11;
+export const ENXIO = 6;
+
+function result(value: number): number {
+  return value < 0 ? -koffi.errno() : value;
+}
+
+/** A second descriptor for the same open socket, close-on-exec. */
+export function dup(fd: number): number {
+  return result(cDup(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+/** True once the peer has shut its side down, or the socket failed; data may still be unread. */
+export function peerClosed(fd: number): boolean {
+  const entry = { fd, events: POLLRDHUP, revents: 0 };
+  return cPoll(entry, 1, 0) > 0 && (entry.revents & (POLLRDHUP | POLLERR_HUP_NVAL)) !== 0;
+}
+
+/** Copies what the kernel holds unread for this socket into `into`, and leaves it there; returns bytes or -errno. */
+export function peek(fd: number, into: Uint8Array): number {
+  return result(Number(cRecv(fd, into, into.length, MSG_PEEK_DONTWAIT)));
+}
+
+/** Gives the memory of [offset, offset + bytes) of a page-aligned view back; it reads as zeros afterwards. */
+export function releaseMemory(view: Uint8Array, offset: number, bytes: number): number {
+  return result(cMadvise(view.subarray(offset, offset + bytes), bytes, MADV_DONTNEED));
+}
+
+/** Punches a hole without changing the size; calls back with 0 or -errno. Runs on a thread of the pool. */
+export function punchHole(fd: number, offset: number, bytes: number, done: (code: number) => void): void {
+  cFallocate.async(fd, FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE, offset, bytes, (error: Error | null, value: number) =>
+    done(error !== null ? -5 : value < 0 ? -koffi.errno() : 0),
+  );
+}
+
+/** As punchHole, on the calling thread: 0 or -errno. */
+export function punchHoleNow(fd: number, offset: number, bytes: number): number {
+  return result(cFallocate(fd, FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE, offset, bytes));
+}
+
+/** Tells the page cache that reads jump about, so that it does not read ahead. Advice only: its answer changes nothing. */
+export function adviseRandom(fd: number): number {
+  return -cFadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+}
+
+/** Drops the clean pages of a file from the page cache; calls back with 0 or -errno. Runs on a thread of the pool. */
+export function dropCache(fd: number, done: (code: number) => void): void {
+  cFadvise.async(fd, 0, 0, POSIX_FADV_DONTNEED, (error: Error | null, value: number) =>
+    done(error !== null ? -5 : -value),
+  );
+}
+
+/** As dropCache, on the calling thread. */
+export function dropCacheNow(fd: number): number {
+  return -cFadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+/** What O_DIRECT needs of memory and offsets, both 0 where it can't be had; null when the kernel doesn't say (before 6.1). */
+export function directAlignment(fd: number): { memory: number; offset: number } | null {
+  const out = Buffer.alloc(STATX_BYTES);
+  if (cStatx(fd, '', AT_EMPTY_PATH, STATX_DIOALIGN, out) < 0) return null;
+  if ((out.readUInt32LE(0) & STATX_DIOALIGN) === 0) return null;
+  return { memory: out.readUInt32LE(STATX_DIO_MEM), offset: out.readUInt32LE(STATX_DIO_OFFSET) };
+}
+
+/** The next data extent at or after `from`: [start, end), or null when the rest is a hole. Throws nothing. */
+export function nextData(fd: number, from: number): { start: number; end: number } | null | 'unsupported' {
+  const start = result(Number(cLseek(fd, from, SEEK_DATA)));
+  if (start === -ENXIO) return null;
+  if (start < 0) return 'unsupported';
+  const end = result(Number(cLseek(fd, start, SEEK_HOLE)));
+  return end < 0 ? 'unsupported' : { start, end };
+}
+
+/** Takes an exclusive lock on an open file without waiting: 0, or -EAGAIN when another process holds it. */
+export function lockFile(fd: number): number {
+  return result(cFlock(fd, LOCK_EX_NB));
+}
+
+/** Tells the kernel that this process does I/O on behalf of reclaim (PR_SET_IO_FLUSHER, Linux 5.6). 0 or -errno. */
+export function setIoFlusher(): number {
+  return result(cPrctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0));
+}

@@ -1,0 +1,102 @@
+/**
+ * Entries: the metadata of stored pages, one typed-array column per field, never a JS object per page.
+ *
+ * Entry 0 is "none". An entry's index is also the handle of its object: the allocator keeps the handle's location, so
+ * compaction can move an object while its name stays. A free entry has an even generation, a live one an odd; every
+ * allocation and every free adds one, so that a use after free or a double free is seen by comparing generations.
+ *
+ * Field ownership: `slot`, `volume`, `memcg`, `length`, `fill` are written before the entry is published and stay until it
+ * is freed. `prev`, `next` belong to the LRU lock of the entry's memcg. `referenced` is written without a lock (it is a
+ * hint). `state` belongs to the entry protocol (reference count or position). `dirty` belongs to the slot's pin.
+ */
+import { int32, uint8, uint16, uint32 } from '../shm/columns.ts';
+import * as sync from '../shm/sync.ts';
+
+export const NONE = 0;
+/** `length` of a same-filled page: it has no object, and `fill` holds its 32-bit word. */
+export const LENGTH_SAME_FILLED = 0;
+
+export interface Entries {
+  readonly capacity: number;
+  readonly slot: Uint32Array;
+  /** Index of the export. */
+  readonly volume: Uint8Array;
+  readonly memcg: Uint8Array;
+  /** Bytes of the compressed object; 4096 stands for a page stored raw; 0 for a same-filled page. */
+  readonly length: Uint16Array;
+  readonly fill: Uint32Array;
+  readonly prev: Int32Array;
+  readonly next: Int32Array;
+  readonly referenced: Uint8Array;
+  readonly state: Int32Array;
+  readonly generation: Uint32Array;
+  /** Epoch of publication while the image does not hold this content durably (strict durability), else 0. */
+  readonly dirty: Int32Array;
+  /** [lock, free list head, high-water mark]; the free list is linked through `next`. */
+  readonly control: Int32Array;
+}
+
+const LOCK = 0;
+const FREE_HEAD = 1;
+const HIGH_WATER = 2;
+
+export function createEntries(capacity: number): Entries {
+  const entries: Entries = {
+    capacity,
+    slot: uint32(capacity),
+    volume: uint8(capacity),
+    memcg: uint8(capacity),
+    length: uint16(capacity),
+    fill: uint32(capacity),
+    prev: int32(capacity),
+    next: int32(capacity),
+    referenced: uint8(capacity),
+    state: int32(capacity),
+    generation: uint32(capacity),
+    dirty: int32(capacity),
+    control: int32(4),
+  };
+  entries.control[HIGH_WATER] = 1;
+  return entries;
+}
+
+/** Bytes of metadata per entry, over all columns and the allocator's two. */
+export const ENTRY_BYTES = 4 + 1 + 1 + 2 + 4 + 4 + 4 + 1 + 4 + 4 + 4 + 4 + 4;
+
+/** Takes an entry, or NONE when the table is full. Its fields are the caller's until it is published. */
+export function allocEntry(t: Entries): number {
+  sync.lock(t.control, LOCK);
+  let e = t.control[FREE_HEAD];
+  if (e !== NONE) t.control[FREE_HEAD] = t.next[e];
+  else if (t.control[HIGH_WATER] < t.capacity) e = t.control[HIGH_WATER]++;
+  if (e !== NONE) t.generation[e]++;
+  sync.unlock(t.control, LOCK);
+  if (e !== NONE) {
+    t.prev[e] = NONE;
+    t.next[e] = NONE;
+  }
+  return e;
+}
+
+/** Gives an entry back. A double free is a defect of ours: it throws, and the process stops. */
+export function freeEntry(t: Entries, e: number): void {
+  sync.lock(t.control, LOCK);
+  const live = (t.generation[e] & 1) === 1;
+  if (live) {
+    t.generation[e]++;
+    t.dirty[e] = 0;
+    t.next[e] = t.control[FREE_HEAD];
+    t.control[FREE_HEAD] = e;
+  }
+  sync.unlock(t.control, LOCK);
+  if (!live) throw new Error(`double free of entry ${e}`);
+}
+
+/** Entries ever used, plus one: the bound of a scan over all of them. */
+export function highWater(t: Entries): number {
+  return sync.load(t.control, HIGH_WATER);
+}
+
+export function isLive(t: Entries, e: number): boolean {
+  return (t.generation[e] & 1) === 1;
+}

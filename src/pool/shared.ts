@@ -1,0 +1,120 @@
+/**
+ * Everything that threads share, made once by the main thread and handed to each worker as it is (structured clone of
+ * views keeps the memory shared). Sizes are bounds: the memory is reserved, and costs what is touched.
+ */
+import { int32 } from '../shm/columns.ts';
+import { type Counters, createCounters } from '../shm/counters.ts';
+import { createMailboxes, createRing, type Mailboxes, type Ring } from '../shm/mailbox.ts';
+import { type Bits, createBits } from './bits.ts';
+import { type Buffers, createBuffers } from './buffers.ts';
+import { type Claims, createClaims } from './claims.ts';
+import { createEntries, ENTRY_BYTES, type Entries, highWater } from './entries.ts';
+import { LANES_MAX, THREADS_MAX } from './limits.ts';
+import { createLru, type Lru } from './lru.ts';
+import { ZSPAGE_BYTES } from './size_classes.ts';
+import { createSlotTable, type SlotTable } from './slots.ts';
+import { createTrees, NODE_BYTES, nodesInUse, type Trees } from './tree.ts';
+import { createZsmalloc, totalSize, ZSPAGE_META_BYTES, type Zsmalloc } from './zsmalloc.ts';
+
+/** What the pool is set to; plain values, the same in every thread. */
+export interface PoolSettings {
+  readonly poolBytes: number;
+  readonly acceptBytes: number;
+  readonly level: number;
+  readonly sameFilled: boolean;
+  readonly storeIncompressible: boolean;
+  readonly rawMaxBytes: number;
+  readonly rawOnReject: boolean;
+  readonly secondChance: boolean;
+  readonly strict: boolean;
+  readonly buffers: number;
+  readonly lanes: number;
+  /** Per export: slots, and the index of its memcg. */
+  readonly exports: readonly { readonly name: string; readonly pages: number; readonly memcg: number }[];
+  readonly memcgs: readonly { readonly name: string; readonly max: number; readonly writeback: boolean }[];
+}
+
+/** Words of `control`. */
+export const CTL = {
+  /** 1 while the pool is full: from the limit down to the accept threshold. */
+  FULL: 0,
+  /** Epoch of strict durability; entries are stamped with it. */
+  EPOCH: 1,
+  /** Pages stored raw (length 4096). */
+  RAW_PAGES: 3,
+  /** 1 asks the shrinker for its global worker. */
+  WORK: 4,
+} as const;
+
+export interface Shared {
+  readonly settings: PoolSettings;
+  readonly entries: Entries;
+  readonly trees: Trees;
+  readonly lru: Lru;
+  readonly zs: Zsmalloc;
+  readonly slotTable: SlotTable;
+  readonly users: Bits;
+  readonly lost: Bits;
+  readonly claims: Claims;
+  /** Pages parked between pool and image. */
+  readonly writebackBuffers: Buffers;
+  /** Pages that requests send to the image. */
+  readonly requestBuffers: Buffers;
+  readonly boxes: Mailboxes;
+  readonly counters: Counters;
+  readonly control: Int32Array;
+  /** Per export, the words of image_handle.ts: truncated, sync failed. */
+  readonly imageFlags: readonly Int32Array[];
+  /** Lanes to shrinker: image operations, shrink requests, flushes. */
+  readonly orders: Ring;
+  /** Shrinker to each lane: how its orders ended. */
+  readonly answers: readonly Ring[];
+}
+
+/** Orders that one lane may have with the shrinker; also the capacity of its ring of answers. */
+export const ORDERS_PER_LANE = 4096;
+const SLOT_RECORDS = 65536;
+/** An object is hardly ever smaller than this, so more entries than pool / 128 are not needed; same-filled pages share them. */
+const SMALL_OBJECT = 128;
+const ENTRIES_MIN = 65536;
+
+export function createShared(settings: PoolSettings): Shared {
+  const pages = settings.exports.map((x) => x.pages);
+  const totalPages = pages.reduce((a, b) => a + b, 0);
+  const capacity = Math.min(totalPages, Math.max(ENTRIES_MIN, Math.ceil(settings.poolBytes / SMALL_OBJECT))) + 1;
+  // Leaves for every slot, or for every entry alone in its leaf, and the levels above.
+  const leaves = Math.min(Math.ceil(totalPages / 64) + pages.length, capacity);
+  const nodes = Math.ceil(leaves * 1.25) + 64;
+  const lanes = Math.max(1, settings.lanes);
+  return {
+    settings,
+    entries: createEntries(capacity),
+    trees: createTrees(pages, nodes),
+    lru: createLru(),
+    zs: createZsmalloc(settings.poolBytes, capacity),
+    slotTable: createSlotTable(SLOT_RECORDS),
+    users: createBits(pages),
+    lost: createBits(pages),
+    claims: createClaims(),
+    writebackBuffers: createBuffers(settings.buffers),
+    requestBuffers: createBuffers(settings.buffers),
+    boxes: createMailboxes(THREADS_MAX),
+    counters: createCounters(THREADS_MAX),
+    control: firstEpoch(int32(16)),
+    imageFlags: pages.map(() => int32(4)),
+    orders: createRing(ORDERS_PER_LANE * 2),
+    answers: Array.from({ length: Math.min(lanes, LANES_MAX) }, () => createRing(ORDERS_PER_LANE)),
+  };
+}
+
+/** Epochs count from 1, because an entry stamped 0 is clean. */
+function firstEpoch(control: Int32Array): Int32Array {
+  control[CTL.EPOCH] = 1;
+  return control;
+}
+
+/** Bytes of metadata in use: entries up to the high-water mark, tree nodes, zspage columns. */
+export function metadataBytes(s: Shared): number {
+  const zspages = totalSize(s.zs) / ZSPAGE_BYTES;
+  return highWater(s.entries) * ENTRY_BYTES + nodesInUse(s.trees) * NODE_BYTES + zspages * ZSPAGE_META_BYTES;
+}

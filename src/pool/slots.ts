@@ -1,0 +1,247 @@
+/**
+ * Slot records: the pin (the role of the swap cache and its locked folio) and the page that stands for a slot while it
+ * is written back.
+ *
+ * A record exists while a slot is in use by a request or by writeback; it lives in a shared hash table:
+ *   locked   thread id + 1 of who holds the pin, else 0
+ *   page     writeback buffer whose bytes are the slot's content now, else 0
+ *   wb       image writes of this slot that are queued or running for writeback
+ *   waiters  threads to wake when the pin is dropped
+ * The pin is not held for the whole image write: `page` outlives it. What a reader sees, under the pin: page, else
+ * entry, else image. A record without pin, page and wb is taken out.
+ *
+ * Pin attempts answer EEXIST (in use), ENOENT (writeback only: nobody uses the slot) or ENOMEM (the table is full).
+ *
+ * Pins against range claims (claims.ts): a pin is inserted first and looks for claims second; a claim is inserted first
+ * and looks for pins second. Both go through sequentially consistent operations, so at least one sees the other:
+ *   1. pin inserted   2. claim inserted   3. pin sees the claim and undoes itself   3'. or the claim waits for the pin
+ */
+import { int32, uint8, uint32 } from '../shm/columns.ts';
+import { type Mailboxes, wakeMask } from '../shm/mailbox.ts';
+import * as sync from '../shm/sync.ts';
+import { type Bits, testBit } from './bits.ts';
+import { type Claims, claimed } from './claims.ts';
+
+export const ENOENT = -2;
+export const ENOMEM = -12;
+export const EEXIST = -17;
+
+export interface SlotTable {
+  /** Per bucket: [lock, head]. */
+  readonly buckets: Int32Array;
+  readonly volume: Uint8Array;
+  readonly slot: Uint32Array;
+  readonly next: Int32Array;
+  readonly locked: Int32Array;
+  readonly page: Int32Array;
+  readonly wb: Int32Array;
+  readonly waiters: Int32Array;
+  /** [lock, free list head] */
+  readonly control: Int32Array;
+}
+
+const BUCKET_BITS = 12;
+const LOCK = 0;
+const FREE_HEAD = 1;
+
+/** `records`: how many slots can be in use at once; further pins answer ENOMEM. */
+export function createSlotTable(records: number): SlotTable {
+  const next = int32(records + 1);
+  for (let r = 1; r < records; r++) next[r] = r + 1;
+  const control = int32(4);
+  control[FREE_HEAD] = 1;
+  return {
+    buckets: int32(2 << BUCKET_BITS),
+    volume: uint8(records + 1),
+    slot: uint32(records + 1),
+    next,
+    locked: int32(records + 1),
+    page: int32(records + 1),
+    wb: int32(records + 1),
+    waiters: int32(records + 1),
+    control,
+  };
+}
+
+/** One thread's way to the slot table. */
+export class Slots {
+  readonly t: SlotTable;
+  private readonly users: Bits;
+  private readonly claims: Claims;
+  private readonly boxes: Mailboxes;
+  private readonly thread: number;
+
+  constructor(t: SlotTable, users: Bits, claims: Claims, boxes: Mailboxes, thread: number) {
+    this.t = t;
+    this.users = users;
+    this.claims = claims;
+    this.boxes = boxes;
+    this.thread = thread;
+  }
+
+  /** Pins for a request. Returns the record (> 0), or EEXIST / ENOMEM; after EEXIST this thread will be woken. */
+  pin(x: number, slot: number): number {
+    return this.acquire(x, slot, 1 << this.thread);
+  }
+
+  /** Pins for a request that already holds a pin, or has something better to do than wait. */
+  tryPin(x: number, slot: number): number {
+    return this.acquire(x, slot, 0);
+  }
+
+  /** Pins for writeback: never waits, and answers ENOENT for a slot that nobody uses. */
+  pinForWriteback(x: number, slot: number): number {
+    if (!testBit(this.users, x, slot)) return ENOENT;
+    const r = this.acquire(x, slot, 0);
+    if (r > 0 && !testBit(this.users, x, slot)) {
+      this.unpin(r);
+      return ENOENT;
+    }
+    return r;
+  }
+
+  private acquire(x: number, slot: number, waiter: number): number {
+    const { t } = this;
+    const b = bucketOf(x, slot);
+    sync.lock(t.buckets, b);
+    let r = this.find(b, x, slot);
+    if (r === 0) r = this.insert(b, x, slot);
+    if (r === 0) {
+      sync.unlock(t.buckets, b);
+      return ENOMEM;
+    }
+    if (t.locked[r] !== 0) {
+      t.waiters[r] |= waiter;
+      sync.unlock(t.buckets, b);
+      return EEXIST;
+    }
+    t.locked[r] = this.thread + 1;
+    sync.unlock(t.buckets, b);
+    if (claimed(this.claims, x, slot, waiter)) {
+      this.unpin(r);
+      return EEXIST;
+    }
+    return r;
+  }
+
+  /** Drops the pin. Whoever waited for it looks again. */
+  unpin(r: number): void {
+    const { t } = this;
+    const b = bucketOf(t.volume[r], t.slot[r]);
+    sync.lock(t.buckets, b);
+    const held = t.locked[r] !== 0;
+    t.locked[r] = 0;
+    const waiters = t.waiters[r];
+    t.waiters[r] = 0;
+    this.reap(b, r);
+    sync.unlock(t.buckets, b);
+    if (!held) throw new Error(`slot record ${r} was unpinned twice`);
+    if (waiters !== 0) wakeMask(this.boxes, waiters);
+  }
+
+  /** True if somebody holds the pin; then this thread is woken when it is dropped. */
+  isPinned(x: number, slot: number): boolean {
+    const { t } = this;
+    const b = bucketOf(x, slot);
+    sync.lock(t.buckets, b);
+    const r = this.find(b, x, slot);
+    const pinned = r !== 0 && t.locked[r] !== 0;
+    if (pinned) t.waiters[r] |= 1 << this.thread;
+    sync.unlock(t.buckets, b);
+    return pinned;
+  }
+
+  /** Makes `buffer` the slot's content and counts its image write. Pin held. */
+  attachPage(r: number, buffer: number): void {
+    const { t } = this;
+    const b = bucketOf(t.volume[r], t.slot[r]);
+    sync.lock(t.buckets, b);
+    t.page[r] = buffer;
+    t.wb[r]++;
+    sync.unlock(t.buckets, b);
+  }
+
+  /** The slot's content is no longer its page: an entry, the image or nothing took its place. Pin held. */
+  dropPage(r: number): void {
+    this.t.page[r] = 0;
+  }
+
+  /** As dropPage, for a caller that holds a range claim or owns the image queue. */
+  dropPageOf(x: number, slot: number): void {
+    const { t } = this;
+    const b = bucketOf(x, slot);
+    sync.lock(t.buckets, b);
+    const r = this.find(b, x, slot);
+    if (r !== 0) t.page[r] = 0;
+    sync.unlock(t.buckets, b);
+  }
+
+  /** True while `buffer` still is the content of the slot. */
+  pageIs(x: number, slot: number, buffer: number): boolean {
+    const { t } = this;
+    const b = bucketOf(x, slot);
+    sync.lock(t.buckets, b);
+    const r = this.find(b, x, slot);
+    const same = r !== 0 && t.page[r] === buffer;
+    sync.unlock(t.buckets, b);
+    return same;
+  }
+
+  /** The image write of `buffer` ended for good: the image holds it, or something newer took its place. */
+  writebackDone(x: number, slot: number, buffer: number): void {
+    const { t } = this;
+    const b = bucketOf(x, slot);
+    sync.lock(t.buckets, b);
+    const r = this.find(b, x, slot);
+    const counted = r !== 0 && t.wb[r] > 0;
+    if (counted) {
+      t.wb[r]--;
+      if (t.page[r] === buffer) t.page[r] = 0;
+      this.reap(b, r);
+    }
+    sync.unlock(t.buckets, b);
+    if (!counted) throw new Error(`writeback of slot ${slot} ended without having begun`);
+  }
+
+  private find(b: number, x: number, slot: number): number {
+    const { t } = this;
+    let r = t.buckets[b + 1];
+    while (r !== 0 && (t.slot[r] !== slot || t.volume[r] !== x)) r = t.next[r];
+    return r;
+  }
+
+  private insert(b: number, x: number, slot: number): number {
+    const { t } = this;
+    sync.lock(t.control, LOCK);
+    const r = t.control[FREE_HEAD];
+    if (r !== 0) t.control[FREE_HEAD] = t.next[r];
+    sync.unlock(t.control, LOCK);
+    if (r === 0) return 0;
+    t.volume[r] = x;
+    t.slot[r] = slot;
+    t.next[r] = t.buckets[b + 1];
+    t.buckets[b + 1] = r;
+    return r;
+  }
+
+  /** Takes a record without pin, page and writeback out of its bucket. Bucket lock held. */
+  private reap(b: number, r: number): void {
+    const { t } = this;
+    if (t.locked[r] !== 0 || t.page[r] !== 0 || t.wb[r] !== 0) return;
+    let at = t.buckets[b + 1];
+    if (at === r) t.buckets[b + 1] = t.next[r];
+    else {
+      while (t.next[at] !== r) at = t.next[at];
+      t.next[at] = t.next[r];
+    }
+    sync.lock(t.control, LOCK);
+    t.next[r] = t.control[FREE_HEAD];
+    t.control[FREE_HEAD] = r;
+    sync.unlock(t.control, LOCK);
+  }
+}
+
+/** Index of the bucket's lock word; its head is the next word. */
+function bucketOf(x: number, slot: number): number {
+  return (Math.imul(slot ^ (x << 25), 0x9e3779b1) >>> (32 - BUCKET_BITS)) << 1;
+}

@@ -1,0 +1,261 @@
+/**
+ * Split trees: a map from slot to entry index, one xarray per 2^14 slots (64 MiB) of an export, each with its own lock.
+ *
+ *   head word: 0 = empty | entry (only index 0 is in use) | NODE | node number
+ *   node: 64 words; at shift 0 they are entries, above it node numbers; plus count, shift and a dead mark
+ *
+ * Nodes are taken on demand, so an 8 TiB export costs what it stores. As in the kernel's xas_shrink, removing the last
+ * sibling of index 0 moves the lone entry into the head, writes RETRY into the dead node's slot 0 and frees the node:
+ * the transition that a lockless invalidate can trip over. Indices are relative to the tree, so that any tree can do it.
+ *
+ * Lock order: pin -> tree.lock -> lru.lock -> allocator; the node list's lock is a leaf.
+ */
+import { int32, uint8 } from '../shm/columns.ts';
+import * as sync from '../shm/sync.ts';
+import { NONE } from './entries.ts';
+import { TREE_PAGES, TREE_SHIFT } from './limits.ts';
+
+const NODE = 0x40000000;
+const FANOUT = 64;
+/** Left in slot 0 of a dead node: a lockless walker that meets it must start again. */
+export const RETRY = -1;
+export const NO_MEMORY = -2;
+
+export interface Trees {
+  /** Per tree: [lock, head]. Trees of export x start at base[x]. */
+  readonly words: Int32Array;
+  readonly base: Int32Array;
+  readonly nodeSlots: Int32Array;
+  readonly nodeCount: Uint8Array;
+  readonly nodeShift: Uint8Array;
+  readonly nodeDead: Uint8Array;
+  /** [lock, free list head, high-water mark, nodes in use, capacity] */
+  readonly control: Int32Array;
+}
+
+const LOCK = 0;
+const FREE_HEAD = 1;
+const HIGH_WATER = 2;
+const IN_USE = 3;
+const CAPACITY = 4;
+
+/** Bytes of one node over all its columns. */
+export const NODE_BYTES = FANOUT * 4 + 3;
+
+/** `pages`: the size of each export in slots. `nodes`: how many tree nodes there may be at once. */
+export function createTrees(pages: readonly number[], nodes: number): Trees {
+  const base = int32(pages.length + 1);
+  let trees = 0;
+  pages.forEach((count, x) => {
+    base[x] = trees;
+    trees += Math.ceil(count / TREE_PAGES);
+  });
+  base[pages.length] = trees;
+  const control = int32(8);
+  control[HIGH_WATER] = 1;
+  control[CAPACITY] = nodes;
+  return {
+    words: int32(trees * 2),
+    base,
+    nodeSlots: int32(nodes * FANOUT),
+    nodeCount: uint8(nodes),
+    nodeShift: uint8(nodes),
+    nodeDead: uint8(nodes),
+    control,
+  };
+}
+
+export function nodesInUse(t: Trees): number {
+  return sync.load(t.control, IN_USE);
+}
+
+/** The tree that holds `slot` of export `x`; also the index of its lock word, divided by two. */
+export function treeOf(t: Trees, x: number, slot: number): number {
+  return t.base[x] + (slot >>> TREE_SHIFT);
+}
+
+export function lockTree(t: Trees, tree: number): void {
+  sync.lock(t.words, tree * 2);
+}
+
+export function unlockTree(t: Trees, tree: number): void {
+  sync.unlock(t.words, tree * 2);
+}
+
+/** Lockless; true only when nothing is in the tree. */
+export function isEmpty(t: Trees, tree: number): boolean {
+  return sync.load(t.words, tree * 2 + 1) === 0;
+}
+
+/** The entry at `slot`, or NONE. Caller holds the tree lock. */
+export function get(t: Trees, tree: number, slot: number): number {
+  const index = slot & (TREE_PAGES - 1);
+  const head = t.words[tree * 2 + 1];
+  if ((head & NODE) === 0) return index === 0 ? head : NONE;
+  let node = head & ~NODE;
+  let shift = t.nodeShift[node];
+  if (index >>> shift >= FANOUT) return NONE;
+  for (;;) {
+    const below = t.nodeSlots[node * FANOUT + ((index >>> shift) & (FANOUT - 1))];
+    if (shift === 0 || below === NONE) return below;
+    node = below;
+    shift -= 6;
+  }
+}
+
+/** Puts `e` at `slot`; returns the entry it displaced, NONE, or NO_MEMORY with the tree unchanged. Tree lock held. */
+export function exchange(t: Trees, tree: number, slot: number, e: number): number {
+  const index = slot & (TREE_PAGES - 1);
+  const headWord = tree * 2 + 1;
+  if (index === 0 && (t.words[headWord] & NODE) === 0) {
+    const old = t.words[headWord];
+    sync.store(t.words, headWord, e);
+    return old;
+  }
+  if (!growTo(t, headWord, index)) return NO_MEMORY;
+  let node = t.words[headWord] & ~NODE;
+  for (let shift = t.nodeShift[node]; shift > 0; shift -= 6) {
+    const at = node * FANOUT + ((index >>> shift) & (FANOUT - 1));
+    let below = t.nodeSlots[at];
+    if (below === NONE) {
+      below = allocNode(t, shift - 6);
+      if (below === NONE) {
+        // The nodes above were made for this index alone or were there before; an empty one is taken back.
+        prune(t, headWord, index);
+        return NO_MEMORY;
+      }
+      t.nodeSlots[at] = below;
+      t.nodeCount[node]++;
+    }
+    node = below;
+  }
+  const at = node * FANOUT + (index & (FANOUT - 1));
+  const old = t.nodeSlots[at];
+  sync.store(t.nodeSlots, at, e);
+  if (old === NONE) t.nodeCount[node]++;
+  return old;
+}
+
+/** Takes the entry at `slot` out; returns it or NONE. Caller holds the tree lock. */
+export function erase(t: Trees, tree: number, slot: number): number {
+  const index = slot & (TREE_PAGES - 1);
+  const headWord = tree * 2 + 1;
+  const head = t.words[headWord];
+  if ((head & NODE) === 0) {
+    if (index !== 0 || head === NONE) return NONE;
+    sync.store(t.words, headWord, NONE);
+    return head;
+  }
+  let node = head & ~NODE;
+  if (index >>> t.nodeShift[node] >= FANOUT) return NONE;
+  while (t.nodeShift[node] > 0) {
+    node = t.nodeSlots[node * FANOUT + ((index >>> t.nodeShift[node]) & (FANOUT - 1))];
+    if (node === NONE) return NONE;
+  }
+  const at = node * FANOUT + (index & (FANOUT - 1));
+  const old = t.nodeSlots[at];
+  if (old === NONE) return NONE;
+  sync.store(t.nodeSlots, at, NONE);
+  t.nodeCount[node]--;
+  if (t.nodeCount[node] === 0) prune(t, headWord, index);
+  else if (t.nodeCount[node] === 1) shrink(t, headWord);
+  return old;
+}
+
+/** Makes the root cover `index`, adding levels above what is there. */
+function growTo(t: Trees, headWord: number, index: number): boolean {
+  for (;;) {
+    const head = t.words[headWord];
+    if ((head & NODE) === 0) {
+      let shift = 0;
+      while (index >>> shift >= FANOUT) shift += 6;
+      // A lone entry in the head has index 0: it goes down the left edge of the new root.
+      const root = allocNode(t, head === NONE ? shift : 0);
+      if (root === NONE) return false;
+      if (head !== NONE) {
+        t.nodeSlots[root * FANOUT] = head;
+        t.nodeCount[root] = 1;
+      }
+      sync.store(t.words, headWord, root | NODE);
+      continue;
+    }
+    const root = head & ~NODE;
+    if (index >>> t.nodeShift[root] < FANOUT) return true;
+    const above = allocNode(t, t.nodeShift[root] + 6);
+    if (above === NONE) {
+      prune(t, headWord, 0);
+      shrink(t, headWord);
+      return false;
+    }
+    t.nodeSlots[above * FANOUT] = root;
+    t.nodeCount[above] = 1;
+    sync.store(t.words, headWord, above | NODE);
+  }
+}
+
+/** Frees the empty nodes on the path to `index`, bottom up, then shrinks the root. */
+function prune(t: Trees, headWord: number, index: number): void {
+  for (;;) {
+    const head = t.words[headWord];
+    if ((head & NODE) === 0) return;
+    let above: number = NONE;
+    let at = 0;
+    let node = head & ~NODE;
+    while (t.nodeShift[node] > 0 && t.nodeCount[node] > 0) {
+      const slot = node * FANOUT + ((index >>> t.nodeShift[node]) & (FANOUT - 1));
+      if (t.nodeSlots[slot] === NONE) break;
+      above = node;
+      at = slot;
+      node = t.nodeSlots[slot];
+    }
+    if (t.nodeCount[node] > 0) break;
+    if (above === NONE) {
+      sync.store(t.words, headWord, NONE);
+      freeNode(t, node);
+      return;
+    }
+    t.nodeSlots[at] = NONE;
+    t.nodeCount[above]--;
+    freeNode(t, node);
+  }
+  shrink(t, headWord);
+}
+
+/** xas_shrink: while the root has only slot 0 in use, that slot takes the root's place. */
+function shrink(t: Trees, headWord: number): void {
+  for (;;) {
+    const head = t.words[headWord];
+    if ((head & NODE) === 0) return;
+    const root = head & ~NODE;
+    const only = t.nodeSlots[root * FANOUT];
+    if (t.nodeCount[root] !== 1 || only === NONE) return;
+    sync.store(t.words, headWord, t.nodeShift[root] === 0 ? only : only | NODE);
+    sync.store(t.nodeSlots, root * FANOUT, RETRY);
+    freeNode(t, root);
+  }
+}
+
+function allocNode(t: Trees, shift: number): number {
+  sync.lock(t.control, LOCK);
+  let node = t.control[FREE_HEAD];
+  if (node !== NONE) t.control[FREE_HEAD] = t.nodeSlots[node * FANOUT + 1];
+  else if (t.control[HIGH_WATER] < t.control[CAPACITY]) node = t.control[HIGH_WATER]++;
+  if (node !== NONE) t.control[IN_USE]++;
+  sync.unlock(t.control, LOCK);
+  if (node !== NONE) {
+    t.nodeSlots.fill(NONE, node * FANOUT, node * FANOUT + FANOUT);
+    t.nodeCount[node] = 0;
+    t.nodeShift[node] = shift;
+    t.nodeDead[node] = 0;
+  }
+  return node;
+}
+
+function freeNode(t: Trees, node: number): void {
+  t.nodeDead[node] = 1;
+  sync.lock(t.control, LOCK);
+  t.nodeSlots[node * FANOUT + 1] = t.control[FREE_HEAD];
+  t.control[FREE_HEAD] = node;
+  t.control[IN_USE]--;
+  sync.unlock(t.control, LOCK);
+}

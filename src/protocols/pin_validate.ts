@@ -1,0 +1,146 @@
+/**
+ * Entry protocol `pin-validate` (Linux 6.9 and later): no reference count. An entry is alive exactly while it is in its
+ * tree; a pinned slot makes that stable. Writeback copies the slot number under the LRU lock, pins the slot, and only then
+ * compares what the tree holds with the entry it picked. Until that comparison the entry is an opaque number.
+ *
+ * Who frees: whoever took the entry out of the tree.
+ * Lock order: lru.lock (dropped) -> pin -> tree.lock -> lru.lock -> allocator.
+ * States: live (in the tree) -> freed. Nothing in between that another thread could see.
+ * Known weakness: none while E1 to E4 hold. If a slot can be used again before its invalidate returned (E2 broken), a new
+ * store is erased. Discussed: linux-mm, January 2024, "mm: zswap: remove unnecessary tree cleanups in zswap_swapoff()",
+ * and the patch that became 5878303c5353.
+ */
+
+import { NONE } from '../pool/entries.ts';
+import * as lru from '../pool/lru.ts';
+import { EEXIST, ENOENT } from '../pool/slots.ts';
+import { erase, exchange, get, lockTree, NO_MEMORY, treeOf, unlockTree } from '../pool/tree.ts';
+import * as sync from '../shm/sync.ts';
+import {
+  type BusyProtocol,
+  type EntryProtocol,
+  LOAD_EIO,
+  LOAD_MISS,
+  LOAD_OK,
+  type ProtocolPool,
+  SHRINK,
+  type ShrinkResult,
+} from './protocol.ts';
+
+function publish(pool: ProtocolPool, e: number): boolean {
+  const { entries, trees } = pool;
+  const slot = entries.slot[e];
+  const tree = treeOf(trees, entries.volume[e], slot);
+  sync.step('store: exchange');
+  lockTree(trees, tree);
+  const old = exchange(trees, tree, slot, e);
+  unlockTree(trees, tree);
+  if (old === NO_MEMORY) return false;
+  if (old !== NONE) pool.free(old);
+  // Publishing to writeback is last: from here on the entry may be written back and freed by another thread, as soon as
+  // our caller drops the pin.
+  sync.step('store: lru');
+  if (entries.length[e] > 0) lru.add(pool.lru, entries, e);
+  return true;
+}
+
+function drop(pool: ProtocolPool, x: number, slot: number): void {
+  const { trees } = pool;
+  const tree = treeOf(trees, x, slot);
+  sync.step('drop: erase');
+  lockTree(trees, tree);
+  const old = erase(trees, tree, slot);
+  unlockTree(trees, tree);
+  if (old !== NONE) pool.free(old);
+}
+
+/**
+ * The kernel erases here, because it marks the page in memory dirty at the same moment. A server can't: a guest that READ
+ * a page keeps it clean, may drop it without a WRITE, and READ the slot again.
+ */
+function load(pool: ProtocolPool, x: number, slot: number, page: Uint8Array): number {
+  const { entries, trees } = pool;
+  const tree = treeOf(trees, x, slot);
+  sync.step('load: get');
+  lockTree(trees, tree);
+  const e = get(trees, tree, slot);
+  unlockTree(trees, tree);
+  if (e === NONE) return LOAD_MISS;
+  // The pin keeps the entry alive without the tree lock: whoever would free it needs the pin first.
+  if (!pool.decompress(e, page)) return LOAD_EIO;
+  entries.referenced[e] = 1;
+  return LOAD_OK;
+}
+
+function shrinkOne(pool: ProtocolPool, m: number, busy: BusyProtocol): ShrinkResult {
+  const { entries } = pool;
+  const list = pool.lru;
+  sync.lock(list.lock, m);
+  const e = list.head[m];
+  if (e === NONE) {
+    sync.unlock(list.lock, m);
+    return SHRINK.EMPTY;
+  }
+  // Rotated before the lock is dropped, for either outcome. Written back or invalidated: whoever frees the entry unlinks
+  // it from where it is. Failed: the tail is the right place, and later there would be no way to put it there, because
+  // nothing tells whether the entry is still alive:
+  //   1. we drop lru.lock   2. a TRIM frees the entry, a store reuses its index   3. we would link a stranger
+  lru.rotate(list, entries, e);
+  const secondChance = pool.secondChance && entries.referenced[e] === 1;
+  if (secondChance) entries.referenced[e] = 0;
+  const slot = entries.slot[e];
+  const x = entries.volume[e];
+  sync.unlock(list.lock, m);
+  return secondChance ? SHRINK.ROTATED : writeback(pool, x, slot, e, busy);
+}
+
+/** From here on `e` is only compared, until the tree confirms it under the pin. */
+function writeback(pool: ProtocolPool, x: number, slot: number, e: number, busy: BusyProtocol): ShrinkResult {
+  const buffer = pool.takePage();
+  if (buffer === 0) return SHRINK.ENOMEM;
+  sync.step('d: pin');
+  const r = busy.pin(pool, x, slot);
+  if (r <= 0) {
+    pool.givePage(buffer);
+    if (r === EEXIST) {
+      pool.count('writeback_busy');
+      return SHRINK.EEXIST;
+    }
+    if (r === ENOENT) pool.count('writeback_invalidated');
+    return r === ENOENT ? SHRINK.GONE : SHRINK.ENOMEM;
+  }
+  const result = writePinned(pool, x, slot, e, r, buffer);
+  if (result !== SHRINK.WRITTEN) pool.givePage(buffer);
+  sync.step('g: unlock page');
+  pool.slots.unpin(r);
+  return result;
+}
+
+function writePinned(pool: ProtocolPool, x: number, slot: number, e: number, r: number, buffer: number): ShrinkResult {
+  const { trees } = pool;
+  const tree = treeOf(trees, x, slot);
+  sync.step('e: validate');
+  lockTree(trees, tree);
+  const current = get(trees, tree, slot);
+  unlockTree(trees, tree);
+  // Without this comparison a recycled slot would be overwritten with old data:
+  //   1. we copy slot n   2. TRIM n, WRITE n goes to the image   3. we pin n, and would write the old page over it
+  // If the index was reused for the same slot, it is exactly the entry that should be written.
+  if (current !== e) {
+    pool.count('writeback_invalidated');
+    return SHRINK.GONE;
+  }
+  sync.step('f: decompress');
+  if (!pool.decompress(e, pool.page(buffer))) {
+    pool.count('decompress_fail');
+    return SHRINK.EIO;
+  }
+  lockTree(trees, tree);
+  erase(trees, tree, slot);
+  unlockTree(trees, tree);
+  pool.free(e);
+  pool.startWrite(r, buffer);
+  return SHRINK.WRITTEN;
+}
+
+export const pinValidate: EntryProtocol = { name: 'pin-validate', publish, drop, load, shrinkOne };

@@ -1,0 +1,97 @@
+/**
+ * What an invalidation protocol is: four interfaces, one file per implementation, chosen by `protocol.*` in the config.
+ *
+ * Protocols see the tree, the LRU, pins and entries, and nothing of sockets, files or logs. They are synchronous: no
+ * await, no callback, no I/O. Every lock, compare-and-swap and numbered step goes through shm/sync.ts.
+ *
+ * The contract they lean on (a client of the pool must keep it; an explorer breaks it on purpose):
+ *   E1  publish, drop and load run with the slot pinned by the caller.
+ *   E2  invalidate runs when nobody uses or pins the slot, and the slot is not used again before it returned.
+ *   E3  shrinkOne is the only one that starts without a pin: it must try to get one.
+ *   E4  swapoff first brings every slot to unused and unpinned.
+ *
+ * Lock order: pin -> tree.lock -> lru.lock -> allocator. Writeback alone starts at lru.lock, so it must drop that before
+ * it touches a tree, and validate again what it believed.
+ */
+import type { Entries } from '../pool/entries.ts';
+import type { Lru } from '../pool/lru.ts';
+import type { Slots } from '../pool/slots.ts';
+import type { Trees } from '../pool/tree.ts';
+
+/** The pool as protocols see it, one per thread. */
+export interface ProtocolPool {
+  readonly entries: Entries;
+  readonly trees: Trees;
+  readonly lru: Lru;
+  readonly slots: Slots;
+  readonly secondChance: boolean;
+  /** Frees an entry that its caller took out of the tree: off the LRU, object, charge, entry. */
+  free(e: number): void;
+  /** Decompresses (or fills) entry `e` into `page`, 4096 bytes. False if the object does not decompress. */
+  decompress(e: number, page: Uint8Array): boolean;
+  /** A free writeback buffer, or 0. */
+  takePage(): number;
+  givePage(buffer: number): void;
+  page(buffer: number): Uint8Array;
+  /** Makes `buffer` the content of the pinned slot and enqueues its image write; returns at once. */
+  startWrite(r: number, buffer: number): void;
+  count(what: 'writeback_busy' | 'writeback_invalidated' | 'reject_reclaim_fail' | 'decompress_fail'): void;
+}
+
+export const LOAD_OK = 0;
+export const LOAD_MISS = 1;
+export const LOAD_EIO = 2;
+
+/** What shrinkOne made of its victim. */
+export const SHRINK = {
+  EMPTY: 0,
+  WRITTEN: 1,
+  ROTATED: 2,
+  EEXIST: 3,
+  GONE: 4,
+  ENOMEM: 5,
+  EIO: 6,
+} as const;
+export type ShrinkResult = (typeof SHRINK)[keyof typeof SHRINK];
+
+export interface EntryProtocol {
+  readonly name: string;
+  /** Puts a filled entry at its slot, dropping the old one, then onto the LRU. False: no tree node; `e` stays yours. */
+  publish(pool: ProtocolPool, e: number): boolean;
+  /** Drops what is stored at the slot, for a store that was rejected. */
+  drop(pool: ProtocolPool, x: number, slot: number): void;
+  /** Copies the slot's entry into `page` and keeps it. */
+  load(pool: ProtocolPool, x: number, slot: number, page: Uint8Array): number;
+  /** Writes back one victim of memcg `m`. */
+  shrinkOne(pool: ProtocolPool, m: number, busy: BusyProtocol): ShrinkResult;
+}
+
+export interface InvalidateProtocol {
+  readonly name: string;
+  /** Frees what is stored at the slot, if anything is. */
+  invalidate(pool: ProtocolPool, x: number, slot: number): void;
+}
+
+/** What writeback does when the slot of its victim is in use. */
+export interface BusyProtocol {
+  readonly name: string;
+  /** The slot record (> 0), or EEXIST / ENOENT / ENOMEM. */
+  pin(pool: ProtocolPool, x: number, slot: number): number;
+}
+
+/** swapoff as a protocol: how trees are freed while writeback may still run. */
+export interface SwapoffProtocol {
+  readonly name: string;
+  /**
+   * Discards slots [first, end) of export `x`, which the caller has claimed, so that no pin is in them. Called slice by
+   * slice until the whole export is empty.
+   */
+  discard(pool: ProtocolPool, x: number, first: number, end: number, invalidate: InvalidateProtocol): void;
+}
+
+export interface Protocols {
+  readonly entry: EntryProtocol;
+  readonly invalidate: InvalidateProtocol;
+  readonly busy: BusyProtocol;
+  readonly swapoff: SwapoffProtocol;
+}

@@ -1,0 +1,171 @@
+/**
+ * The synchronisation façade: the one file that may name `Atomics`.
+ *
+ * Every lock, compare-and-swap, lockless load or store of shared state and every numbered protocol step goes through it.
+ * In service each costs one predictable branch on `hook`. Under an explorer the hook takes over: it decides which thread
+ * moves next, so that the code explored is the code served.
+ *
+ * Lock order everywhere: pin -> tree.lock -> lru.lock -> allocator (class lock -> zspage lock). A slot record's bucket
+ * lock, the buffer lock and the ring locks are leaves: nothing is taken while one is held.
+ *
+ * A lock word holds 0 when free, else the owner's thread id, with WAITERS set while somebody may sleep on it. The owner
+ * stands in the word so that a thread that waits too long can name who holds it.
+ */
+
+/** What an explorer puts in place of real time. Each method is a scheduling point. */
+export interface Hook {
+  point(op: string, words: Int32Array | null, index: number): void;
+  lock(words: Int32Array, index: number): void;
+  tryLock(words: Int32Array, index: number): boolean;
+  unlock(words: Int32Array, index: number): void;
+  retry(words: Int32Array, index: number, seen: number): void;
+}
+
+const WAITERS = 0x10000;
+const SPIN_LIMIT = 64;
+/** Longest wait for a lock or a retry, in milliseconds, before the process is stopped as wedged. */
+export const STUCK_MS = 5000;
+const SLICE_MS = 500;
+
+let hook: Hook | null = null;
+let self = 1;
+let onStuck: (report: string) => never = (report) => {
+  throw new Error(report);
+};
+/** Microseconds to stall at a named protocol step (`debug.delay`); null in ordinary service. */
+let delays: ReadonlyMap<string, number> | null = null;
+let currentStep = '';
+const sleepWord = new Int32Array(new SharedArrayBuffer(4));
+
+/** Names this thread (1..65535) to lock words, and says what to do when a wait exceeds STUCK_MS. */
+export function enterThread(id: number, stuck: (report: string) => never): void {
+  self = id;
+  onStuck = stuck;
+}
+
+export function setHook(value: Hook | null): void {
+  hook = value;
+}
+
+export function setDelays(value: Readonly<Record<string, number>> | null): void {
+  const entries = value === null ? [] : Object.entries(value);
+  delays = entries.length === 0 ? null : new Map(entries);
+}
+
+export function load(words: Int32Array, index: number): number {
+  if (hook !== null) hook.point('load', words, index);
+  return Atomics.load(words, index);
+}
+
+export function store(words: Int32Array, index: number, value: number): void {
+  if (hook !== null) hook.point('store', words, index);
+  Atomics.store(words, index, value);
+}
+
+export function add(words: Int32Array, index: number, value: number): number {
+  if (hook !== null) hook.point('add', words, index);
+  return Atomics.add(words, index, value);
+}
+
+export function or(words: Int32Array, index: number, value: number): number {
+  if (hook !== null) hook.point('or', words, index);
+  return Atomics.or(words, index, value);
+}
+
+export function and(words: Int32Array, index: number, value: number): number {
+  if (hook !== null) hook.point('and', words, index);
+  return Atomics.and(words, index, value);
+}
+
+export function exchange(words: Int32Array, index: number, value: number): number {
+  if (hook !== null) hook.point('exchange', words, index);
+  return Atomics.exchange(words, index, value);
+}
+
+/** Compare-and-swap; returns the value that was found. */
+export function cas(words: Int32Array, index: number, expected: number, value: number): number {
+  if (hook !== null) hook.point('cas', words, index);
+  return Atomics.compareExchange(words, index, expected, value);
+}
+
+export function lock(words: Int32Array, index: number): void {
+  if (hook !== null) {
+    hook.lock(words, index);
+    return;
+  }
+  if (Atomics.compareExchange(words, index, 0, self) !== 0) lockSlow(words, index);
+}
+
+export function tryLock(words: Int32Array, index: number): boolean {
+  if (hook !== null) return hook.tryLock(words, index);
+  return Atomics.compareExchange(words, index, 0, self) === 0;
+}
+
+export function unlock(words: Int32Array, index: number): void {
+  if (hook !== null) {
+    hook.unlock(words, index);
+    return;
+  }
+  if ((Atomics.exchange(words, index, 0) & WAITERS) !== 0) Atomics.notify(words, index, 1);
+}
+
+function lockSlow(words: Int32Array, index: number): void {
+  for (let spin = 0; spin < SPIN_LIMIT; spin++) {
+    if (Atomics.load(words, index) === 0 && Atomics.compareExchange(words, index, 0, self) === 0) return;
+  }
+  for (let waited = 0; ; ) {
+    const seen = Atomics.load(words, index);
+    if (seen === 0) {
+      // We can't know whether others still sleep, so we take the lock with WAITERS set; one spare notify is harmless.
+      if (Atomics.compareExchange(words, index, 0, self | WAITERS) === 0) return;
+      continue;
+    }
+    const marked = seen | WAITERS;
+    if (seen !== marked && Atomics.compareExchange(words, index, seen, marked) !== seen) continue;
+    if (Atomics.wait(words, index, marked, SLICE_MS) !== 'timed-out') continue;
+    waited += SLICE_MS;
+    if (waited >= STUCK_MS) stuck(`lock word ${index} is held by thread ${seen & ~WAITERS}`);
+  }
+}
+
+/** Waits until words[index] is no longer `seen`. Every retry loop passes here, so that none can spin unseen. */
+export function retry(words: Int32Array, index: number, seen: number): void {
+  if (hook !== null) {
+    hook.retry(words, index, seen);
+    return;
+  }
+  for (let spin = 0; spin < SPIN_LIMIT; spin++) if (Atomics.load(words, index) !== seen) return;
+  for (let waited = 0; Atomics.load(words, index) === seen; waited++) {
+    // Whoever changes the word need not know of us, so the wait is short and looks again.
+    Atomics.wait(words, index, seen, 1);
+    if (waited >= STUCK_MS) stuck(`word ${index} stays ${seen}`);
+  }
+}
+
+/** A numbered step of a protocol, such as 'W1': a scheduling point, and the place where `debug.delay` stalls. */
+export function step(label: string): void {
+  if (hook !== null) hook.point(label, null, 0);
+  if (delays === null) return;
+  currentStep = label;
+  const us = delays.get(label);
+  if (us !== undefined) Atomics.wait(sleepWord, 0, 0, us / 1000);
+}
+
+/** Sleeps until words[index] changes from `seen` or the time is over. Only for threads that have nothing to serve. */
+export function sleep(words: Int32Array, index: number, seen: number, ms: number): void {
+  Atomics.wait(words, index, seen, ms);
+}
+
+export function notify(words: Int32Array, index: number): void {
+  Atomics.notify(words, index);
+}
+
+/** As sleep, but leaves the event loop running: resolves when the word changes or after `ms`. */
+export async function changed(words: Int32Array, index: number, seen: number, ms: number): Promise<void> {
+  const wait = Atomics.waitAsync(words, index, seen, ms);
+  if (wait.async) await wait.value;
+}
+
+function stuck(what: string): never {
+  onStuck(`thread ${self} waited ${STUCK_MS} ms: ${what}${currentStep === '' ? '' : `; last step ${currentStep}`}`);
+}

@@ -1,0 +1,55 @@
+/**
+ * What sysfs knows of a block device: its size, its logical block, and an identity that outlives its number.
+ * Invariant: device numbers and names are handed out anew at each boot, so they identify a device only where the kernel
+ * offers nothing better.
+ */
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+
+const SECTOR = 512;
+
+/**
+ * Where the kernel keeps a lasting name: device mapper, NVMe, SCSI, virtio, and loop devices, whose backing file and
+ * offset are what lasts. Each list counts as one identity and is used when its first attribute has a value.
+ */
+const IDENTITIES: readonly (readonly string[])[] = [
+  ['dm/uuid'],
+  ['wwid'],
+  ['device/wwid'],
+  ['serial'],
+  ['loop/backing_file', 'loop/offset'],
+];
+
+export interface BlockDevice {
+  bytes: number;
+  logicalBlock: number;
+  identity: string;
+}
+
+/** `rdev` is stat's device number of the node. */
+export function describeBlockDevice(rdev: number): BlockDevice {
+  // glibc's major() and minor(), for numbers below 2^32, which all of Linux's are.
+  const major = (rdev >>> 8) & 0xfff;
+  const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
+  const folder = realpathSync(`/sys/dev/block/${major}:${minor}`);
+  const partition = attribute(folder, 'partition');
+  const disk = partition === '' ? folder : dirname(folder);
+  return {
+    bytes: Number(attribute(folder, 'size')) * SECTOR,
+    logicalBlock: Number(attribute(disk, 'queue/logical_block_size')) || SECTOR,
+    identity: `${diskIdentity(disk)}${partition === '' ? '' : `:partition=${partition}`}`,
+  };
+}
+
+function diskIdentity(disk: string): string {
+  for (const names of IDENTITIES) {
+    const values = names.map((name) => attribute(disk, name));
+    if (values[0] !== '') return names.map((name, at) => `${name}=${values[at]}`).join(':');
+  }
+  return `name=${basename(disk)}`;
+}
+
+function attribute(folder: string, name: string): string {
+  const path = `${folder}/${name}`;
+  return existsSync(path) ? readFileSync(path, 'utf8').trim() : '';
+}

@@ -1,0 +1,237 @@
+/**
+ * The image queue of one export: every write and punch of the image, in order per slot. It lives in the shrinker thread.
+ *
+ *   pushed ->  | queued, first in first out |  -> batch (distinct slots, one kind) -> runs of adjacent slots -> image
+ *
+ * Batches run one after the other, so two operations on one slot can't overtake each other; inside a batch all slots
+ * differ and runs go in parallel. Sorting into runs happens here and nowhere else.
+ *
+ * A written-back page whose slot got newer content meanwhile is not written at all. One whose write failed stays parked as
+ * its slot's page, so loads find it, and is tried again with back-off. A request's write that failed is answered.
+ */
+
+import * as buffers from '../pool/buffers.ts';
+import { C } from '../shm/counters.ts';
+import type { ImageHandle } from './image_file.ts';
+import type { Zswap } from './zswap.ts';
+
+/** Operations in one batch, at most. */
+const BATCH = 256;
+const RETRY_FIRST_MS = 100;
+const RETRY_LAST_MS = 10_000;
+
+/**
+ * writeback: a page that left the pool. write: a page that a request sends, its slot pinned until it is answered.
+ * clean: a copy of a page that stays in the pool.
+ */
+type Kind = 'writeback' | 'write' | 'clean' | 'punch' | 'zero' | 'sync';
+
+interface Operation {
+  readonly kind: Kind;
+  readonly slot: number;
+  readonly count: number;
+  /** Writeback buffer or request buffer, by kind. */
+  readonly buffer: number;
+  readonly done: ((errno: number) => void) | null;
+}
+
+export interface QueueOptions {
+  readonly runPages: number;
+  /** Calls on the image at the same time, at most. */
+  readonly parallel: number;
+  /** Bytes between two fdatasyncs; Infinity with O_DIRECT. */
+  readonly syncEvery: number;
+  /** Told of every failed call: to be logged once, counted here. */
+  readonly onError: (what: string, errno: number) => void;
+}
+
+export class ImageQueue {
+  readonly x: number;
+  private readonly zswap: Zswap;
+  private readonly image: ImageHandle;
+  private readonly o: QueueOptions;
+  private queue: Operation[] = [];
+  private head = 0;
+  private parked: Operation[] = [];
+  private retryMs = RETRY_FIRST_MS;
+  private retryTimer: NodeJS.Timeout | null = null;
+  private runs: Operation[][] = [];
+  private running = 0;
+  private unsynced = 0;
+  /** Called when nothing is queued or running (parked pages apart). */
+  onIdle: (() => void) | null = null;
+
+  constructor(zswap: Zswap, x: number, image: ImageHandle, options: QueueOptions) {
+    this.zswap = zswap;
+    this.x = x;
+    this.image = image;
+    this.o = options;
+  }
+
+  get idle(): boolean {
+    return this.running === 0 && this.runs.length === 0 && this.head === this.queue.length;
+  }
+
+  /** Pages whose write failed and that wait for another try. */
+  get parkedPages(): number {
+    return this.parked.length;
+  }
+
+  /** Queues an operation; nothing starts before pump(). The number queued is bounded by buffers and orders. */
+  push(kind: Kind, slot: number, count: number, buffer: number, done: ((errno: number) => void) | null): void {
+    this.queue.push({ kind, slot, count, buffer, done });
+  }
+
+  /** Puts parked pages back into the queue now; without it they wait for their timer. */
+  retryParked(): void {
+    if (this.retryTimer !== null) clearTimeout(this.retryTimer);
+    this.retryTimer = null;
+    for (const op of this.parked.splice(0)) this.queue.push(op);
+    this.pump();
+  }
+
+  /** Starts what can be started. */
+  pump(): void {
+    while (this.running < this.o.parallel) {
+      if (this.runs.length === 0 && !this.nextBatch()) return;
+      const run = this.runs.pop();
+      if (run !== undefined) this.start(run);
+    }
+  }
+
+  /** Cuts the next batch into runs. False while one is running, or when there is none. */
+  private nextBatch(): boolean {
+    if (this.running > 0) return false;
+    const batch: Operation[] = [];
+    const slots = new Set<number>();
+    while (this.head < this.queue.length && batch.length < BATCH) {
+      const op = this.queue[this.head];
+      if (op.kind === 'writeback' && !this.zswap.slots.pageIs(this.x, op.slot, op.buffer)) {
+        this.head++;
+        this.finishWriteback(op);
+        continue;
+      }
+      if (batch.length > 0 && (slots.has(op.slot) || !this.together(batch[0], op))) break;
+      this.head++;
+      slots.add(op.slot);
+      batch.push(op);
+    }
+    if (this.head === this.queue.length) {
+      this.queue = [];
+      this.head = 0;
+    }
+    if (batch.length === 0) {
+      this.onIdle?.();
+      return false;
+    }
+    this.runs = isPageWrite(batch[0]) ? this.cutRuns(batch) : batch.map((op) => [op]);
+    return true;
+  }
+
+  /** Page writes go together. A punch, a zero-out or a sync is a batch of its own: it spans slots. */
+  private together(a: Operation, b: Operation): boolean {
+    return isPageWrite(a) && isPageWrite(b);
+  }
+
+  /** Highest slots first, because runs are taken from the end. */
+  private cutRuns(batch: Operation[]): Operation[][] {
+    batch.sort((a, b) => a.slot - b.slot);
+    const runs: Operation[][] = [];
+    let run: Operation[] = [];
+    for (const op of batch) {
+      const last = run[run.length - 1];
+      if (last !== undefined && (op.slot !== last.slot + 1 || run.length >= this.o.runPages)) {
+        runs.push(run);
+        run = [];
+      }
+      run.push(op);
+    }
+    runs.push(run);
+    return runs.reverse();
+  }
+
+  private start(run: Operation[]): void {
+    const { counters } = this.zswap;
+    const [first] = run;
+    this.running++;
+    const finish = (errno: number): void => {
+      this.running--;
+      if (errno !== 0) {
+        counters[C.image_write_errors]++;
+        this.o.onError(first.kind, errno);
+      }
+      // A run that failed is tried page by page, so that one bad page fails alone.
+      if (errno !== 0 && run.length > 1) for (const op of run) this.runs.push([op]);
+      else for (const op of run) this.finish(op, errno);
+      this.afterWrite(run.length * 4096);
+    };
+    if (first.kind === 'punch' || first.kind === 'zero') {
+      counters[C.image_punches]++;
+      this.image[first.kind](first.slot, first.count, finish);
+    } else if (first.kind === 'sync') {
+      this.unsynced = 0;
+      this.image.sync(finish);
+    } else {
+      counters[C.image_writes] += run.length;
+      counters[C.image_runs]++;
+      this.image.write(
+        first.slot,
+        run.map((op) => this.pageOf(op)),
+        finish,
+      );
+    }
+  }
+
+  /** In buffered mode the page cache is written out every syncEvery bytes: swap must not refill the RAM it emptied. */
+  private afterWrite(bytes: number): void {
+    this.unsynced += bytes;
+    if (this.unsynced >= this.o.syncEvery) {
+      this.unsynced = 0;
+      this.queue.splice(this.head, 0, { kind: 'sync', slot: 0, count: 0, buffer: 0, done: null });
+    }
+    this.pump();
+  }
+
+  private pageOf(op: Operation): Uint8Array {
+    const { shared } = this.zswap;
+    return buffers.pageOf(op.kind === 'writeback' ? shared.writebackBuffers : shared.requestBuffers, op.buffer);
+  }
+
+  private finish(op: Operation, errno: number): void {
+    if (op.kind !== 'writeback') {
+      // The slot's parked page, if any, is older than what the image just got, and must not be retried over it. After a
+      // clean this would be wrong: newer content may have been stored and written back since the copy was made.
+      if (op.kind === 'write' && errno === 0) this.zswap.slots.dropPageOf(this.x, op.slot);
+      op.done?.(errno);
+      return;
+    }
+    if (errno === 0) {
+      this.retryMs = RETRY_FIRST_MS;
+      this.finishWriteback(op);
+      return;
+    }
+    this.zswap.counters[C.writeback_failed]++;
+    this.parked.push(op);
+    if (this.retryTimer === null) {
+      this.retryTimer = setTimeout(() => {
+        this.retryTimer = null;
+        this.retryMs = Math.min(this.retryMs * 2, RETRY_LAST_MS);
+        this.retryParked();
+      }, this.retryMs);
+    }
+  }
+
+  private finishWriteback(op: Operation): void {
+    this.zswap.slots.writebackDone(this.x, op.slot, op.buffer);
+    this.zswap.givePage(op.buffer);
+  }
+
+  close(): void {
+    if (this.retryTimer !== null) clearTimeout(this.retryTimer);
+    this.image.close();
+  }
+}
+
+function isPageWrite(op: Operation): boolean {
+  return op.kind === 'writeback' || op.kind === 'write' || op.kind === 'clean';
+}

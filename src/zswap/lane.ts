@@ -1,0 +1,95 @@
+/**
+ * A lane: what the devices of one thread share. It never blocks; whatever has to wait is parked here and looked at again
+ * when the lane is woken (a pin dropped, a buffer freed, an answer of the shrinker).
+ */
+import type { Shared } from '../pool/shared.ts';
+import { C } from '../shm/counters.ts';
+import type { ImageHandle } from './image_handle.ts';
+import { type Answer, OrderBook } from './orders.ts';
+import type { Zswap } from './zswap.ts';
+
+/** Something that waits. resume() tries again, and parks itself again if it must; spurious calls are harmless. */
+export interface Parkable {
+  resume(): void;
+}
+
+interface ImageRead {
+  readonly slot: number;
+  readonly count: number;
+  readonly dst: Uint8Array;
+  readonly at: number;
+  readonly done: (errno: number) => void;
+}
+
+export class Lane {
+  readonly zswap: Zswap;
+  readonly shared: Shared;
+  private readonly images: readonly ImageHandle[];
+  private readonly book: OrderBook;
+  private readonly readsMax: number;
+  private parked: Parkable[] = [];
+  private reading: number[];
+  private readonly waitingReads: ImageRead[][];
+
+  /** `readsMax`: reads of one image that this lane has under way, so that a stalled image can't take the whole pool. */
+  constructor(zswap: Zswap, images: readonly ImageHandle[], readsMax: number) {
+    this.zswap = zswap;
+    this.shared = zswap.shared;
+    this.images = images;
+    this.book = new OrderBook(zswap.shared, zswap.thread);
+    this.readsMax = readsMax;
+    this.reading = images.map(() => 0);
+    this.waitingReads = images.map(() => []);
+  }
+
+  /** Called on every wake-up. */
+  look(): void {
+    this.book.look();
+    if (this.parked.length === 0) return;
+    const parked = this.parked;
+    this.parked = [];
+    for (const waiting of parked) waiting.resume();
+  }
+
+  /** One entry per waiting request: bounded by the requests in flight. */
+  park(waiting: Parkable): void {
+    this.zswap.counters[C.parks]++;
+    this.parked.push(waiting);
+  }
+
+  hasRoom(): boolean {
+    return this.book.hasRoom();
+  }
+
+  /** Sends an order to the shrinker, now or as soon as there is room for it. */
+  order(kind: number, x: number, slot: number, n: number, answer: Answer): void {
+    if (this.book.hasRoom()) this.book.send(kind, x, slot, n, answer);
+    else this.park({ resume: () => this.order(kind, x, slot, n, answer) });
+  }
+
+  /** Reads pinned slots from the image; `done` is called later, with 0 or an error. */
+  readImage(x: number, slot: number, count: number, dst: Uint8Array, at: number, done: (errno: number) => void): void {
+    this.waitingReads[x].push({ slot, count, dst, at, done });
+    this.startReads(x);
+  }
+
+  private startReads(x: number): void {
+    const waiting = this.waitingReads[x];
+    while (waiting.length > 0 && this.reading[x] < this.readsMax) {
+      const read = waiting.shift();
+      if (read === undefined) return;
+      this.reading[x]++;
+      this.zswap.counters[C.image_reads] += read.count;
+      this.images[x].read(read.slot, read.count, read.dst, read.at, (errno) => {
+        this.reading[x]--;
+        if (errno !== 0) this.zswap.counters[C.image_read_errors]++;
+        read.done(errno);
+        this.startReads(x);
+      });
+    }
+  }
+
+  close(): void {
+    for (const image of this.images) image.close();
+  }
+}

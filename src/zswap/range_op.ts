@@ -1,0 +1,112 @@
+/**
+ * TRIM and WRITE_ZEROES over whole slots: slice by slice of at most 2 MiB, so that a 4 GiB range costs what it holds.
+ *
+ * A slice: range claim (new pins in it fail) -> wait for the pins that were there -> users := 0, entries erased -> punch
+ * (queued behind the slots' earlier image writes) -> release. The request ends after its last slice. A slice in which no
+ * slot is used is skipped; nothing of it is anywhere.
+ *
+ * Lock order: range claim -> tree.lock -> lru.lock -> allocator.
+ */
+import { NBD_ESHUTDOWN } from 'node-nbd-server';
+import { findBit, setBit } from '../pool/bits.ts';
+import { claim, release } from '../pool/claims.ts';
+import { SLICE_SLOTS } from '../pool/limits.ts';
+import { C } from '../shm/counters.ts';
+import type { Lane } from './lane.ts';
+import { ORDER } from './orders.ts';
+import type { Zswap } from './zswap.ts';
+
+const NO_CLAIM = -1;
+
+export class RangeOp {
+  private readonly lane: Lane;
+  private readonly zswap: Zswap;
+  private readonly x: number;
+  private cursor: number;
+  private readonly end: number;
+  private readonly provision: boolean;
+  private readonly fenced: () => boolean;
+  private readonly done: (errno: number) => void;
+  private row = NO_CLAIM;
+  private sliceEnd = 0;
+
+  /** Slots [first, end). `provision`: leave zeros on the image instead of a hole. `done` is never called from here. */
+  constructor(
+    lane: Lane,
+    x: number,
+    first: number,
+    end: number,
+    provision: boolean,
+    fenced: () => boolean,
+    done: (errno: number) => void,
+  ) {
+    this.lane = lane;
+    this.zswap = lane.zswap;
+    this.x = x;
+    this.cursor = first;
+    this.end = end;
+    this.provision = provision;
+    this.fenced = fenced;
+    this.done = done;
+  }
+
+  resume(): void {
+    const { zswap, x } = this;
+    if (this.row === NO_CLAIM && !this.nextSlice()) return;
+    // The claim keeps new pins out, so this ends once the old ones are dropped; each drop wakes us.
+    for (let slot = this.cursor; slot < this.sliceEnd; slot++) {
+      if (zswap.slots.isPinned(x, slot)) {
+        this.lane.park(this);
+        return;
+      }
+    }
+    const used: number[] = [];
+    for (let slot = this.cursor; slot < this.sliceEnd; slot++) {
+      slot = findBit(zswap.shared.users, x, slot, this.sliceEnd, true);
+      if (slot === this.sliceEnd) break;
+      zswap.invalidate(x, slot);
+      used.push(slot);
+    }
+    const kind = this.provision ? ORDER.ZERO : ORDER.PUNCH;
+    this.lane.order(kind, x, this.cursor, this.sliceEnd - this.cursor, (errno) => this.punched(errno, used));
+  }
+
+  /** Claims the next slice that holds anything; false when the range is done, dropped, or has to wait. */
+  private nextSlice(): boolean {
+    const { zswap, x, lane } = this;
+    if (!this.provision) this.cursor = findBit(zswap.shared.users, x, this.cursor, this.end, true);
+    if (this.cursor >= this.end) {
+      this.done(0);
+      return false;
+    }
+    if (this.fenced()) {
+      zswap.counters[C.fenced_units]++;
+      this.done(NBD_ESHUTDOWN);
+      return false;
+    }
+    // To the next multiple of the slice, so that a slice never crosses a tree's edge; also, bits are cheap to skip.
+    this.sliceEnd = Math.min(this.end, (Math.floor(this.cursor / SLICE_SLOTS) + 1) * SLICE_SLOTS);
+    this.row = claim(zswap.shared.claims, x, this.cursor, this.sliceEnd, zswap.thread);
+    if (this.row === NO_CLAIM) lane.park(this);
+    return this.row !== NO_CLAIM;
+  }
+
+  private punched(errno: number, used: readonly number[]): void {
+    const { zswap, x } = this;
+    if (errno !== 0) {
+      // The pool's copies are gone and the image still has bytes older than them: nobody may read those.
+      for (const slot of used) {
+        setBit(zswap.shared.users, x, slot);
+        setBit(zswap.shared.lost, x, slot);
+      }
+      zswap.counters[C.lost_pages] += used.length;
+    } else if (this.provision) {
+      for (let slot = this.cursor; slot < this.sliceEnd; slot++) setBit(zswap.shared.users, x, slot);
+    }
+    release(zswap.shared.claims, this.row, zswap.shared.boxes);
+    this.row = NO_CLAIM;
+    this.cursor = this.sliceEnd;
+    if (errno !== 0) this.done(errno);
+    else this.resume();
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * A READ that needs the image or waits for a pin. It goes through its slots in order; slots that only the image has are
+ * pinned together as far as that needs no waiting, and read in one run. An image read keeps its slots pinned until the
+ * bytes have arrived. The request waits for one pin at a time, and while it waits it holds none.
+ */
+import { type DeviceRequest, NBD_EIO } from 'node-nbd-server';
+import { testBit } from '../pool/bits.ts';
+import { PAGE_SIZE } from '../pool/limits.ts';
+import { C } from '../shm/counters.ts';
+import type { Lane } from './lane.ts';
+import { LOADED, ON_IMAGE, type Zswap } from './zswap.ts';
+
+/** Slots that one image read covers at most. */
+const RUN_MAX = 64;
+
+export class ReadOp {
+  private readonly lane: Lane;
+  private readonly zswap: Zswap;
+  private readonly x: number;
+  private readonly first: number;
+  private readonly count: number;
+  private readonly dst: Uint8Array;
+  private readonly at: number;
+  private readonly request: DeviceRequest;
+  private done = 0;
+  private readonly records: number[] = [];
+
+  constructor(
+    lane: Lane,
+    request: DeviceRequest,
+    x: number,
+    first: number,
+    count: number,
+    dst: Uint8Array,
+    at: number,
+  ) {
+    this.lane = lane;
+    this.zswap = lane.zswap;
+    this.request = request;
+    this.x = x;
+    this.first = first;
+    this.count = count;
+    this.dst = dst;
+    this.at = at;
+  }
+
+  resume(): void {
+    const { zswap, x } = this;
+    while (this.done < this.count) {
+      const slot = this.first + this.done;
+      const at = this.at + this.done * PAGE_SIZE;
+      if (!testBit(zswap.shared.users, x, slot)) {
+        this.dst.fill(0, at, at + PAGE_SIZE);
+        zswap.counters[C.zero_reads]++;
+        this.done++;
+        continue;
+      }
+      const r = zswap.slots.pin(x, slot);
+      if (r <= 0) {
+        this.lane.park(this);
+        return;
+      }
+      const found = zswap.load(r, x, slot, this.dst, at);
+      if (found === ON_IMAGE) {
+        this.readRun(slot, at, r);
+        return;
+      }
+      zswap.slots.unpin(r);
+      if (found !== LOADED) {
+        this.request.settle(NBD_EIO);
+        return;
+      }
+      this.done++;
+    }
+    this.request.settle(0);
+  }
+
+  /** Reads from the image as many adjacent slots as are there and can be pinned now. */
+  private readRun(slot: number, at: number, r: number): void {
+    const { zswap, x, records } = this;
+    records.push(r);
+    const most = Math.min(RUN_MAX, this.count - this.done);
+    while (records.length < most) {
+      const next = slot + records.length;
+      if (!testBit(zswap.shared.users, x, next)) break;
+      const other = zswap.slots.tryPin(x, next);
+      if (other <= 0) break;
+      if (zswap.load(other, x, next, this.dst, at + records.length * PAGE_SIZE) !== ON_IMAGE) {
+        zswap.slots.unpin(other);
+        break;
+      }
+      records.push(other);
+    }
+    this.lane.readImage(x, slot, records.length, this.dst, at, (errno) => this.arrived(errno));
+  }
+
+  private arrived(errno: number): void {
+    this.done += this.records.length;
+    for (const r of this.records.splice(0)) this.zswap.slots.unpin(r);
+    if (errno !== 0) this.request.settle(NBD_EIO);
+    else this.resume();
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * A WRITE that could not be finished at once: its page is in a request buffer and its slot stays pinned until the end.
+ *
+ *   store -> STORED                              -> done
+ *         -> OVER_LIMIT -> shrinker shrinks the memcg -> store again, or reject
+ *         -> REJECTED   -> image write -> the old entry is erased -> done
+ *
+ * A rejected page reaches the image first, and only then is the old entry dropped: on an error the old page stays, and the
+ * error is answered.
+ */
+import { type DeviceRequest, NBD_ENOSPC, NBD_ESHUTDOWN } from 'node-nbd-server';
+import { setBit, testBit } from '../pool/bits.ts';
+import * as buffers from '../pool/buffers.ts';
+import { NONE } from '../pool/entries.ts';
+import { PAGE_SIZE } from '../pool/limits.ts';
+import { get, lockTree, treeOf, unlockTree } from '../pool/tree.ts';
+import { totalSize } from '../pool/zsmalloc.ts';
+import { C } from '../shm/counters.ts';
+import type { Lane } from './lane.ts';
+import { ORDER } from './orders.ts';
+import { requestWork } from './shrinker.ts';
+import { OVER_LIMIT, REJECTED, STORED, type Zswap } from './zswap.ts';
+
+export class StoreOp {
+  private readonly lane: Lane;
+  private readonly zswap: Zswap;
+  private readonly x: number;
+  private readonly slot: number;
+  private readonly r: number;
+  private readonly buffer: number;
+  private readonly request: DeviceRequest;
+
+  /** The page is in request buffer `buffer`; `r` is the slot's pinned record. */
+  constructor(lane: Lane, request: DeviceRequest, x: number, slot: number, r: number, buffer: number) {
+    this.lane = lane;
+    this.zswap = lane.zswap;
+    this.request = request;
+    this.x = x;
+    this.slot = slot;
+    this.r = r;
+    this.buffer = buffer;
+  }
+
+  /** Goes on from what store() answered. STORED may be passed as well. */
+  next(result: number): void {
+    const { zswap, x } = this;
+    if (result === STORED) {
+      zswap.slots.dropPage(this.r);
+      this.finish(0);
+    } else if (result === OVER_LIMIT) {
+      const { memcg } = zswap.settings.exports[x];
+      this.lane.order(ORDER.SHRINK, x, 0, memcg, (errno) => this.shrunk(errno));
+    } else this.toImage();
+  }
+
+  /** Stores from the buffer. */
+  store(checked: boolean): number {
+    const { memory } = this.zswap.shared.requestBuffers;
+    return this.zswap.store(this.x, this.slot, memory, this.buffer * PAGE_SIZE, checked);
+  }
+
+  /** The memcg's limit is not looked at again, as in the kernel; when nothing could be written back, the page is rejected. */
+  private shrunk(errno: number): void {
+    // Not published yet, so a page of an ended connection is dropped here.
+    if (this.request.fenced()) {
+      this.finish(NBD_ESHUTDOWN);
+      return;
+    }
+    if (errno !== 0) this.zswap.counters[C.reject_memcg_limit]++;
+    this.next(errno === 0 ? this.store(true) : REJECTED);
+  }
+
+  private toImage(): void {
+    const { zswap, x, slot } = this;
+    workIfFull(zswap);
+    if (!mayWriteBack(zswap, x)) {
+      const { memory } = zswap.shared.requestBuffers;
+      const errno = keepRaw(zswap, x, slot, this.r, memory, this.buffer * PAGE_SIZE);
+      this.finish(errno);
+      return;
+    }
+    this.lane.order(ORDER.WRITE, x, slot, this.buffer, (errno) => this.written(errno));
+  }
+
+  private written(errno: number): void {
+    const { zswap, x, slot } = this;
+    if (errno === 0) {
+      setBit(zswap.shared.users, x, slot);
+      zswap.dropOld(this.r, x, slot);
+    } else if (!this.hasOldCopy()) {
+      // The write may have been torn, so what the image had is gone as well: EIO until somebody writes or trims the slot.
+      setBit(zswap.shared.users, x, slot);
+      if (!testBit(zswap.shared.lost, x, slot)) zswap.counters[C.lost_pages]++;
+      setBit(zswap.shared.lost, x, slot);
+    }
+    this.finish(errno);
+  }
+
+  private hasOldCopy(): boolean {
+    const { trees, slots } = this.zswap;
+    if (slots.t.page[this.r] !== 0) return true;
+    const tree = treeOf(trees, this.x, this.slot);
+    lockTree(trees, tree);
+    const e = get(trees, tree, this.slot);
+    unlockTree(trees, tree);
+    return e !== NONE;
+  }
+
+  private finish(errno: number): void {
+    const { zswap } = this;
+    zswap.slots.unpin(this.r);
+    buffers.giveBuffer(zswap.shared.requestBuffers, this.buffer, zswap.shared.boxes);
+    this.request.settle(errno);
+  }
+}
+
+/** A store was rejected: if the pool is above its threshold, the shrinker has work. */
+export function workIfFull(zswap: Zswap): void {
+  if (totalSize(zswap.shared.zs) > zswap.settings.acceptBytes) requestWork(zswap.shared);
+}
+
+export function mayWriteBack(zswap: Zswap, x: number): boolean {
+  return zswap.settings.memcgs[zswap.settings.exports[x].memcg].writeback;
+}
+
+/** A rejected page of a memcg that may not write back: raw in the pool up to the bound, else ENOSPC. The pin is held. */
+export function keepRaw(zswap: Zswap, x: number, slot: number, r: number, src: Uint8Array, at: number): number {
+  if (!zswap.settings.rawOnReject || zswap.storeRaw(x, slot, src, at) !== STORED) return NBD_ENOSPC;
+  zswap.slots.dropPage(r);
+  return 0;
+}

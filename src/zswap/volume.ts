@@ -1,0 +1,244 @@
+/**
+ * A volume: one export as the NBD server sees it, on one lane. The life of a page starts and ends here.
+ *
+ *   write: pin -> store -> unpin, or a StoreOp that takes the page further (memcg limit, image)
+ *   read:  pin -> page ?? entry -> unpin, or a ReadOp that goes to the image
+ *   trim:  a RangeOp
+ */
+import {
+  type Device,
+  type DeviceExtent,
+  type DeviceRequest,
+  type ExportInfo,
+  NBD_EIO,
+  NBD_STATE_HOLE,
+  NBD_STATE_ZERO,
+  OK,
+  TAKEN,
+  WAIT,
+} from 'node-nbd-server';
+import { findBit, testBit } from '../pool/bits.ts';
+import * as buffers from '../pool/buffers.ts';
+import { PAGE_SIZE } from '../pool/limits.ts';
+import { C } from '../shm/counters.ts';
+import type { Lane } from './lane.ts';
+import { ORDER } from './orders.ts';
+import { RangeOp } from './range_op.ts';
+import { ReadOp } from './read_op.ts';
+import { keepRaw, mayWriteBack, StoreOp, workIfFull } from './store_op.ts';
+import { LOAD_FAILED, LOADED, ON_IMAGE, REJECTED, STORED, type Zswap } from './zswap.ts';
+
+const ZEROS = new Uint8Array(PAGE_SIZE);
+
+export class Volume implements Device {
+  readonly info: ExportInfo;
+  readonly blockSize = PAGE_SIZE;
+  private readonly x: number;
+  private readonly lane: Lane;
+  private readonly zswap: Zswap;
+  /** Where a partial write is merged with its base. */
+  private readonly merged = new Uint8Array(PAGE_SIZE);
+
+  constructor(lane: Lane, x: number, info: ExportInfo) {
+    this.lane = lane;
+    this.zswap = lane.zswap;
+    this.x = x;
+    this.info = info;
+  }
+
+  write(request: DeviceRequest, slot: number, src: Uint8Array, at: number): number {
+    const r = this.zswap.slots.pin(this.x, slot);
+    if (r <= 0) {
+      this.lane.park(request);
+      return WAIT;
+    }
+    return this.storePinned(request, r, slot, src, at);
+  }
+
+  private storePinned(request: DeviceRequest, r: number, slot: number, src: Uint8Array, at: number): number {
+    const { zswap } = this;
+    const result = zswap.store(this.x, slot, src, at, false);
+    if (result === STORED) {
+      // Newer than a page that is still on its way to the image: readers find the entry from here on.
+      zswap.slots.dropPage(r);
+      zswap.slots.unpin(r);
+      return OK;
+    }
+    if (result === REJECTED && !mayWriteBack(zswap, this.x)) {
+      workIfFull(zswap);
+      const errno = keepRaw(zswap, this.x, slot, r, src, at);
+      zswap.slots.unpin(r);
+      return errno;
+    }
+    return this.storeLater(request, r, slot, src, at, result);
+  }
+
+  /** Moves the page into a request buffer, so that the connection can go on. Without a buffer the connection waits. */
+  private storeLater(
+    request: DeviceRequest,
+    r: number,
+    slot: number,
+    src: Uint8Array,
+    at: number,
+    result: number,
+  ): number {
+    const { zswap, lane } = this;
+    const { requestBuffers } = zswap.shared;
+    const buffer = lane.hasRoom() ? buffers.takeBuffer(requestBuffers, zswap.thread) : 0;
+    if (buffer === 0) {
+      zswap.slots.unpin(r);
+      lane.park(request);
+      return WAIT;
+    }
+    requestBuffers.memory.set(src.subarray(at, at + PAGE_SIZE), buffer * PAGE_SIZE);
+    new StoreOp(lane, request, this.x, slot, r, buffer).next(result);
+    return TAKEN;
+  }
+
+  writePart(request: DeviceRequest, slot: number, within: number, length: number, src: Uint8Array, at: number): number {
+    const { zswap, x, merged } = this;
+    const r = zswap.slots.pin(x, slot);
+    if (r <= 0) {
+      this.lane.park(request);
+      return WAIT;
+    }
+    const base = this.loadBase(r, slot);
+    if (base === LOAD_FAILED) {
+      zswap.slots.unpin(r);
+      return NBD_EIO;
+    }
+    if (base === ON_IMAGE) return this.mergeLater(request, r, slot, within, src.subarray(at, at + length));
+    merged.set(src.subarray(at, at + length), within);
+    return this.storePinned(request, r, slot, merged, 0);
+  }
+
+  private loadBase(r: number, slot: number): number {
+    if (testBit(this.zswap.shared.users, this.x, slot)) return this.zswap.load(r, this.x, slot, this.merged, 0);
+    this.merged.fill(0);
+    return LOADED;
+  }
+
+  /** The base comes from the image: the slot stays pinned, so nothing changes it between the read and the store. */
+  private mergeLater(request: DeviceRequest, r: number, slot: number, within: number, part: Uint8Array): number {
+    const { zswap, lane, x } = this;
+    const { requestBuffers, boxes } = zswap.shared;
+    const buffer = lane.hasRoom() ? buffers.takeBuffer(requestBuffers, zswap.thread) : 0;
+    if (buffer === 0) {
+      zswap.slots.unpin(r);
+      lane.park(request);
+      return WAIT;
+    }
+    const kept = part.slice();
+    lane.readImage(x, slot, 1, requestBuffers.memory, buffer * PAGE_SIZE, (errno) => {
+      if (errno !== 0) {
+        zswap.slots.unpin(r);
+        buffers.giveBuffer(requestBuffers, buffer, boxes);
+        request.settle(NBD_EIO);
+        return;
+      }
+      requestBuffers.memory.set(kept, buffer * PAGE_SIZE + within);
+      const op = new StoreOp(lane, request, x, slot, r, buffer);
+      op.next(op.store(false));
+    });
+    return TAKEN;
+  }
+
+  readNow(first: number, count: number, dst: Uint8Array, at: number): number {
+    const { zswap, x } = this;
+    const { users } = zswap.shared;
+    for (let i = 0; i < count; i++) {
+      const slot = first + i;
+      const to = at + i * PAGE_SIZE;
+      if (!testBit(users, x, slot)) {
+        dst.fill(0, to, to + PAGE_SIZE);
+        zswap.counters[C.zero_reads]++;
+        continue;
+      }
+      const r = zswap.slots.tryPin(x, slot);
+      if (r <= 0) return i;
+      const found = zswap.load(r, x, slot, dst, to);
+      zswap.slots.unpin(r);
+      if (found !== LOADED) return i;
+    }
+    return count;
+  }
+
+  read(request: DeviceRequest, first: number, count: number, dst: Uint8Array, at: number): void {
+    const op = new ReadOp(this.lane, request, this.x, first, count, dst, at);
+    queueMicrotask(() => op.resume());
+  }
+
+  trim(request: DeviceRequest, offset: number, length: number): void {
+    const first = Math.ceil(offset / PAGE_SIZE);
+    const end = Math.floor((offset + length) / PAGE_SIZE);
+    this.range(request, first, Math.max(first, end), false, (errno) => request.settle(errno));
+  }
+
+  private range(
+    request: DeviceRequest,
+    first: number,
+    end: number,
+    provision: boolean,
+    done: (errno: number) => void,
+  ): void {
+    const op = new RangeOp(this.lane, this.x, first, end, provision, () => request.fenced(), done);
+    queueMicrotask(() => op.resume());
+  }
+
+  /** Whole slots as a range; the ragged ends are partial writes of zeros, one after the other. */
+  zero(request: DeviceRequest, offset: number, length: number, noHole: boolean): void {
+    const end = offset + length;
+    const firstWhole = Math.ceil(offset / PAGE_SIZE);
+    const endWhole = Math.floor(end / PAGE_SIZE);
+    const settle = (errno: number): void => request.settle(errno);
+    if (endWhole < firstWhole) {
+      this.zeroPart(request, offset, end, settle);
+      return;
+    }
+    const head = (next: (errno: number) => void): void => this.zeroPart(request, offset, firstWhole * PAGE_SIZE, next);
+    const middle = (next: (errno: number) => void): void => this.range(request, firstWhole, endWhole, noHole, next);
+    const tail = (next: (errno: number) => void): void => this.zeroPart(request, endWhole * PAGE_SIZE, end, next);
+    head((e1) => (e1 !== 0 ? settle(e1) : middle((e2) => (e2 !== 0 ? settle(e2) : tail(settle)))));
+  }
+
+  /** Zeroes [from, to) inside one slot through the ordinary write path. */
+  private zeroPart(request: DeviceRequest, from: number, to: number, done: (errno: number) => void): void {
+    if (from >= to) {
+      queueMicrotask(() => done(0));
+      return;
+    }
+    const slot = Math.floor(from / PAGE_SIZE);
+    const attempt = (): void => {
+      const part: DeviceRequest = {
+        fenced: () => request.fenced(),
+        settle: done,
+        resume: () => queueMicrotask(attempt),
+        state: null,
+      };
+      const result = this.writePart(part, slot, from % PAGE_SIZE, to - from, ZEROS, 0);
+      if (result >= OK) done(result);
+    };
+    queueMicrotask(attempt);
+  }
+
+  flush(request: DeviceRequest): void {
+    this.lane.order(ORDER.FLUSH, this.x, 0, 0, (errno) => request.settle(errno));
+  }
+
+  persist(request: DeviceRequest, offset: number, length: number): void {
+    const first = Math.floor(offset / PAGE_SIZE);
+    const end = Math.ceil((offset + length) / PAGE_SIZE);
+    this.lane.order(ORDER.PERSIST, this.x, first, end - first, (errno) => request.settle(errno));
+  }
+
+  extent(slot: number, end: number, into: DeviceExtent): DeviceExtent {
+    const { users } = this.zswap.shared;
+    const used = testBit(users, this.x, slot);
+    into.end = findBit(users, this.x, slot, end, !used);
+    into.status = used ? 0 : NBD_STATE_HOLE | NBD_STATE_ZERO;
+    return into;
+  }
+
+  /** A WAITing unit holds nothing of ours: no pin and no buffer. It stays in the parked list and resumes into nothing. */
+  cancel(_request: DeviceRequest): void {}
+}

@@ -1,0 +1,293 @@
+/**
+ * One thread's zswap: store and load of a page, in the order of mm/zswap.c. The caller holds the slot's pin.
+ *
+ *   store: limits (memcg, then pool) -> same-filled? -> compress -> allocate -> copy -> publish (drops the old entry)
+ *   load:  page in writeback ?? entry ?? image ?? zeros, in that order; the image is the caller's, because it must wait
+ *
+ * Nothing here waits for I/O or for another request, throws, or allocates per page beyond one view per zstd call.
+ */
+
+import { clearBit, setBit, testBit } from '../pool/bits.ts';
+import * as buffers from '../pool/buffers.ts';
+import { COMPRESS_FAILED, Codec, isSameFilled, POOR_BYTES } from '../pool/codec.ts';
+import { allocEntry, type Entries, freeEntry, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
+import { PAGE_SIZE } from '../pool/limits.ts';
+import * as lru from '../pool/lru.ts';
+import { CTL, type PoolSettings, type Shared } from '../pool/shared.ts';
+import { Slots } from '../pool/slots.ts';
+import type { Trees } from '../pool/tree.ts';
+import { totalSize, Zspool } from '../pool/zsmalloc.ts';
+import { LOAD_EIO, LOAD_OK, type ProtocolPool, type Protocols } from '../protocols/protocol.ts';
+import { C, type CounterName, rowOf } from '../shm/counters.ts';
+import * as sync from '../shm/sync.ts';
+
+/** The page is in the pool. */
+export const STORED = 0;
+/** The pool does not take the page: it goes to the image. */
+export const REJECTED = 1;
+/** The memcg is at its limit: shrink it, then store again with `checked`. */
+export const OVER_LIMIT = 2;
+
+/** load(): the bytes are in place. */
+export const LOADED = 0;
+/** load(): neither page nor entry; the image has it. */
+export const ON_IMAGE = 1;
+/** load(): the entry does not decompress, or the slot is lost. */
+export const LOAD_FAILED = 2;
+
+export class Zswap implements ProtocolPool {
+  readonly shared: Shared;
+  readonly settings: PoolSettings;
+  readonly entries: Entries;
+  readonly trees: Trees;
+  readonly lru: lru.Lru;
+  readonly slots: Slots;
+  readonly zspool: Zspool;
+  readonly protocols: Protocols;
+  readonly counters: Float64Array;
+  readonly thread: number;
+  readonly secondChance: boolean;
+  private readonly codec: Codec;
+  /** Where a page that starts at an odd address is looked at as words. */
+  private readonly aligned: Uint8Array;
+  private readonly alignedWords: Uint32Array;
+  /** Queues the image write of a page that a protocol wrote back; only the shrinker has it. */
+  onWrite: ((x: number, slot: number, buffer: number) => void) | null = null;
+
+  constructor(shared: Shared, protocols: Protocols, thread: number) {
+    this.shared = shared;
+    this.settings = shared.settings;
+    this.entries = shared.entries;
+    this.trees = shared.trees;
+    this.lru = shared.lru;
+    this.protocols = protocols;
+    this.thread = thread;
+    this.secondChance = shared.settings.secondChance;
+    this.slots = new Slots(shared.slotTable, shared.users, shared.claims, shared.boxes, thread);
+    this.zspool = new Zspool(shared.zs);
+    this.codec = new Codec(shared.settings.level);
+    this.counters = rowOf(shared.counters, thread);
+    this.aligned = new Uint8Array(PAGE_SIZE);
+    this.alignedWords = new Uint32Array(this.aligned.buffer);
+  }
+
+  /** Stores src[at, at + 4096) at a pinned slot. `checked`: the memcg's limit was dealt with. */
+  store(x: number, slot: number, src: Uint8Array, at: number, checked: boolean): number {
+    const { settings, counters } = this;
+    const m = settings.exports[x].memcg;
+    const limit = settings.memcgs[m].max;
+    if (!checked && this.lru.charged[m] >= limit) {
+      if (limit > 0) return OVER_LIMIT;
+      counters[C.reject_memcg_limit]++;
+      return REJECTED;
+    }
+    if (this.poolIsFull()) {
+      counters[C.reject_pool_limit]++;
+      return REJECTED;
+    }
+    const page = src.subarray(at, at + PAGE_SIZE);
+    if (settings.sameFilled && this.sameFilled(page)) return this.storeFilled(x, slot, m, this.alignedWords[0]);
+    const bytes = this.codec.compress(page);
+    if (bytes === COMPRESS_FAILED) {
+      counters[C.reject_compress_fail]++;
+      return REJECTED;
+    }
+    if (bytes < POOR_BYTES) return this.storeObject(x, slot, m, this.codec.scratch, bytes);
+    if (settings.storeIncompressible) return this.storeObject(x, slot, m, page, PAGE_SIZE);
+    counters[C.reject_compress_poor]++;
+    return REJECTED;
+  }
+
+  /** Stores a page raw because its memcg may not write back; REJECTED beyond the bound on such pages. */
+  storeRaw(x: number, slot: number, src: Uint8Array, at: number): number {
+    // Lanes that look at the same moment may exceed the bound by a page each.
+    const pages = sync.load(this.shared.control, CTL.RAW_PAGES) + 1;
+    if (pages * PAGE_SIZE > this.settings.rawMaxBytes) return REJECTED;
+    return this.storeObject(x, slot, this.settings.exports[x].memcg, src.subarray(at, at + PAGE_SIZE), PAGE_SIZE);
+  }
+
+  /** Copies a pinned slot's content to dst[at..] unless the image has it. `r` is its record. */
+  load(r: number, x: number, slot: number, dst: Uint8Array, at: number): number {
+    const { shared, counters } = this;
+    if (testBit(shared.lost, x, slot)) return LOAD_FAILED;
+    const buffer = this.slots.t.page[r];
+    if (buffer !== 0) {
+      dst.set(this.page(buffer), at);
+      counters[C.zswpin]++;
+      return LOADED;
+    }
+    const result = this.protocols.entry.load(this, x, slot, dst.subarray(at, at + PAGE_SIZE));
+    if (result === LOAD_OK) {
+      counters[C.zswpin]++;
+      return LOADED;
+    }
+    if (result === LOAD_EIO) {
+      counters[C.decompress_fail]++;
+      return LOAD_FAILED;
+    }
+    return ON_IMAGE;
+  }
+
+  /** Frees what is stored at a slot that nobody uses any more (TRIM, WRITE_ZEROES). The caller claimed its range. */
+  invalidate(x: number, slot: number): void {
+    clearBit(this.shared.users, x, slot);
+    clearBit(this.shared.lost, x, slot);
+    this.protocols.invalidate.invalidate(this, x, slot);
+    this.slots.dropPageOf(x, slot);
+    this.counters[C.invalidates]++;
+  }
+
+  /** After a rejected page reached the image: forgets what the slot held before. Pin held. */
+  dropOld(r: number, x: number, slot: number): void {
+    this.protocols.entry.drop(this, x, slot);
+    this.slots.dropPage(r);
+    clearBit(this.shared.lost, x, slot);
+  }
+
+  /** zswap_check_limits: full from the limit on, until the total is down at the accept threshold. */
+  private poolIsFull(): boolean {
+    const { control, zs } = this.shared;
+    const total = totalSize(zs);
+    const full = sync.load(control, CTL.FULL) === 1;
+    if (total >= this.settings.poolBytes) {
+      this.counters[C.pool_limit_hit]++;
+      if (!full) sync.store(control, CTL.FULL, 1);
+      return true;
+    }
+    if (full && total <= this.settings.acceptBytes) {
+      sync.store(control, CTL.FULL, 0);
+      return false;
+    }
+    return full;
+  }
+
+  private sameFilled(page: Uint8Array): boolean {
+    // Two bytes decide for nearly every page; only then is it worth a copy to an aligned place.
+    if (page[0] !== page[PAGE_SIZE - 4] || page[1] !== page[5] || page[2] !== page[2046]) return false;
+    this.aligned.set(page);
+    return isSameFilled(this.alignedWords, 0);
+  }
+
+  private storeFilled(x: number, slot: number, m: number, word: number): number {
+    const e = allocEntry(this.entries);
+    if (e === NONE) return this.rejectEntry();
+    this.entries.fill[e] = word;
+    return this.publish(e, x, slot, m, LENGTH_SAME_FILLED);
+  }
+
+  private storeObject(x: number, slot: number, m: number, content: Uint8Array, bytes: number): number {
+    const { zspool } = this;
+    const e = allocEntry(this.entries);
+    if (e === NONE) return this.rejectEntry();
+    if (!zspool.alloc(e, bytes)) {
+      freeEntry(this.entries, e);
+      this.counters[C.reject_alloc_fail]++;
+      return REJECTED;
+    }
+    zspool.segment(e).set(content.subarray(0, bytes), zspool.offset(e));
+    zspool.unmap(e);
+    return this.publish(e, x, slot, m, bytes);
+  }
+
+  private publish(e: number, x: number, slot: number, m: number, bytes: number): number {
+    const { entries, counters, shared } = this;
+    entries.slot[e] = slot;
+    entries.volume[e] = x;
+    entries.memcg[e] = m;
+    entries.length[e] = bytes;
+    // As in the kernel, a fresh page gets its second chance: the first walk passes it by.
+    entries.referenced[e] = 1;
+    if (this.settings.strict) entries.dirty[e] = sync.load(shared.control, CTL.EPOCH);
+    // Writeback asks for users before it touches the entry, so the bit is set before the entry can be found.
+    setBit(shared.users, x, slot);
+    if (!this.protocols.entry.publish(this, e)) {
+      if (bytes > 0) this.zspool.free(e, bytes);
+      freeEntry(entries, e);
+      return this.rejectEntry();
+    }
+    clearBit(shared.lost, x, slot);
+    counters[C.stored_pages]++;
+    counters[C.zswpout]++;
+    counters[C.compressed_bytes] += bytes;
+    if (bytes === LENGTH_SAME_FILLED) counters[C.same_filled_pages]++;
+    else if (bytes === PAGE_SIZE) this.countRaw(1);
+    return STORED;
+  }
+
+  private rejectEntry(): number {
+    this.counters[C.reject_kmemcache_fail]++;
+    return REJECTED;
+  }
+
+  // What protocols see of the pool; protocol.ts has the contract.
+
+  free(e: number): void {
+    const { entries, counters } = this;
+    const bytes = entries.length[e];
+    lru.del(this.lru, entries, e);
+    if (bytes > 0) this.zspool.free(e, bytes);
+    if (bytes === LENGTH_SAME_FILLED) counters[C.same_filled_pages]--;
+    else if (bytes === PAGE_SIZE) this.countRaw(-1);
+    freeEntry(entries, e);
+    counters[C.stored_pages]--;
+    counters[C.compressed_bytes] -= bytes;
+  }
+
+  private countRaw(pages: number): void {
+    this.counters[C.stored_incompressible_pages] += pages;
+    sync.add(this.shared.control, CTL.RAW_PAGES, pages);
+  }
+
+  decompress(e: number, page: Uint8Array): boolean {
+    const { entries, zspool } = this;
+    const bytes = entries.length[e];
+    if (bytes === LENGTH_SAME_FILLED) {
+      fillWords(page, entries.fill[e]);
+      return true;
+    }
+    zspool.map(e);
+    const at = zspool.offset(e);
+    const object = zspool.segment(e).subarray(at, at + bytes);
+    let ok = true;
+    if (bytes === PAGE_SIZE) page.set(object);
+    else ok = this.codec.decompress(page, object);
+    zspool.unmap(e);
+    return ok;
+  }
+
+  takePage(): number {
+    return buffers.takeBuffer(this.shared.writebackBuffers, this.thread);
+  }
+
+  givePage(buffer: number): void {
+    buffers.giveBuffer(this.shared.writebackBuffers, buffer, this.shared.boxes);
+  }
+
+  page(buffer: number): Uint8Array {
+    return buffers.pageOf(this.shared.writebackBuffers, buffer);
+  }
+
+  startWrite(r: number, buffer: number): void {
+    const { t } = this.slots;
+    this.slots.attachPage(r, buffer);
+    this.counters[C.written_back_pages]++;
+    this.onWrite?.(t.volume[r], t.slot[r], buffer);
+  }
+
+  count(what: CounterName): void {
+    this.counters[C[what]]++;
+  }
+}
+
+/** Fills a page with a little-endian word; the page may start at any address. */
+function fillWords(page: Uint8Array, word: number): void {
+  if (word === 0) {
+    page.fill(0);
+    return;
+  }
+  page[0] = word & 0xff;
+  page[1] = (word >>> 8) & 0xff;
+  page[2] = (word >>> 16) & 0xff;
+  page[3] = word >>> 24;
+  for (let have = 4; have < PAGE_SIZE; have *= 2) page.copyWithin(have, 0, have);
+}

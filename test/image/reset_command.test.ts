@@ -1,0 +1,71 @@
+// `zswapd image reset` as a process: discards what is stale, and nothing else.
+import { closeSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import t from 'tap';
+import { REPOSITORY } from '#src/ops/config/fields.js';
+import { lockImage } from '#src/zswap/image_file.js';
+import { markerPath, newMarker, writeMarker } from '#src/zswap/marker.js';
+import { run } from '../ops/run_process.ts';
+import { tempFolder } from '../support/tmp.ts';
+import { loopDevice, mountsMissing, PAGE, prepare } from './images.ts';
+
+const reset = (path: string) => run(resolve(REPOSITORY, 'dist/main.js'), ['image', 'reset', path]);
+const bytes = 16 * PAGE;
+
+function staleImage(t: Parameters<typeof tempFolder>[0]): { path: string; marker: string } {
+  const path = join(tempFolder(t), 'image');
+  writeFileSync(path, 'x'.repeat(bytes));
+  const marker = `${path}.zswapd`;
+  writeMarker(marker, newMarker({ identity: '1:2', bytes }, 'volatile'));
+  return { path, marker };
+}
+
+t.test('a stale image is emptied and its marker removed, by a link too', async (t) => {
+  const { path, marker } = staleImage(t);
+  const link = join(tempFolder(t), 'link');
+  symlinkSync(path, link);
+  t.match(await reset(link), { code: 0, stdout: '', stderr: /: was stale.* discarded its content \(64KiB of zeros\)/ });
+  t.ok(readFileSync(path).equals(Buffer.alloc(bytes)));
+  t.equal(statSync(path).blocks, 0);
+  t.notOk(existsSync(marker));
+});
+
+t.test('an unreadable marker is reset too', async (t) => {
+  const { path, marker } = staleImage(t);
+  writeFileSync(marker, '{');
+  t.match(await reset(path), { code: 0, stderr: /unreadable/ });
+  t.notOk(existsSync(marker));
+});
+
+t.test('an image that is not stale keeps its content', async (t) => {
+  const path = join(tempFolder(t), 'image');
+  writeFileSync(path, 'x'.repeat(bytes));
+  t.match(await reset(path), { code: 0, stderr: /^[^\n]*: is not stale, nothing to do\n$/ });
+  t.equal(readFileSync(path, 'latin1'), 'x'.repeat(bytes));
+});
+
+t.test('an image in use is refused, and its marker stays', async (t) => {
+  const { path, marker } = staleImage(t);
+  prepare(t, { path, bytes, direct: 'auto' });
+  t.match(await reset(path), { code: 2, stdout: '', stderr: /^[^\n]*: is in use [^\n]*\n$/ });
+  t.equal(readFileSync(path, 'latin1'), 'x'.repeat(bytes));
+  t.ok(existsSync(marker));
+});
+
+t.test('a missing image is a mistake of usage', async (t) => {
+  t.match(await reset('/does/not/exist'), { code: 2, stderr: /^\/does\/not\/exist: can't be opened[^\n]*\n$/ });
+});
+
+t.test('only the part of a block device that was served is discarded', { skip: mountsMissing() }, async (t) => {
+  const device = loopDevice(t, 2 * bytes);
+  writeFileSync(device, 'x'.repeat(2 * bytes));
+  const image = lockImage(device);
+  closeSync(image.fd);
+  const state = resolve(REPOSITORY, 'var');
+  mkdirSync(state, { recursive: true });
+  const marker = markerPath(image, state);
+  writeMarker(marker, newMarker({ identity: image.identity, bytes }, 'volatile'));
+  t.match(await reset(device), { code: 0, stderr: /64KiB of zeros/ });
+  t.notOk(existsSync(marker));
+  t.ok(readFileSync(device).equals(Buffer.concat([Buffer.alloc(bytes), Buffer.alloc(bytes, 'x')])));
+});
