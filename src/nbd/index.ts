@@ -1,4 +1,7 @@
 export * from './client.ts';
+export * from './connection.ts';
+export * from './counters.ts';
 export * from './device.ts';
 export * from './handshake.ts';
+export * from './server.ts';
 export * from './wire.ts';

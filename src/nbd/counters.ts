@@ -1,0 +1,31 @@
+/** What a connection counts. The owner passes an object of its own, often one for all connections of a thread. */
+export interface ConnectionCounters {
+  reads: number;
+  writes: number;
+  trims: number;
+  writeZeroes: number;
+  flushes: number;
+  /** Requests answered with an error. */
+  errors: number;
+  bytesIn: number;
+  bytesOut: number;
+  /** Units (blocks of WRITE payload, whole other requests) dropped because their connection had ended. */
+  fencedUnits: number;
+  /** Times that a unit had to wait, and all that stood behind it. */
+  parks: number;
+}
+
+export function connectionCounters(): ConnectionCounters {
+  return {
+    reads: 0,
+    writes: 0,
+    trims: 0,
+    writeZeroes: 0,
+    flushes: 0,
+    errors: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    fencedUnits: 0,
+    parks: 0,
+  };
+}

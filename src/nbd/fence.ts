@@ -1,0 +1,92 @@
+/**
+ * What the rest of a connection's bytes holds once its peer has ended.
+ *
+ * Linux re-sends a timed-out WRITE over another socket, so a WRITE of an ended connection may be older than what the
+ * export holds by now. It is dropped, unless the client left on purpose: then its last request is DISC, and everything
+ * before that has to be done.
+ */
+import type { ConnectionFence } from './device.ts';
+import type { Inbox } from './inbox.ts';
+import * as wire from './wire.ts';
+
+/** Bytes that are looked at in the kernel's buffer; what reaches further counts as not ending in DISC. */
+export const MAX_PEEK = 1024 * 1024;
+
+export interface Rest {
+  /** Whether whole requests follow one another up to a DISC. */
+  readonly endsInDisc: boolean;
+  /** Blocks of WRITE payload among the bytes, whole or cut. */
+  readonly units: number;
+}
+
+/**
+ * Walks the requests in `bytes`. The first `missing` bytes are the remaining payload of a WRITE that has begun.
+ */
+export function walkRest(bytes: Uint8Array, missing: number, blockSize: number): Rest {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let units = Math.ceil(Math.min(missing, bytes.length) / blockSize);
+  let at = missing;
+  while (at + wire.NBD_REQUEST_BYTES <= bytes.length) {
+    if (view.getUint32(at) !== wire.NBD_REQUEST_MAGIC) return { endsInDisc: false, units };
+    const type = view.getUint16(at + 6);
+    if (type === wire.NBD_CMD_DISC) return { endsInDisc: true, units };
+    const length = view.getUint32(at + 24);
+    at += wire.NBD_REQUEST_BYTES;
+    if (type === wire.NBD_CMD_WRITE) {
+      units += Math.ceil(Math.min(length, bytes.length - at) / blockSize);
+      at += length;
+    }
+  }
+  return { endsInDisc: false, units };
+}
+
+/** The state of one connection's peer. */
+export class PeerFence {
+  /** While this connection may hold bytes that are old, the peer is polled before each unit. */
+  behind = false;
+  /** The client said, or is known to say, DISC: everything before that is done. */
+  promised = false;
+
+  readonly #fence: ConnectionFence | null;
+  readonly #inbox: Inbox;
+  readonly #stopReading: () => void;
+
+  constructor(fence: ConnectionFence | null, inbox: Inbox, stopReading: () => void) {
+    this.#fence = fence;
+    this.#inbox = inbox;
+    this.#stopReading = stopReading;
+  }
+
+  /** Whether the peer has ended without a promise. `missing` is the payload still to come of the WRITE that has begun. */
+  gone(missing: number): boolean {
+    if (this.promised || this.#fence === null || !this.#fence.peerClosed()) return false;
+    return !this.promise(missing);
+  }
+
+  /** The peer has ended: looks for a DISC in what it left behind, and keeps that if there is one. */
+  promise(missing: number): boolean {
+    if (this.promised) return true;
+    const inbox = this.#inbox;
+    const here = inbox.bytes.subarray(inbox.start, inbox.end);
+    if (walkRest(here, missing, 1).endsInDisc) {
+      this.promised = true;
+    } else if (this.#fence !== null) {
+      const rest = Buffer.allocUnsafeSlow(here.length + MAX_PEEK);
+      const peeked = Math.max(0, this.#fence.peek(rest.subarray(here.length)));
+      rest.set(here);
+      const all = rest.subarray(0, here.length + peeked);
+      if (peeked > 0 && walkRest(all, missing, 1).endsInDisc) {
+        this.promised = true;
+        this.#stopReading();
+        inbox.replace(all);
+      }
+    }
+    return this.promised;
+  }
+
+  /** Units that are dropped with the connection. */
+  units(missing: number, blockSize: number): number {
+    const { bytes, start, end } = this.#inbox;
+    return walkRest(bytes.subarray(start, end), missing, blockSize).units;
+  }
+}

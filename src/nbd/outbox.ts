@@ -1,0 +1,118 @@
+/**
+ * Replies on their way to the socket: gathered in chunks, one socket write per turn or per full chunk.
+ *
+ * Invariants:
+ * - a connection holds at most MAX_CHUNKS chunks, whatever its client does not read; `reserve` fails beyond that;
+ * - a chunk is reused only when the socket has finished writing it.
+ */
+import type { Socket } from 'node:net';
+
+export const CHUNK_BYTES = 256 * 1024;
+export const MAX_CHUNKS = 8;
+/** Free chunks that a thread keeps for all its connections; an idle connection holds none. */
+const MAX_SPARE = 16;
+
+interface Chunk {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+}
+
+const spare: Chunk[] = [];
+
+function takeChunk(): Chunk {
+  const chunk = spare.pop();
+  if (chunk !== undefined) return chunk;
+  const bytes = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) };
+}
+
+function giveChunk(chunk: Chunk): void {
+  if (spare.length < MAX_SPARE) spare.push(chunk);
+}
+
+export class Outbox {
+  /** The chunk that is being filled; valid after `reserve` returned true. */
+  bytes!: Buffer;
+  view!: DataView;
+  /** Where the next reply goes; the caller moves it past what it wrote. */
+  at = 0;
+  /** Set when `reserve` failed, cleared when a chunk came back. */
+  full = false;
+  /** Bytes written so far. */
+  total = 0;
+
+  readonly #socket: Socket;
+  readonly #onRoom: () => void;
+  readonly #onWritten = (): void => this.#written();
+  #chunk: Chunk | null = null;
+  #held = 0;
+  /** One entry per write that the socket has not confirmed, in order; null where the chunk is already back. */
+  readonly #writing: (Chunk | null)[] = [];
+  #dead = false;
+
+  /** `onRoom` is called when a chunk came back after `reserve` had failed. */
+  constructor(socket: Socket, onRoom: () => void) {
+    this.#socket = socket;
+    this.#onRoom = onRoom;
+  }
+
+  /** Makes room for `n` bytes in one piece, at most CHUNK_BYTES. */
+  reserve(n: number): boolean {
+    if (this.#chunk !== null) {
+      if (this.at + n <= CHUNK_BYTES) return true;
+      this.flush();
+    }
+    if (this.#held >= MAX_CHUNKS && !this.#dead) {
+      this.full = true;
+      return false;
+    }
+    const chunk = takeChunk();
+    this.#held++;
+    this.#chunk = chunk;
+    this.bytes = chunk.bytes;
+    this.view = chunk.view;
+    return true;
+  }
+
+  /** Hands what was gathered to the socket. */
+  flush(): void {
+    const chunk = this.#chunk;
+    if (chunk === null) return;
+    const n = this.at;
+    this.#chunk = null;
+    this.at = 0;
+    if (n === 0 || this.#dead) {
+      this.#back(chunk);
+      return;
+    }
+    this.total += n;
+    const index = this.#writing.push(chunk) - 1;
+    this.#socket.write(chunk.bytes.subarray(0, n), this.#onWritten);
+    if (this.#socket.writableLength === 0) {
+      // The kernel took it at once, which is the common case; the confirmation comes later and finds nothing to do.
+      this.#writing[index] = null;
+      this.#back(chunk);
+    }
+  }
+
+  /** From now on replies go nowhere: the peer is gone. Chunks that the socket holds come back with its confirmations. */
+  kill(): void {
+    this.#dead = true;
+    this.full = false;
+    this.flush();
+  }
+
+  #written(): void {
+    const chunk = this.#writing.shift();
+    if (chunk !== null && chunk !== undefined) this.#back(chunk);
+    if (this.full) {
+      this.full = false;
+      this.#onRoom();
+    }
+  }
+
+  #back(chunk: Chunk): void {
+    this.#held--;
+    giveChunk(chunk);
+  }
+}

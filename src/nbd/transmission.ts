@@ -1,0 +1,358 @@
+/**
+ * The transmission phase of one connection: requests out of the inbox, device calls, replies into the outbox.
+ *
+ * Invariants:
+ * - a request is checked completely before it has any effect; the payload of a refused WRITE is swallowed;
+ * - a WRITE's payload is consumed block by block as it arrives, never gathered;
+ * - one unit at a time may wait (WAIT). Everything behind it waits too: units of one connection are applied in the order
+ *   in which they came, and what has not been parsed costs no memory beyond the inbox;
+ * - at most MAX_IN_FLIGHT requests are begun and unanswered; then, or while a reply waits for room, parsing stops;
+ * - steady state allocates nothing per request: requests are pooled, and whatever can't be done at once is a field.
+ *
+ * When the peer has ended (see `fence.ts`), `ended` is set and what was not yet applied is dropped, or `promised` is set
+ * and everything up to DISC is done although nobody reads the replies.
+ */
+import { blockStatus } from './block_status.ts';
+import type { ConnectionCounters } from './counters.ts';
+import type { ConnectionFence, Device } from './device.ts';
+import { PeerFence } from './fence.ts';
+import type { Negotiated } from './handshake.ts';
+import type { Inbox } from './inbox.ts';
+import type { Outbox } from './outbox.ts';
+import { READ_DONE, ReadPath } from './read_path.ts';
+import { Replies } from './replies.ts';
+import * as phase from './request.ts';
+import { Request, type RequestOwner } from './request.ts';
+import { Rules } from './validate.ts';
+import * as wire from './wire.ts';
+import { RECEIVED, WritePath } from './write_path.ts';
+
+/** Requests of one connection that are begun and not answered. */
+export const MAX_IN_FLIGHT = 256;
+/** Requests parsed in one turn of the event loop, so that a flood of cheap ones leaves other connections their turn. */
+const MAX_PER_TURN = 1024;
+
+/** What the transmission asks of its connection. */
+export interface TransmissionHost {
+  readonly stopping: boolean;
+  /** Asks for `run` in a later turn; may be called any number of times. */
+  kick(): void;
+  /** No byte shall be read from the socket any more. */
+  stopReading(): void;
+  /** Nothing is left to do: send what is in the outbox and close. */
+  finish(): void;
+  /** Close at once. */
+  cut(): void;
+  /** A request was released after the connection had ended. */
+  drained(): void;
+}
+
+export class Transmission implements RequestOwner {
+  /** Requests begun and not released. */
+  inFlight = 0;
+  /** Set when the connection ended and its unapplied units are void. */
+  ended = false;
+  /** Set when DISC was parsed. */
+  leaving = false;
+
+  readonly #host: TransmissionHost;
+  readonly #device: Device;
+  readonly #inbox: Inbox;
+  readonly #outbox: Outbox;
+  readonly #replies: Replies;
+  readonly #reads: ReadPath;
+  readonly #rules: Rules;
+  readonly #writes: WritePath;
+  readonly #fence: PeerFence;
+  readonly #counters: ConnectionCounters;
+  readonly #pool: Request[] = [];
+  /** Set when a device was told to drop a unit, before the connection could be taken down. */
+  #void = false;
+
+  constructor(o: {
+    host: TransmissionHost;
+    device: Device;
+    negotiated: Negotiated;
+    inbox: Inbox;
+    outbox: Outbox;
+    fence: ConnectionFence | null;
+    counters: ConnectionCounters;
+  }) {
+    this.#host = o.host;
+    this.#device = o.device;
+    this.#inbox = o.inbox;
+    this.#outbox = o.outbox;
+    this.#replies = new Replies(o.outbox, o.negotiated.structured);
+    this.#reads = new ReadPath(o.device, this.#replies);
+    this.#rules = new Rules(o.negotiated);
+    this.#counters = o.counters;
+    this.#fence = new PeerFence(o.fence, o.inbox, () => o.host.stopReading());
+    this.#writes = new WritePath(o.device, o.inbox, this.#fence, o.counters, () => this.#overtaken());
+  }
+
+  /** Whether no request is unfinished. */
+  get idle(): boolean {
+    return this.inFlight === 0;
+  }
+
+  /** Whether what this connection holds may be old, so that the fence is asked before each unit. */
+  get behind(): boolean {
+    return this.#fence.behind;
+  }
+
+  /** Whether a unit waits, and everything behind it. */
+  get waiting(): boolean {
+    return this.#writes.waiting;
+  }
+
+  set behind(behind: boolean) {
+    this.#fence.behind = behind;
+  }
+
+  /** Does all that can be done: replies that waited for room, then requests. */
+  run(): void {
+    if (this.#void) this.drop();
+    if (this.ended) return;
+    this.#drain();
+    if (!this.#writes.waiting) this.#parse();
+    if (this.ended) return;
+    if (this.inFlight === 0 && (this.leaving || this.#host.stopping)) this.#host.finish();
+    else this.#outbox.flush();
+  }
+
+  /** A socket that has ended or failed brings no more. Finishes what was promised, drops everything else. */
+  peerEnded(): void {
+    if (this.ended) return;
+    if (this.#fence.promise(this.#missing)) this.#host.kick();
+    else this.drop();
+  }
+
+  /** Ends the connection: what was not yet applied is dropped, and what is with the device runs out in silence. */
+  drop(): void {
+    if (this.ended) return;
+    const { receiving, waiting } = this.#writes;
+    this.ended = true;
+    this.#counters.fencedUnits += this.#fence.units(this.#missing, this.#device.blockSize);
+    this.#outbox.kill();
+    this.#writes.receiving = null;
+    this.#writes.waiting = false;
+    if (receiving !== null) {
+      if (waiting) this.#device.cancel(receiving);
+      if (receiving.outstanding === 0) this.#release(receiving);
+    }
+    for (let request = this.#replies.take(); request !== null; request = this.#replies.take()) this.#release(request);
+    this.#host.cut();
+  }
+
+  fenced(): boolean {
+    if (this.ended || this.#void) return true;
+    if (!this.#fence.gone(this.#missing)) return false;
+    // The device is in the middle of something, so the rest of the connection is taken down in a turn of its own.
+    this.#void = true;
+    this.#counters.fencedUnits++;
+    this.#host.kick();
+    return true;
+  }
+
+  settled(request: Request, error: number): void {
+    request.outstanding--;
+    if (this.ended) {
+      if (request.outstanding === 0) this.#release(request);
+      return;
+    }
+    if (error !== 0) request.fail(error, '');
+    this.#host.kick();
+    if (request.outstanding > 0 || request === this.#writes.receiving) return;
+    if (request.phase === phase.PHASE_READ) this.#fetched(request);
+    else if (request.phase === phase.PHASE_PERSIST) this.#reply(request);
+    else this.#applied(request);
+  }
+
+  resumed(request: Request): void {
+    if (this.ended || request !== this.#writes.receiving) return;
+    this.#writes.waiting = false;
+    this.#host.kick();
+  }
+
+  get #missing(): number {
+    return this.#writes.receiving?.missing ?? 0;
+  }
+
+  /** Asked by a connection that is behind, before a unit. */
+  #overtaken(): boolean {
+    if (!this.#void && !this.#fence.gone(this.#missing)) return false;
+    this.drop();
+    return true;
+  }
+
+  #parse(): void {
+    const inbox = this.#inbox;
+    const writes = this.#writes;
+    for (let n = 0; !this.ended; n++) {
+      const receiving = writes.receiving;
+      if (receiving !== null) {
+        if (writes.consume(receiving) !== RECEIVED) return;
+        if (receiving.outstanding === 0) this.#applied(receiving);
+      }
+      if (this.leaving || inbox.end - inbox.start < wire.NBD_REQUEST_BYTES) return;
+      if (this.inFlight >= MAX_IN_FLIGHT || this.#replies.first !== null) break;
+      if (n === MAX_PER_TURN) {
+        this.#host.kick();
+        break;
+      }
+      this.#begin();
+    }
+    // Requests were left lying, so by the time they are looked at they may be old.
+    this.#fence.behind = true;
+  }
+
+  #begin(): void {
+    const inbox = this.#inbox;
+    if (this.#fence.behind && this.#overtaken()) return;
+    const { view, start: at } = inbox;
+    if (view.getUint32(at) !== wire.NBD_REQUEST_MAGIC) {
+      // The stream is out of step, and nothing in it can be trusted any more.
+      this.drop();
+      return;
+    }
+    inbox.start = at + wire.NBD_REQUEST_BYTES;
+    const type = view.getUint16(at + 6);
+    if (type === wire.NBD_CMD_DISC) {
+      this.leaving = true;
+      this.#fence.promised = true;
+      this.#host.stopReading();
+      return;
+    }
+    const flags = view.getUint16(at + 4);
+    const offset = view.getUint32(at + 16) * 0x1_0000_0000 + view.getUint32(at + 20);
+    const length = view.getUint32(at + 24);
+    const request = this.#pool.pop() ?? new Request(this);
+    request.begin(type, flags, view.getUint32(at + 8), view.getUint32(at + 12), offset, length);
+    this.inFlight++;
+    const verdict = this.#rules.check(type, flags, offset, length);
+    if (verdict !== null) request.fail(verdict.error, verdict.why);
+    else if (this.#host.stopping) request.fail(wire.NBD_ESHUTDOWN, 'server is stopping');
+    if (type === wire.NBD_CMD_WRITE) {
+      this.#counters.writes++;
+      this.#writes.begin(request);
+    } else if (request.error !== 0 || (length === 0 && type !== wire.NBD_CMD_FLUSH)) {
+      this.#reply(request);
+    } else {
+      this.#dispatch(request);
+    }
+  }
+
+  #dispatch(request: Request): void {
+    const { offset, length } = request;
+    switch (request.type) {
+      case wire.NBD_CMD_READ:
+        this.#counters.reads++;
+        this.#read(request);
+        break;
+      case wire.NBD_CMD_BLOCK_STATUS:
+        this.#status(request);
+        break;
+      case wire.NBD_CMD_CACHE:
+        // The data is in memory or about to be evicted from it: there is nothing useful to do, which is allowed.
+        this.#reply(request);
+        break;
+      case wire.NBD_CMD_FLUSH:
+        this.#counters.flushes++;
+        this.#range(request);
+        this.#device.flush(request);
+        break;
+      case wire.NBD_CMD_TRIM:
+        this.#counters.trims++;
+        this.#range(request);
+        this.#device.trim(request, offset, length);
+        break;
+      default:
+        this.#counters.writeZeroes++;
+        this.#range(request);
+        this.#device.zero(request, offset, length, (request.flags & wire.NBD_CMD_FLAG_NO_HOLE) !== 0);
+    }
+  }
+
+  #range(request: Request): void {
+    request.phase = phase.PHASE_RANGE;
+    request.outstanding = 1;
+  }
+
+  /** The request's effect is there; with FUA it has to be durable before the reply. */
+  #applied(request: Request): void {
+    if (request.error === 0 && request.length > 0 && (request.flags & wire.NBD_CMD_FLAG_FUA) !== 0) {
+      request.phase = phase.PHASE_PERSIST;
+      request.outstanding = 1;
+      this.#device.persist(request, request.offset, request.length);
+    } else {
+      this.#reply(request);
+    }
+  }
+
+  #read(request: Request): void {
+    if (!this.#replies.mayEnter(request)) this.#later(request, phase.PHASE_READ);
+    else this.#advance(request);
+  }
+
+  #advance(request: Request): void {
+    if (this.#reads.advance(request) === READ_DONE) this.#release(request);
+  }
+
+  #status(request: Request): void {
+    if (!this.#replies.mayEnter(request) || !blockStatus(this.#device, this.#replies, request)) {
+      this.#later(request, phase.PHASE_STATUS);
+    } else {
+      this.#release(request);
+    }
+  }
+
+  #reply(request: Request): void {
+    if (request.error !== 0) this.#counters.errors++;
+    if (!this.#replies.mayEnter(request) || !this.#replies.final(request)) this.#later(request, phase.PHASE_REPLY);
+    else this.#release(request);
+  }
+
+  #later(request: Request, which: number): void {
+    request.phase = which;
+    this.#replies.defer(request);
+  }
+
+  /** One pass over the requests that wait for room, or for a read buffer. */
+  #drain(): void {
+    const replies = this.#replies;
+    const last = replies.last;
+    for (let request = replies.shift(); request !== null; request = replies.shift()) {
+      if (request.phase === phase.PHASE_READ) {
+        this.#advance(request);
+      } else {
+        const done =
+          request.phase === phase.PHASE_STATUS ? blockStatus(this.#device, replies, request) : replies.final(request);
+        if (done) this.#release(request);
+        else replies.defer(request);
+      }
+      if (request === last || this.#outbox.full || replies.first === request) return;
+    }
+  }
+
+  #fetched(request: Request): void {
+    if (request.error === 0) {
+      request.loaded = true;
+      this.#read(request);
+    } else if (this.#reads.begun(request)) {
+      // The header promised data that will not come, and a simple reply has no other way to say so.
+      this.#release(request);
+      this.drop();
+    } else {
+      this.#reads.release(request);
+      this.#reply(request);
+    }
+  }
+
+  #release(request: Request): void {
+    this.#reads.release(request);
+    request.state = null;
+    this.inFlight--;
+    this.#pool.push(request);
+    if (this.ended && this.inFlight === 0) this.#host.drained();
+  }
+}

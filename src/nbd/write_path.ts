@@ -1,0 +1,89 @@
+/**
+ * WRITE: payload is handed to the device block by block as it arrives.
+ *
+ * A WRITE keeps its place at the front while one of its blocks waits. Going past it would mean to gather its payload
+ * somewhere, without a bound, or to apply later units before earlier ones.
+ *
+ * Invariants:
+ * - a block is handed over when all its bytes are there, never earlier, so that no peer can hold a claim on it by being
+ *   slow;
+ * - the payload of a WRITE that has failed is swallowed to its end, so the stream stays in step.
+ */
+import type { ConnectionCounters } from './counters.ts';
+import { type Device, OK, TAKEN, WAIT } from './device.ts';
+import type { PeerFence } from './fence.ts';
+import type { Inbox } from './inbox.ts';
+import { PHASE_WRITE, type Request } from './request.ts';
+
+/** The whole payload was consumed. */
+export const RECEIVED = 0;
+/** More bytes have to arrive, or a block waits. */
+export const STUCK = 1;
+
+export class WritePath {
+  /** The WRITE whose payload is arriving. */
+  receiving: Request | null = null;
+  /** Whether its next block waits for `resume`. */
+  waiting = false;
+
+  readonly #device: Device;
+  readonly #blockSize: number;
+  readonly #inbox: Inbox;
+  readonly #fence: PeerFence;
+  readonly #counters: ConnectionCounters;
+  readonly #overtaken: () => boolean;
+
+  /** `overtaken` tells, on a connection that is behind, whether it has to stop because its peer is gone. */
+  constructor(device: Device, inbox: Inbox, fence: PeerFence, counters: ConnectionCounters, overtaken: () => boolean) {
+    this.#device = device;
+    this.#blockSize = device.blockSize;
+    this.#inbox = inbox;
+    this.#fence = fence;
+    this.#counters = counters;
+    this.#overtaken = overtaken;
+  }
+
+  begin(request: Request): void {
+    request.phase = PHASE_WRITE;
+    request.missing = request.length;
+    this.receiving = request;
+  }
+
+  /** Consumes what has arrived of the payload. */
+  consume(request: Request): number {
+    const size = this.#blockSize;
+    const inbox = this.#inbox;
+    while (request.missing > 0) {
+      const arrived = inbox.end - inbox.start;
+      if (request.error !== 0) {
+        const n = Math.min(arrived, request.missing);
+        inbox.start += n;
+        request.missing -= n;
+        if (request.missing > 0) return STUCK;
+        break;
+      }
+      const block = Math.floor(request.position / size);
+      const within = request.position - block * size;
+      const n = Math.min(size - within, request.missing);
+      if (arrived < n) return STUCK;
+      if (this.#fence.behind && this.#overtaken()) return STUCK;
+      const result =
+        n === size
+          ? this.#device.write(request, block, inbox.bytes, inbox.start)
+          : this.#device.writePart(request, block, within, n, inbox.bytes, inbox.start);
+      if (result === WAIT) {
+        this.waiting = true;
+        this.#fence.behind = true;
+        this.#counters.parks++;
+        return STUCK;
+      }
+      if (result === TAKEN) request.outstanding++;
+      else if (result !== OK) request.fail(result, '');
+      inbox.start += n;
+      request.position += n;
+      request.missing -= n;
+    }
+    this.receiving = null;
+    return RECEIVED;
+  }
+}
