@@ -43,14 +43,7 @@ export interface Device {
   /** Stores one whole block from src[at..]. OK, an NBD error, WAIT or TAKEN. */
   write(request: DeviceRequest, block: number, src: Uint8Array, at: number): number;
   /** Stores `length` bytes at `within` of a block. OK, an NBD error, WAIT or TAKEN. */
-  writePart(
-    request: DeviceRequest,
-    block: number,
-    within: number,
-    length: number,
-    src: Uint8Array,
-    at: number,
-  ): number;
+  writePart(request: DeviceRequest, block: number, within: number, length: number, src: Uint8Array, at: number): number;
   /** Copies blocks into dst[at..] as far as that needs no waiting; returns how many. Reports no error: `read` does. */
   readNow(block: number, count: number, dst: Uint8Array, at: number): number;
   /** Fills dst[at..] with `count` blocks and settles. `dst` stays valid and untouched until then. */

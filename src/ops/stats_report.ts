@@ -1,5 +1,5 @@
 /** What GET /stats answers: the counters, and what can be computed from the shared state. Bytes, pages and milliseconds. */
-import { findBit } from '../pool/bits.ts';
+import { countBits } from '../pool/bits.ts';
 import { freeBuffers } from '../pool/buffers.ts';
 import { THREAD_LANE0 } from '../pool/limits.ts';
 import { metadataBytes, type Shared } from '../pool/shared.ts';
@@ -53,8 +53,9 @@ export function statsReport(shared: Shared, config: Config, version: string, sta
     exports: settings.exports.map((one, x) => ({
       name: one.name,
       size: config.exports[x].size,
-      memcg: one.memcg === undefined ? '' : settings.memcgs[one.memcg].name,
-      used_pages: countUsed(shared, x, one.pages),
+      memcg: settings.memcgs[one.memcg].name,
+      used_pages: countBits(shared.users, x, one.pages),
+      lost_pages: countBits(shared.lost, x, one.pages),
     })),
     lanes: shared.answers.map((_, lane) => {
       const row = rowOf(shared.counters, THREAD_LANE0 + lane);
@@ -62,16 +63,6 @@ export function statsReport(shared: Shared, config: Config, version: string, sta
       return { lane, ...Object.fromEntries(numbers) };
     }),
   };
-}
-
-function countUsed(shared: Shared, x: number, pages: number): number {
-  let used = 0;
-  for (let slot = 0; slot < pages; ) {
-    const start = findBit(shared.users, x, slot, pages, true);
-    slot = findBit(shared.users, x, start, pages, false);
-    used += slot - start;
-  }
-  return used;
 }
 
 function round(value: number): number {

@@ -53,3 +53,14 @@ export function setRange(bits: Bits, x: number, from: number, to: number): void 
     } else setBit(bits, x, slot++);
   }
 }
+
+/** How many of the first `pages` bits are set. */
+export function countBits(bits: Bits, x: number, pages: number): number {
+  let count = 0;
+  for (let slot = 0; slot < pages; ) {
+    const start = findBit(bits, x, slot, pages, true);
+    slot = findBit(bits, x, start, pages, false);
+    count += slot - start;
+  }
+  return count;
+}

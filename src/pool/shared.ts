@@ -81,7 +81,9 @@ const ENTRIES_MIN = 65536;
 export function createShared(settings: PoolSettings): Shared {
   const pages = settings.exports.map((x) => x.pages);
   const totalPages = pages.reduce((a, b) => a + b, 0);
-  const capacity = Math.min(totalPages, Math.max(ENTRIES_MIN, Math.ceil(settings.poolBytes / SMALL_OBJECT))) + 1;
+  // A store takes its entry before the old one goes, so each thread may hold one more than there are slots.
+  const capacity =
+    Math.min(totalPages, Math.max(ENTRIES_MIN, Math.ceil(settings.poolBytes / SMALL_OBJECT))) + 1 + THREADS_MAX;
   // Leaves for every slot, or for every entry alone in its leaf, and the levels above.
   const leaves = Math.min(Math.ceil(totalPages / 64) + pages.length, capacity);
   const nodes = Math.ceil(leaves * 1.25) + 64;

@@ -58,8 +58,8 @@ export class ImageQueue {
   private runs: Operation[][] = [];
   private running = 0;
   private unsynced = 0;
-  /** Called when nothing is queued or running (parked pages apart). */
-  onIdle: (() => void) | null = null;
+  /** Called after each call on the image: a buffer is free, or a cleaning can go on. */
+  onDone: (() => void) | null = null;
 
   constructor(zswap: Zswap, x: number, image: ImageHandle, options: QueueOptions) {
     this.zswap = zswap;
@@ -120,10 +120,7 @@ export class ImageQueue {
       this.queue = [];
       this.head = 0;
     }
-    if (batch.length === 0) {
-      this.onIdle?.();
-      return false;
-    }
+    if (batch.length === 0) return false;
     this.runs = isPageWrite(batch[0]) ? this.cutRuns(batch) : batch.map((op) => [op]);
     return true;
   }
@@ -190,6 +187,7 @@ export class ImageQueue {
       this.queue.splice(this.head, 0, { kind: 'sync', slot: 0, count: 0, buffer: 0, done: null });
     }
     this.pump();
+    this.onDone?.();
   }
 
   private pageOf(op: Operation): Uint8Array {

@@ -69,6 +69,7 @@ export class Shrinker {
     this.batch = batch;
     this.release = release;
     zswap.onWrite = (x, slot, buffer) => queues[x].push('writeback', slot, 1, buffer, null);
+    for (const queue of queues) queue.onDone = () => this.schedule();
     this.maintenance = setInterval(() => this.maintain(), MAINTENANCE_MS);
   }
 
@@ -173,7 +174,7 @@ export class Shrinker {
     const target = this.zswap.settings.acceptBytes;
     for (let batches = 0; batches < BATCHES_PER_TURN; batches++) {
       if (totalSize(zs) <= target) return this.rest();
-      // No buffer: the image is behind. The next buffer that comes back wakes us (takePage left word).
+      // Few buffers: the image is behind. Each of its calls that ends schedules a turn.
       if (buffers.freeBuffers(this.shared.writebackBuffers) < this.batch && !this.imagesIdle()) return false;
       const m = this.cursor;
       this.cursor = (this.cursor + 1) % this.zswap.settings.memcgs.length;
