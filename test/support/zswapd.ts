@@ -1,0 +1,153 @@
+/**
+ * Starts the real server process for one test: `node dist/main.js serve`, with sockets and image in a folder of its own.
+ * Invariant: whatever was started is ended, by its own pid, when the test ends.
+ */
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join, resolve } from 'node:path';
+import { NbdClient, type NbdClientOptions } from 'node-nbd-server';
+import type { Test } from 'tap';
+import { REPOSITORY } from '#src/ops/config/fields.js';
+import { fetchControl } from '#src/ops/stats.js';
+import { tempFolder } from './tmp.ts';
+
+export const MAIN = resolve(REPOSITORY, 'dist/main.js');
+
+type Owner = Pick<Test, 'teardown'>;
+
+export interface ServerOptions {
+  /** Further settings, as after --set. They come last, so they win. */
+  readonly set?: readonly string[];
+  /** Replaces the one export `swap0` of `size` on `image`. */
+  readonly exports?: readonly object[];
+  /** Size of the one export; 64 MiB unless given. */
+  readonly size?: string;
+  /** Image of the one export; in the folder unless given. */
+  readonly image?: string;
+  /** Where sockets and image are; a new folder unless given. A second start is told the folder of the first. */
+  readonly folder?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Of the process. startServer needs a pipe at 1, because it waits for the ready lines there. */
+  readonly stdio?: StdioOptions;
+  /** How many ready lines to wait for: one per export and socket unless given. */
+  readonly readyLines?: number;
+}
+
+/** How a process ended; `code` is null after a signal. */
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface ServerProcess {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  readonly folder: string;
+  readonly image: string;
+  readonly socketPath: string;
+  readonly controlPath: string;
+  /** Resolves when the process is gone and its output is read to the end. */
+  readonly ended: Promise<Ended>;
+  stdout(): string;
+  stderr(): string;
+}
+
+export interface RunningServer extends ServerProcess {
+  /** From the ready lines. */
+  readonly uris: readonly string[];
+  readonly unixUri: string;
+  // biome-ignore lint/suspicious/noExplicitAny: the answer is JSON, and each test looks at other parts of it.
+  stats(): Promise<any>;
+  connect(o?: NbdClientOptions): Promise<NbdClient>;
+  stop(signal?: NodeJS.Signals): Promise<Ended>;
+  kill9(): Promise<Ended>;
+}
+
+/** The arguments of a server in `folder`; nothing but the folder is touched, and TCP is off. */
+export function serverArguments(folder: string, o: ServerOptions = {}): string[] {
+  const image = o.image ?? join(folder, 'swap0.img');
+  const exports = o.exports ?? [{ name: 'swap0', size: o.size ?? '64MiB', image }];
+  const set = [
+    `listen.unix=${join(folder, 'nbd.sock')}`,
+    'listen.tcp=null',
+    `control.listen=${join(folder, 'control.sock')}`,
+    `exports=${JSON.stringify(exports)}`,
+    ...(o.set ?? []),
+  ];
+  return [MAIN, 'serve', ...set.flatMap((setting) => ['--set', setting])];
+}
+
+/** Starts the process and does not wait: for starts that must fail, or that are killed on the way. */
+export function spawnServer(t: Owner, o: ServerOptions = {}): ServerProcess {
+  const folder = o.folder ?? tempFolder(t);
+  const child = spawn(process.execPath, serverArguments(folder, o), {
+    stdio: o.stdio ?? ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, UV_THREADPOOL_SIZE: '32', ...o.env },
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const ended = once(child, 'close').then(([code, signal]): Ended => ({ code, signal, stdout, stderr }));
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  return {
+    child,
+    pid: child.pid!,
+    folder,
+    image: o.image ?? join(folder, 'swap0.img'),
+    socketPath: join(folder, 'nbd.sock'),
+    controlPath: join(folder, 'control.sock'),
+    ended,
+    stdout: () => stdout,
+    stderr: () => stderr,
+  };
+}
+
+/** Starts a server and waits for its ready lines; fails with its stderr if it ends before. */
+export async function startServer(t: Owner, o: ServerOptions = {}): Promise<RunningServer> {
+  const server = spawnServer(t, o);
+  const { child, controlPath, socketPath } = server;
+  const gone = server.ended.then(({ code, stderr }) => {
+    throw new Error(`the server ended with code ${code} before it was ready: ${stderr}`);
+  });
+  // From ready on, an exit is for the test to judge.
+  gone.catch(() => undefined);
+  const tcp = (o.set ?? []).filter((setting) => setting.startsWith('listen.tcp=')).at(-1) ?? 'listen.tcp=null';
+  const lines = o.readyLines ?? (o.exports?.length ?? 1) * (tcp === 'listen.tcp=null' ? 1 : 2);
+  const isReady = (): boolean => server.stdout().split('\n').length > lines;
+  while (!isReady()) await Promise.race([once(child.stdout!, 'data'), gone]);
+  const uris = server
+    .stdout()
+    .split('\n')
+    .filter((line) => line.startsWith('ready '))
+    .map((line) => line.slice('ready '.length));
+  return {
+    ...server,
+    uris,
+    unixUri: uris.find((uri) => uri.startsWith('nbd+unix:')) ?? '',
+    stats: () => fetchControl(controlPath, '/stats'),
+    connect: (options) => NbdClient.connect({ socketPath, export: 'swap0', ...options }),
+    stop(signal = 'SIGTERM') {
+      child.kill(signal);
+      return server.ended;
+    },
+    kill9() {
+      child.kill('SIGKILL');
+      return server.ended;
+    },
+  };
+}
+
+/** A start that must not succeed; resolves with how it ended. */
+export function failedStart(t: Owner, o: ServerOptions = {}): Promise<Ended> {
+  return spawnServer(t, o).ended;
+}
