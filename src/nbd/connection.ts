@@ -204,7 +204,7 @@ export class Connection implements TransmissionHost {
     if (now - this.#emptyAt > STALE_AFTER_MS) transmission.behind = true;
     if (empty) this.#emptyAt = now;
     this.#run(transmission);
-    if (empty && inbox.unread === 0) transmission.behind = false;
+    if (empty && transmission.starved) transmission.behind = false;
     this.#paused = inbox.crowded;
     return !this.#paused && !this.#deaf;
   }
@@ -212,7 +212,7 @@ export class Connection implements TransmissionHost {
   #turn(): void {
     this.#kicked = false;
     const transmission = this.#transmission;
-    if (transmission === null || transmission.ended) return;
+    if (transmission === null || transmission.ended || this.#finishing) return;
     this.#run(transmission);
     if (this.#paused && !this.#deaf && this.#inbox!.roomy && !transmission.waiting) {
       this.#paused = false;
@@ -269,7 +269,7 @@ export class Connection implements TransmissionHost {
   /** The socket has failed or is about to be closed; its descriptor is still open. */
   #lost(): void {
     const transmission = this.#transmission;
-    if (transmission === null || transmission.ended) return;
+    if (transmission === null || transmission.ended || this.#finishing) return;
     transmission.peerEnded();
     this.#outbox!.kill();
   }

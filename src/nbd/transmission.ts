@@ -12,17 +12,15 @@
  * When the peer has ended (see `fence.ts`), `ended` is set and what was not yet applied is dropped, or `promised` is set
  * and everything up to DISC is done although nobody reads the replies.
  */
-import { blockStatus } from './block_status.ts';
+import { Answers } from './answers.ts';
 import type { ConnectionCounters } from './counters.ts';
 import type { ConnectionFence, Device } from './device.ts';
 import { PeerFence } from './fence.ts';
 import type { Negotiated } from './handshake.ts';
 import type { Inbox } from './inbox.ts';
 import type { Outbox } from './outbox.ts';
-import { READ_DONE, ReadPath } from './read_path.ts';
-import { Replies } from './replies.ts';
+import type { Request, RequestOwner } from './request.ts';
 import * as phase from './request.ts';
-import { Request, type RequestOwner } from './request.ts';
 import { Rules } from './validate.ts';
 import * as wire from './wire.ts';
 import { RECEIVED, WritePath } from './write_path.ts';
@@ -43,29 +41,27 @@ export interface TransmissionHost {
   finish(): void;
   /** Close at once. */
   cut(): void;
-  /** A request was released after the connection had ended. */
+  /** The last request that the device had was released, after the connection had ended. */
   drained(): void;
 }
 
 export class Transmission implements RequestOwner {
-  /** Requests begun and not released. */
-  inFlight = 0;
   /** Set when the connection ended and its unapplied units are void. */
   ended = false;
   /** Set when DISC was parsed. */
   leaving = false;
+  /** Whether the last run came to the end of what has arrived, and only more bytes can lead on. */
+  starved = true;
 
   readonly #host: TransmissionHost;
   readonly #device: Device;
   readonly #inbox: Inbox;
   readonly #outbox: Outbox;
-  readonly #replies: Replies;
-  readonly #reads: ReadPath;
+  readonly #answers: Answers;
   readonly #rules: Rules;
   readonly #writes: WritePath;
   readonly #fence: PeerFence;
   readonly #counters: ConnectionCounters;
-  readonly #pool: Request[] = [];
   /** Set when a device was told to drop a unit, before the connection could be taken down. */
   #void = false;
 
@@ -82,8 +78,13 @@ export class Transmission implements RequestOwner {
     this.#device = o.device;
     this.#inbox = o.inbox;
     this.#outbox = o.outbox;
-    this.#replies = new Replies(o.outbox, o.negotiated.structured);
-    this.#reads = new ReadPath(o.device, this.#replies);
+    this.#answers = new Answers({
+      owner: this,
+      device: o.device,
+      outbox: o.outbox,
+      structured: o.negotiated.structured,
+      counters: o.counters,
+    });
     this.#rules = new Rules(o.negotiated);
     this.#counters = o.counters;
     this.#fence = new PeerFence(o.fence, o.inbox, () => o.host.stopReading());
@@ -92,7 +93,7 @@ export class Transmission implements RequestOwner {
 
   /** Whether no request is unfinished. */
   get idle(): boolean {
-    return this.inFlight === 0;
+    return this.#answers.inFlight === 0;
   }
 
   /** Whether what this connection holds may be old, so that the fence is asked before each unit. */
@@ -113,10 +114,10 @@ export class Transmission implements RequestOwner {
   run(): void {
     if (this.#void) this.drop();
     if (this.ended) return;
-    this.#drain();
+    this.#answers.drain();
     if (!this.#writes.waiting) this.#parse();
     if (this.ended) return;
-    if (this.inFlight === 0 && (this.leaving || this.#host.stopping)) this.#host.finish();
+    if (this.idle && (this.leaving || this.#host.stopping)) this.#host.finish();
     else this.#outbox.flush();
   }
 
@@ -130,17 +131,13 @@ export class Transmission implements RequestOwner {
   /** Ends the connection: what was not yet applied is dropped, and what is with the device runs out in silence. */
   drop(): void {
     if (this.ended) return;
-    const { receiving, waiting } = this.#writes;
+    const receiving = this.#writes.receiving;
     this.ended = true;
     this.#counters.fencedUnits += this.#fence.units(this.#missing, this.#device.blockSize);
     this.#outbox.kill();
-    this.#writes.receiving = null;
-    this.#writes.waiting = false;
-    if (receiving !== null) {
-      if (waiting) this.#device.cancel(receiving);
-      if (receiving.outstanding === 0) this.#release(receiving);
-    }
-    for (let request = this.#replies.take(); request !== null; request = this.#replies.take()) this.#release(request);
+    this.#writes.abandon();
+    if (receiving !== null && receiving.outstanding === 0) this.#answers.release(receiving);
+    this.#answers.abandon();
     this.#host.cut();
   }
 
@@ -157,20 +154,26 @@ export class Transmission implements RequestOwner {
   settled(request: Request, error: number): void {
     request.outstanding--;
     if (this.ended) {
-      if (request.outstanding === 0) this.#release(request);
+      if (request.outstanding === 0) this.#answers.release(request);
+      if (this.idle) this.#host.drained();
       return;
     }
     if (error !== 0) request.fail(error, '');
     this.#host.kick();
     if (request.outstanding > 0 || request === this.#writes.receiving) return;
-    if (request.phase === phase.PHASE_READ) this.#fetched(request);
-    else if (request.phase === phase.PHASE_PERSIST) this.#reply(request);
-    else this.#applied(request);
+    if (request.phase !== phase.PHASE_READ) {
+      if (request.phase === phase.PHASE_PERSIST) this.#answers.reply(request);
+      else this.#applied(request);
+    } else if (!this.#answers.fetched(request)) {
+      // The header promised data that will not come, and a simple reply has no other way to say so.
+      this.#answers.release(request);
+      this.drop();
+    }
   }
 
   resumed(request: Request): void {
     if (this.ended || request !== this.#writes.receiving) return;
-    this.#writes.waiting = false;
+    this.#writes.wake();
     this.#host.kick();
   }
 
@@ -188,14 +191,21 @@ export class Transmission implements RequestOwner {
   #parse(): void {
     const inbox = this.#inbox;
     const writes = this.#writes;
+    this.starved = false;
     for (let n = 0; !this.ended; n++) {
       const receiving = writes.receiving;
       if (receiving !== null) {
-        if (writes.consume(receiving) !== RECEIVED) return;
+        if (writes.consume(receiving) !== RECEIVED) {
+          this.starved = !writes.waiting;
+          return;
+        }
         if (receiving.outstanding === 0) this.#applied(receiving);
       }
-      if (this.leaving || inbox.end - inbox.start < wire.NBD_REQUEST_BYTES) return;
-      if (this.inFlight >= MAX_IN_FLIGHT || this.#replies.first !== null) break;
+      if (this.leaving || inbox.end - inbox.start < wire.NBD_REQUEST_BYTES) {
+        this.starved = true;
+        return;
+      }
+      if (this.#answers.inFlight >= MAX_IN_FLIGHT || this.#answers.waiting) break;
       if (n === MAX_PER_TURN) {
         this.#host.kick();
         break;
@@ -226,17 +236,16 @@ export class Transmission implements RequestOwner {
     const flags = view.getUint16(at + 4);
     const offset = view.getUint32(at + 16) * 0x1_0000_0000 + view.getUint32(at + 20);
     const length = view.getUint32(at + 24);
-    const request = this.#pool.pop() ?? new Request(this);
+    const request = this.#answers.acquire();
     request.begin(type, flags, view.getUint32(at + 8), view.getUint32(at + 12), offset, length);
-    this.inFlight++;
     const verdict = this.#rules.check(type, flags, offset, length);
     if (verdict !== null) request.fail(verdict.error, verdict.why);
     else if (this.#host.stopping) request.fail(wire.NBD_ESHUTDOWN, 'server is stopping');
     if (type === wire.NBD_CMD_WRITE) {
-      this.#counters.writes++;
+      if (request.error === 0) this.#counters.writes++;
       this.#writes.begin(request);
     } else if (request.error !== 0 || (length === 0 && type !== wire.NBD_CMD_FLUSH)) {
-      this.#reply(request);
+      this.#answers.reply(request);
     } else {
       this.#dispatch(request);
     }
@@ -247,14 +256,14 @@ export class Transmission implements RequestOwner {
     switch (request.type) {
       case wire.NBD_CMD_READ:
         this.#counters.reads++;
-        this.#read(request);
+        this.#answers.read(request);
         break;
       case wire.NBD_CMD_BLOCK_STATUS:
-        this.#status(request);
+        this.#answers.status(request);
         break;
       case wire.NBD_CMD_CACHE:
         // The data is in memory or about to be evicted from it: there is nothing useful to do, which is allowed.
-        this.#reply(request);
+        this.#answers.reply(request);
         break;
       case wire.NBD_CMD_FLUSH:
         this.#counters.flushes++;
@@ -285,74 +294,7 @@ export class Transmission implements RequestOwner {
       request.outstanding = 1;
       this.#device.persist(request, request.offset, request.length);
     } else {
-      this.#reply(request);
+      this.#answers.reply(request);
     }
-  }
-
-  #read(request: Request): void {
-    if (!this.#replies.mayEnter(request)) this.#later(request, phase.PHASE_READ);
-    else this.#advance(request);
-  }
-
-  #advance(request: Request): void {
-    if (this.#reads.advance(request) === READ_DONE) this.#release(request);
-  }
-
-  #status(request: Request): void {
-    if (!this.#replies.mayEnter(request) || !blockStatus(this.#device, this.#replies, request)) {
-      this.#later(request, phase.PHASE_STATUS);
-    } else {
-      this.#release(request);
-    }
-  }
-
-  #reply(request: Request): void {
-    if (request.error !== 0) this.#counters.errors++;
-    if (!this.#replies.mayEnter(request) || !this.#replies.final(request)) this.#later(request, phase.PHASE_REPLY);
-    else this.#release(request);
-  }
-
-  #later(request: Request, which: number): void {
-    request.phase = which;
-    this.#replies.defer(request);
-  }
-
-  /** One pass over the requests that wait for room, or for a read buffer. */
-  #drain(): void {
-    const replies = this.#replies;
-    const last = replies.last;
-    for (let request = replies.shift(); request !== null; request = replies.shift()) {
-      if (request.phase === phase.PHASE_READ) {
-        this.#advance(request);
-      } else {
-        const done =
-          request.phase === phase.PHASE_STATUS ? blockStatus(this.#device, replies, request) : replies.final(request);
-        if (done) this.#release(request);
-        else replies.defer(request);
-      }
-      if (request === last || this.#outbox.full || replies.first === request) return;
-    }
-  }
-
-  #fetched(request: Request): void {
-    if (request.error === 0) {
-      request.loaded = true;
-      this.#read(request);
-    } else if (this.#reads.begun(request)) {
-      // The header promised data that will not come, and a simple reply has no other way to say so.
-      this.#release(request);
-      this.drop();
-    } else {
-      this.#reads.release(request);
-      this.#reply(request);
-    }
-  }
-
-  #release(request: Request): void {
-    this.#reads.release(request);
-    request.state = null;
-    this.inFlight--;
-    this.#pool.push(request);
-    if (this.ended && this.inFlight === 0) this.#host.drained();
   }
 }

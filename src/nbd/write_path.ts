@@ -25,6 +25,10 @@ export class WritePath {
   receiving: Request | null = null;
   /** Whether its next block waits for `resume`. */
   waiting = false;
+  /** Set from a WAIT until the device has answered otherwise: `resume` makes no end of it, the repeated call does. */
+  #unsettled = false;
+  /** Set by a `resume` that came in the middle of the call that answers WAIT. */
+  #woken = false;
 
   readonly #device: Device;
   readonly #blockSize: number;
@@ -49,13 +53,20 @@ export class WritePath {
     this.receiving = request;
   }
 
+  /** The device asks for a repeated call. */
+  wake(): void {
+    this.waiting = false;
+    this.#woken = true;
+  }
+
   /** Consumes what has arrived of the payload. */
   consume(request: Request): number {
     const size = this.#blockSize;
     const inbox = this.#inbox;
     while (request.missing > 0) {
       const arrived = inbox.end - inbox.start;
-      if (request.error !== 0) {
+      // A block that waited is offered again even if another one failed by now, since its device may hold a place for it.
+      if (request.error !== 0 && !this.#unsettled) {
         const n = Math.min(arrived, request.missing);
         inbox.start += n;
         request.missing -= n;
@@ -67,16 +78,19 @@ export class WritePath {
       const n = Math.min(size - within, request.missing);
       if (arrived < n) return STUCK;
       if (this.#fence.behind && this.#overtaken()) return STUCK;
+      this.#woken = false;
       const result =
         n === size
           ? this.#device.write(request, block, inbox.bytes, inbox.start)
           : this.#device.writePart(request, block, within, n, inbox.bytes, inbox.start);
       if (result === WAIT) {
-        this.waiting = true;
+        this.waiting = !this.#woken;
+        this.#unsettled = true;
         this.#fence.behind = true;
         this.#counters.parks++;
         return STUCK;
       }
+      this.#unsettled = false;
       if (result === TAKEN) request.outstanding++;
       else if (result !== OK) request.fail(result, '');
       inbox.start += n;
@@ -85,5 +99,13 @@ export class WritePath {
     }
     this.receiving = null;
     return RECEIVED;
+  }
+
+  /** The connection has ended: gives back what a waiting block holds. */
+  abandon(): void {
+    if (this.receiving !== null && this.#unsettled) this.#device.cancel(this.receiving);
+    this.receiving = null;
+    this.waiting = false;
+    this.#unsettled = false;
   }
 }

@@ -1,0 +1,123 @@
+/**
+ * Requests of one connection from their end: the pool they come from, and how each gets its reply, now or later.
+ *
+ * Invariant: a request is released exactly once, when its reply is in the outbox or its connection has ended, and never
+ * while the device owes it a `settle`.
+ */
+import { blockStatus } from './block_status.ts';
+import type { ConnectionCounters } from './counters.ts';
+import type { Device } from './device.ts';
+import type { Outbox } from './outbox.ts';
+import { READ_DONE, ReadPath } from './read_path.ts';
+import { Replies } from './replies.ts';
+import { PHASE_READ, PHASE_REPLY, PHASE_STATUS, Request, type RequestOwner } from './request.ts';
+
+export class Answers {
+  /** Requests begun and not released. */
+  inFlight = 0;
+
+  readonly #owner: RequestOwner;
+  readonly #device: Device;
+  readonly #outbox: Outbox;
+  readonly #counters: ConnectionCounters;
+  readonly #replies: Replies;
+  readonly #reads: ReadPath;
+  readonly #pool: Request[] = [];
+
+  constructor(o: {
+    owner: RequestOwner;
+    device: Device;
+    outbox: Outbox;
+    structured: boolean;
+    counters: ConnectionCounters;
+  }) {
+    this.#owner = o.owner;
+    this.#device = o.device;
+    this.#outbox = o.outbox;
+    this.#counters = o.counters;
+    this.#replies = new Replies(o.outbox, o.structured);
+    this.#reads = new ReadPath(o.device, this.#replies);
+  }
+
+  /** Whether requests wait for room, or for a read buffer. */
+  get waiting(): boolean {
+    return this.#replies.first !== null;
+  }
+
+  acquire(): Request {
+    this.inFlight++;
+    return this.#pool.pop() ?? new Request(this.#owner);
+  }
+
+  release(request: Request): void {
+    this.#reads.release(request);
+    request.state = null;
+    this.inFlight--;
+    this.#pool.push(request);
+  }
+
+  /** Sends the final reply of a request that is done or has failed. */
+  reply(request: Request): void {
+    if (request.error !== 0) this.#counters.errors++;
+    if (!this.#replies.mayEnter(request) || !this.#replies.final(request)) this.#later(request, PHASE_REPLY);
+    else this.release(request);
+  }
+
+  /** Begins or continues a READ. */
+  read(request: Request): void {
+    if (!this.#replies.mayEnter(request)) this.#later(request, PHASE_READ);
+    else this.#advance(request);
+  }
+
+  /** The device has fetched a slice, or failed to. False if the error can't be told any more. */
+  fetched(request: Request): boolean {
+    if (request.error === 0) {
+      request.loaded = true;
+      this.read(request);
+      return true;
+    }
+    if (this.#reads.begun(request)) return false;
+    this.#reads.release(request);
+    this.reply(request);
+    return true;
+  }
+
+  status(request: Request): void {
+    if (!this.#replies.mayEnter(request) || !blockStatus(this.#device, this.#replies, request)) {
+      this.#later(request, PHASE_STATUS);
+    } else {
+      this.release(request);
+    }
+  }
+
+  /** One pass over the requests that wait for room, or for a read buffer. */
+  drain(): void {
+    const replies = this.#replies;
+    const last = replies.last;
+    for (let request = replies.shift(); request !== null; request = replies.shift()) {
+      if (request.phase === PHASE_READ) {
+        this.#advance(request);
+      } else {
+        const status = request.phase === PHASE_STATUS;
+        const done = status ? blockStatus(this.#device, replies, request) : replies.final(request);
+        if (done) this.release(request);
+        else replies.defer(request);
+      }
+      if (request === last || this.#outbox.full || replies.first === request) return;
+    }
+  }
+
+  /** The connection has ended: releases what waits for room. What is with the device is released when it settles. */
+  abandon(): void {
+    for (let request = this.#replies.take(); request !== null; request = this.#replies.take()) this.release(request);
+  }
+
+  #advance(request: Request): void {
+    if (this.#reads.advance(request) === READ_DONE) this.release(request);
+  }
+
+  #later(request: Request, phase: number): void {
+    request.phase = phase;
+    this.#replies.defer(request);
+  }
+}

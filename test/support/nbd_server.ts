@@ -1,0 +1,85 @@
+/** Serves devices on a unix socket for the time of one test, with the fence of the daemon, and connects clients. */
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import {
+  Connection,
+  type ConnectionCounters,
+  connectionCounters,
+  type Device,
+  NbdClient,
+  type NbdClientOptions,
+} from 'node-nbd-server';
+import type { Test } from 'tap';
+import { dup, peek, peerClosed } from '#src/os/syscalls.js';
+import { tempFolder } from './tmp.ts';
+
+export interface Served {
+  readonly socketPath: string;
+  readonly counters: ConnectionCounters;
+  readonly connections: Connection[];
+  /** Resolves when `n` connections have ended. */
+  ended(n: number): Promise<void>;
+  connect(o?: NbdClientOptions): Promise<NbdClient>;
+}
+
+/** Each connection gets a descriptor of its own, as in the daemon. */
+export async function serve(
+  t: Test,
+  device: Device,
+  o: { fence?: boolean; handshakeTimeoutMs?: number } = {},
+): Promise<Served> {
+  const socketPath = join(tempFolder(t), 'nbd.sock');
+  const counters = connectionCounters();
+  const connections: Connection[] = [];
+  let ended = 0;
+  let notify = (): void => undefined;
+  const server = createServer({ pauseOnConnect: true }, (socket: Socket) => {
+    const fd = dup((socket as unknown as { _handle: { fd: number } })._handle.fd);
+    socket.destroy();
+    const fence = { peerClosed: () => peerClosed(fd), peek: (into: Uint8Array) => peek(fd, into) };
+    const connection = new Connection({
+      fd,
+      exports: [device.info],
+      device: () => device,
+      fence: o.fence === false ? null : fence,
+      counters,
+      onEnd: () => {
+        ended++;
+        notify();
+      },
+      ...(o.handshakeTimeoutMs === undefined ? {} : { handshakeTimeoutMs: o.handshakeTimeoutMs }),
+    });
+    connections.push(connection);
+  });
+  server.listen(socketPath);
+  await once(server, 'listening');
+  const clients: NbdClient[] = [];
+  t.teardown(() => {
+    for (const client of clients) client.destroy();
+    for (const connection of connections) connection.destroy();
+    server.close();
+  });
+  return {
+    socketPath,
+    counters,
+    connections,
+    async ended(n) {
+      while (ended < n) {
+        await new Promise<void>((resolve) => {
+          notify = resolve;
+        });
+      }
+    },
+    async connect(options = {}) {
+      const client = await NbdClient.connect({ socketPath, baseAllocation: true, ...options });
+      clients.push(client);
+      return client;
+    },
+  };
+}
+
+/** Waits, turn by turn, for a condition that other callbacks of this process bring about. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
