@@ -1,0 +1,88 @@
+/**
+ * An image file whose disk can be made to fail and to stall while a server uses it: nbdkit's memory plugin behind its error
+ * and pause filters, mounted by nbdfuse over a regular file. Nothing here is simulated in the server: it sees a file.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { startNbdkit } from './nbdkit.ts';
+import { tempFolder } from './tmp.ts';
+
+export interface FuseImageOptions {
+  readonly bytes: number;
+  /** Such as '20ms'; each write takes that long. */
+  readonly writeDelay?: string;
+}
+
+export interface FuseImage {
+  readonly path: string;
+  readonly bytes: number;
+  /** While failing, reads or writes are answered EIO. */
+  fail(what: 'pread' | 'pwrite'): void;
+  heal(what: 'pread' | 'pwrite'): void;
+  /** Requests that come later wait until `resume`. Resolves once no request is under way. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+}
+
+/** Unmounted with the test. A server on it has to be started later than this, so that it is ended earlier. */
+export async function fuseImage(t: Pick<Test, 'teardown'>, o: FuseImageOptions): Promise<FuseImage> {
+  const folder = tempFolder(t);
+  const path = join(folder, 'image');
+  const control = join(folder, 'pause');
+  const trigger = (what: string): string => join(folder, `fail-${what}`);
+  const triggers = (['pread', 'pwrite'] as const).flatMap((what) => [
+    `error-${what}-rate=100%`,
+    `error-${what}-file=${trigger(what)}`,
+  ]);
+  const { socketPath } = await startNbdkit(t, [
+    ...['--filter=pause', '--filter=error', '--filter=delay', 'memory', String(o.bytes)],
+    ...[`pause-control=${control}`, 'error=EIO', ...triggers, `wdelay=${o.writeDelay ?? '0'}`],
+  ]);
+  writeFileSync(path, '');
+  const pidFile = join(folder, 'nbdfuse.pid');
+  const nbdfuse = spawn('nbdfuse', ['-P', pidFile, path, '--unix', socketPath], { stdio: 'ignore' });
+  const exited = once(nbdfuse, 'exit');
+  await appears(folder, pidFile, nbdfuse);
+  t.teardown(async () => {
+    // A server that is being ended may wait for an answer of this disk.
+    await command(control, 'r');
+    execFileSync('umount', ['-l', path]);
+    nbdfuse.kill('SIGTERM');
+    await exited;
+  });
+  return {
+    path,
+    bytes: o.bytes,
+    fail: (what) => writeFileSync(trigger(what), ''),
+    heal: (what) => rmSync(trigger(what), { force: true }),
+    pause: () => command(control, 'p'),
+    resume: () => command(control, 'r'),
+  };
+}
+
+async function appears(folder: string, path: string, child: ChildProcess): Promise<void> {
+  const watcher = watch(folder);
+  const gone = once(child, 'exit').then(() => {
+    throw new Error('nbdfuse ended before it had mounted');
+  });
+  try {
+    while (!existsSync(path)) await Promise.race([once(watcher, 'change'), gone]);
+  } finally {
+    watcher.close();
+    // From here on an exit is the normal end.
+    gone.catch(() => undefined);
+  }
+}
+
+/** The pause filter answers each letter with its capital when it has taken effect. */
+async function command(control: string, letter: 'p' | 'r'): Promise<void> {
+  const socket = connect(control);
+  socket.write(letter);
+  const [answer] = await once(socket, 'data');
+  socket.destroy();
+  if (String(answer) !== letter.toUpperCase()) throw new Error(`the pause filter answered ${answer}`);
+}
