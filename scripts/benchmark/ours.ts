@@ -39,6 +39,12 @@ async function readStats(context: StartContext, control: string): Promise<unknow
 
 const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)}MiB`;
 
+/** The image, and the marker that a killed server leaves beside it. */
+function removeImage(image: string): void {
+  rmSync(image, { force: true });
+  rmSync(`${image}.zswapd`, { force: true });
+}
+
 function ours(name: string, title: string, poolShare: number): ServerKind {
   return {
     name,
@@ -57,7 +63,7 @@ function ours(name: string, title: string, poolShare: number): ServerKind {
         `pool.max=${mebibytes(context.bytes * poolShare)}`,
         `control.listen=${control}`,
       ];
-      rmSync(image, { force: true });
+      removeImage(image);
       const child = new Child(
         join(context.root, 'scripts/serve'),
         settings.flatMap((setting) => ['--set', setting]),
@@ -82,7 +88,7 @@ function ours(name: string, title: string, poolShare: number): ServerKind {
         async stop(): Promise<void> {
           // The image is thrown away. A clean stop would write the whole pool into it and load the disk under the next row.
           await child.end('SIGKILL');
-          rmSync(image, { force: true });
+          removeImage(image);
         },
       };
     },

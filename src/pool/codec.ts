@@ -16,6 +16,8 @@ export const POOR_BYTES = 3840;
 export class Codec {
   /** Holds the object after compress(). */
   readonly scratch = new Uint8Array(reserve(8192), 0, 8192);
+  /** Views of the front of `scratch`, by length: making one per page would be half of this thread's garbage. */
+  private readonly fronts: (Uint8Array | undefined)[] = new Array(PAGE_SIZE + 1).fill(undefined);
   private readonly cctx = new zstd.CCtx();
   private readonly dctx = new zstd.DCtx();
 
@@ -34,6 +36,15 @@ export class Codec {
       // The reason is of no use to the caller: the page goes to the image and reject_compress_fail counts it.
       return COMPRESS_FAILED;
     }
+  }
+
+  /** The object that compress() left, of `bytes` bytes. */
+  object(bytes: number): Uint8Array {
+    const made = this.fronts[bytes];
+    if (made !== undefined) return made;
+    const view = this.scratch.subarray(0, bytes);
+    this.fronts[bytes] = view;
+    return view;
   }
 
   /** Decompresses `object` into `page`; false unless exactly one page came out. */

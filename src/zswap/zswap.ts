@@ -92,8 +92,8 @@ export class Zswap implements ProtocolPool {
       counters[C.reject_compress_fail]++;
       return REJECTED;
     }
-    if (bytes < POOR_BYTES) return this.storeObject(x, slot, m, this.codec.scratch, bytes);
-    if (settings.storeIncompressible) return this.storeObject(x, slot, m, page, PAGE_SIZE);
+    if (bytes < POOR_BYTES) return this.storeObject(x, slot, m, this.codec.object(bytes));
+    if (settings.storeIncompressible) return this.storeObject(x, slot, m, page);
     counters[C.reject_compress_poor]++;
     return REJECTED;
   }
@@ -103,7 +103,7 @@ export class Zswap implements ProtocolPool {
     // Lanes that look at the same moment may exceed the bound by a page each.
     const pages = sync.load(this.shared.control, CTL.RAW_PAGES) + 1;
     if (pages * PAGE_SIZE > this.settings.rawMaxBytes) return REJECTED;
-    return this.storeObject(x, slot, this.settings.exports[x].memcg, src.subarray(at, at + PAGE_SIZE), PAGE_SIZE);
+    return this.storeObject(x, slot, this.settings.exports[x].memcg, src.subarray(at, at + PAGE_SIZE));
   }
 
   /** Copies a pinned slot's content to dst[at..] unless the image has it. `r` is its record. */
@@ -175,8 +175,9 @@ export class Zswap implements ProtocolPool {
     return this.publish(e, x, slot, m, LENGTH_SAME_FILLED);
   }
 
-  private storeObject(x: number, slot: number, m: number, content: Uint8Array, bytes: number): number {
+  private storeObject(x: number, slot: number, m: number, object: Uint8Array): number {
     const { zspool } = this;
+    const bytes = object.length;
     const e = allocEntry(this.entries);
     if (e === NONE) return this.rejectEntry();
     if (!zspool.alloc(e, bytes)) {
@@ -184,7 +185,7 @@ export class Zswap implements ProtocolPool {
       this.counters[C.reject_alloc_fail]++;
       return REJECTED;
     }
-    zspool.segment(e).set(content.subarray(0, bytes), zspool.offset(e));
+    zspool.segment(e).set(object, zspool.offset(e));
     zspool.unmap(e);
     return this.publish(e, x, slot, m, bytes);
   }
