@@ -6,6 +6,7 @@
  *   locked   thread id + 1 of who holds the pin, else 0
  *   page     writeback buffer whose bytes are the slot's content now, else 0
  *   wb       image writes of this slot that are queued or running for writeback
+ *   retired  the page's buffer, when its image write ended while somebody held the pin
  *   waiters  threads to wake when the pin is dropped
  * The pin is not held for the whole image write: `page` outlives it. What a reader sees, under the pin: page, else
  * entry, else image. A record without pin, page and wb is taken out.
@@ -35,6 +36,7 @@ export interface SlotTable {
   readonly locked: Int32Array;
   readonly page: Int32Array;
   readonly wb: Int32Array;
+  readonly retired: Int32Array;
   readonly waiters: Int32Array;
   /** [lock, free list head] */
   readonly control: Int32Array;
@@ -58,6 +60,7 @@ export function createSlotTable(records: number): SlotTable {
     locked: int32(records + 1),
     page: int32(records + 1),
     wb: int32(records + 1),
+    retired: int32(records + 1),
     waiters: int32(records + 1),
     control,
   };
@@ -70,6 +73,8 @@ export class Slots {
   private readonly claims: Claims;
   private readonly boxes: Mailboxes;
   private readonly thread: number;
+  /** Takes back a writeback buffer that writebackDone could not give up, because a reader was copying from it. */
+  onRetired: ((buffer: number) => void) | null = null;
 
   constructor(t: SlotTable, users: Bits, claims: Claims, boxes: Mailboxes, thread: number) {
     this.t = t;
@@ -133,8 +138,13 @@ export class Slots {
     t.locked[r] = 0;
     const waiters = t.waiters[r];
     t.waiters[r] = 0;
-    this.reap(b, r);
+    const retired = t.retired[r];
+    t.retired[r] = 0;
+    if (retired !== 0 && t.page[r] === retired) t.page[r] = 0;
+    // A record that was unpinned before may be on the free list already, where reap would look for it without end.
+    if (held) this.reap(b, r);
     sync.unlock(t.buckets, b);
+    if (retired !== 0) this.onRetired?.(retired);
     if (!held) throw new Error(`slot record ${r} was unpinned twice`);
     if (waiters !== 0) wakeMask(this.boxes, waiters);
   }
@@ -187,20 +197,28 @@ export class Slots {
     return same;
   }
 
-  /** The image write of `buffer` ended for good: the image holds it, or something newer took its place. */
-  writebackDone(x: number, slot: number, buffer: number): void {
+  /**
+   * The image write of `buffer` ended for good: the image holds it, or something newer took its place. True if the buffer
+   * is free now. False if somebody holds the pin and may be copying from it: it is handed to onRetired when the pin goes.
+   *   1. a reader pins and finds the page   2. its image write ends   3. the buffer is reused for another slot
+   *   4. the reader would copy the other slot's bytes
+   */
+  writebackDone(x: number, slot: number, buffer: number): boolean {
     const { t } = this;
     const b = bucketOf(x, slot);
     sync.lock(t.buckets, b);
     const r = this.find(b, x, slot);
     const counted = r !== 0 && t.wb[r] > 0;
+    const read = counted && t.locked[r] !== 0 && t.page[r] === buffer;
     if (counted) {
       t.wb[r]--;
-      if (t.page[r] === buffer) t.page[r] = 0;
+      if (read) t.retired[r] = buffer;
+      else if (t.page[r] === buffer) t.page[r] = 0;
       this.reap(b, r);
     }
     sync.unlock(t.buckets, b);
     if (!counted) throw new Error(`writeback of slot ${slot} ended without having begun`);
+    return !read;
   }
 
   private find(b: number, x: number, slot: number): number {

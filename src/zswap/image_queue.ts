@@ -220,8 +220,7 @@ export class ImageQueue {
   }
 
   private finishWriteback(op: Operation): void {
-    this.zswap.slots.writebackDone(this.x, op.slot, op.buffer);
-    this.zswap.givePage(op.buffer);
+    if (this.zswap.slots.writebackDone(this.x, op.slot, op.buffer)) this.zswap.givePage(op.buffer);
   }
 
   close(): void {

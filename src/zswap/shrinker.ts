@@ -60,6 +60,7 @@ export class Shrinker {
   /** Entries that the last walk passed by because they had their second chance coming. */
   private rotated = 0;
   private scheduled = false;
+  private draining = false;
   private readonly maintenance: NodeJS.Timeout;
 
   constructor(zswap: Zswap, queues: readonly ImageQueue[], batch: number, release: ReleaseMemory) {
@@ -123,6 +124,8 @@ export class Shrinker {
 
   /** Writes everything stored of export `x` to its image, for a clean stop; parked pages get another try first. */
   drain(x: number, onProgress: (done: number, total: number) => void): Promise<CleanResult> {
+    // From here on nothing leaves the pool by writeback: what is stored is copied, and then the process ends.
+    this.draining = true;
     this.queues[x].retryParked();
     const slots = storedSlots(this.zswap, x, () => true);
     return new Promise((resolve) => {
@@ -170,7 +173,7 @@ export class Shrinker {
   /** shrink_worker: true while there is more that can be done at once. */
   private work(): boolean {
     const { control, zs } = this.shared;
-    if (sync.load(control, CTL.WORK) === 0) return false;
+    if (this.draining || sync.load(control, CTL.WORK) === 0) return false;
     const target = this.zswap.settings.acceptBytes;
     for (let batches = 0; batches < BATCHES_PER_TURN; batches++) {
       if (totalSize(zs) <= target) return this.rest();

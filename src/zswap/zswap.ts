@@ -64,6 +64,7 @@ export class Zswap implements ProtocolPool {
     this.thread = thread;
     this.secondChance = shared.settings.secondChance;
     this.slots = new Slots(shared.slotTable, shared.users, shared.claims, shared.boxes, thread);
+    this.slots.onRetired = (buffer) => this.givePage(buffer);
     this.zspool = new Zspool(shared.zs);
     this.codec = new Codec(shared.settings.level);
     this.counters = rowOf(shared.counters, thread);
