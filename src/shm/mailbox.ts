@@ -68,22 +68,23 @@ export function push(ring: Ring, record: Int32Array, thread: number): boolean {
   const { control } = ring;
   sync.lock(control, LOCK);
   const at = control[WRITE];
-  const room = at - control[READ] < ring.capacity;
+  // The counts wrap at 2^31; a power of two as capacity keeps difference and place right across the wrap.
+  const room = ((at - control[READ]) | 0) < ring.capacity;
   if (room) {
-    ring.words.set(record, (at % ring.capacity) * RECORD_WORDS);
+    ring.words.set(record, (at & (ring.capacity - 1)) * RECORD_WORDS);
     control[WRITE] = at + 1;
   } else control[FULL_WAITERS] |= 1 << thread;
   sync.unlock(control, LOCK);
   return room;
 }
 
-/** Copies the oldest record out; false when there is none. Counts wrap at 2^31, after which they start again at 0. */
+/** Copies the oldest record out; false when there is none. An empty ring starts again at 0. */
 export function pop(ring: Ring, record: Int32Array, boxes: Mailboxes): boolean {
   const { control } = ring;
   if (sync.load(control, WRITE) === sync.load(control, READ)) return false;
   sync.lock(control, LOCK);
   const at = control[READ];
-  const start = (at % ring.capacity) * RECORD_WORDS;
+  const start = (at & (ring.capacity - 1)) * RECORD_WORDS;
   for (let i = 0; i < RECORD_WORDS; i++) record[i] = ring.words[start + i];
   control[READ] = at + 1;
   if (control[READ] === control[WRITE]) {

@@ -1,0 +1,150 @@
+// What tests of the pool share: a small pool with everything around it, pages of three kinds, and the checks for leaks.
+import type { Test } from 'tap';
+import { freeBuffers } from '#src/pool/buffers.js';
+import { highWater, isLive } from '#src/pool/entries.js';
+import { PAGE_SIZE } from '#src/pool/limits.js';
+import { checkLru } from '#src/pool/lru.js';
+import { CTL, createShared, type PoolSettings, type Shared } from '#src/pool/shared.js';
+import type { SlotTable } from '#src/pool/slots.js';
+import { nodesInUse } from '#src/pool/tree.js';
+import { totalSize } from '#src/pool/zsmalloc.js';
+import { chooseProtocols, type ProtocolNames } from '#src/protocols/index.js';
+import { C, sum } from '#src/shm/counters.js';
+import { STORED, Zswap } from '#src/zswap/zswap.js';
+
+export const MIB = 2 ** 20;
+export const KINDS = ['same', 'text', 'random'] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** One export and one memcg without a limit, unless told otherwise. */
+export function poolSettings(over: Partial<PoolSettings> = {}): PoolSettings {
+  return {
+    poolBytes: 4 * MIB,
+    acceptBytes: 3 * MIB,
+    level: 1,
+    sameFilled: true,
+    storeIncompressible: true,
+    rawMaxBytes: MIB,
+    rawOnReject: true,
+    secondChance: false,
+    strict: false,
+    buffers: 16,
+    lanes: 2,
+    exports: [{ name: 'a', pages: 65_536, memcg: 0 }],
+    memcgs: [{ name: 'm', max: Number.POSITIVE_INFINITY, writeback: true }],
+    ...over,
+  };
+}
+
+export const NEWEST: ProtocolNames = {
+  entry: 'pin-validate',
+  invalidate: 'empty-check',
+  busy: 'skip-eexist',
+  swapoff: 'pin-first',
+};
+
+/** A pool, as the lane `thread` sees it. */
+export function newZswap(over: Partial<PoolSettings> = {}, thread = 2): Zswap {
+  return new Zswap(createShared(poolSettings(over)), chooseProtocols(NEWEST), thread);
+}
+
+/** A page that differs for each number: one repeated word, bytes that compress to a third, or noise. */
+export function makePage(kind: Kind, number: number): Uint8Array {
+  const page = new Uint8Array(PAGE_SIZE);
+  const words = new Uint32Array(page.buffer);
+  if (kind === 'same') return new Uint8Array(words.fill(number).buffer);
+  let state = (Math.imul(number, 0x9e3779b1) ^ 0x2545f491) | 1;
+  const noisy = kind === 'random' ? words.length : words.length / 4;
+  for (let i = 0; i < words.length; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    words[i] = i < noisy ? state : i;
+  }
+  words[1] = number;
+  return page;
+}
+
+/** Pins the slot, does `work` with its record, unpins. */
+export function pinned<T>(z: Zswap, x: number, slot: number, work: (r: number) => T): T {
+  const r = z.slots.pin(x, slot);
+  if (r <= 0) throw new Error(`slot ${slot} could not be pinned: ${r}`);
+  try {
+    return work(r);
+  } finally {
+    z.slots.unpin(r);
+  }
+}
+
+/** Stores a page as a lane does, and answers what store() answered. */
+export function put(z: Zswap, slot: number, page: Uint8Array, x = 0, checked = false): number {
+  return pinned(z, x, slot, (r) => {
+    const result = z.store(x, slot, page, 0, checked);
+    if (result === STORED) z.slots.dropPage(r);
+    return result;
+  });
+}
+
+/** What load() answered, and the page. */
+export function take(z: Zswap, slot: number, x = 0): { result: number; page: Uint8Array } {
+  const page = new Uint8Array(PAGE_SIZE);
+  return { result: pinned(z, x, slot, (r) => z.load(r, x, slot, page, 0)), page };
+}
+
+/** An image in memory, written at once when the shrinker starts a write. */
+export function memoryImage(z: Zswap): Map<number, Uint8Array> {
+  const image = new Map<number, Uint8Array>();
+  z.onWrite = (x, slot, buffer) => {
+    image.set(slot, z.page(buffer).slice());
+    z.slots.writebackDone(x, slot, buffer);
+    z.givePage(buffer);
+  };
+  return image;
+}
+
+export function liveEntries(s: Shared): number {
+  let live = 0;
+  for (let e = 1; e < highWater(s.entries); e++) if (isLive(s.entries, e)) live++;
+  return live;
+}
+
+/** Records on the free list; a record that is neither there nor in use has leaked. */
+export function freeRecords(t: SlotTable): number {
+  let free = 0;
+  for (let r = t.control[1]; r !== 0; r = t.next[r]) free++;
+  return free;
+}
+
+/** Everything that a page in the pool takes, and that must be back when no page is in it. */
+export function held(s: Shared): Record<string, number> {
+  const counted = { stored: 0, sameFilled: 0, raw: 0, bytes: 0 };
+  counted.stored = sum(s.counters, C.stored_pages);
+  counted.sameFilled = sum(s.counters, C.same_filled_pages);
+  counted.raw = sum(s.counters, C.stored_incompressible_pages) + s.control[CTL.RAW_PAGES];
+  counted.bytes = sum(s.counters, C.compressed_bytes);
+  return {
+    ...counted,
+    entries: liveEntries(s),
+    zspageBytes: totalSize(s.zs),
+    nodes: nodesInUse(s.trees),
+    records: s.slotTable.next.length - 1 - freeRecords(s.slotTable),
+    linked: s.lru.count.reduce((a, b) => a + b, 0),
+    charged: s.lru.charged.reduce((a, b) => a + b, 0),
+    buffers: s.settings.buffers - freeBuffers(s.writebackBuffers),
+    claims: s.claims.control[1],
+  };
+}
+
+export function checkLists(s: Shared): void {
+  for (let m = 0; m < s.settings.memcgs.length; m++) checkLru(s.lru, s.entries, m);
+}
+
+/** No entry, object, node, record, buffer or claim is left behind. */
+export function checkEmpty(t: Test, s: Shared): void {
+  checkLists(s);
+  t.strictSame(
+    Object.entries(held(s)).filter(([, count]) => count !== 0),
+    [],
+    'an empty pool holds nothing',
+  );
+}

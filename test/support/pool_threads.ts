@@ -1,0 +1,44 @@
+// Starts the roles of pool_worker.ts. What a role was given and what it answers are plain data; shared arrays stay shared.
+import { Worker } from 'node:worker_threads';
+import type { Bits } from '#src/pool/bits.js';
+import type { Claims } from '#src/pool/claims.js';
+import type { SlotTable } from '#src/pool/slots.js';
+import type { Zsmalloc } from '#src/pool/zsmalloc.js';
+import type { Mailboxes, Ring } from '#src/shm/mailbox.js';
+
+export interface Roles {
+  lock: { words: Int32Array; rounds: number };
+  hold: { words: Int32Array };
+  change: { words: Int32Array };
+  pins: { table: SlotTable; users: Bits; claims: Claims; boxes: Mailboxes; plain: Int32Array; rounds: number };
+  objects: { zs: Zsmalloc; handles: number[]; length: number; stop: Int32Array };
+  churn: { zs: Zsmalloc; first: number; count: number; rounds: number };
+  ring: { ring: Ring; boxes: Mailboxes; to: number; count: number };
+}
+
+export interface Job<K extends keyof Roles> {
+  readonly role: K;
+  readonly data: Roles[K];
+  readonly thread: number;
+}
+
+/** Resolves with the role's answer; rejects when the role threw. */
+export function start<K extends keyof Roles>(role: K, data: Roles[K], thread = 2): Promise<number> {
+  const job: Job<K> = { role, data, thread };
+  return answerOf(new Worker(new URL('./pool_worker.js', import.meta.url), { workerData: job }));
+}
+
+/** The one message of a worker, once it has exited. */
+export function answerOf<T>(worker: Worker): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let answer: { value: T } | null = null;
+    worker.on('message', (value: T) => {
+      answer = { value };
+    });
+    worker.on('error', reject);
+    worker.on('exit', (code) => {
+      if (answer === null) reject(new Error(`worker exited with ${code} and no answer`));
+      else resolve(answer.value);
+    });
+  });
+}
