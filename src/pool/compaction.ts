@@ -32,14 +32,16 @@ function compactOne(pool: Zspool, c: number): boolean {
     if (source < 0) return false;
     const objects = CLASSES.objects[c];
     if (roomBeside(pool, c, source) < z.inUse[source]) return false;
-    for (let object = 0; object < objects && z.inUse[source] > 0; object++) {
+    for (let object = 0; object < objects; object++) {
       const header = pool.header(source, object);
       if ((header & 1) === 0) continue;
+      // With its last object the source goes back to the free list, from where another class may take it at once:
+      // nothing of it may be read after that, so this is asked before.
+      const last = z.inUse[source] === 1;
       if (!moveObject(pool, c, source, object, header >>> 1)) return false;
-      // The source went back to the free list with its last object, and its headers are no longer ours.
-      if (pool.z.classOfZspage[source] !== c || z.inUse[source] === 0) return true;
+      if (last) return true;
     }
-    return z.inUse[source] === 0;
+    return false;
   } finally {
     sync.unlock(z.classLock, c);
   }
