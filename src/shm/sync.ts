@@ -32,15 +32,17 @@ let self = 1;
 let onStuck: (report: string) => never = (report) => {
   throw new Error(report);
 };
+let stuckMs = STUCK_MS;
 /** Microseconds to stall at a named protocol step (`debug.delay`); null in ordinary service. */
 let delays: ReadonlyMap<string, number> | null = null;
 let currentStep = '';
 const sleepWord = new Int32Array(new SharedArrayBuffer(4));
 
-/** Names this thread (1..65535) to lock words, and says what to do when a wait exceeds STUCK_MS. */
-export function enterThread(id: number, stuck: (report: string) => never): void {
+/** Names this thread (1..65535) to lock words, and says what to do when a wait exceeds `bound` milliseconds. */
+export function enterThread(id: number, stuck: (report: string) => never, bound = STUCK_MS): void {
   self = id;
   onStuck = stuck;
+  stuckMs = bound;
 }
 
 export function setHook(value: Hook | null): void {
@@ -124,7 +126,7 @@ function lockSlow(words: Int32Array, index: number): void {
     if (seen !== marked && Atomics.compareExchange(words, index, seen, marked) !== seen) continue;
     if (Atomics.wait(words, index, marked, SLICE_MS) !== 'timed-out') continue;
     waited += SLICE_MS;
-    if (waited >= STUCK_MS) stuck(`lock word ${index} is held by thread ${seen & ~WAITERS}`);
+    if (waited >= stuckMs) stuck(`lock word ${index} is held by thread ${seen & ~WAITERS}`);
   }
 }
 
@@ -138,7 +140,7 @@ export function retry(words: Int32Array, index: number, seen: number): void {
   for (let waited = 0; Atomics.load(words, index) === seen; waited++) {
     // Whoever changes the word need not know of us, so the wait is short and looks again.
     Atomics.wait(words, index, seen, 1);
-    if (waited >= STUCK_MS) stuck(`word ${index} stays ${seen}`);
+    if (waited >= stuckMs) stuck(`word ${index} stays ${seen}`);
   }
 }
 
@@ -167,5 +169,5 @@ export async function changed(words: Int32Array, index: number, seen: number, ms
 }
 
 function stuck(what: string): never {
-  onStuck(`thread ${self} waited ${STUCK_MS} ms: ${what}${currentStep === '' ? '' : `; last step ${currentStep}`}`);
+  onStuck(`thread ${self} waited ${stuckMs} ms: ${what}${currentStep === '' ? '' : `; last step ${currentStep}`}`);
 }

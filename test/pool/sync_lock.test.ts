@@ -1,0 +1,79 @@
+// Locks and retries between real threads.
+import t from 'tap';
+import * as sync from '#src/shm/sync.js';
+import { start } from '../support/pool_threads.ts';
+
+const words = () => new Int32Array(new SharedArrayBuffer(16));
+
+t.test('three threads add to a plain word under one lock, and no addition is lost', async (t) => {
+  const shared = words();
+  const rounds = 200_000;
+  await Promise.all([2, 3, 4].map((thread) => start('lock', { words: shared, rounds }, thread)));
+  t.equal(shared[1], 3 * rounds);
+  t.equal(shared[0], 0, 'the lock is free');
+});
+
+t.test('the lock word names its owner, and tryLock does not wait', async (t) => {
+  const shared = words();
+  sync.enterThread(77, (report) => {
+    throw new Error(report);
+  });
+  t.ok(sync.tryLock(shared, 0));
+  t.equal(shared[0], 77);
+  t.notOk(sync.tryLock(shared, 0));
+  sync.unlock(shared, 0);
+  t.ok(sync.tryLock(shared, 0));
+});
+
+t.test('a lock held too long is reported with its owner', async (t) => {
+  const shared = words();
+  const holder = start('hold', { words: shared }, 42);
+  while (sync.load(shared, 2) === 0) await sync.changed(shared, 2, 0, 1000);
+  let said = '';
+  sync.enterThread(
+    7,
+    (report) => {
+      said = report;
+      throw new Error(report);
+    },
+    500,
+  );
+  t.throws(() => sync.lock(shared, 0), /held by thread 42/);
+  t.match(said, /^thread 7 waited 500 ms/);
+  sync.store(shared, 1, 1);
+  sync.notify(shared, 1);
+  await holder;
+});
+
+t.test('a retry ends when the word changes, and is reported when it never does', async (t) => {
+  const shared = words();
+  sync.enterThread(
+    7,
+    (report) => {
+      throw new Error(report);
+    },
+    20,
+  );
+  t.throws(() => sync.retry(shared, 0, 0), /word 0 stays 0/);
+  sync.enterThread(7, (report) => {
+    throw new Error(report);
+  });
+  const changer = start('change', { words: shared });
+  sync.retry(shared, 0, 0);
+  t.equal(shared[0], 7);
+  await changer;
+});
+
+t.test('the report of a stuck wait names the last delayed step', async (t) => {
+  sync.enterThread(
+    7,
+    (report) => {
+      throw new Error(report);
+    },
+    20,
+  );
+  sync.setDelays({ W1: 1 });
+  sync.step('W1');
+  t.throws(() => sync.retry(words(), 0, 0), /last step W1/);
+  sync.setDelays(null);
+});
