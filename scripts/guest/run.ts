@@ -49,9 +49,9 @@ export async function runGuest(context: Context, attach: Attach): Promise<number
 type Log = (line: string) => void;
 
 function logger(attach: Attach): Log {
-  const begun = Date.now();
+  const begun = performance.now();
   return (line) => {
-    const seconds = ((Date.now() - begun) / 1000).toFixed(1).padStart(5);
+    const seconds = ((performance.now() - begun) / 1000).toFixed(1).padStart(5);
     process.stdout.write(`vm ${attach} ${seconds}s: ${line}\n`);
   };
 }
@@ -197,14 +197,14 @@ class Guest {
   }
 
   private showProgress(): void {
-    if (Date.now() - this.shownAt < PROGRESS_SECONDS * 1000) return;
-    this.shownAt = Date.now();
+    if (performance.now() - this.shownAt < PROGRESS_SECONDS * 1000) return;
+    this.shownAt = performance.now();
     const { filled, swappedOut, swappedIn } = this.report;
     this.log(`${filled} hogs filled, ${megabytes(swappedOut)} MB out, ${megabytes(swappedIn)} MB in`);
   }
 
   private inject(): void {
-    this.brokenAt = Date.now();
+    this.brokenAt = performance.now();
     const { faults, badPages } = this.report;
     if (faults.length > 0 || badPages > 0 || this.server.child?.ending !== undefined) {
       this.injected.push(Promise.resolve('something was wrong before the break'));
@@ -220,7 +220,7 @@ class Guest {
 
   private detect(): void {
     if (this.detection() === undefined) return;
-    this.detectedAt = Date.now();
+    this.detectedAt = performance.now();
     setTimeout(() => this.qemu?.kill('SIGKILL'), AFTERMATH_SECONDS * 1000).unref();
   }
 
@@ -229,7 +229,7 @@ class Guest {
     const kind = this.context.options.break;
     if (kind === undefined || this.brokenAt === undefined) return undefined;
     const proof = detectionOf(this.report, kind);
-    const seconds = ((this.detectedAt ?? Date.now()) - this.brokenAt) / 1000;
+    const seconds = ((this.detectedAt ?? performance.now()) - this.brokenAt) / 1000;
     return proof === undefined ? undefined : `${proof}, ${seconds.toFixed(1)} s after the break`;
   }
 }

@@ -99,12 +99,12 @@ function answers(path: string): Promise<boolean> {
 }
 
 async function until(child: Child, log: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + READY_SECONDS * 1000;
+  const deadline = performance.now() + READY_SECONDS * 1000;
   while (!(await condition())) {
     if (child.ending !== undefined) {
       throw new Error(`the server did not start: ${describeEnding(child.ending)}\n${tail(log)}`);
     }
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       await child.stop(5);
       throw new Error(`the server was not ready after ${READY_SECONDS} s\n${tail(log)}`);
     }

@@ -1,0 +1,75 @@
+// The guest test, and with --long the runs in which the server is spoiled on purpose and the guest has to notice.
+import { join } from 'node:path';
+import { run } from './command.ts';
+import type { Stage } from './stage.ts';
+import { newTally } from './tally.ts';
+
+/** scripts/vm has deadlines of its own; this one is for scripts/vm itself. */
+const LIMIT_SECONDS = 3600;
+/** The exit code of scripts/vm on a machine that cannot run it. */
+const SKIPPED = 77;
+
+export interface GuestRun {
+  readonly name: string;
+  readonly title: string;
+  readonly args: readonly string[];
+  readonly wanted: number;
+}
+
+const GUEST: GuestRun = {
+  name: 'guest',
+  title: 'a guest swaps on the export, attached in both ways',
+  args: ['--attach', 'both'],
+  wanted: 0,
+};
+
+const BREAKS: readonly GuestRun[] = [
+  {
+    name: 'guest-break-corrupt',
+    title: 'a guest notices that its swap was overwritten',
+    args: ['--attach', 'both', '--break', 'corrupt'],
+    wanted: 3,
+  },
+  {
+    name: 'guest-break-kill',
+    title: 'a guest notices that the server was killed',
+    args: ['--attach', 'both', '--break', 'kill'],
+    wanted: 3,
+  },
+];
+
+export function guestStages(root: string, long: boolean, strict: boolean): Stage[] {
+  const program = join(root, 'scripts/vm');
+  return (long ? [GUEST, ...BREAKS] : [GUEST]).map((guest) => guestStage(program, guest, strict));
+}
+
+/** `strict`: a machine that cannot run it fails the run. */
+export function guestStage(program: string, guest: GuestRun, strict: boolean): Stage {
+  return {
+    name: guest.name,
+    title: guest.title,
+    run: async (say) => {
+      let reason = 'scripts/vm gave no reason';
+      const ending = await run({
+        args: [program, ...guest.args],
+        timeoutSeconds: LIMIT_SECONDS,
+        onStdout: (line) => {
+          reason = /^vm: skipped: (.*)$/.exec(line)?.[1] ?? reason;
+          say(line);
+        },
+        onStderr: say,
+      });
+      const tally = newTally();
+      if (ending.code === guest.wanted) {
+        tally.passed = 1;
+      } else if (ending.code === SKIPPED && !strict) {
+        tally.skipped.push({ what: guest.name, reason });
+      } else {
+        tally.failed = 1;
+        const inCi = ending.code === SKIPPED ? `skipped (${reason}), which with CI=true is a failure` : '';
+        say(`not ok: ${guest.name}: ${inCi || `${ending.description}, wanted exit code ${guest.wanted}`}`);
+      }
+      return tally;
+    },
+  };
+}

@@ -1,0 +1,8 @@
+// A stage: one part of the run, with a name to select it by.
+import type { Tally } from './tally.ts';
+
+export interface Stage {
+  readonly name: string;
+  readonly title: string;
+  readonly run: (say: (line: string) => void) => Promise<Tally>;
+}

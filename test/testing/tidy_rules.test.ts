@@ -1,0 +1,67 @@
+// Each rule of scripts/tidy.ts on a file that breaks it and on one that only looks like it.
+import t from 'tap';
+import { checkArrows, checkCycles } from '#src/scripts/tidying/layout.js';
+import { checkFileSizes, checkFunctionSizes } from '#src/scripts/tidying/size.js';
+import { parseSource, type Violation } from '#src/scripts/tidying/source.js';
+import { checkTraces } from '#src/scripts/tidying/traces.js';
+import { checkEmptyCatches, checkHeader, checkWords } from '#src/scripts/tidying/words.js';
+
+const lines = (found: readonly Violation[]): number[] => found.map(({ line }) => line);
+
+t.test('words', async (t) => {
+  const text = "const a = 'TODO Date.now()';\n// TODO\n// as Date.now would\nDate.now();\nMath.random();\nAtomics;\n";
+  const found = checkWords(parseSource('src/pool/a.ts', text));
+  t.same(
+    found.map(({ line, rule }) => `${line} ${rule.split(':')[0]}`),
+    ['2 TODO', '5 Math.random', '4 Date.now', '6 Atomics'],
+  );
+  t.same(checkWords(parseSource('src/shm/sync.ts', 'Atomics.load(a, 0);')), []);
+});
+
+t.test('empty catches', async (t) => {
+  const text = 'try { a(); } catch {}\np.catch(() => {});\ntry { a(); } catch { b(); }\np.catch(() => undefined);\n';
+  t.same(lines(checkEmptyCatches(parseSource('src/a.ts', text))), [1, 2]);
+});
+
+t.test('headers', async (t) => {
+  t.same(lines(checkHeader(parseSource('src/a.ts', 'export {};\n'))), [1]);
+  t.same(checkHeader(parseSource('src/a.ts', '// What it is.\nexport {};\n')), []);
+});
+
+t.test('arrows', async (t) => {
+  const broken = (path: string, text: string): number => checkArrows(parseSource(path, text)).length;
+  t.equal(broken('src/shm/a.ts', "import '../pool/b.ts';"), 1);
+  t.equal(broken('src/pool/a.ts', "import '../shm/b.ts';"), 0);
+  t.equal(broken('src/protocols/a.ts', "import type { X } from '../zswap/b.ts';"), 1);
+  t.equal(broken('src/ops/config/a.ts', "import '../../zswap/b.ts';"), 0);
+  t.equal(broken('src/nbd/a.ts', "import 'zod';"), 1);
+  t.equal(broken('src/zswap/a.ts', "import 'node-nbd-server';"), 0);
+  t.equal(broken('src/zswap/a.ts', "import '../nbd/wire.ts';"), 1);
+  t.equal(broken('scripts/a.ts', "import '../test/b.ts';"), 1);
+  t.equal(broken('src/unknown/a.ts', ''), 1);
+});
+
+t.test('cycles', async (t) => {
+  const a = parseSource('src/a.ts', "\nimport './b.ts';");
+  const b = parseSource('src/b.ts', "import './c.ts';");
+  const c = parseSource('src/c.ts', "import type { A } from './a.ts';");
+  t.match(checkCycles([a, b, c]), [
+    { file: 'src/c.ts', line: 1, rule: /src\/a.ts → src\/b.ts → src\/c.ts → src\/a.ts$/ },
+  ]);
+  t.same(checkCycles([a, b]), []);
+});
+
+t.test('sizes', async (t) => {
+  const body = 'x();\n'.repeat(69);
+  t.equal(checkFunctionSizes(parseSource('src/a.ts', `function f() {\n${body}}`)).length, 1);
+  t.equal(checkFunctionSizes(parseSource('src/a.ts', `function f() {${body}}`)).length, 0);
+  t.equal(checkFileSizes([{ path: 'src/a.ts', text: 'x\n'.repeat(301) }]).length, 1);
+  t.equal(checkFileSizes([{ path: 'src/a.ts', text: 'x\n'.repeat(300) }]).length, 0);
+  t.equal(checkFileSizes([{ path: 'src/protocols/a.ts', text: 'x\n'.repeat(200) }]).length, 1);
+});
+
+t.test('traces', async (t) => {
+  // Put together here, because the rule reads this file as well.
+  const text = ['see /wor', 'k/main\nsrc/wor', 'k/main\nhttps://registry.exa', 'mple.org/x\niss', 'ue 12\n'].join('');
+  t.same(lines(checkTraces({ path: 'a.md', text })), [1, 3, 4]);
+});
