@@ -138,7 +138,21 @@ export class Connection implements TransmissionHost {
   stop(): void {
     this.#stopping = true;
     if (this.#transmission === null) this.destroy();
-    else this.kick();
+    else if (!this.#finishing) this.#watchPeer();
+    this.kick();
+  }
+
+  /**
+   * A peer that neither reads its replies nor sends the rest of a request is given up after LINGER_MS, so that it can't
+   * hold up a stop. Waiting for the device has no such bound: what it was given has to finish.
+   */
+  #watchPeer(before = -1): void {
+    const { bytesRead, bytesWritten, writableLength } = this.#socket;
+    const { writes, starved } = this.#transmission!;
+    const moved = bytesRead + bytesWritten - writableLength;
+    const owed = writableLength > 0 || (writes.receiving !== null && starved);
+    if (owed && moved === before) this.destroy();
+    else this.#setTimer(LINGER_MS, () => this.#watchPeer(moved));
   }
 
   /** Ends the connection at once; requests that are with the device run out, fenced. */
@@ -180,9 +194,9 @@ export class Connection implements TransmissionHost {
     this.#report();
   }
 
-  #setTimer(ms: number): void {
+  #setTimer(ms: number, then: () => void = () => this.destroy()): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = ms === 0 ? null : setTimeout(() => this.destroy(), ms);
+    this.#timer = ms === 0 ? null : setTimeout(then, ms);
   }
 
   #space(): Uint8Array {
@@ -214,7 +228,7 @@ export class Connection implements TransmissionHost {
     const transmission = this.#transmission;
     if (transmission === null || transmission.ended || this.#finishing) return;
     this.#run(transmission);
-    if (this.#paused && !this.#deaf && this.#inbox!.roomy && !transmission.waiting) {
+    if (this.#paused && !this.#deaf && this.#inbox!.roomy && !transmission.writes.waiting) {
       this.#paused = false;
       this.#socket.resume();
     }

@@ -52,6 +52,8 @@ export class Transmission implements RequestOwner {
   leaving = false;
   /** Whether the last run came to the end of what has arrived, and only more bytes can lead on. */
   starved = true;
+  /** The WRITE that is being received; a unit of it may wait, and everything behind it. */
+  readonly writes: WritePath;
 
   readonly #host: TransmissionHost;
   readonly #device: Device;
@@ -59,7 +61,6 @@ export class Transmission implements RequestOwner {
   readonly #outbox: Outbox;
   readonly #answers: Answers;
   readonly #rules: Rules;
-  readonly #writes: WritePath;
   readonly #fence: PeerFence;
   readonly #counters: ConnectionCounters;
   /** Set when a device was told to drop a unit, before the connection could be taken down. */
@@ -88,7 +89,7 @@ export class Transmission implements RequestOwner {
     this.#rules = new Rules(o.negotiated);
     this.#counters = o.counters;
     this.#fence = new PeerFence(o.fence, o.inbox, () => o.host.stopReading());
-    this.#writes = new WritePath(o.device, o.inbox, this.#fence, o.counters, () => this.#overtaken());
+    this.writes = new WritePath(o.device, o.inbox, this.#fence, o.counters, () => this.#overtaken());
   }
 
   /** Whether no request is unfinished. */
@@ -101,11 +102,6 @@ export class Transmission implements RequestOwner {
     return this.#fence.behind;
   }
 
-  /** Whether a unit waits, and everything behind it. */
-  get waiting(): boolean {
-    return this.#writes.waiting;
-  }
-
   set behind(behind: boolean) {
     this.#fence.behind = behind;
   }
@@ -115,7 +111,7 @@ export class Transmission implements RequestOwner {
     if (this.#void) this.drop();
     if (this.ended) return;
     this.#answers.drain();
-    if (!this.#writes.waiting) this.#parse();
+    if (!this.writes.waiting) this.#parse();
     if (this.ended) return;
     if (this.idle && (this.leaving || this.#host.stopping)) this.#host.finish();
     else this.#outbox.flush();
@@ -131,11 +127,11 @@ export class Transmission implements RequestOwner {
   /** Ends the connection: what was not yet applied is dropped, and what is with the device runs out in silence. */
   drop(): void {
     if (this.ended) return;
-    const receiving = this.#writes.receiving;
+    const receiving = this.writes.receiving;
     this.ended = true;
     this.#counters.fencedUnits += this.#fence.units(this.#missing, this.#device.blockSize);
     this.#outbox.kill();
-    this.#writes.abandon();
+    this.writes.abandon();
     if (receiving !== null && receiving.outstanding === 0) this.#answers.release(receiving);
     this.#answers.abandon();
     this.#host.cut();
@@ -160,7 +156,7 @@ export class Transmission implements RequestOwner {
     }
     if (error !== 0) request.fail(error, '');
     this.#host.kick();
-    if (request.outstanding > 0 || request === this.#writes.receiving) return;
+    if (request.outstanding > 0 || request === this.writes.receiving) return;
     if (request.phase !== phase.PHASE_READ) {
       if (request.phase === phase.PHASE_PERSIST) this.#answers.reply(request);
       else this.#applied(request);
@@ -172,13 +168,13 @@ export class Transmission implements RequestOwner {
   }
 
   resumed(request: Request): void {
-    if (this.ended || request !== this.#writes.receiving) return;
-    this.#writes.wake();
+    if (this.ended || request !== this.writes.receiving) return;
+    this.writes.wake();
     this.#host.kick();
   }
 
   get #missing(): number {
-    return this.#writes.receiving?.missing ?? 0;
+    return this.writes.receiving?.missing ?? 0;
   }
 
   /** Asked by a connection that is behind, before a unit. */
@@ -190,7 +186,7 @@ export class Transmission implements RequestOwner {
 
   #parse(): void {
     const inbox = this.#inbox;
-    const writes = this.#writes;
+    const writes = this.writes;
     this.starved = false;
     for (let n = 0; !this.ended; n++) {
       const receiving = writes.receiving;
@@ -243,7 +239,7 @@ export class Transmission implements RequestOwner {
     else if (this.#host.stopping) request.fail(wire.NBD_ESHUTDOWN, 'server is stopping');
     if (type === wire.NBD_CMD_WRITE) {
       if (request.error === 0) this.#counters.writes++;
-      this.#writes.begin(request);
+      this.writes.begin(request);
     } else if (request.error !== 0 || (length === 0 && type !== wire.NBD_CMD_FLUSH)) {
       this.#answers.reply(request);
     } else {
