@@ -28,19 +28,35 @@ t.test('the page outlives the pin, and goes when the image has it', async (t) =>
   t.equal(s.pin(0, 5), r, 'the slot can be pinned while it is written');
   t.equal(s.tryPin(0, 5), EEXIST);
   s.unpin(r);
-  s.writebackDone(0, 5, 3);
+  t.ok(s.writebackDone(0, 5, 3), 'the buffer is free at once');
   t.notOk(s.pageIs(0, 5, 3));
   left(t, s);
 });
 
-t.test('a write that ends while the slot is pinned leaves the record to the unpin', async (t) => {
+t.test('a write that ends while the slot is pinned leaves page and buffer to the unpin', async (t) => {
   const s = slots();
+  const back: number[] = [];
+  s.onRetired = (buffer) => back.push(buffer);
+  attach(s, 3);
+  const r = s.pin(0, 5);
+  t.notOk(s.writebackDone(0, 5, 3), 'the holder of the pin may be copying from it');
+  t.equal(s.t.page[r], 3);
+  t.strictSame(back, []);
+  s.unpin(r);
+  t.strictSame(back, [3]);
+  left(t, s);
+});
+
+t.test('a page dropped by the pin its write ended under gives its buffer back once', async (t) => {
+  const s = slots();
+  const back: number[] = [];
+  s.onRetired = (buffer) => back.push(buffer);
   attach(s, 3);
   const r = s.pin(0, 5);
   s.writebackDone(0, 5, 3);
-  t.equal(s.t.page[r], 0);
-  t.equal(freeRecords(s.t), 3);
+  s.dropPage(r);
   s.unpin(r);
+  t.strictSame(back, [3]);
   left(t, s);
 });
 

@@ -96,10 +96,14 @@ export function memoryImage(z: Zswap): Map<number, Uint8Array> {
   const image = new Map<number, Uint8Array>();
   z.onWrite = (x, slot, buffer) => {
     image.set(slot, z.page(buffer).slice());
-    z.slots.writebackDone(x, slot, buffer);
-    z.givePage(buffer);
+    endWrite(z, x, slot, buffer);
   };
   return image;
+}
+
+/** What the image queue does when the write of a page has ended. */
+export function endWrite(z: Zswap, x: number, slot: number, buffer: number): void {
+  if (z.slots.writebackDone(x, slot, buffer)) z.givePage(buffer);
 }
 
 export function liveEntries(s: Shared): number {
