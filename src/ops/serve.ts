@@ -8,6 +8,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import { checkExports } from 'node-nbd-server';
 import { setIoFlusher } from '../os/syscalls.ts';
 import { countBits } from '../pool/bits.ts';
@@ -66,6 +67,9 @@ async function start(config: Config, log: Log): Promise<Server> {
     throw new Error(report);
   });
   setDelays(config.debug.delay);
+  // A young generation that starts at 4 MiB instead of 1: four times fewer collections of the views made per page. Must
+  // be set before the threads are made.
+  setFlagsFromString('--min-semi-space-size=4');
   const fault = (error: Error): void => void stopOnFault(log, error);
   const budget = imageBudget(config.lanes, config.exports.length, process.env);
   const threads = await startThreads({
