@@ -90,8 +90,16 @@ export class Answers {
     }
   }
 
-  /** One pass over the requests that wait for room, or for a read buffer. */
+  /** Continues requests that wait for room, or for a read buffer. */
   drain(): void {
+    // One that found no read buffer may find one that was given back later in the same pass, and no event would tell it.
+    for (let before = -1; this.waiting && before !== this.inFlight && !this.#outbox.full; ) {
+      before = this.inFlight;
+      this.#pass();
+    }
+  }
+
+  #pass(): void {
     const replies = this.#replies;
     const last = replies.last;
     for (let request = replies.shift(); request !== null; request = replies.shift()) {

@@ -73,11 +73,10 @@ export class RamDevice implements Device {
       this.others = 'now';
     }
     const held = this.#held;
-    const waiters = this.#waiters;
     this.#held = [];
-    this.#waiters = new Set();
     for (const go of held) go();
-    for (const request of waiters) request.resume();
+    // A request waits until its call is repeated, or cancelled.
+    for (const request of this.#waiters) request.resume();
   }
 
   /** Wakes those that wait for no reason. */
@@ -100,6 +99,7 @@ export class RamDevice implements Device {
     src: Uint8Array,
     at: number,
   ): number {
+    this.#waiters.delete(request);
     const error = this.failing('write', block);
     if (error !== 0) return error;
     if (this.writes === 'wait') {

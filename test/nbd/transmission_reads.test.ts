@@ -1,0 +1,146 @@
+/** READ in slices: long, unaligned, slow, with holes, with DF, and failing half-way. */
+import { randomBytes } from 'node:crypto';
+import * as wire from 'node-nbd-server';
+import t from 'tap';
+import { serve, until } from '../support/nbd_server.ts';
+import { BLOCK, RamDevice } from '../support/ram_device.ts';
+
+const MIB = 1024 * 1024;
+const SIZE = 48 * MIB;
+
+function filled(): RamDevice {
+  const device = new RamDevice({ size: SIZE });
+  device.bytes.set(randomBytes(SIZE));
+  device.written.fill(1);
+  return device;
+}
+
+for (const structured of [true, false]) {
+  for (const others of ['now', 'soon'] as const) {
+    t.test(`long reads side by side, structured=${structured}, ${others}`, async (t) => {
+      const device = filled();
+      device.others = others;
+      const { connect } = await serve(t, device);
+      const client = await connect({ structured, baseAllocation: structured });
+      const ranges = [
+        [0, 32 * MIB],
+        [1, 3 * MIB + 17],
+        [SIZE - 5, 5],
+        [4095, 2],
+        [7 * MIB - 1, 131072],
+        [12345, 131072 + 4096],
+        ...Array.from({ length: 60 }, (_, i) => [i * 131072 + i, 131072 + i]),
+      ];
+      await Promise.all(
+        ranges.map(async ([offset, length]) => {
+          const data = await client.read(offset, length);
+          if (!data.equals(device.bytes.subarray(offset, offset + length))) t.fail(`read ${offset}+${length}`);
+        }),
+      );
+      await client.disconnect();
+    });
+  }
+}
+
+t.test('holes come as holes, data as data', async (t) => {
+  const device = new RamDevice({ size: SIZE });
+  const { connect, counters } = await serve(t, device);
+  const client = await connect();
+  await client.write(MIB + 100, Buffer.alloc(10_000, 7));
+  const before = counters.bytesOut;
+  const data = await client.read(5, 20 * MIB);
+  t.ok(data.equals(device.bytes.subarray(5, 5 + 20 * MIB)));
+  t.ok(counters.bytesOut - before < 20_000, 'the zeroes did not cross the wire');
+});
+
+t.test('DF: one chunk, also for an unaligned range and for holes', async (t) => {
+  for (const others of ['now', 'soon'] as const) {
+    const device = new RamDevice({ size: SIZE });
+    device.bytes.fill(9, 0, 65536);
+    device.written.fill(1, 0, 16);
+    device.others = others;
+    const { connect } = await serve(t, device);
+    const client = await connect();
+    for (const [offset, length] of [
+      [0, 65536],
+      [1, 131072],
+      [4097, 131072],
+    ]) {
+      const data = await client.read(offset, length, { df: true });
+      t.ok(data.equals(device.bytes.subarray(offset, offset + length)));
+    }
+    await t.rejects(client.read(0, 131073, { df: true }), { code: 'EOVERFLOW' });
+  }
+});
+
+t.test('a structured read that fails half-way says so, and the connection goes on', async (t) => {
+  const device = filled();
+  device.others = 'soon';
+  device.failing = (op, n) => (op === 'read' && n === 32 ? wire.NBD_EIO : 0);
+  const { connect } = await serve(t, device);
+  const client = await connect();
+  await t.rejects(client.read(0, 8 * 131072), { code: 'EIO' });
+  t.equal((await client.read(0, BLOCK)).length, BLOCK);
+});
+
+t.test('a simple read that fails at once says so', async (t) => {
+  const device = filled();
+  device.failing = (op, n) => (op === 'read' && n === 0 ? wire.NBD_EIO : 0);
+  const { connect } = await serve(t, device);
+  const client = await connect({ structured: false, baseAllocation: false });
+  await t.rejects(client.read(0, 8 * 131072), { code: 'EIO' });
+  t.equal((await client.read(BLOCK, BLOCK)).length, BLOCK);
+});
+
+t.test('a simple read that fails half-way ends the connection', async (t) => {
+  const device = filled();
+  device.failing = (op, n) => (op === 'read' && n === 32 ? wire.NBD_EIO : 0);
+  const { connect, ended } = await serve(t, device);
+  const client = await connect({ structured: false, baseAllocation: false });
+  await t.rejects(client.read(0, 8 * 131072), { code: 'ENOTCONN' });
+  await ended(1);
+});
+
+t.test(
+  'a client that does not read its replies stops the server from reading, and then gets all of them',
+  async (t) => {
+    const device = filled();
+    device.others = 'soon';
+    const { connect, socketPath } = await serve(t, device);
+    const { rawClient } = await import('../support/raw_client.ts');
+    const slow = await rawClient(t, socketPath, 'ram');
+    const count = 400;
+    for (let i = 0; i < count; i++) slow.request(wire.NBD_CMD_READ, 0, i, i * 65536, 65536);
+    // Another connection is served all the while, also when it has to wait for its device.
+    const other = await connect();
+    for (let i = 0; i < 50; i++) t.equal((await other.read(i * BLOCK, BLOCK)).length, BLOCK);
+    t.ok(device.reads < count, 'the server did not fetch what nobody takes');
+    const want = 16 + 65536;
+    const replies = await slow.take(count * want);
+    const seen = new Set<number>();
+    for (let i = 0; i < count; i++) {
+      const at = i * want;
+      const cookie = replies.readUInt32BE(at + 12);
+      seen.add(cookie);
+      const data = replies.subarray(at + 16, at + want);
+      if (!data.equals(device.bytes.subarray(cookie * 65536, (cookie + 1) * 65536))) t.fail(`reply ${cookie}`);
+    }
+    t.equal(seen.size, count);
+  },
+);
+
+t.test('slow reads of many connections share the buffers', async (t) => {
+  const device = filled();
+  device.others = 'held';
+  const { connect } = await serve(t, device);
+  const clients = await Promise.all(Array.from({ length: 6 }, () => connect()));
+  const reads = clients.flatMap((client) => Array.from({ length: 40 }, (_, i) => client.read(i * BLOCK, BLOCK)));
+  await until(() => device.held >= 64);
+  let left = reads.length;
+  for (const read of reads) read.then(() => left--, t.threw);
+  while (left > 0) {
+    device.release(true);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  t.pass();
+});
