@@ -20,6 +20,7 @@ export interface Ending {
 }
 
 const running = new Set<ChildProcess>();
+let ending = false;
 
 function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   if (child.pid === undefined) return;
@@ -33,6 +34,7 @@ function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
 
 /** Ends everything that runs; the last call of an interrupted run. */
 export async function endAll(): Promise<void> {
+  ending = true;
   const ends = [...running].map(async (child) => {
     const closed = new Promise((resolve) => child.once('close', resolve));
     signalGroup(child, 'SIGTERM');
@@ -46,6 +48,8 @@ export async function endAll(): Promise<void> {
 export function run(command: Command): Promise<Ending> {
   const [program, ...args] = command.args;
   return new Promise((resolve, reject) => {
+    // Left open: who ends everything ends this process next, and nothing may begin in between.
+    if (ending) return;
     const child = spawn(program, args, {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
