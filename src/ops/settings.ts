@@ -30,6 +30,7 @@ export function poolSettings(config: Config): PoolSettings {
     rawOnReject: config.onRejectNoWriteback === 'raw',
     secondChance: config.shrinker.secondChance,
     strict: config.durability === 'strict',
+    oracle: config.debug.oracle,
     buffers: config.image.buffers,
     lanes: config.lanes,
     exports: config.exports.map((one) => ({

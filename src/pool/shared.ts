@@ -27,6 +27,8 @@ export interface PoolSettings {
   readonly rawOnReject: boolean;
   readonly secondChance: boolean;
   readonly strict: boolean;
+  /** Keep a checksum per slot and compare what is read with it. */
+  readonly oracle: boolean;
   readonly buffers: number;
   readonly lanes: number;
   /** Per export: slots, and the index of its memcg. */
@@ -56,6 +58,8 @@ export interface Shared {
   readonly users: Bits;
   readonly lost: Bits;
   readonly claims: Claims;
+  /** Checksum per slot, when there is an oracle; else null. */
+  readonly sums: readonly Int32Array[] | null;
   /** Pages parked between pool and image. */
   readonly writebackBuffers: Buffers;
   /** Pages that requests send to the image. */
@@ -98,6 +102,7 @@ export function createShared(settings: PoolSettings): Shared {
     users: createBits(pages),
     lost: createBits(pages),
     claims: createClaims(),
+    sums: settings.oracle ? pages.map((count) => int32(count)) : null,
     writebackBuffers: createBuffers(settings.buffers),
     requestBuffers: createBuffers(settings.buffers),
     boxes: createMailboxes(THREADS_MAX),

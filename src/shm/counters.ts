@@ -33,7 +33,7 @@ export const COUNTERS = {
   image_read_errors: 'failed reads of the image',
   image_write_errors: 'failed writes of the image',
   lost_pages: 'slots whose last acknowledged bytes exist nowhere',
-  duplicate_entry: 'stores that replaced a stored page',
+  oracle_mismatch: 'pages read that were not the ones last acknowledged (debug.oracle); answered with EIO',
   invalidates: 'slots freed by TRIM or WRITE_ZEROES',
   compacted_zspages: 'zspages freed by compaction',
   trimmed_zspages: 'free zspages given back to the system',

@@ -95,9 +95,14 @@ export class ReadOp {
   }
 
   private arrived(errno: number): void {
-    this.done += this.records.length;
-    for (const r of this.records.splice(0)) this.zswap.slots.unpin(r);
-    if (errno !== 0) this.request.settle(NBD_EIO);
+    let agrees = true;
+    for (const r of this.records.splice(0)) {
+      const slot = this.first + this.done;
+      if (errno === 0) agrees = this.zswap.agrees(this.x, slot, this.dst, this.at + this.done * PAGE_SIZE) && agrees;
+      this.done++;
+      this.zswap.slots.unpin(r);
+    }
+    if (errno !== 0 || !agrees) this.request.settle(NBD_EIO);
     else this.resume();
   }
 }

@@ -9,7 +9,7 @@
  * error is answered.
  */
 import { type DeviceRequest, NBD_ENOSPC, NBD_ESHUTDOWN } from 'node-nbd-server';
-import { setBit, testBit } from '../pool/bits.ts';
+import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
@@ -29,6 +29,7 @@ export class StoreOp {
   private readonly r: number;
   private readonly buffer: number;
   private readonly request: DeviceRequest;
+  private readonly wasUsed: boolean;
 
   /** The page is in request buffer `buffer`; `r` is the slot's pinned record. */
   constructor(lane: Lane, request: DeviceRequest, x: number, slot: number, r: number, buffer: number) {
@@ -39,6 +40,11 @@ export class StoreOp {
     this.slot = slot;
     this.r = r;
     this.buffer = buffer;
+    // In use from here on, though nothing is published yet: a TRIM passes by what nobody uses, and would then be answered
+    // before this page lands on top of it. Whoever wants to read the slot waits for the pin first.
+    const { users } = lane.zswap.shared;
+    this.wasUsed = testBit(users, x, slot);
+    setBit(users, x, slot);
   }
 
   /** Goes on from what store() answered. STORED may be passed as well. */
@@ -63,7 +69,7 @@ export class StoreOp {
   private shrunk(errno: number): void {
     // Not published yet, so a page of an ended connection is dropped here.
     if (this.request.fenced()) {
-      this.finish(NBD_ESHUTDOWN);
+      this.dropped(NBD_ESHUTDOWN);
       return;
     }
     if (errno !== 0) this.zswap.counters[C.reject_memcg_limit]++;
@@ -76,7 +82,8 @@ export class StoreOp {
     if (!mayWriteBack(zswap, x)) {
       const { memory } = zswap.shared.requestBuffers;
       const errno = keepRaw(zswap, x, slot, this.r, memory, this.buffer * PAGE_SIZE);
-      this.finish(errno);
+      if (errno === 0) this.finish(0);
+      else this.dropped(errno);
       return;
     }
     this.lane.order(ORDER.WRITE, x, slot, this.buffer, (errno) => this.written(errno));
@@ -85,14 +92,19 @@ export class StoreOp {
   private written(errno: number): void {
     const { zswap, x, slot } = this;
     if (errno === 0) {
-      setBit(zswap.shared.users, x, slot);
       zswap.dropOld(this.r, x, slot);
+      zswap.oracle?.note(x, slot, zswap.shared.requestBuffers.memory, this.buffer * PAGE_SIZE);
     } else if (!this.hasOldCopy()) {
       // The write may have been torn, so what the image had is gone as well: EIO until somebody writes or trims the slot.
-      setBit(zswap.shared.users, x, slot);
       if (!testBit(zswap.shared.lost, x, slot)) zswap.counters[C.lost_pages]++;
       setBit(zswap.shared.lost, x, slot);
     }
+    this.finish(errno);
+  }
+
+  /** Nothing was changed: the slot is what it was before. */
+  private dropped(errno: number): void {
+    if (!this.wasUsed) clearBit(this.zswap.shared.users, this.x, this.slot);
     this.finish(errno);
   }
 

@@ -20,6 +20,7 @@ import { totalSize, Zspool } from '../pool/zsmalloc.ts';
 import { LOAD_EIO, LOAD_OK, type ProtocolPool, type Protocols } from '../protocols/protocol.ts';
 import { C, type CounterName, rowOf } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
+import { Oracle } from './oracle.ts';
 
 /** The page is in the pool. */
 export const STORED = 0;
@@ -47,6 +48,8 @@ export class Zswap implements ProtocolPool {
   readonly counters: Float64Array;
   readonly thread: number;
   readonly secondChance: boolean;
+  /** Compares what is read with what was stored (`debug.oracle`); null in ordinary service. */
+  readonly oracle: Oracle | null;
   private readonly codec: Codec;
   /** Where a page that starts at an odd address is looked at as words. */
   private readonly aligned: Uint8Array;
@@ -66,6 +69,7 @@ export class Zswap implements ProtocolPool {
     this.slots = new Slots(shared.slotTable, shared.users, shared.claims, shared.boxes, thread);
     this.slots.onRetired = (buffer) => this.givePage(buffer);
     this.zspool = new Zspool(shared.zs);
+    this.oracle = shared.sums === null ? null : new Oracle(shared.sums);
     this.codec = new Codec(shared.settings.level);
     this.counters = rowOf(shared.counters, thread);
     this.aligned = new Uint8Array(PAGE_SIZE);
@@ -74,6 +78,12 @@ export class Zswap implements ProtocolPool {
 
   /** Stores src[at, at + 4096) at a pinned slot. `checked`: the memcg's limit was dealt with. */
   store(x: number, slot: number, src: Uint8Array, at: number, checked: boolean): number {
+    const result = this.tryStore(x, slot, src, at, checked);
+    if (this.oracle !== null && result === STORED) this.oracle.note(x, slot, src, at);
+    return result;
+  }
+
+  private tryStore(x: number, slot: number, src: Uint8Array, at: number, checked: boolean): number {
     const { settings, counters } = this;
     const m = settings.exports[x].memcg;
     const limit = settings.memcgs[m].max;
@@ -104,7 +114,9 @@ export class Zswap implements ProtocolPool {
     // Lanes that look at the same moment may exceed the bound by a page each.
     const pages = sync.load(this.shared.control, CTL.RAW_PAGES) + 1;
     if (pages * PAGE_SIZE > this.settings.rawMaxBytes) return REJECTED;
-    return this.storeObject(x, slot, this.settings.exports[x].memcg, src.subarray(at, at + PAGE_SIZE));
+    const result = this.storeObject(x, slot, this.settings.exports[x].memcg, src.subarray(at, at + PAGE_SIZE));
+    if (this.oracle !== null && result === STORED) this.oracle.note(x, slot, src, at);
+    return result;
   }
 
   /** Copies a pinned slot's content to dst[at..] unless the image has it. `r` is its record. */
@@ -115,12 +127,12 @@ export class Zswap implements ProtocolPool {
     if (buffer !== 0) {
       dst.set(this.page(buffer), at);
       counters[C.zswpin]++;
-      return LOADED;
+      return this.agrees(x, slot, dst, at) ? LOADED : LOAD_FAILED;
     }
     const result = this.protocols.entry.load(this, x, slot, dst.subarray(at, at + PAGE_SIZE));
     if (result === LOAD_OK) {
       counters[C.zswpin]++;
-      return LOADED;
+      return this.agrees(x, slot, dst, at) ? LOADED : LOAD_FAILED;
     }
     if (result === LOAD_EIO) {
       counters[C.decompress_fail]++;
@@ -129,12 +141,20 @@ export class Zswap implements ProtocolPool {
     return ON_IMAGE;
   }
 
+  /** Whether a page that was read, from wherever, is the one last acknowledged. True without an oracle. */
+  agrees(x: number, slot: number, dst: Uint8Array, at: number): boolean {
+    if (this.oracle === null || this.oracle.agrees(x, slot, dst, at)) return true;
+    this.counters[C.oracle_mismatch]++;
+    return false;
+  }
+
   /** Frees what is stored at a slot that nobody uses any more (TRIM, WRITE_ZEROES). The caller claimed its range. */
   invalidate(x: number, slot: number): void {
     clearBit(this.shared.users, x, slot);
     clearBit(this.shared.lost, x, slot);
     this.protocols.invalidate.invalidate(this, x, slot);
     this.slots.dropPageOf(x, slot);
+    this.oracle?.forget(x, slot);
     this.counters[C.invalidates]++;
   }
 
