@@ -17,7 +17,8 @@ export const TAKEN = -2;
 export interface DeviceRequest {
   /**
    * True once the connection ended, asked before each unit (a block, a slice) takes effect: a unit that was not yet
-   * published must then be dropped, because the client may have sent newer data over another connection.
+   * published must then be dropped, because the client may have sent newer data over another connection. A device that
+   * serves several connections at once asks when it holds the blocks, so that newer data can only come after the answer.
    */
   fenced(): boolean;
   /** Ends one TAKEN call, or a read, trim, zero, flush or persist: 0, or an NBD error. Never called synchronously from it. */

@@ -22,7 +22,7 @@ export const PHASE_REPLY = 5;
 
 /** What a request needs of its connection. */
 export interface RequestOwner {
-  fenced(): boolean;
+  fenced(request: Request): boolean;
   settled(request: Request, error: number): void;
   resumed(request: Request): void;
 }
@@ -86,7 +86,7 @@ export class Request implements DeviceRequest {
   }
 
   fenced(): boolean {
-    return this.#owner.fenced();
+    return this.#owner.fenced(this);
   }
 
   settle(error: number): void {

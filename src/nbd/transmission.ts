@@ -137,8 +137,10 @@ export class Transmission implements RequestOwner {
     this.#host.cut();
   }
 
-  fenced(): boolean {
+  fenced(request: Request): boolean {
     if (this.ended || this.#void) return true;
+    // Asked for each block of a WRITE; only of one that is behind is that worth a system call.
+    if (request === this.writes.receiving && !this.behind) return false;
     if (!this.#fence.gone(this.#missing)) return false;
     // The device is in the middle of something, so the rest of the connection is taken down in a turn of its own.
     this.#void = true;

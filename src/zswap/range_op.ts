@@ -79,16 +79,25 @@ export class RangeOp {
       this.done(0);
       return false;
     }
-    if (this.fenced()) {
-      zswap.counters[C.fenced_units]++;
-      this.done(NBD_ESHUTDOWN);
-      return false;
-    }
     // To the next multiple of the slice, so that a slice never crosses a tree's edge; also, bits are cheap to skip.
     this.sliceEnd = Math.min(this.end, (Math.floor(this.cursor / SLICE_SLOTS) + 1) * SLICE_SLOTS);
     this.row = claim(zswap.shared.claims, x, this.cursor, this.sliceEnd, zswap.thread);
-    if (this.row === NO_CLAIM) lane.park(this);
-    return this.row !== NO_CLAIM;
+    if (this.row === NO_CLAIM) {
+      lane.park(this);
+      return false;
+    }
+    // Asked when the claim stands, because then whatever is newer has to wait for us; asked before it, another
+    // connection's write could still be answered between the question and the claim.
+    if (!this.fenced()) return true;
+    zswap.counters[C.fenced_units]++;
+    this.release();
+    this.done(NBD_ESHUTDOWN);
+    return false;
+  }
+
+  private release(): void {
+    release(this.zswap.shared.claims, this.row, this.zswap.shared.boxes);
+    this.row = NO_CLAIM;
   }
 
   private punched(errno: number, used: readonly number[]): void {
@@ -103,8 +112,7 @@ export class RangeOp {
     } else if (this.provision) {
       for (let slot = this.cursor; slot < this.sliceEnd; slot++) setBit(zswap.shared.users, x, slot);
     }
-    release(zswap.shared.claims, this.row, zswap.shared.boxes);
-    this.row = NO_CLAIM;
+    this.release();
     this.cursor = this.sliceEnd;
     if (errno !== 0) this.done(errno);
     else this.resume();

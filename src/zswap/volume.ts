@@ -11,6 +11,7 @@ import {
   type DeviceRequest,
   type ExportInfo,
   NBD_EIO,
+  NBD_ESHUTDOWN,
   NBD_STATE_HOLE,
   NBD_STATE_ZERO,
   OK,
@@ -52,7 +53,17 @@ export class Volume implements Device {
       this.lane.park(request);
       return WAIT;
     }
+    if (request.fenced()) return this.dropPinned(r);
     return this.storePinned(request, r, slot, src, at);
+  }
+
+  /**
+   * The connection has ended. Asked under the pin, because then whatever is newer comes after us: without it, another
+   * connection's write could be answered between the question and the pin.
+   */
+  private dropPinned(r: number): number {
+    this.zswap.slots.unpin(r);
+    return NBD_ESHUTDOWN;
   }
 
   private storePinned(request: DeviceRequest, r: number, slot: number, src: Uint8Array, at: number): number {
@@ -102,6 +113,7 @@ export class Volume implements Device {
       this.lane.park(request);
       return WAIT;
     }
+    if (request.fenced()) return this.dropPinned(r);
     const base = this.loadBase(r, slot);
     if (base === LOAD_FAILED) {
       zswap.slots.unpin(r);
