@@ -140,7 +140,8 @@ export class Volume implements Device {
       lane.park(request);
       return WAIT;
     }
-    const kept = part.slice();
+    // Not slice(): of a Buffer that is a view, and the receive buffer goes on to other requests meanwhile.
+    const kept = new Uint8Array(part);
     lane.readImage(x, slot, 1, requestBuffers.memory, buffer * PAGE_SIZE, (errno) => {
       if (errno !== 0) {
         zswap.slots.unpin(r);
