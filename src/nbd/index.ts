@@ -1,3 +1,4 @@
+/** node-nbd-server: an NBD server and client library. */
 export * from './client.ts';
 export * from './connection.ts';
 export * from './counters.ts';

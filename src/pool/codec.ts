@@ -18,6 +18,11 @@ export class Codec {
   readonly scratch = new Uint8Array(reserve(8192), 0, 8192);
   /** Views of the front of `scratch`, by length: making one per page would be half of this thread's garbage. */
   private readonly fronts: (Uint8Array | undefined)[] = new Array(PAGE_SIZE + 1).fill(undefined);
+  /** The word of the page that isSameFilled() last said yes to. */
+  fillWord = 0;
+  /** Where a page that starts at an odd address is looked at as words. */
+  private readonly aligned = new Uint8Array(PAGE_SIZE);
+  private readonly words = new Uint32Array(this.aligned.buffer);
   private readonly cctx = new zstd.CCtx();
   private readonly dctx = new zstd.DCtx();
 
@@ -47,6 +52,18 @@ export class Codec {
     return view;
   }
 
+  /** True if the page is one 32-bit word repeated, which is then in `fillWord`. */
+  isSameFilled(page: Uint8Array): boolean {
+    // A few bytes decide for nearly every page; only then is it worth a copy to an aligned place.
+    if (page[0] !== page[PAGE_SIZE - 4] || page[1] !== page[5] || page[2] !== page[2046]) return false;
+    this.aligned.set(page);
+    const { words } = this;
+    const [first] = words;
+    for (let i = words.length - 1; i > 0; i--) if (words[i] !== first) return false;
+    this.fillWord = first;
+    return true;
+  }
+
   /** Decompresses `object` into `page`; false unless exactly one page came out. */
   decompress(page: Uint8Array, object: Uint8Array): boolean {
     try {
@@ -57,11 +74,15 @@ export class Codec {
   }
 }
 
-/** True if the page is one 32-bit word repeated. `words` views the page; it starts at word `at`. */
-export function isSameFilled(words: Uint32Array, at: number): boolean {
-  const first = words[at];
-  // Most pages differ at once, and pages of text differ at the end.
-  if (words[at + PAGE_SIZE / 4 - 1] !== first) return false;
-  for (let i = at + 1, end = at + PAGE_SIZE / 4; i < end; i++) if (words[i] !== first) return false;
-  return true;
+/** Makes a page of one little-endian 32-bit word; the page may start at any address. */
+export function fillPage(page: Uint8Array, word: number): void {
+  if (word === 0) {
+    page.fill(0);
+    return;
+  }
+  page[0] = word & 0xff;
+  page[1] = (word >>> 8) & 0xff;
+  page[2] = (word >>> 16) & 0xff;
+  page[3] = word >>> 24;
+  for (let have = 4; have < PAGE_SIZE; have *= 2) page.copyWithin(have, 0, have);
 }

@@ -9,7 +9,7 @@
 
 import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
-import { COMPRESS_FAILED, Codec, isSameFilled, POOR_BYTES } from '../pool/codec.ts';
+import { COMPRESS_FAILED, Codec, fillPage, POOR_BYTES } from '../pool/codec.ts';
 import { allocEntry, type Entries, freeEntry, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import * as lru from '../pool/lru.ts';
@@ -51,9 +51,6 @@ export class Zswap implements ProtocolPool {
   /** Compares what is read with what was stored (`debug.oracle`); null in ordinary service. */
   readonly oracle: Oracle | null;
   private readonly codec: Codec;
-  /** Where a page that starts at an odd address is looked at as words. */
-  private readonly aligned: Uint8Array;
-  private readonly alignedWords: Uint32Array;
   /** Queues the image write of a page that a protocol wrote back; only the shrinker has it. */
   onWrite: ((x: number, slot: number, buffer: number) => void) | null = null;
 
@@ -72,8 +69,6 @@ export class Zswap implements ProtocolPool {
     this.oracle = shared.sums === null ? null : new Oracle(shared.sums);
     this.codec = new Codec(shared.settings.level);
     this.counters = rowOf(shared.counters, thread);
-    this.aligned = new Uint8Array(PAGE_SIZE);
-    this.alignedWords = new Uint32Array(this.aligned.buffer);
   }
 
   /** Stores src[at, at + 4096) at a pinned slot. `checked`: the memcg's limit was dealt with. */
@@ -97,7 +92,7 @@ export class Zswap implements ProtocolPool {
       return REJECTED;
     }
     const page = src.subarray(at, at + PAGE_SIZE);
-    if (settings.sameFilled && this.sameFilled(page)) return this.storeFilled(x, slot, m, this.alignedWords[0]);
+    if (settings.sameFilled && this.codec.isSameFilled(page)) return this.storeFilled(x, slot, m, this.codec.fillWord);
     const bytes = this.codec.compress(page);
     if (bytes === COMPRESS_FAILED) {
       counters[C.reject_compress_fail]++;
@@ -182,13 +177,6 @@ export class Zswap implements ProtocolPool {
     return full;
   }
 
-  private sameFilled(page: Uint8Array): boolean {
-    // Two bytes decide for nearly every page; only then is it worth a copy to an aligned place.
-    if (page[0] !== page[PAGE_SIZE - 4] || page[1] !== page[5] || page[2] !== page[2046]) return false;
-    this.aligned.set(page);
-    return isSameFilled(this.alignedWords, 0);
-  }
-
   private storeFilled(x: number, slot: number, m: number, word: number): number {
     const e = allocEntry(this.entries);
     if (e === NONE) return this.rejectEntry();
@@ -264,7 +252,7 @@ export class Zswap implements ProtocolPool {
     const { entries, zspool } = this;
     const bytes = entries.length[e];
     if (bytes === LENGTH_SAME_FILLED) {
-      fillWords(page, entries.fill[e]);
+      fillPage(page, entries.fill[e]);
       return true;
     }
     zspool.map(e);
@@ -299,17 +287,4 @@ export class Zswap implements ProtocolPool {
   count(what: CounterName): void {
     this.counters[C[what]]++;
   }
-}
-
-/** Fills a page with a little-endian word; the page may start at any address. */
-function fillWords(page: Uint8Array, word: number): void {
-  if (word === 0) {
-    page.fill(0);
-    return;
-  }
-  page[0] = word & 0xff;
-  page[1] = (word >>> 8) & 0xff;
-  page[2] = (word >>> 16) & 0xff;
-  page[3] = word >>> 24;
-  for (let have = 4; have < PAGE_SIZE; have *= 2) page.copyWithin(have, 0, have);
 }
