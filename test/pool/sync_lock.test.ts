@@ -1,14 +1,14 @@
 // Locks and retries between real threads.
 import t from 'tap';
 import * as sync from '#src/shm/sync.js';
-import { start } from '../support/pool_threads.ts';
+import { start, startAll } from '../support/pool_threads.ts';
 
 const words = () => new Int32Array(new SharedArrayBuffer(16));
 
 t.test('three threads add to a plain word under one lock, and no addition is lost', async (t) => {
   const shared = words();
-  const rounds = 200_000;
-  await Promise.all([2, 3, 4].map((thread) => start('lock', { words: shared, rounds }, thread)));
+  const rounds = 500_000;
+  await startAll('lock', [2, 3, 4], { words: shared, rounds });
   t.equal(shared[1], 3 * rounds);
   t.equal(shared[0], 0, 'the lock is free');
 });

@@ -20,12 +20,30 @@ export interface Job<K extends keyof Roles> {
   readonly role: K;
   readonly data: Roles[K];
   readonly thread: number;
+  /** Threads that arrived, and how many must have before any begins. */
+  readonly gate: Int32Array | null;
 }
 
 /** Resolves with the role's answer; rejects when the role threw. */
-export function start<K extends keyof Roles>(role: K, data: Roles[K], thread = 2): Promise<number> {
-  const job: Job<K> = { role, data, thread };
+export function start<K extends keyof Roles>(
+  role: K,
+  data: Roles[K],
+  thread = 2,
+  gate: Int32Array | null = null,
+): Promise<number> {
+  const job: Job<K> = { role, data, thread, gate };
   return answerOf(new Worker(new URL('./pool_worker.js', import.meta.url), { workerData: job }));
+}
+
+/** Starts the role in several threads, which begin at the same moment. */
+export function startAll<K extends keyof Roles>(
+  role: K,
+  threads: readonly number[],
+  data: Roles[K],
+): Promise<number[]> {
+  const gate = new Int32Array(new SharedArrayBuffer(8));
+  gate[1] = threads.length;
+  return Promise.all(threads.map((thread) => start(role, data, thread, gate)));
 }
 
 /** The one message of a worker, once it has exited. */

@@ -65,7 +65,7 @@ const roles: { readonly [K in keyof Roles]: (data: Roles[K], thread: number) => 
     return wrong;
   },
 
-  /** Allocates, checks and frees objects of its own in every class, beside others. */
+  /** Allocates, checks and frees objects of its own in few classes, beside others. */
   churn({ zs, first, count, rounds }) {
     const pool = new Zspool(zs);
     const lengths = new Int32Array(count);
@@ -73,7 +73,7 @@ const roles: { readonly [K in keyof Roles]: (data: Roles[K], thread: number) => 
       const k = Math.imul(i, 0x9e3779b1) >>> 20;
       const at = k % count;
       if (lengths[at] === 0) {
-        const length = CLASSES.size[(k * 31 + i) % CLASSES.count] - 16;
+        const length = CLASSES.size[CLASSES.count - 1 - (i % 3)] - 16;
         if (!pool.alloc(first + at, length)) continue;
         pool.segment(first + at).fill(at & 0xff, pool.offset(first + at), pool.offset(first + at) + length);
         pool.unmap(first + at);
@@ -110,8 +110,14 @@ function drop(pool: Zspool, handle: number, value: number, length: number): numb
   return 0;
 }
 
-const { role, data, thread } = workerData as Job<keyof Roles>;
+const { role, data, thread, gate } = workerData as Job<keyof Roles>;
 sync.enterThread(thread, (report) => {
   throw new Error(report);
 });
+if (gate !== null) {
+  // Threads that start one after the other would be done before they meet.
+  sync.add(gate, 0, 1);
+  sync.notify(gate, 0);
+  for (let seen = sync.load(gate, 0); seen < gate[1]; seen = sync.load(gate, 0)) sync.sleep(gate, 0, seen, 1000);
+}
 parentPort!.postMessage((roles[role] as (data: unknown, thread: number) => number)(data, thread));
