@@ -139,8 +139,9 @@ export class Transmission implements RequestOwner {
 
   fenced(request: Request): boolean {
     if (this.ended || this.#void) return true;
-    // Asked for each block of a WRITE; only of one that is behind is that worth a system call.
-    if (request === this.writes.receiving && !this.behind) return false;
+    // Asked in the call that offers a block, it is worth a system call only if the connection is behind. Asked later, the
+    // block has waited, and the peer may have gone since.
+    if (request === this.writes.receiving && this.writes.offering && !this.behind) return false;
     if (!this.#fence.gone(this.#missing)) return false;
     // The device is in the middle of something, so the rest of the connection is taken down in a turn of its own.
     this.#void = true;

@@ -25,6 +25,8 @@ export class WritePath {
   receiving: Request | null = null;
   /** Whether its next block waits for `resume`. */
   waiting = false;
+  /** Whether the device is being offered a block right now. */
+  offering = false;
   /** Set from a WAIT until the device has answered otherwise: `resume` makes no end of it, the repeated call does. */
   #unsettled = false;
   /** Set by a `resume` that came in the middle of the call that answers WAIT. */
@@ -79,10 +81,12 @@ export class WritePath {
       if (arrived < n) return STUCK;
       if (this.#fence.behind && this.#overtaken()) return STUCK;
       this.#woken = false;
+      this.offering = true;
       const result =
         n === size
           ? this.#device.write(request, block, inbox.bytes, inbox.start)
           : this.#device.writePart(request, block, within, n, inbox.bytes, inbox.start);
+      this.offering = false;
       if (result === WAIT) {
         this.waiting = !this.#woken;
         this.#unsettled = true;

@@ -71,6 +71,23 @@ t.test('16 WRITEs, DISC and close all land, also from behind a waiting unit', as
   }
 });
 
+t.test('a reply that cannot be sent does not lose the WRITEs that a DISC follows', async (t) => {
+  const device = new RamDevice();
+  const { socketPath, ended } = await serve(t, device, { fence: 'blind' });
+  const client = await rawClient(t, socketPath, 'ram');
+  device.writes = 'wait';
+  const writes = Array.from({ length: 16 }, (_, i) => write(i, i * 5, block(i + 1, 5)));
+  client.socket.write(Buffer.concat([...writes, rawRequest(DISC, 0, 99, 0, 0)]));
+  await until(() => device.waiters === 1 && client.socket.writableLength === 0);
+  client.socket.destroy();
+  await once(client.socket);
+  device.release();
+  await ended(1);
+  for (let i = 0; i < 16; i++) {
+    t.ok(device.bytes.subarray(i * 5 * BLOCK, (i + 1) * 5 * BLOCK).equals(block(i + 1, 5)), `write ${i}`);
+  }
+});
+
 t.test('WRITEs and DISC of a client that closes at once, without waiting for a reply', async (t) => {
   const device = new RamDevice({ size: 64 * 1024 * 1024 });
   const { socketPath, ended } = await serve(t, device);
@@ -106,6 +123,21 @@ t.test('taken units of a dead connection are told so', async (t) => {
   t.equal(device.dropped, 2);
   t.ok((await client.read(0, BLOCK)).equals(block(2)));
   t.ok((await client.read(8 * BLOCK, BLOCK)).equals(block(2)));
+});
+
+t.test('a taken unit of a WRITE still arriving asks whether the peer is gone', async (t) => {
+  const device = new RamDevice();
+  const { socketPath, ended } = await serve(t, device);
+  const old = await rawClient(t, socketPath, 'ram');
+  device.writes = 'taken';
+  old.socket.write(write(1, 0, block(1, 3)).subarray(0, 28 + 2 * BLOCK));
+  await until(() => device.taken === 2);
+  // Closes the descriptor at once, and no turn passes in which the server could read the end.
+  old.socket.destroy();
+  device.release();
+  t.equal(device.dropped, 2);
+  t.equal(device.written[0], 0);
+  await ended(1);
 });
 
 t.test('a client that dies in the middle of a payload', async (t) => {

@@ -53,6 +53,32 @@ t.test('holes come as holes, data as data', async (t) => {
   t.ok(counters.bytesOut - before < 20_000, 'the zeroes did not cross the wire');
 });
 
+t.test('block status merges equal runs, obeys REQ_ONE, and has an end', async (t) => {
+  const device = new RamDevice({ size: SIZE });
+  const { connect } = await serve(t, device);
+  const client = await connect();
+  device.extent = (block, _end, into) => {
+    into.end = block + 1;
+    into.status = block < 10 || block >= 20 ? 0 : 3;
+    return into;
+  };
+  const [data, hole] = [0, 3];
+  t.same(await client.blockStatus(100, 30 * BLOCK), [
+    { offset: 100, length: 10 * BLOCK - 100, flags: data },
+    { offset: 10 * BLOCK, length: 10 * BLOCK, flags: hole },
+    { offset: 20 * BLOCK, length: 10 * BLOCK + 100, flags: data },
+  ]);
+  t.same(await client.blockStatus(100, 30 * BLOCK, { reqOne: true }), [
+    { offset: 100, length: 10 * BLOCK - 100, flags: data },
+  ]);
+  device.extent = (block, _end, into) => {
+    into.end = block + 1;
+    into.status = block % 2 === 0 ? 0 : 3;
+    return into;
+  };
+  t.equal((await client.blockStatus(0, SIZE)).length, 4096);
+});
+
 t.test('DF: one chunk, also for an unaligned range and for holes', async (t) => {
   for (const others of ['now', 'soon'] as const) {
     const device = new RamDevice({ size: SIZE });

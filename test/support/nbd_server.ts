@@ -23,11 +23,14 @@ export interface Served {
   connect(o?: NbdClientOptions): Promise<NbdClient>;
 }
 
-/** Each connection gets a descriptor of its own, as in the daemon. */
+/**
+ * Each connection gets a descriptor of its own, as in the daemon. A 'blind' fence never sees that a peer is gone, like one
+ * that was asked a moment too early.
+ */
 export async function serve(
   t: Test,
   device: Device,
-  o: { fence?: boolean; handshakeTimeoutMs?: number } = {},
+  o: { fence?: 'blind'; handshakeTimeoutMs?: number } = {},
 ): Promise<Served> {
   const socketPath = join(tempFolder(t), 'nbd.sock');
   const counters = connectionCounters();
@@ -37,12 +40,15 @@ export async function serve(
   const server = createServer({ pauseOnConnect: true }, (socket: Socket) => {
     const fd = dup((socket as unknown as { _handle: { fd: number } })._handle.fd);
     socket.destroy();
-    const fence = { peerClosed: () => peerClosed(fd), peek: (into: Uint8Array) => peek(fd, into) };
+    const fence = {
+      peerClosed: () => o.fence !== 'blind' && peerClosed(fd),
+      peek: (into: Uint8Array) => peek(fd, into),
+    };
     const connection = new Connection({
       fd,
       exports: [device.info],
       device: () => device,
-      fence: o.fence === false ? null : fence,
+      fence,
       counters,
       onEnd: () => {
         ended++;
