@@ -7,7 +7,7 @@ const words = () => new Int32Array(new SharedArrayBuffer(16));
 
 t.test('three threads add to a plain word under one lock, and no addition is lost', async (t) => {
   const shared = words();
-  const rounds = 500_000;
+  const rounds = 100_000;
   await startAll('lock', [2, 3, 4], { words: shared, rounds });
   t.equal(shared[1], 3 * rounds);
   t.equal(shared[0], 0, 'the lock is free');
