@@ -39,11 +39,16 @@ t.test('orders that find the ring full are sent later, in their order', async (t
   const books = [2, 3, 4].map((thread) => new OrderBook(shared, thread));
   let answered = 0;
   const sent = books.map((book) => {
-    for (let i = 0; i < ORDERS_PER_LANE; i++) book.send(ORDER.PUNCH, 0, i, 1, () => answered++);
+    for (let i = 0; i < ORDERS_PER_LANE - 1; i++) book.send(ORDER.PUNCH, 0, i, 1, () => answered++);
     return 0;
   });
   const record = new Int32Array(RECORD_WORDS);
   let wrong = 0;
+  for (let i = 0; i < 9; i++) pop(shared.orders, record, shared.boxes);
+  t.equal(record[2], 8, 'the oldest came out, and there is room again');
+  sent[0] = 9;
+  // Orders of the last lane wait outside the ring, and this one must not overtake them.
+  books[2].send(ORDER.PUNCH, 0, ORDERS_PER_LANE - 1, 1, () => answered++);
   for (let round = 0; round < 4; round++) {
     while (pop(shared.orders, record, shared.boxes)) {
       const [, , slot, , thread, token] = record;
@@ -53,7 +58,7 @@ t.test('orders that find the ring full are sent later, in their order', async (t
     for (const book of books) book.look();
   }
   t.equal(wrong, 0);
-  t.equal(answered, 3 * ORDERS_PER_LANE);
+  t.equal(answered, 3 * ORDERS_PER_LANE - 2 - 9);
 });
 
 t.test('an answer to a thread that is no lane throws', async (t) => {
