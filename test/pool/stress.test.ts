@@ -16,6 +16,7 @@ const long = process.env.ZSWAPD_LONG === '1';
 const SECONDS = long ? 60 : 5;
 const SEED = Number(process.env.ZSWAPD_SEED ?? Date.now() % 2 ** 31);
 const SLOTS = 400;
+t.setTimeout(150_000);
 
 const settings = poolSettings({
   poolBytes: MIB,
@@ -30,7 +31,7 @@ const settings = poolSettings({
 });
 
 for (const invalidate of Object.keys(INVALIDATE_PROTOCOLS) as ProtocolNames['invalidate'][]) {
-  t.test(`with ${invalidate}, every load sees the last acknowledged page`, { timeout: 120_000 }, async (t) => {
+  t.test(`with ${invalidate}, every load sees the last acknowledged page`, { timeout: 60_000 }, async (t) => {
     const protocols = { ...NEWEST, invalidate };
     const data = {
       shared: createShared(settings),
