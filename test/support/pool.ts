@@ -28,6 +28,7 @@ export function poolSettings(over: Partial<PoolSettings> = {}): PoolSettings {
     rawOnReject: true,
     secondChance: false,
     strict: false,
+    oracle: false,
     buffers: 16,
     lanes: 2,
     exports: [{ name: 'a', pages: 65_536, memcg: 0 }],
