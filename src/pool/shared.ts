@@ -81,13 +81,15 @@ const SLOT_RECORDS = 65536;
 /** An object is hardly ever smaller than this, so more entries than pool / 128 are not needed; same-filled pages share them. */
 const SMALL_OBJECT = 128;
 const ENTRIES_MIN = 65536;
+/** A column of Int32 is at most 512 MiB. */
+const ENTRIES_MAX = 2 ** 27;
 
 export function createShared(settings: PoolSettings): Shared {
   const pages = settings.exports.map((x) => x.pages);
   const totalPages = pages.reduce((a, b) => a + b, 0);
   // A store takes its entry before the old one goes, so each thread may hold one more than there are slots.
   const capacity =
-    Math.min(totalPages, Math.max(ENTRIES_MIN, Math.ceil(settings.poolBytes / SMALL_OBJECT))) + 1 + THREADS_MAX;
+    Math.min(totalPages, ENTRIES_MAX, Math.max(ENTRIES_MIN, Math.ceil(settings.poolBytes / SMALL_OBJECT))) + 1 + THREADS_MAX;
   // Leaves for every slot, or for every entry alone in its leaf, and the levels above.
   const leaves = Math.min(Math.ceil(totalPages / 64) + pages.length, capacity);
   const nodes = Math.ceil(leaves * 1.25) + 64;

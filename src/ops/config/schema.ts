@@ -19,6 +19,8 @@ import { usableMemory } from './memory.ts';
 import { MIB, TIB } from './units.ts';
 
 const PAGE = 4096;
+/** Where an object is, is kept in 32 bits: 2^21 zspages of 64 KiB. */
+const POOL_BYTES_MAX = 128 * 1024 * MIB;
 
 const listen = group(
   {
@@ -68,7 +70,7 @@ const exportOptions = group(
 const pool = group(
   {
     max: size(
-      { min: MIB, max: TIB, percentOf: usableMemory },
+      { min: MIB, max: POOL_BYTES_MAX, percentOf: usableMemory },
       "Limit of the compressed pool. A percentage is of the smaller of the RAM and the cgroup's limit. 20% is the kernel's max_pool_percent.",
     ).prefault('20%'),
     acceptThresholdPercent: integer(
