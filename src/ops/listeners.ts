@@ -2,7 +2,8 @@
  * The sockets that clients connect to. The main thread accepts and hands each socket to the lane with the fewest
  * connections; it reads no byte of it, closes its own descriptor and never shuts the connection down.
  */
-import { createServer, type Server, type Socket } from 'node:net';
+import { fstatSync, readFileSync } from 'node:fs';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { dup } from '../os/syscalls.ts';
 import type { Config } from './config/schema.ts';
 import { EXIT, ExitError, errorText } from './exit_error.ts';
@@ -43,20 +44,23 @@ export async function listen(o: ListenOptions): Promise<Listeners> {
     if (inherited > 0) {
       for (let i = 0; i < inherited; i++) {
         const server = accepting(o, door);
-        await listening(server, { fd: LISTEN_FDS_START + i }, `LISTEN_FDS socket ${LISTEN_FDS_START + i}`);
-        servers.push({ server, where: (name) => uriOf(server, name) });
+        const fd = LISTEN_FDS_START + i;
+        await listening(server, { fd }, `LISTEN_FDS socket ${fd}`);
+        // Of a unix socket that was given to it, Node does not know the path.
+        const address = server.address() ?? inheritedPath(fd);
+        servers.push({ server, where: (name) => uriOf(address, name) });
       }
     } else {
       if (config.listen.unix !== null) {
         const server = accepting(o, door);
         await listenUnix(server, config.listen.unix, BACKLOG);
-        servers.push({ server, where: (name) => uriOf(server, name) });
+        servers.push({ server, where: (name) => uriOf(server.address(), name) });
       }
       if (config.listen.tcp !== null) {
         const server = accepting(o, door);
         const { host, port } = config.listen.tcp;
         await listening(server, { host, port, backlog: BACKLOG }, `listen.tcp: ${host}:${port}`);
-        servers.push({ server, where: (name) => uriOf(server, name) });
+        servers.push({ server, where: (name) => uriOf(server.address(), name) });
       }
     }
   } catch (error) {
@@ -89,6 +93,19 @@ function inheritedSockets(environment: NodeJS.ProcessEnv): number {
     );
   }
   return count;
+}
+
+/** The path that an inherited unix socket is bound to, by its inode in the kernel's table. */
+function inheritedPath(fd: number): string {
+  const inode = fstatSync(fd).ino;
+  for (const line of readFileSync('/proc/net/unix', 'utf8').split('\n')) {
+    const [, found, path] = /^(?:\S+\s+){6}(\d+) (\/.*)$/.exec(line) ?? [];
+    if (path !== undefined && Number(found) === inode) return path;
+  }
+  throw new ExitError(
+    EXIT.usage,
+    `LISTEN_FDS socket ${fd}: has no absolute path, allowed: TCP, or a unix socket with one`,
+  );
 }
 
 function accepting(o: ListenOptions, door: Door): Server {
@@ -138,8 +155,7 @@ function listening(server: Server, where: object, what: string): Promise<void> {
   });
 }
 
-function uriOf(server: Server, name: string): string {
-  const address = server.address();
+function uriOf(address: AddressInfo | string | null, name: string): string {
   const path = encodeURIComponent(name);
   if (address === null) throw new Error('the server does not listen');
   if (typeof address === 'string') {
