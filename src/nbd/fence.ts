@@ -9,8 +9,12 @@ import type { ConnectionFence } from './device.ts';
 import type { Inbox } from './inbox.ts';
 import * as wire from './wire.ts';
 
-/** Bytes that are looked at in the kernel's buffer; what reaches further counts as not ending in DISC. */
-export const MAX_PEEK = 1024 * 1024;
+/**
+ * Bytes that are looked at in the kernel's buffer; what reaches further counts as not ending in DISC. A TCP socket has up
+ * to 6 MiB there as Linux comes (tcp_rmem), a unix socket some 200 KiB.
+ */
+export const MAX_PEEK = 8 * 1024 * 1024;
+const FIRST_PEEK = 512 * 1024;
 
 export interface Rest {
   /** Whether whole requests follow one another up to a DISC. */
@@ -38,6 +42,17 @@ export function walkRest(bytes: Uint8Array, missing: number, blockSize: number):
     }
   }
   return { endsInDisc: false, units };
+}
+
+/** A copy of `here` and, behind it, what lies unread in the kernel, up to MAX_PEEK. */
+function withUnread(here: Uint8Array, fence: ConnectionFence): Uint8Array {
+  for (let room = FIRST_PEEK; ; room *= 2) {
+    const all = Buffer.allocUnsafeSlow(here.length + room);
+    const peeked = Math.max(0, fence.peek(all.subarray(here.length)));
+    if (peeked === room && room < MAX_PEEK) continue;
+    all.set(here);
+    return all.subarray(0, here.length + peeked);
+  }
 }
 
 /** The state of one connection's peer. */
@@ -71,11 +86,8 @@ export class PeerFence {
     if (walkRest(here, missing, 1).endsInDisc) {
       this.promised = true;
     } else if (this.#fence !== null) {
-      const rest = Buffer.allocUnsafeSlow(here.length + MAX_PEEK);
-      const peeked = Math.max(0, this.#fence.peek(rest.subarray(here.length)));
-      rest.set(here);
-      const all = rest.subarray(0, here.length + peeked);
-      if (peeked > 0 && walkRest(all, missing, 1).endsInDisc) {
+      const all = withUnread(here, this.#fence);
+      if (all.length > here.length && walkRest(all, missing, 1).endsInDisc) {
         this.promised = true;
         this.#stopReading();
         inbox.replace(all);

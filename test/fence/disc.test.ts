@@ -6,7 +6,7 @@
  */
 import t, { type Test } from 'tap';
 import { noise, PAGE, type Peer, text } from './peer.ts';
-import { SETTINGS, type StalledServer, stallMissing, startStalled } from './stalled_server.ts';
+import { SETTINGS, type StalledServer, stallMissing, startStalled, until } from './stalled_server.ts';
 
 const HOP = 1;
 const FIRST = 16;
@@ -106,6 +106,26 @@ for (const setting of SETTINGS) {
       await client.disconnect();
       await s.left(0);
     }
+    t.match(await s.server.stop(), { code: 0 });
+  });
+}
+
+for (const lanes of [0, 2] as const) {
+  t.test(`tcp, ${lanes} lanes: more than a MiB unread in the kernel, DISC and close`, { skip }, async (t) => {
+    const s = await startStalled(t, { transport: 'tcp', lanes });
+    const leaver = await s.connect();
+    // The kernel's receive buffer grows with what is read from it.
+    for (let i = 0; i < 100; i++) await leaver.done(leaver.write(1024, text('grow', 256)));
+    const holder = await stall(s);
+    const parks = await s.counter('parks');
+    await leaver.send(leaver.write(HOP, text('last', 1)), ...sixteen(leaver, 24), leaver.disc());
+    await s.reached('parks', parks + 1);
+    await until(() => leaver.acknowledged());
+    await leaver.close();
+    await s.resume();
+    await holder.answered(1);
+    await s.left(1);
+    await expectSixteen(t, s, 24);
     t.match(await s.server.stop(), { code: 0 });
   });
 }

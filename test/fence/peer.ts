@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import * as wire from 'node-nbd-server';
 import type { Test } from 'tap';
@@ -107,6 +108,14 @@ export class Peer {
   async done(...parts: readonly Buffer[]): Promise<void> {
     await this.send(...parts);
     await this.answered(this.#cookie);
+  }
+
+  /** Whether the other kernel has everything (TCP): a close then takes nothing back. */
+  acknowledged(): boolean {
+    const port = this.socket.localPort?.toString(16).toUpperCase().padStart(4, '0');
+    const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n');
+    const mine = lines.find((line) => new RegExp(`^ *[0-9]+: 0100007F:${port} `).test(line));
+    return mine !== undefined && / 00000000:[0-9A-F]{8} /.test(mine);
   }
 
   /** Ends the connection as a killed client does: no DISC, nothing is waited for. */
