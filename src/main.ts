@@ -36,7 +36,12 @@ function buildProgram(done: (exitCode: number) => void): Command {
       const config = checkedConfig(flags);
       // Imported late: everything above answers a mistake without loading the server and its native modules.
       const { serve } = await import('./ops/serve.ts');
-      done(await serve(config));
+      try {
+        done(await serve(config));
+      } catch (error) {
+        // A start may fail when its threads run already, and those would keep the process for ever.
+        process.exit(report(error));
+      }
     });
 
   withConfig(program.command('stats'))

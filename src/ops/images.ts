@@ -2,7 +2,7 @@
  * Images and their markers, at start and at the end. Invariant: while a server may hold bytes that an image does not have,
  * the marker lies beside that image, written and synced before any client gets in.
  */
-
+import { unlinkSync } from 'node:fs';
 import { setRange } from '../pool/bits.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
@@ -23,7 +23,8 @@ export interface ServedImage {
 
 /** Locks every image and decides what a marker means; throws ExitError before anything but an image file was created. */
 export function openImages(config: Config, warn: (line: string) => void): ServedImage[] {
-  return config.exports.map((one, x) => {
+  const served: ServedImage[] = [];
+  for (const [x, one] of config.exports.entries()) {
     try {
       const image = prepareImage({ path: one.image, bytes: one.size, direct: config.image.direct });
       const marker = markerPath(image, STATE_FOLDER);
@@ -36,13 +37,15 @@ export function openImages(config: Config, warn: (line: string) => void): Served
         warn,
       });
       if (start === 'reset') discardImage(image);
-      return { image, marker, marked: found !== null && start !== 'reset' };
+      served.push({ image, marker, marked: found !== null && start !== 'reset' });
     } catch (error) {
+      takeBack(served);
       if (!(error instanceof ImageError)) throw error;
       const code = error.kind === 'stale' ? EXIT.staleImage : EXIT.usage;
       throw new ExitError(code, `exports[${x}].image: ${error.message}`, { cause: error });
     }
-  });
+  }
+  return served;
 }
 
 /** Marks as used what the images may hold, so that it is read from there. */
@@ -64,9 +67,12 @@ export function writeMarkers(served: readonly ServedImage[], durability: Config[
   }
 }
 
-/** A start that failed before any client got in: nothing was served, so only the markers of this start go. */
-export function takeBackMarkers(served: readonly ServedImage[]): void {
-  for (const { marker, marked } of served) if (!marked) removeMarker(marker);
+/** A start that failed before any client got in: nothing was served, so the markers and files of this start go again. */
+export function takeBack(served: readonly ServedImage[]): void {
+  for (const { image, marker, marked } of served) {
+    if (!marked) removeMarker(marker);
+    if (image.created) unlinkSync(image.path);
+  }
 }
 
 /** After a complete drain: the images are what a client would have read. Returns what forbids saying so, if anything. */

@@ -23,7 +23,7 @@ import { REPOSITORY } from './config/fields.ts';
 import type { Config } from './config/schema.ts';
 import { type Control, startControl } from './control.ts';
 import { EXIT, ExitError, errorText } from './exit_error.ts';
-import { findUsers, openImages, removeMarkers, type ServedImage, takeBackMarkers, writeMarkers } from './images.ts';
+import { findUsers, openImages, removeMarkers, type ServedImage, takeBack, writeMarkers } from './images.ts';
 import { type Listeners, listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
 import type { FromShrinker } from './messages.ts';
@@ -59,6 +59,20 @@ async function start(config: Config, log: Log): Promise<Server> {
   makeStateFolder();
   const warn = (line: string): void => log.logger.warn(line);
   const images = openImages(config, warn);
+  try {
+    return await startWith(images, config, log, warn);
+  } catch (error) {
+    takeBack(images);
+    throw error;
+  }
+}
+
+async function startWith(
+  images: readonly ServedImage[],
+  config: Config,
+  log: Log,
+  warn: (line: string) => void,
+): Promise<Server> {
   const exports = exportInfos(config);
   checkExports(exports);
   const shared = reserveShared(config);
@@ -94,18 +108,17 @@ async function start(config: Config, log: Log): Promise<Server> {
     onShrinker: imageErrorLog(config, log),
     onConnections: () => {},
   });
-  // Listening comes before the markers, so that a port in use changes nothing; clients are let in after them.
+  // All sockets come before the markers, so that one in use changes nothing; clients are let in after them.
   const listeners = await listen({ config, lanes: threads.lanes, onError: warn });
   try {
+    const control = await openControl(config, shared, log);
     writeMarkers(images, config.durability);
     const flusher = setIoFlusher();
     if (flusher < 0) log.logger.debug({ errno: -flusher }, 'PR_SET_IO_FLUSHER is not permitted here');
-    const control = await openControl(config, shared, log);
     listeners.admit();
     return { config, log, shared, images, threads, listeners, control };
   } catch (error) {
     listeners.close();
-    takeBackMarkers(images);
     throw error;
   }
 }

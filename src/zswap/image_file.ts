@@ -18,6 +18,7 @@ import {
   realpathSync,
   type Stats,
   statSync,
+  unlinkSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { directAlignment, EAGAIN, lockFile, nextData } from '../os/syscalls.ts';
@@ -50,6 +51,7 @@ export interface LockedImage {
 
 /** `bytes` is here the size of the export: a block device may be larger. */
 export interface PreparedImage extends LockedImage, OpenableImage {
+  /** The file was not there before; one that was there and empty is not meant. */
   created: boolean;
 }
 
@@ -67,8 +69,9 @@ export function prepareImage(spec: ImageSpec): PreparedImage {
       throw new ImageError('size', `${spec.path}: an export of ${spec.bytes} bytes doesn't fit, allowed: ${allowed}`);
     }
     const direct = chooseDirect(image, spec);
-    return { ...image, bytes: spec.bytes, direct, created: created || isNew };
+    return { ...image, bytes: spec.bytes, direct, created };
   } catch (error) {
+    if (created) unlinkSync(image.path);
     closeSync(image.fd);
     throw error;
   }

@@ -1,0 +1,62 @@
+// A stop that can't be finished: a second signal ends it with exit code 4, and the marker stays.
+import t from 'tap';
+import { fuseImage } from '../support/fuse_image.ts';
+import { missing } from '../support/requires.ts';
+import { failedStart, type RunningServer, startServer } from '../support/zswapd.ts';
+import { isMarked, MIB, writeSlots } from './images.ts';
+
+const skip = missing('root', '/dev/fuse', 'nbdfuse', 'nbdkit');
+const PAGES = 2048;
+
+async function logged(server: RunningServer, text: string): Promise<void> {
+  while (!server.stderr().includes(text)) await new Promise((done) => server.child.stderr!.once('data', done));
+}
+
+/** `pages` of the line that states the loss. */
+function lostPages(stderr: string): number {
+  const line = stderr.split('\n').find((one) => one.includes('aborted by a second signal'));
+  return line === undefined ? -1 : JSON.parse(line).pages;
+}
+
+for (const [first, second] of [
+  ['SIGTERM', 'SIGTERM'],
+  ['SIGINT', 'SIGHUP'],
+] as const) {
+  t.test(`${second} in a drain that ${first} began`, { skip }, async (t) => {
+    // 2048 pages apart from each other, 16 writes at a time, 200 ms each: the drain takes far longer than the test.
+    const disk = await fuseImage(t, { bytes: 64 * MIB, writeDelay: '200ms' });
+    const server = await startServer(t, { size: '64MiB', image: disk.path });
+    const client = await server.connect();
+    for (let slot = 0; slot < 2 * PAGES; slot += 2) await writeSlots(client, slot, slot + 1);
+    await client.disconnect();
+    server.child.kill(first);
+    await logged(server, '"draining"');
+    const { code, stderr } = await server.stop(second);
+    t.equal(code, 4);
+    t.ok(isMarked(server.image), 'the marker stays');
+    const pages = lostPages(stderr);
+    t.ok(pages > 0 && pages <= PAGES, `the loss is stated: ${pages} pages`);
+    const again = await failedStart(t, { size: '64MiB', image: disk.path, folder: server.folder });
+    t.equal(again.code, 3, 'the next start is refused');
+  });
+}
+
+t.test('a second signal while a request hangs on the image', { skip }, async (t) => {
+  const disk = await fuseImage(t, { bytes: 8 * MIB });
+  const server = await startServer(t, { size: '8MiB', image: disk.path });
+  const client = await server.connect();
+  await disk.pause();
+  // Incompressible, so it goes to the image, which hangs.
+  const hanging = writeSlots(client, 0, 1, { texture: 'noise' });
+  hanging.catch(() => undefined);
+  while ((await server.stats()).pool.image_writes < 1);
+  server.child.kill('SIGTERM');
+  await logged(server, 'stopping');
+  server.child.kill('SIGTERM');
+  await logged(server, 'aborted by a second signal');
+  // A process ends when its last system call does, and this one is with the disk.
+  await disk.resume();
+  t.equal((await server.ended).code, 4);
+  t.ok(isMarked(server.image));
+  client.destroy();
+});
