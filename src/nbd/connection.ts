@@ -6,7 +6,8 @@
  *   inbox, MAX_CHUNKS chunks of replies and the read buffers, whatever the client sends or fails to read;
  * - `onEnd` is called exactly once, when the socket is closed and no request of it is with the device any more.
  */
-import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
+import type { Socket } from 'node:net';
+import { type ConnectionSocket, openSocket } from './connection_socket.ts';
 import { type ConnectionCounters, connectionCounters } from './counters.ts';
 import type { ConnectionFence, Device } from './device.ts';
 import type { ExportInfo } from './export_info.ts';
@@ -42,35 +43,6 @@ export interface ConnectionOptions {
   readonly onEnd?: (connection: Connection) => void;
 }
 
-/** The descriptor-level handle of an accepted socket, which Node's own servers pass around but do not document. */
-interface WithHandle {
-  _handle: unknown;
-}
-
-/** A socket that tells, before its descriptor is closed, that it is about to be. */
-class ConnectionSocket extends Socket {
-  beforeClose: (() => void) | null = null;
-
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    this.beforeClose?.();
-    super._destroy(error, callback);
-  }
-}
-
-function openSocket(o: ConnectionOptions, onread: OnReadOpts): ConnectionSocket {
-  const common = { allowHalfOpen: true, onread };
-  if (o.socket === undefined) {
-    if (o.fd === undefined) throw new TypeError('a connection needs a descriptor or a socket');
-    return new ConnectionSocket({ ...common, fd: o.fd, readable: true, writable: true } as SocketConstructorOpts);
-  }
-  // `onread` can only be given at construction, so the handle moves to a socket that has it.
-  const accepted = o.socket as unknown as WithHandle;
-  const socket = new ConnectionSocket({ ...common, handle: accepted._handle } as SocketConstructorOpts);
-  accepted._handle = null;
-  o.socket.destroy();
-  return socket;
-}
-
 export class Connection implements TransmissionHost {
   readonly counters: ConnectionCounters;
   readonly #o: ConnectionOptions;
@@ -91,8 +63,9 @@ export class Connection implements TransmissionHost {
   #finishing = false;
   #closed = false;
   #reported = false;
-  /** Bytes that the socket was offered for its next read. */
-  #offered = 0;
+  #pausedAt = 0;
+  /** What the socket was offered for its next read. */
+  #offered: Uint8Array = this.#small;
   /** When the socket was last found empty. */
   #emptyAt = 0;
   #counted = 0;
@@ -201,7 +174,7 @@ export class Connection implements TransmissionHost {
 
   #space(): Uint8Array {
     const space = this.#inbox === null ? this.#small : this.#inbox.space();
-    this.#offered = space.length;
+    this.#offered = space;
     return space;
   }
 
@@ -211,15 +184,16 @@ export class Connection implements TransmissionHost {
     if (this.#deaf) return false;
     const inbox = this.#inbox;
     if (inbox === null) return this.#greeted(n);
-    inbox.end += n;
+    inbox.received(this.#offered, n);
     const transmission = this.#transmission!;
     const now = performance.now();
-    const empty = n < this.#offered;
+    const empty = n < this.#offered.length;
     if (now - this.#emptyAt > STALE_AFTER_MS) transmission.behind = true;
     if (empty) this.#emptyAt = now;
     this.#run(transmission);
     if (empty && transmission.starved) transmission.behind = false;
     this.#paused = inbox.crowded;
+    this.#pausedAt = now;
     return !this.#paused && !this.#deaf;
   }
 
@@ -227,11 +201,23 @@ export class Connection implements TransmissionHost {
     this.#kicked = false;
     const transmission = this.#transmission;
     if (transmission === null || transmission.ended || this.#finishing) return;
+    if (this.#paused && !this.#deaf && !transmission.writes.waiting) this.#catchUp();
     this.#run(transmission);
     if (this.#paused && !this.#deaf && this.#inbox!.roomy && !transmission.writes.waiting) {
       this.#paused = false;
       this.#socket.resume();
     }
+  }
+
+  /**
+   * The end of a TCP connection stands behind all that its client had queued, and arrives only when there is room for
+   * that. So after a long pause the bytes come in first, and what to do with them is seen then.
+   */
+  #catchUp(): void {
+    const { fence } = this.#o;
+    if (fence?.receive === undefined || performance.now() - this.#pausedAt < STALE_AFTER_MS) return;
+    if (!fence.peerClosed()) this.counters.bytesIn += this.#inbox!.fill((into) => fence.receive!(into));
+    this.#pausedAt = performance.now();
   }
 
   #run(transmission: Transmission): void {

@@ -63,10 +63,12 @@ export interface Device {
   cancel(request: DeviceRequest): void;
 }
 
-/** How a connection learns that its peer has ended, without reading. Both are called only by a lane that fell behind. */
+/** How a connection learns that its peer has ended, without reading. All are called only by a lane that fell behind. */
 export interface ConnectionFence {
   /** True once the peer has shut its side down, even while data is unread. */
   peerClosed(): boolean;
   /** Copies what is unread in the kernel into `into` and leaves it there; returns the bytes, or a negative number. */
   peek(into: Uint8Array): number;
+  /** Takes bytes from the kernel, for a socket that is paused; returns how many, or what is not positive for none. */
+  receive?(into: Uint8Array): number;
 }

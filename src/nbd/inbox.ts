@@ -10,6 +10,12 @@
 export const INBOX_BYTES = 256 * 1024;
 /** Largest block of a device: a whole block with its header has to fit the inbox several times. */
 export const MAX_BLOCK_SIZE = 64 * 1024;
+/**
+ * How much a connection that was paused for long takes in before it goes on: what a client's kernel can hold of a TCP
+ * connection that its client has closed, and ours (tcp_wmem and tcp_rmem, 4 and 6 MiB as Linux comes). Whatever comes
+ * after that much was sent when the pause was over.
+ */
+export const CATCH_UP_BYTES = 12 * 1024 * 1024;
 /** Kept free so that the socket, told to pause, still has somewhere to put its next read. */
 const RESERVE = 16 * 1024;
 
@@ -20,9 +26,7 @@ export class Inbox {
   end = 0;
 
   constructor() {
-    // Growable shared memory, as devices use for their own pages: views of it are made twice as fast as views of a Buffer,
-    // and calls that get either stay monomorphic.
-    this.bytes = new Uint8Array(new SharedArrayBuffer(INBOX_BYTES, { maxByteLength: INBOX_BYTES }), 0, INBOX_BYTES);
+    this.bytes = allocate(INBOX_BYTES);
     this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
   }
 
@@ -32,7 +36,7 @@ export class Inbox {
 
   /** Whether the socket has to pause: no room is left that moving bytes could not make. */
   get crowded(): boolean {
-    return this.unread > INBOX_BYTES - 2 * RESERVE;
+    return this.unread > this.bytes.length - 2 * RESERVE;
   }
 
   /** Whether a paused socket may go on. */
@@ -42,25 +46,59 @@ export class Inbox {
 
   /** Where the next read goes. */
   space(): Uint8Array {
+    if (this.bytes.length > INBOX_BYTES && this.roomy) this.#move(INBOX_BYTES);
     if (this.start === this.end) {
       this.start = 0;
       this.end = 0;
-    } else if (this.end > INBOX_BYTES - 2 * MAX_BLOCK_SIZE && this.start > 0) {
+    } else if (this.end > this.bytes.length - 2 * MAX_BLOCK_SIZE && this.start > 0) {
       // What is left over is less than a block, unless the connection is stalled, and then this is rare. A unit that
       // waits may move too: its device has taken nothing.
       this.bytes.copyWithin(0, this.start, this.end);
       this.end -= this.start;
       this.start = 0;
     }
-    const limit = this.end < INBOX_BYTES - RESERVE ? INBOX_BYTES - RESERVE : INBOX_BYTES;
+    const all = this.bytes.length;
+    const limit = this.end < all - RESERVE ? all - RESERVE : all;
     return this.bytes.subarray(this.end, limit);
   }
 
+  /** The socket has put `n` bytes into `space`, which is not here any more if the bytes moved during a pause. */
+  received(space: Uint8Array, n: number): void {
+    if (space.buffer !== this.bytes.buffer) this.bytes.set(space.subarray(0, n), this.end);
+    this.end += n;
+  }
+
+  /** Takes what `read` has, up to CATCH_UP_BYTES with what is here; returns how much that was. */
+  fill(read: (into: Uint8Array) => number): number {
+    this.#move(CATCH_UP_BYTES);
+    const before = this.end;
+    while (!this.crowded) {
+      const n = read(this.bytes.subarray(this.end, CATCH_UP_BYTES - RESERVE));
+      if (n <= 0) break;
+      this.end += n;
+    }
+    return this.end - before;
+  }
+
+  #move(length: number): void {
+    const bytes = allocate(length);
+    bytes.set(this.bytes.subarray(this.start, this.end));
+    this.replace(bytes, this.unread);
+  }
+
   /** Adopts bytes that hold all that will ever come; the socket must not read any more. */
-  replace(bytes: Uint8Array): void {
+  replace(bytes: Uint8Array, unread = bytes.length): void {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.start = 0;
-    this.end = bytes.length;
+    this.end = unread;
   }
+}
+
+/**
+ * Growable shared memory, as devices use for their own pages: views of it are made twice as fast as views of a Buffer, and
+ * calls that get either stay monomorphic. What is not touched takes no memory.
+ */
+function allocate(length: number): Uint8Array {
+  return new Uint8Array(new SharedArrayBuffer(length, { maxByteLength: length }), 0, length);
 }

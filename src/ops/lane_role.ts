@@ -4,7 +4,7 @@
  */
 import { PerformanceObserver } from 'node:perf_hooks';
 import { Connection, type Device, type ExportInfo } from 'node-nbd-server';
-import { peek, peerClosed } from '../os/syscalls.ts';
+import { peek, peerClosed, receive } from '../os/syscalls.ts';
 import { chooseProtocols } from '../protocols/index.ts';
 import { C } from '../shm/counters.ts';
 import { attend } from '../shm/mailbox.ts';
@@ -53,7 +53,11 @@ export class LaneRole {
       fd,
       exports: this.data.exports,
       device: (info) => this.volume(info),
-      fence: { peerClosed: () => peerClosed(fd), peek: (into) => peek(fd, into) },
+      fence: {
+        peerClosed: () => peerClosed(fd),
+        peek: (into) => peek(fd, into),
+        receive: (into) => receive(fd, into),
+      },
       stopping: () => this.stopping,
       handshakeTimeoutMs: this.data.handshakeTimeoutMs,
       counters: laneCounters(this.zswap.counters),

@@ -21,6 +21,7 @@ const F_DUPFD_CLOEXEC = 1030;
 const POLLRDHUP = 0x2000;
 const POLLERR_HUP_NVAL = 0x8 | 0x10 | 0x20;
 const MSG_PEEK_DONTWAIT = 0x2 | 0x40;
+const MSG_DONTWAIT = 0x40;
 const MADV_DONTNEED = 4;
 const FALLOC_KEEP_SIZE = 1;
 const FALLOC_PUNCH_HOLE = 2;
@@ -58,6 +59,11 @@ export function peerClosed(fd: number): boolean {
 /** Copies what the kernel holds unread for this socket into `into`, and leaves it there; returns bytes or -errno. */
 export function peek(fd: number, into: Uint8Array): number {
   return result(Number(cRecv(fd, into, into.length, MSG_PEEK_DONTWAIT)));
+}
+
+/** Takes bytes from a socket that nobody else reads now; returns how many, 0 at the end, or -errno. */
+export function receive(fd: number, into: Uint8Array): number {
+  return result(Number(cRecv(fd, into, into.length, MSG_DONTWAIT)));
 }
 
 /** Gives the memory of [offset, offset + bytes) of a page-aligned view back; it reads as zeros afterwards. */
