@@ -12,6 +12,7 @@ import { setFlagsFromString } from 'node:v8';
 import { checkExports } from 'node-nbd-server';
 import { setIoFlusher } from '../os/syscalls.ts';
 import { countBits } from '../pool/bits.ts';
+import { freeBuffers } from '../pool/buffers.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { createShared, type Shared } from '../pool/shared.ts';
 import { C, sum } from '../shm/counters.ts';
@@ -170,15 +171,22 @@ async function stopOnFault(log: Log, error: Error): Promise<void> {
 
 async function stop(server: Server, signals: Signals): Promise<number> {
   const { log } = server;
-  const aborted = signals.next().then(() => 'aborted' as const);
-  const code = await Promise.race([drain(server), aborted]);
+  let given = false;
+  const aborted = signals.next().then(() => {
+    given = true;
+    return 'aborted' as const;
+  });
+  const code = await Promise.race([drain(server, () => given), aborted]);
   if (code !== 'aborted') return code;
-  const pages = sum(server.shared.counters, C.stored_pages);
+  const { counters, writebackBuffers, settings } = server.shared;
+  // What is stored, and what has left the pool and is not on the image yet.
+  const pages = sum(counters, C.stored_pages) + settings.buffers - freeBuffers(writebackBuffers);
   log.logger.error({ pages }, `aborted by a second signal: the markers stay, up to ${pages} pages are lost`);
   return EXIT.drainFailed;
 }
 
-async function drain(server: Server): Promise<number> {
+/** `aborted`: whether somebody else has stated the loss by now, so that no marker may go any more. */
+async function drain(server: Server, aborted: () => boolean): Promise<number> {
   const { log, threads, shared, config } = server;
   server.listeners.close();
   const stopped = threads.lanes.map((lane) => lane.next('stopped'));
@@ -201,6 +209,7 @@ async function drain(server: Server): Promise<number> {
     log.logger.error({ pages: lost }, `${lost} pages were lost to image errors: the markers stay`);
     return EXIT.drainFailed;
   }
+  if (aborted()) return EXIT.drainFailed;
   const problem = removeMarkers(server.images);
   if (problem !== null) {
     log.logger.error(`drain failed: the markers stay: ${problem}`);

@@ -92,6 +92,17 @@ for (const type of ['tmpfs', 'ext4'] as const) {
   });
 }
 
+t.test('a page that could not be replaced is still there', { skip }, async (t) => {
+  const disk = smallDisk(t, 'tmpfs');
+  const server = await startServer(t, { image: disk.image });
+  const client = await server.connect();
+  await writeSlots(client, 0, 64);
+  // Noise can't stay in the pool; it fills the disk, and then has to fail on slots that the pool holds.
+  await tryWrites(client, 1024, 4096, 'noise');
+  t.same([...new Set(await tryWrites(client, 0, 64, 'noise'))], ['ENOSPC']);
+  t.same(await wrongSlots(client, 0, 64), [], 'the old page, not what the image had before it');
+});
+
 t.test('a drain to a full disk is exit code 4, and the marker stays', { skip }, async (t) => {
   const disk = smallDisk(t, 'tmpfs');
   const server = await startServer(t, { image: disk.image });
