@@ -95,11 +95,28 @@ export class StoreOp {
       zswap.dropOld(this.r, x, slot);
       zswap.oracle?.note(x, slot, zswap.shared.requestBuffers.memory, this.buffer * PAGE_SIZE);
     } else if (!this.hasOldCopy()) {
-      // The write may have been torn, so what the image had is gone as well: EIO until somebody writes or trims the slot.
-      if (!testBit(zswap.shared.lost, x, slot)) zswap.counters[C.lost_pages]++;
-      setBit(zswap.shared.lost, x, slot);
+      // The write may have been torn, so what the image had is gone as well.
+      if (this.wasUsed) this.lose();
+      else {
+        // The slot read as zeros before, and a hole brings that back.
+        this.lane.order(ORDER.PUNCH, x, slot, 1, (failed) => {
+          if (failed === 0) this.dropped(errno);
+          else {
+            this.lose();
+            this.finish(errno);
+          }
+        });
+        return;
+      }
     }
     this.finish(errno);
+  }
+
+  /** EIO until somebody writes or trims the slot. */
+  private lose(): void {
+    const { shared, counters } = this.zswap;
+    if (!testBit(shared.lost, this.x, this.slot)) counters[C.lost_pages]++;
+    setBit(shared.lost, this.x, this.slot);
   }
 
   /** Nothing was changed: the slot is what it was before. */
