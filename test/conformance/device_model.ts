@@ -44,9 +44,9 @@ export class DeviceModel {
     this.bytes = Buffer.alloc(o.bytes);
   }
 
-  /** Sends `count` operations over the connections, waits for all replies, and throws the first difference. */
-  async run(clients: readonly NbdClient[], count: number): Promise<void> {
-    for (let n = 0; n < count && this.#failure === null; n++) {
+  /** Sends `count` operations, or fewer at the deadline, waits for all replies, and throws the first difference. */
+  async run(clients: readonly NbdClient[], count: number, deadline: number): Promise<void> {
+    for (let n = 0; n < count && this.#failure === null && performance.now() < deadline; n++) {
       await this.#one(clients[this.#random.below(clients.length)]);
     }
     await Promise.all(this.#running.map((one) => one.done));
