@@ -23,7 +23,7 @@ async function verify(t: Test, set: readonly string[], ...extra: string[]): Prom
     [
       ...['--name=verify', '--ioengine=nbd', `--uri=${server.unixUri}`, '--rw=randwrite', '--verify=crc32c'],
       ...['--iodepth=16', '--numjobs=4', '--size=24M', '--offset_increment=24M', '--verify_fatal=1'],
-      ...['--do_verify=1', '--randseed=7', '--refill_buffers', '--group_reporting', ...extra],
+      ...['--do_verify=1', '--verify_state_save=0', '--randseed=7', '--refill_buffers', '--group_reporting', ...extra],
     ],
     { cwd: tempFolder(t) },
   );
