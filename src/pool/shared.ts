@@ -89,7 +89,9 @@ export function createShared(settings: PoolSettings): Shared {
   const totalPages = pages.reduce((a, b) => a + b, 0);
   // A store takes its entry before the old one goes, so each thread may hold one more than there are slots.
   const capacity =
-    Math.min(totalPages, ENTRIES_MAX, Math.max(ENTRIES_MIN, Math.ceil(settings.poolBytes / SMALL_OBJECT))) + 1 + THREADS_MAX;
+    Math.min(totalPages, ENTRIES_MAX, Math.max(ENTRIES_MIN, Math.ceil(settings.poolBytes / SMALL_OBJECT))) +
+    1 +
+    THREADS_MAX;
   // Leaves for every slot, or for every entry alone in its leaf, and the levels above.
   const leaves = Math.min(Math.ceil(totalPages / 64) + pages.length, capacity);
   const nodes = Math.ceil(leaves * 1.25) + 64;

@@ -44,7 +44,7 @@ const cases: [name: string, text: string, expected: string | RegExp][] = [
   [
     'bad size',
     '{ "pool": { "max": "12 parsecs" } }',
-    'c.jsonc:1:20: pool.max: "12 parsecs" is not a valid size, allowed: bytes or a size such as "512MiB", from 1MiB to 1TiB, or "1%" to "100%"',
+    'c.jsonc:1:20: pool.max: "12 parsecs" is not a valid size, allowed: bytes or a size such as "512MiB", from 1MiB to 128GiB, or "1%" to "100%"',
   ],
   [
     'size of an export that is no multiple of a page',

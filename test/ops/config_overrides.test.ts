@@ -73,7 +73,7 @@ t.test('names with dots', async (t) => {
 });
 
 t.test('a mistake names the flag', async (t) => {
-  const allowedMax = 'allowed: bytes or a size such as "512MiB", from 1MiB to 1TiB, or "1%" to "100%"';
+  const allowedMax = 'allowed: bytes or a size such as "512MiB", from 1MiB to 128GiB, or "1%" to "100%"';
   t.same(problems(['pool.max=abc'], '{ "pool": { "max": "1MiB" } }'), [
     `--set pool.max: "abc" is not a valid size, ${allowedMax}`,
   ]);
