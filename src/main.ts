@@ -54,6 +54,8 @@ function buildProgram(done: (exitCode: number) => void): Command {
       process.stdout.write(flags.json ? `${JSON.stringify(stats)}\n` : formatStats(stats));
     });
 
+  addSwapVerbs(program);
+
   const configCommands = program.command('config').description('work on the configuration');
   withConfig(configCommands.command('check'))
     .description('check a config and what it needs of this machine, without changing anything')
@@ -75,6 +77,30 @@ function buildProgram(done: (exitCode: number) => void): Command {
       done(await resetImage(resolve(path)));
     });
   return program;
+}
+
+/** swapoff and swapon of an export of a running server. */
+function addSwapVerbs(program: Command): void {
+  const run = async (path: string, flags: StatsFlags): Promise<void> => {
+    const { fetchControl } = await import('./ops/stats.ts');
+    process.stdout.write(`${JSON.stringify(await fetchControl(controlSocket(flags), path, 'POST'))}\n`);
+  };
+  const control = 'control socket of the server (default: control.listen of the config)';
+  withConfig(program.command('swapoff'))
+    .description("after the guest's swapoff: discard what an export holds, and refuse writes until swapon")
+    .argument('<export>', 'name of the export')
+    .option('--force', 'although clients are connected')
+    .option('--keep', 'write everything to the image first, and keep it')
+    .option('--control <path>', control)
+    .action(async (name: string, flags: StatsFlags & { force?: boolean; keep?: boolean }) => {
+      const options = `${flags.force === true ? '&force' : ''}${flags.keep === true ? '&keep' : ''}`;
+      await run(`/swapoff?export=${encodeURIComponent(name)}${options}`, flags);
+    });
+  withConfig(program.command('swapon'))
+    .description('let an export take writes again after swapoff')
+    .argument('<export>', 'name of the export')
+    .option('--control <path>', control)
+    .action((name: string, flags: StatsFlags) => run(`/swapon?export=${encodeURIComponent(name)}`, flags));
 }
 
 function withConfig(command: Command): Command {

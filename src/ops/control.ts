@@ -14,6 +14,9 @@ export interface ControlOptions {
   listen: string;
   /** Answer of GET /stats; called per request, on the main thread. */
   stats(): object;
+  /** POST /swapoff?export=NAME&force&keep and POST /swapon?export=NAME. A ControlError is the client's answer. */
+  swapoff?(name: string, flags: { force: boolean; keep: boolean }): Promise<object>;
+  swapon?(name: string): object;
   /** Told of a route that threw, when the client gets a 500, and of a failed accept. */
   onError?(error: unknown): void;
 }
@@ -24,12 +27,23 @@ export interface Control {
 
 interface Route {
   method: string;
-  answer(): object;
+  answer(query: URLSearchParams): object | Promise<object>;
+}
+
+/** What the client did wrong, with the status of the answer. */
+export class ControlError extends Error {
+  override readonly name = 'ControlError';
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
 }
 
 /** Listens, or throws an ExitError with exit code 2 where the socket can't be had. */
 export async function startControl(options: ControlOptions): Promise<Control> {
-  const routes = new Map<string, Route>([['/stats', { method: 'GET', answer: () => options.stats() }]]);
+  const routes = makeRoutes(options);
   const server = createServer(
     {
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -39,7 +53,7 @@ export async function startControl(options: ControlOptions): Promise<Control> {
       connectionsCheckingInterval: 1000,
     },
     (request, response) => {
-      drainBody(request, response, () => route(routes, request, response, options));
+      drainBody(request, response, () => void route(routes, request, response, options));
     },
   );
   server.maxConnections = MAX_CONNECTIONS;
@@ -58,6 +72,23 @@ export async function startControl(options: ControlOptions): Promise<Control> {
   };
 }
 
+function makeRoutes(options: ControlOptions): ReadonlyMap<string, Route> {
+  const routes = new Map<string, Route>([['/stats', { method: 'GET', answer: () => options.stats() }]]);
+  const name = (query: URLSearchParams): string => {
+    const value = query.get('export');
+    if (value === null) throw new ControlError(400, 'export is missing, allowed: ?export=NAME');
+    return value;
+  };
+  const { swapoff, swapon } = options;
+  if (swapoff !== undefined) {
+    const answer = (query: URLSearchParams): Promise<object> =>
+      swapoff(name(query), { force: query.has('force'), keep: query.has('keep') });
+    routes.set('/swapoff', { method: 'POST', answer });
+  }
+  if (swapon !== undefined) routes.set('/swapon', { method: 'POST', answer: (query) => swapon(name(query)) });
+  return routes;
+}
+
 function drainBody(request: IncomingMessage, response: ServerResponse, done: () => void): void {
   let bytes = 0;
   request.on('data', (chunk: Buffer) => {
@@ -71,13 +102,13 @@ function drainBody(request: IncomingMessage, response: ServerResponse, done: () 
   request.on('end', done);
 }
 
-function route(
+async function route(
   routes: ReadonlyMap<string, Route>,
   request: IncomingMessage,
   response: ServerResponse,
   options: ControlOptions,
-): void {
-  const path = (request.url ?? '/').split('?')[0];
+): Promise<void> {
+  const [path, query] = (request.url ?? '/').split('?', 2);
   const found = routes.get(path);
   if (found === undefined) {
     send(response, 404, { error: `no route ${path}`, routes: [...routes.keys()] });
@@ -88,9 +119,15 @@ function route(
     send(response, 405, { error: `${path} takes ${found.method}` });
     return;
   }
+  // A verb may take as long as its image does; the client waits, and closes when it has had enough.
+  if (found.method === 'POST') request.socket.setTimeout(0);
   try {
-    send(response, 200, found.answer());
+    send(response, 200, await found.answer(new URLSearchParams(query ?? '')));
   } catch (error) {
+    if (error instanceof ControlError) {
+      send(response, error.status, { error: error.message });
+      return;
+    }
     options.onError?.(error);
     send(response, 500, { error: 'internal fault, see the log of the server' });
   }

@@ -2,13 +2,14 @@
  * Images and their markers, at start and at the end. Invariant: while a server may hold bytes that an image does not have,
  * the marker lies beside that image, written and synced before any client gets in.
  */
-import { unlinkSync } from 'node:fs';
+import { closeSync, openSync, readSync, unlinkSync } from 'node:fs';
 import { setRange } from '../pool/bits.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
 import { discardImage } from '../zswap/image_discard.ts';
 import { dataExtents, ImageError, imageProblem, type PreparedImage, prepareImage } from '../zswap/image_file.ts';
 import { markerPath, newMarker, readMarker, removeMarker, writeMarker } from '../zswap/marker.ts';
+import { noteHeader } from '../zswap/swap_header.ts';
 import { decideStart } from '../zswap/unclean.ts';
 import { STATE_FOLDER } from './config/environment.ts';
 import type { Config } from './config/schema.ts';
@@ -48,13 +49,26 @@ export function openImages(config: Config, warn: (line: string) => void): Served
   return served;
 }
 
-/** Marks as used what the images may hold, so that it is read from there. */
+/** Marks as used what the images may hold, so that it is read from there, and shows what slot 0 says of itself. */
 export function findUsers(served: readonly ServedImage[], shared: Shared): void {
   for (const [x, { image }] of served.entries()) {
+    noteHeader(shared, null, x, firstPage(image.path));
     for (const { start, end } of dataExtents(image)) {
       setRange(shared.users, x, Math.floor(start / PAGE_SIZE), Math.ceil(end / PAGE_SIZE));
     }
   }
+}
+
+/** An image that is shorter has no signature in it; whoever reads the slot is told what is wrong. */
+function firstPage(path: string): Uint8Array {
+  const page = new Uint8Array(PAGE_SIZE);
+  const fd = openSync(path, 'r');
+  try {
+    readSync(fd, page, 0, PAGE_SIZE, 0);
+  } finally {
+    closeSync(fd);
+  }
+  return page;
 }
 
 export function writeMarkers(served: readonly ServedImage[], durability: Config['durability']): void {

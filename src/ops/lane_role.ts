@@ -8,6 +8,7 @@ import { peek, peerClosed, receive } from '../os/syscalls.ts';
 import { chooseProtocols } from '../protocols/index.ts';
 import { C } from '../shm/counters.ts';
 import { attend } from '../shm/mailbox.ts';
+import * as sync from '../shm/sync.ts';
 import { ImageHandle } from '../zswap/image_handle.ts';
 import { Lane } from '../zswap/lane.ts';
 import { Volume } from '../zswap/volume.ts';
@@ -49,10 +50,15 @@ export class LaneRole {
 
   private serve(fd: number): void {
     this.zswap.counters[C.connections]++;
+    let x = -1;
     const connection: Connection = new Connection({
       fd,
       exports: this.data.exports,
-      device: (info) => this.volume(info),
+      device: (info) => {
+        x = this.data.exports.findIndex((one) => one.name === info.name);
+        sync.add(this.data.shared.clients, x, 1);
+        return this.volume(info);
+      },
       fence: {
         peerClosed: () => peerClosed(fd),
         peek: (into) => peek(fd, into),
@@ -63,6 +69,7 @@ export class LaneRole {
       counters: laneCounters(this.zswap.counters),
       onEnd: () => {
         this.connections.delete(connection);
+        if (x >= 0) sync.add(this.data.shared.clients, x, -1);
         this.post({ type: 'ended' });
         this.reportStopped();
       },

@@ -36,11 +36,19 @@ export type FromLane =
   /** Every connection is closed, after a stop. */
   | { readonly type: 'stopped' };
 
-export type ToShrinker = { readonly type: 'drain' } | { readonly type: 'close' };
+export type ToShrinker =
+  | { readonly type: 'drain' }
+  /** For swapoff: copy slot 0, or everything stored, to the image. */
+  | { readonly type: 'copyOut'; readonly x: number; readonly all: boolean }
+  /** For swapoff: punch slots, after everything queued. */
+  | { readonly type: 'punch'; readonly x: number; readonly first: number; readonly count: number }
+  | { readonly type: 'close' };
 
 export type FromShrinker =
   | { readonly type: 'ready' }
   | { readonly type: 'progress'; readonly x: number; readonly done: number; readonly total: number }
   | { readonly type: 'drained'; readonly failed: number; readonly errno: number }
+  | { readonly type: 'copied'; readonly errno: number }
+  | { readonly type: 'punched'; readonly errno: number }
   | { readonly type: 'imageError'; readonly x: number; readonly what: string; readonly errno: number }
   | { readonly type: 'closed' };

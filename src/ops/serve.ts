@@ -21,8 +21,9 @@ import { attachHelp } from './attach_help.ts';
 import { imageBudget } from './budget.ts';
 import { makeStateFolder } from './config/environment.ts';
 import { REPOSITORY } from './config/fields.ts';
+import { protocolWarning } from './config/protocol_checks.ts';
 import type { Config } from './config/schema.ts';
-import { type Control, startControl } from './control.ts';
+import { type Control, ControlError, startControl } from './control.ts';
 import { EXIT, ExitError, errorText } from './exit_error.ts';
 import { findUsers, openImages, removeMarkers, type ServedImage, takeBack, writeMarkers } from './images.ts';
 import { type Listeners, listen } from './listeners.ts';
@@ -30,6 +31,7 @@ import { createLog, type Log } from './log.ts';
 import type { FromShrinker } from './messages.ts';
 import { exportInfos, poolSettings } from './settings.ts';
 import { statsReport } from './stats_report.ts';
+import { SwapControl } from './swap_control.ts';
 import { startThreads, type Threads } from './threads.ts';
 
 interface Server {
@@ -58,6 +60,8 @@ export async function serve(config: Config): Promise<number> {
 
 async function start(config: Config, log: Log): Promise<Server> {
   makeStateFolder();
+  const unsafe = protocolWarning(config);
+  if (unsafe !== null) log.logger.warn(unsafe);
   const warn = (line: string): void => log.logger.warn(line);
   const images = openImages(config, warn);
   try {
@@ -112,7 +116,7 @@ async function startWith(
   // All sockets come before the markers, so that one in use changes nothing; clients are let in after them.
   const listeners = await listen({ config, lanes: threads.lanes, onError: warn });
   try {
-    const control = await openControl(config, shared, log);
+    const control = await openControl(config, shared, threads, log);
     writeMarkers(images, config.durability);
     const flusher = setIoFlusher();
     if (flusher < 0) log.logger.debug({ errno: -flusher }, 'PR_SET_IO_FLUSHER is not permitted here');
@@ -133,13 +137,21 @@ function reserveShared(config: Config): Shared {
   }
 }
 
-async function openControl(config: Config, shared: Shared, log: Log): Promise<Control | null> {
+async function openControl(config: Config, shared: Shared, threads: Threads, log: Log): Promise<Control | null> {
   if (config.control.listen === null) return null;
   const { version } = JSON.parse(readFileSync(resolve(REPOSITORY, 'package.json'), 'utf8'));
   const started = performance.now();
+  const swap = new SwapControl(shared, config, threads.shrinker);
   return startControl({
     listen: config.control.listen,
     stats: () => statsReport(shared, config, version, started),
+    swapoff: (name, flags) =>
+      swap.swapoff(name, flags).catch((error: Error) => {
+        // A defect found by swapoff is one of the process, as in any other thread.
+        if (!(error instanceof ControlError)) void stopOnFault(log, error);
+        throw error;
+      }),
+    swapon: (name) => swap.swapon(name),
     onError: (error) => log.logger.error({ err: error }, 'control'),
   });
 }

@@ -12,6 +12,7 @@ import {
 } from 'node-nbd-server';
 import { MEMCGS_MAX, PAGE_SIZE } from '../pool/limits.ts';
 import type { PoolSettings } from '../pool/shared.ts';
+import { INVALIDATE_PROTOCOLS } from '../protocols/index.ts';
 import type { Config } from './config/schema.ts';
 import { EXIT, ExitError } from './exit_error.ts';
 
@@ -33,6 +34,9 @@ export function poolSettings(config: Config): PoolSettings {
     oracle: config.debug.oracle,
     buffers: config.image.buffers,
     lanes: config.lanes,
+    absoluteIndexing: config.protocol.treeIndexing === 'absolute',
+    locklessWalks: INVALIDATE_PROTOCOLS[config.protocol.invalidate].lockless,
+    checkEntries: config.debug.oracle,
     exports: config.exports.map((one) => ({
       name: one.name,
       pages: one.size / PAGE_SIZE,

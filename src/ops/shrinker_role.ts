@@ -42,7 +42,12 @@ export class ShrinkerRole {
 
   receive(message: ToShrinker): void {
     if (message.type === 'drain') void this.drain();
-    else {
+    else if (message.type === 'copyOut') {
+      this.shrinker.copyOut(message.x, message.all, (errno) => this.post({ type: 'copied', errno }));
+    } else if (message.type === 'punch') {
+      const { x, first, count } = message;
+      this.shrinker.punch(x, first, count, (errno) => this.post({ type: 'punched', errno }));
+    } else {
       this.closed = true;
       this.shrinker.close();
       this.post({ type: 'closed' });

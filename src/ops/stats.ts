@@ -9,29 +9,32 @@ const MIB = 1024 * 1024;
 
 type Row = Record<string, unknown>;
 
-/** GET of a JSON object from the control socket. */
-export function fetchControl(socketPath: string, path: string): Promise<Row> {
+/** GET of a JSON object from the control socket; POST for a verb, which may take as long as it does. */
+export function fetchControl(socketPath: string, path: string, method: 'GET' | 'POST' = 'GET'): Promise<Row> {
   return new Promise((resolve, reject) => {
     function fail(error: unknown): void {
       reject(new ExitError(EXIT.failed, explain(socketPath, error), { cause: error }));
     }
-    const call = request({ socketPath, path, agent: false, timeout: TIMEOUT_MS }, (response) => {
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      response.on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-        if (bytes > MAX_ANSWER_BYTES) call.destroy(new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`));
-        else chunks.push(chunk);
-      });
-      response.on('error', fail);
-      response.on('end', () => {
-        try {
-          resolve(readAnswer(response.statusCode, Buffer.concat(chunks).toString('utf8')));
-        } catch (error) {
-          fail(error);
-        }
-      });
-    });
+    const call = request(
+      { socketPath, path, method, agent: false, ...(method === 'GET' ? { timeout: TIMEOUT_MS } : {}) },
+      (response) => {
+        const chunks: Buffer[] = [];
+        let bytes = 0;
+        response.on('data', (chunk: Buffer) => {
+          bytes += chunk.length;
+          if (bytes > MAX_ANSWER_BYTES) call.destroy(new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`));
+          else chunks.push(chunk);
+        });
+        response.on('error', fail);
+        response.on('end', () => {
+          try {
+            resolve(readAnswer(response.statusCode, Buffer.concat(chunks).toString('utf8')));
+          } catch (error) {
+            fail(error);
+          }
+        });
+      },
+    );
     call.on('timeout', () => call.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
     call.on('error', fail);
     call.end();
@@ -39,11 +42,17 @@ export function fetchControl(socketPath: string, path: string): Promise<Row> {
 }
 
 function readAnswer(status: number | undefined, text: string): Row {
-  if (status !== 200) throw new Error(`the server answered ${status}: ${text.trim().slice(0, 200)}`);
+  if (status !== 200) throw new Error(refusal(status, text));
   const value: unknown = JSON.parse(text);
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new Error('the answer is not an object');
   return value as Row;
+}
+
+/** What the server says is wrong, where it says so in a line of its own. */
+function refusal(status: number | undefined, text: string): string {
+  const { 1: error } = /^\{"error":"((?:[^"\\]|\\.)*)"\}\s*$/.exec(text) ?? [];
+  return (status === 500 ? undefined : error) ?? `the server answered ${status}: ${text.trim().slice(0, 200)}`;
 }
 
 function explain(socketPath: string, error: unknown): string {

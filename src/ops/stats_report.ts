@@ -5,6 +5,7 @@ import { THREAD_LANE0 } from '../pool/limits.ts';
 import { metadataBytes, type Shared } from '../pool/shared.ts';
 import { dirtySize, totalSize } from '../pool/zsmalloc.ts';
 import { COUNTER_NAMES, rowOf, sum } from '../shm/counters.ts';
+import { readHeader } from '../zswap/swap_header.ts';
 import type { Config } from './config/schema.ts';
 
 /** Counters that mean something for one lane alone. */
@@ -27,6 +28,9 @@ const LANE_COUNTERS = [
   'gc_ms',
 ] as const;
 
+/** By SWAP. */
+const SWAP_STATES = ['on', 'closing', 'off'] as const;
+
 export function statsReport(shared: Shared, config: Config, version: string, startedMs: number): object {
   const counters = Object.fromEntries(COUNTER_NAMES.map((name, column) => [name, round(sum(shared.counters, column))]));
   const { settings, lru } = shared;
@@ -34,6 +38,7 @@ export function statsReport(shared: Shared, config: Config, version: string, sta
     version,
     uptime_s: Math.round((performance.now() - startedMs) / 1000),
     durability: config.durability,
+    protocol: config.protocol,
     pool: {
       pool_total_size: totalSize(shared.zs),
       pool_max: settings.poolBytes,
@@ -56,6 +61,9 @@ export function statsReport(shared: Shared, config: Config, version: string, sta
       memcg: settings.memcgs[one.memcg].name,
       used_pages: countBits(shared.users, x, one.pages),
       lost_pages: countBits(shared.lost, x, one.pages),
+      state: SWAP_STATES[shared.swap[x]],
+      clients: shared.clients[x],
+      swap_signature: readHeader(shared, x),
     })),
     lanes: shared.answers.map((_, lane) => {
       const row = rowOf(shared.counters, THREAD_LANE0 + lane);

@@ -89,7 +89,21 @@ export function freeEntry(t: Entries, e: number): void {
     t.control[FREE_HEAD] = e;
   }
   sync.unlock(t.control, LOCK);
-  if (!live) throw new Error(`double free of entry ${e}`);
+  if (!live) sync.violation('double free', `double free of entry ${e}`);
+}
+
+/** With debug.oracle and under an explorer, each dereference of an entry checks that it is alive. */
+let checking = false;
+
+export function setChecking(on: boolean): void {
+  checking = on;
+}
+
+/** Call before the fields of `e` are used by somebody who believes that it is alive. */
+export function checkLive(t: Entries, e: number): void {
+  if (checking && (t.generation[e] & 1) === 0) {
+    sync.violation('use after free', `entry ${e} (slot ${t.slot[e]}) was freed and is used`);
+  }
 }
 
 /** Entries ever used, plus one: the bound of a scan over all of them. */

@@ -4,11 +4,16 @@
  * The lists are linked through the entries' `prev` and `next` columns. What a memcg is charged lives beside its list,
  * because both change at the same moment under the same lock. Same-filled pages have no object and are on no list.
  * An entry is on the list if and only if prev or next is set or it is the head; `del` of an unlinked entry does nothing.
+ * An isolated entry (taken off by a protocol that may put it back) is on no list, stays charged, and is marked so that
+ * whoever frees it uncharges it and that putting it back twice is harmless.
  */
 import { float64, int32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
 import { type Entries, NONE } from './entries.ts';
 import { MEMCGS_MAX } from './limits.ts';
+
+/** `prev` and `next` of an isolated entry. */
+const ISOLATED = -1;
 
 export interface Lru {
   readonly lock: Int32Array;
@@ -51,8 +56,9 @@ function unlink(lru: Lru, t: Entries, m: number, e: number): void {
   t.next[e] = NONE;
 }
 
-function linked(lru: Lru, t: Entries, m: number, e: number): boolean {
-  return t.prev[e] !== NONE || lru.head[m] === e;
+/** Caller holds the LRU lock. */
+export function linked(lru: Lru, t: Entries, m: number, e: number): boolean {
+  return (t.prev[e] !== NONE && t.prev[e] !== ISOLATED) || lru.head[m] === e;
 }
 
 /** Adds at the tail (the warm end) and charges the memcg. Publishing to writeback: call it last. */
@@ -65,13 +71,17 @@ export function add(lru: Lru, t: Entries, e: number): void {
   sync.unlock(lru.lock, m);
 }
 
-/** Unlinks and uncharges; nothing for an entry that is on no list. */
+/** Unlinks and uncharges; nothing for an entry that is neither on a list nor isolated. */
 export function del(lru: Lru, t: Entries, e: number): void {
   const m = t.memcg[e];
   sync.lock(lru.lock, m);
   if (linked(lru, t, m, e)) {
     unlink(lru, t, m, e);
     lru.count[m]--;
+    lru.charged[m] -= t.length[e];
+  } else if (t.prev[e] === ISOLATED) {
+    t.prev[e] = NONE;
+    t.next[e] = NONE;
     lru.charged[m] -= t.length[e];
   }
   sync.unlock(lru.lock, m);
@@ -95,23 +105,29 @@ export function moveToTail(lru: Lru, t: Entries, e: number): void {
 export function isolate(lru: Lru, t: Entries, e: number): void {
   const m = t.memcg[e];
   unlink(lru, t, m, e);
+  t.prev[e] = ISOLATED;
+  t.next[e] = ISOLATED;
   lru.count[m]--;
 }
 
-/** Puts an isolated entry back at the tail. */
+/** As isolate, for a caller without the lock; false for an entry that is on no list. */
+export function isolateIfLinked(lru: Lru, t: Entries, e: number): boolean {
+  const m = t.memcg[e];
+  sync.lock(lru.lock, m);
+  const found = linked(lru, t, m, e);
+  if (found) isolate(lru, t, e);
+  sync.unlock(lru.lock, m);
+  return found;
+}
+
+/** Puts an isolated entry back at the tail; nothing for one that is not isolated any more. */
 export function putback(lru: Lru, t: Entries, e: number): void {
   const m = t.memcg[e];
   sync.lock(lru.lock, m);
-  linkTail(lru, t, m, e);
-  lru.count[m]++;
-  sync.unlock(lru.lock, m);
-}
-
-/** Uncharges an entry that is freed while isolated. */
-export function uncharge(lru: Lru, t: Entries, e: number): void {
-  const m = t.memcg[e];
-  sync.lock(lru.lock, m);
-  lru.charged[m] -= t.length[e];
+  if (t.prev[e] === ISOLATED) {
+    linkTail(lru, t, m, e);
+    lru.count[m]++;
+  }
   sync.unlock(lru.lock, m);
 }
 

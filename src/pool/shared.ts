@@ -2,14 +2,14 @@
  * Everything that threads share, made once by the main thread and handed to each worker as it is (structured clone of
  * views keeps the memory shared). Sizes are bounds: the memory is reserved, and costs what is touched.
  */
-import { int32 } from '../shm/columns.ts';
+import { int32, uint8 } from '../shm/columns.ts';
 import { type Counters, createCounters } from '../shm/counters.ts';
 import { createMailboxes, createRing, type Mailboxes, type Ring } from '../shm/mailbox.ts';
 import { type Bits, createBits } from './bits.ts';
 import { type Buffers, createBuffers } from './buffers.ts';
 import { type Claims, createClaims } from './claims.ts';
 import { createEntries, ENTRY_BYTES, type Entries, highWater } from './entries.ts';
-import { LANES_MAX, THREADS_MAX } from './limits.ts';
+import { LANES_MAX, THREADS_MAX, TREE_PAGES } from './limits.ts';
 import { createLru, type Lru } from './lru.ts';
 import { ZSPAGE_BYTES } from './size_classes.ts';
 import { createSlotTable, type SlotTable } from './slots.ts';
@@ -31,6 +31,12 @@ export interface PoolSettings {
   readonly oracle: boolean;
   readonly buffers: number;
   readonly lanes: number;
+  /** Trees are indexed by the whole slot number, not relative to their first slot. */
+  readonly absoluteIndexing?: boolean;
+  /** An invalidate protocol walks trees without their lock. */
+  readonly locklessWalks?: boolean;
+  /** Each dereference of an entry checks that it is alive (debug.oracle). */
+  readonly checkEntries?: boolean;
   /** Per export: slots, and the index of its memcg. */
   readonly exports: readonly { readonly name: string; readonly pages: number; readonly memcg: number }[];
   readonly memcgs: readonly { readonly name: string; readonly max: number; readonly writeback: boolean }[];
@@ -48,6 +54,12 @@ export const CTL = {
   WORK: 4,
 } as const;
 
+/** States of an export in `swap`. CLOSING and OFF: nothing can be written; OFF: its trees are freed. */
+export const SWAP = { ON: 0, CLOSING: 1, OFF: 2 } as const;
+
+/** Bytes of a row of `swapHeaders`. */
+export const SWAP_HEADER_BYTES = 48;
+
 export interface Shared {
   readonly settings: PoolSettings;
   readonly entries: Entries;
@@ -60,6 +72,18 @@ export interface Shared {
   readonly claims: Claims;
   /** Checksum per slot, when there is an oracle; else null. */
   readonly sums: readonly Int32Array[] | null;
+  /** Per export: SWAP. Changes under no lock: it is read under a pin or claim that swapoff waits for. */
+  readonly swap: Int32Array;
+  /** Per export: live entries, kept for swapoff protocols that wait for them. */
+  readonly live: Int32Array;
+  /** Per export: connections that are using it. */
+  readonly clients: Int32Array;
+  /** Per export: what slot 0 says of itself (swap_header.ts). */
+  readonly swapHeaders: Uint8Array;
+  /** Per export: the lock of the swap device (invalidateUnderDeviceLock). */
+  readonly deviceLock: Int32Array;
+  /** Read sections of the threads (rcu.ts). */
+  readonly readers: Int32Array;
   /** Pages parked between pool and image. */
   readonly writebackBuffers: Buffers;
   /** Pages that requests send to the image. */
@@ -84,7 +108,8 @@ const ENTRIES_MIN = 65536;
 /** A column of Int32 is at most 512 MiB. */
 const ENTRIES_MAX = 2 ** 27;
 
-export function createShared(settings: PoolSettings): Shared {
+/** `slotRecords`: slots in use by requests or writeback at once. */
+export function createShared(settings: PoolSettings, slotRecords = SLOT_RECORDS): Shared {
   const pages = settings.exports.map((x) => x.pages);
   const totalPages = pages.reduce((a, b) => a + b, 0);
   // A store takes its entry before the old one goes, so each thread may hold one more than there are slots.
@@ -94,19 +119,31 @@ export function createShared(settings: PoolSettings): Shared {
     THREADS_MAX;
   // Leaves for every slot, or for every entry alone in its leaf, and the levels above.
   const leaves = Math.min(Math.ceil(totalPages / 64) + pages.length, capacity);
-  const nodes = Math.ceil(leaves * 1.25) + 64;
+  // With absolute indices the trees have up to four levels more above them, of one node each.
+  const trees = pages.reduce((sum, count) => sum + Math.ceil(count / TREE_PAGES), 0);
+  const nodes = Math.ceil(leaves * 1.25) + 64 + (settings.absoluteIndexing === true ? 4 * trees : 0);
+  const readers = int32(THREADS_MAX);
   const lanes = Math.max(1, settings.lanes);
   return {
     settings,
     entries: createEntries(capacity),
-    trees: createTrees(pages, nodes),
+    trees: createTrees(pages, nodes, {
+      absolute: settings.absoluteIndexing === true,
+      readers: settings.locklessWalks === true ? readers : null,
+    }),
     lru: createLru(),
     zs: createZsmalloc(settings.poolBytes, capacity),
-    slotTable: createSlotTable(SLOT_RECORDS),
+    slotTable: createSlotTable(slotRecords),
     users: createBits(pages),
     lost: createBits(pages),
     claims: createClaims(),
     sums: settings.oracle ? pages.map((count) => int32(count)) : null,
+    swap: int32(pages.length),
+    live: int32(pages.length),
+    clients: int32(pages.length),
+    swapHeaders: uint8(pages.length * SWAP_HEADER_BYTES),
+    deviceLock: int32(pages.length),
+    readers,
     writebackBuffers: createBuffers(settings.buffers),
     requestBuffers: createBuffers(settings.buffers),
     boxes: createMailboxes(THREADS_MAX),

@@ -3,11 +3,13 @@
  * is written back.
  *
  * A record exists while a slot is in use by a request or by writeback; it lives in a shared hash table:
- *   locked   thread id + 1 of who holds the pin, else 0
+ *   locked   thread id + 1 of who holds the pin, else 0; with FILLED once the holder has its page, so that whoever waits
+ *            for the pin sees either: then it is EEXIST for good, and the holder may be waiting for him
  *   page     writeback buffer whose bytes are the slot's content now, else 0
  *   wb       image writes of this slot that are queued or running for writeback
  *   retired  the page's buffer, when its image write ended while somebody held the pin
  *   waiters  threads to wake when the pin is dropped
+ *   offLru   1 while the pin's holder keeps the slot's entry off the LRU
  * The pin is not held for the whole image write: `page` outlives it. What a reader sees, under the pin: page, else
  * entry, else image. A record without pin, page and wb is taken out.
  *
@@ -38,10 +40,13 @@ export interface SlotTable {
   readonly wb: Int32Array;
   readonly retired: Int32Array;
   readonly waiters: Int32Array;
+  /** Belongs to whoever holds the pin. */
+  readonly offLru: Uint8Array;
   /** [lock, free list head] */
   readonly control: Int32Array;
 }
 
+const FILLED = 0x100;
 const BUCKET_BITS = 12;
 const LOCK = 0;
 const FREE_HEAD = 1;
@@ -62,6 +67,7 @@ export function createSlotTable(records: number): SlotTable {
     wb: int32(records + 1),
     retired: int32(records + 1),
     waiters: int32(records + 1),
+    offLru: uint8(records + 1),
     control,
   };
 }
@@ -159,6 +165,28 @@ export class Slots {
     if (pinned) t.waiters[r] |= 1 << this.thread;
     sync.unlock(t.buckets, b);
     return pinned;
+  }
+
+  /** The page of the pinned record is there. */
+  fill(r: number): void {
+    sync.or(this.t.locked, r, FILLED);
+  }
+
+  /**
+   * Waits until the slot's pin is dropped or has its page. False without waiting if there is nothing to wait for: the pin
+   * has its page, or the slot is in a claimed range, whose owner may be waiting for the caller.
+   */
+  waitUnpinned(x: number, slot: number): boolean {
+    const { t } = this;
+    const b = bucketOf(x, slot);
+    sync.lock(t.buckets, b);
+    const r = this.find(b, x, slot);
+    const holder = r === 0 ? 0 : t.locked[r];
+    const hasPage = holder !== 0 && ((holder & FILLED) !== 0 || t.page[r] !== 0);
+    sync.unlock(t.buckets, b);
+    if (hasPage || claimed(this.claims, x, slot, 0)) return false;
+    if (holder !== 0) sync.retry(t.locked, r, holder);
+    return true;
   }
 
   /** Makes `buffer` the slot's content and counts its image write. Pin held. */

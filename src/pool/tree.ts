@@ -6,44 +6,53 @@
  *
  * Nodes are taken on demand, so an 8 TiB export costs what it stores. As in the kernel's xas_shrink, removing the last
  * sibling of index 0 moves the lone entry into the head, writes RETRY into the dead node's slot 0 and frees the node:
- * the transition that a lockless invalidate can trip over. Indices are relative to the tree, so that any tree can do it.
+ * the transition that a lockless invalidate can trip over. Indices are relative to the tree, so that any tree can do it,
+ * or absolute as in the kernel, where only the tree of slot 0 can.
  *
- * Lock order: pin -> tree.lock -> lru.lock -> allocator; the node list's lock is a leaf.
+ * A tree's life is odd while it is freed (after swapoff). Locking or unlocking a freed tree, or one that was freed since
+ * its "pointer" (number and life) was taken, is a use after free and is reported.
+ *
+ * Lock order: pin -> tree.lock -> lru.lock -> allocator; the node table's lock is a leaf.
  */
-import { int32, uint8 } from '../shm/columns.ts';
+import { int32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
 import { NONE } from './entries.ts';
 import { TREE_PAGES, TREE_SHIFT } from './limits.ts';
+import { allocNode, createNodes, FANOUT, freeNode, type Nodes } from './nodes.ts';
 
-const NODE = 0x40000000;
-const FANOUT = 64;
+export { NODE_BYTES, nodesInUse } from './nodes.ts';
+
+export const NODE = 0x40000000;
 /** Left in slot 0 of a dead node: a lockless walker that meets it must start again. */
 export const RETRY = -1;
 export const NO_MEMORY = -2;
+/** Head of a freed tree: no entry has this index. */
+const POISON = 0x3fffffff;
 
-export interface Trees {
-  /** Per tree: [lock, head]. Trees of export x start at base[x]. */
+export interface Trees extends Nodes {
+  /** Per tree: [lock, head, references (tree-refcount), life]. Trees of export x start at base[x]. */
   readonly words: Int32Array;
   readonly base: Int32Array;
-  readonly nodeSlots: Int32Array;
-  readonly nodeCount: Uint8Array;
-  readonly nodeShift: Uint8Array;
-  readonly nodeDead: Uint8Array;
-  /** [lock, free list head, high-water mark, nodes in use, capacity] */
-  readonly control: Int32Array;
+  /** What is kept of a slot to make its index. */
+  readonly mask: number;
 }
 
-const LOCK = 0;
-const FREE_HEAD = 1;
-const HIGH_WATER = 2;
-const IN_USE = 3;
-const CAPACITY = 4;
+export const STRIDE = 4;
+export const HEAD = 1;
+const REFS = 2;
+const LIFE = 3;
+/** Slots fit 31 bits. */
+const ABSOLUTE = 0x7fffffff;
 
-/** Bytes of one node over all its columns. */
-export const NODE_BYTES = FANOUT * 4 + 3;
+export interface TreeOptions {
+  /** Index trees by the whole slot number. */
+  readonly absolute?: boolean;
+  /** Read sections, where an invalidate protocol walks without the lock. */
+  readonly readers?: Int32Array | null;
+}
 
 /** `pages`: the size of each export in slots. `nodes`: how many tree nodes there may be at once. */
-export function createTrees(pages: readonly number[], nodes: number): Trees {
+export function createTrees(pages: readonly number[], nodes: number, options: TreeOptions = {}): Trees {
   const base = int32(pages.length + 1);
   let trees = 0;
   pages.forEach((count, x) => {
@@ -51,46 +60,79 @@ export function createTrees(pages: readonly number[], nodes: number): Trees {
     trees += Math.ceil(count / TREE_PAGES);
   });
   base[pages.length] = trees;
-  const control = int32(8);
-  control[HIGH_WATER] = 1;
-  control[CAPACITY] = nodes;
+  const words = int32(trees * STRIDE);
+  for (let tree = 0; tree < trees; tree++) words[tree * STRIDE + REFS] = 1;
   return {
-    words: int32(trees * 2),
+    words,
     base,
-    nodeSlots: int32(nodes * FANOUT),
-    nodeCount: uint8(nodes),
-    nodeShift: uint8(nodes),
-    nodeDead: uint8(nodes),
-    control,
+    mask: options.absolute === true ? ABSOLUTE : TREE_PAGES - 1,
+    ...createNodes(nodes, options.readers ?? null),
   };
 }
 
-export function nodesInUse(t: Trees): number {
-  return sync.load(t.control, IN_USE);
-}
-
-/** The tree that holds `slot` of export `x`; also the index of its lock word, divided by two. */
+/** The tree that holds `slot` of export `x`. */
 export function treeOf(t: Trees, x: number, slot: number): number {
   return t.base[x] + (slot >>> TREE_SHIFT);
 }
 
 export function lockTree(t: Trees, tree: number): void {
-  sync.lock(t.words, tree * 2);
+  sync.lock(t.words, tree * STRIDE);
+  if ((t.words[tree * STRIDE + LIFE] & 1) === 1) usedAfterFree(tree, 'locked');
+}
+
+/** Locks through a pointer that was taken earlier: `life` is what lifeOf answered then. */
+export function lockTreeAt(t: Trees, tree: number, life: number): void {
+  sync.lock(t.words, tree * STRIDE);
+  if (t.words[tree * STRIDE + LIFE] !== life || (life & 1) === 1) usedAfterFree(tree, 'locked');
 }
 
 export function unlockTree(t: Trees, tree: number): void {
-  sync.unlock(t.words, tree * 2);
+  if ((t.words[tree * STRIDE + LIFE] & 1) === 1) usedAfterFree(tree, 'unlocked');
+  sync.unlock(t.words, tree * STRIDE);
+}
+
+function usedAfterFree(tree: number, what: string): never {
+  sync.violation('use after free', `tree ${tree} was freed by swapoff and is ${what}`);
+}
+
+/** Together with the tree's number this is the pointer to it: it changes when the tree is freed. */
+export function lifeOf(t: Trees, tree: number): number {
+  return sync.load(t.words, tree * STRIDE + LIFE);
+}
+
+export function isFreed(t: Trees, tree: number): boolean {
+  return (lifeOf(t, tree) & 1) === 1;
+}
+
+/** Index of the tree's reference word in `words`; swapoff protocols count in it. */
+export function refsOf(tree: number): number {
+  return tree * STRIDE + REFS;
+}
+
+/** Gives the tree back, as kfree would. It must be empty; who holds its lock or a pointer to it now holds garbage. */
+export function freeTree(t: Trees, tree: number): void {
+  if (sync.load(t.words, tree * STRIDE + HEAD) !== 0)
+    sync.violation('leak', `tree ${tree} is freed with entries in it`);
+  sync.store(t.words, tree * STRIDE + HEAD, POISON);
+  sync.add(t.words, tree * STRIDE + LIFE, 1);
+}
+
+/** A new, empty tree in the place of a freed one (swapon). */
+export function reviveTree(t: Trees, tree: number): void {
+  sync.store(t.words, tree * STRIDE + HEAD, NONE);
+  sync.store(t.words, tree * STRIDE + REFS, 1);
+  sync.add(t.words, tree * STRIDE + LIFE, 1);
 }
 
 /** Lockless; true only when nothing is in the tree. */
 export function isEmpty(t: Trees, tree: number): boolean {
-  return sync.load(t.words, tree * 2 + 1) === 0;
+  return sync.load(t.words, tree * STRIDE + HEAD) === 0;
 }
 
 /** The entry at `slot`, or NONE. Caller holds the tree lock. */
 export function get(t: Trees, tree: number, slot: number): number {
-  const index = slot & (TREE_PAGES - 1);
-  const head = t.words[tree * 2 + 1];
+  const index = slot & t.mask;
+  const head = t.words[tree * STRIDE + HEAD];
   if ((head & NODE) === 0) return index === 0 ? head : NONE;
   let node = head & ~NODE;
   let shift = t.nodeShift[node];
@@ -105,8 +147,8 @@ export function get(t: Trees, tree: number, slot: number): number {
 
 /** Puts `e` at `slot`; returns the entry it displaced, NONE, or NO_MEMORY with the tree unchanged. Tree lock held. */
 export function exchange(t: Trees, tree: number, slot: number, e: number): number {
-  const index = slot & (TREE_PAGES - 1);
-  const headWord = tree * 2 + 1;
+  const index = slot & t.mask;
+  const headWord = tree * STRIDE + HEAD;
   if (index === 0 && (t.words[headWord] & NODE) === 0) {
     const old = t.words[headWord];
     sync.store(t.words, headWord, e);
@@ -138,8 +180,8 @@ export function exchange(t: Trees, tree: number, slot: number, e: number): numbe
 
 /** Takes the entry at `slot` out; returns it or NONE. Caller holds the tree lock. */
 export function erase(t: Trees, tree: number, slot: number): number {
-  const index = slot & (TREE_PAGES - 1);
-  const headWord = tree * 2 + 1;
+  const index = slot & t.mask;
+  const headWord = tree * STRIDE + HEAD;
   const head = t.words[headWord];
   if ((head & NODE) === 0) {
     if (index !== 0 || head === NONE) return NONE;
@@ -154,12 +196,18 @@ export function erase(t: Trees, tree: number, slot: number): number {
   }
   const at = node * FANOUT + (index & (FANOUT - 1));
   const old = t.nodeSlots[at];
-  if (old === NONE) return NONE;
+  if (old !== NONE) clear(t, headWord, node, at, index);
+  return old;
+}
+
+/** Empties a used slot of a leaf, then takes back what is no longer needed above it. */
+export function clear(t: Trees, headWord: number, node: number, at: number, index: number): void {
   sync.store(t.nodeSlots, at, NONE);
   t.nodeCount[node]--;
+  // Only a writer with a stale place meets a dead node; what it does there reaches nothing.
+  if (t.nodeDead[node] === 1) return;
   if (t.nodeCount[node] === 0) prune(t, headWord, index);
   else if (t.nodeCount[node] === 1) shrink(t, headWord);
-  return old;
 }
 
 /** Makes the root cover `index`, adding levels above what is there. */
@@ -233,29 +281,4 @@ function shrink(t: Trees, headWord: number): void {
     sync.store(t.nodeSlots, root * FANOUT, RETRY);
     freeNode(t, root);
   }
-}
-
-function allocNode(t: Trees, shift: number): number {
-  sync.lock(t.control, LOCK);
-  let node = t.control[FREE_HEAD];
-  if (node !== NONE) t.control[FREE_HEAD] = t.nodeSlots[node * FANOUT + 1];
-  else if (t.control[HIGH_WATER] < t.control[CAPACITY]) node = t.control[HIGH_WATER]++;
-  if (node !== NONE) t.control[IN_USE]++;
-  sync.unlock(t.control, LOCK);
-  if (node !== NONE) {
-    t.nodeSlots.fill(NONE, node * FANOUT, node * FANOUT + FANOUT);
-    t.nodeCount[node] = 0;
-    t.nodeShift[node] = shift;
-    t.nodeDead[node] = 0;
-  }
-  return node;
-}
-
-function freeNode(t: Trees, node: number): void {
-  t.nodeDead[node] = 1;
-  sync.lock(t.control, LOCK);
-  t.nodeSlots[node * FANOUT + 1] = t.control[FREE_HEAD];
-  t.control[FREE_HEAD] = node;
-  t.control[IN_USE]--;
-  sync.unlock(t.control, LOCK);
 }

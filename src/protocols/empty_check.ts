@@ -6,14 +6,11 @@
  * Discussed: linux-mm, October 2024, "mm/zswap: avoid touching XArray for unnecessary invalidation".
  */
 import { isEmpty, treeOf } from '../pool/tree.ts';
-import * as sync from '../shm/sync.ts';
-import { eraseEntry } from './erase.ts';
 import type { InvalidateProtocol, ProtocolPool } from './protocol.ts';
 
 function invalidate(pool: ProtocolPool, x: number, slot: number): void {
-  sync.step('F2: empty?');
   if (isEmpty(pool.trees, treeOf(pool.trees, x, slot))) return;
-  eraseEntry(pool, x, slot);
+  pool.protocols.entry.invalidate(pool, x, slot);
 }
 
-export const emptyCheck: InvalidateProtocol = { name: 'empty-check', invalidate };
+export const emptyCheck: InvalidateProtocol = { name: 'empty-check', lockless: false, invalidate };

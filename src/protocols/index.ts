@@ -1,18 +1,50 @@
 /** The protocols by name, as `protocol.*` in the config names them. */
+import { busyNone } from './busy_none.ts';
+import { cas2013 } from './cas_2013.ts';
+import { drain } from './drain.ts';
+import { drainEarlyRef } from './drain_early_ref.ts';
 import { emptyCheck } from './empty_check.ts';
 import { erase } from './erase.ts';
+import { freeImmediately } from './free_immediately.ts';
+import { loadNoReload, loadReload, loadReset } from './load_before_lock.ts';
 import { pinFirst } from './pin_first.ts';
 import { pinValidate } from './pin_validate.ts';
 import type { Protocols } from './protocol.ts';
+import { refcount2013 } from './refcount_2013.ts';
+import { refcountLruIsolate } from './refcount_lru_isolate.ts';
+import { removeFromLruOnFault } from './remove_from_lru_on_fault.ts';
 import { skipEexist } from './skip_eexist.ts';
+import { DEFAULT_SWITCHES, type ProtocolSwitches } from './switches.ts';
+import { treeRefcount } from './tree_refcount.ts';
 
-export const ENTRY_PROTOCOLS = { 'pin-validate': pinValidate } as const;
-export const INVALIDATE_PROTOCOLS = { erase, 'empty-check': emptyCheck } as const;
-export const BUSY_PROTOCOLS = { 'skip-eexist': skipEexist } as const;
-export const SWAPOFF_PROTOCOLS = { 'pin-first': pinFirst } as const;
+export const ENTRY_PROTOCOLS = {
+  'refcount-2013': refcount2013,
+  'cas-2013': cas2013,
+  'refcount-lru-isolate': refcountLruIsolate,
+  'pin-validate': pinValidate,
+} as const;
+export const SWAPOFF_PROTOCOLS = {
+  'free-immediately': freeImmediately,
+  'tree-refcount': treeRefcount,
+  drain,
+  'drain-early-ref': drainEarlyRef,
+  'pin-first': pinFirst,
+} as const;
+export const BUSY_PROTOCOLS = {
+  none: busyNone,
+  'remove-from-lru-on-fault': removeFromLruOnFault,
+  'skip-eexist': skipEexist,
+} as const;
+export const INVALIDATE_PROTOCOLS = {
+  erase,
+  'empty-check': emptyCheck,
+  'load-noreload': loadNoReload,
+  'load-reset': loadReset,
+  'load-reload': loadReload,
+} as const;
 
-/** The names of one choice of protocols. */
-export interface ProtocolNames {
+/** One choice of protocols by name, with its switches; a switch that is absent has its default. */
+export interface ProtocolNames extends Partial<ProtocolSwitches> {
   readonly entry: keyof typeof ENTRY_PROTOCOLS;
   readonly invalidate: keyof typeof INVALIDATE_PROTOCOLS;
   readonly busy: keyof typeof BUSY_PROTOCOLS;
@@ -20,10 +52,15 @@ export interface ProtocolNames {
 }
 
 export function chooseProtocols(names: ProtocolNames): Protocols {
+  const chosen = Object.keys(DEFAULT_SWITCHES) as (keyof ProtocolSwitches)[];
   return {
     entry: ENTRY_PROTOCOLS[names.entry],
     invalidate: INVALIDATE_PROTOCOLS[names.invalidate],
     busy: BUSY_PROTOCOLS[names.busy],
     swapoff: SWAPOFF_PROTOCOLS[names.swapoff],
+    switches: {
+      ...DEFAULT_SWITCHES,
+      ...Object.fromEntries(chosen.flatMap((name) => (names[name] === undefined ? [] : [[name, names[name]]]))),
+    },
   };
 }

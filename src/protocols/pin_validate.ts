@@ -13,7 +13,6 @@
 
 import { NONE } from '../pool/entries.ts';
 import * as lru from '../pool/lru.ts';
-import { EEXIST, ENOENT } from '../pool/slots.ts';
 import { erase, exchange, get, lockTree, NO_MEMORY, treeOf, unlockTree } from '../pool/tree.ts';
 import * as sync from '../shm/sync.ts';
 import {
@@ -26,12 +25,14 @@ import {
   SHRINK,
   type ShrinkResult,
 } from './protocol.ts';
+import { on } from './switches.ts';
+import { failed, lockVictim, skipBusy, victim } from './victim.ts';
 
 function publish(pool: ProtocolPool, e: number): boolean {
   const { entries, trees } = pool;
   const slot = entries.slot[e];
   const tree = treeOf(trees, entries.volume[e], slot);
-  sync.step('store: exchange');
+  sync.step('ST: insert');
   lockTree(trees, tree);
   const old = exchange(trees, tree, slot, e);
   unlockTree(trees, tree);
@@ -39,19 +40,29 @@ function publish(pool: ProtocolPool, e: number): boolean {
   if (old !== NONE) pool.free(old);
   // Publishing to writeback is last: from here on the entry may be written back and freed by another thread, as soon as
   // our caller drops the pin.
-  sync.step('store: lru');
   if (entries.length[e] > 0) lru.add(pool.lru, entries, e);
   return true;
 }
 
+/** Without this a stale entry would shadow, and later overwrite, the newer page that went to the image. */
 function drop(pool: ProtocolPool, x: number, slot: number): void {
+  if (!on(pool, 'eraseOnReject')) return;
+  sync.step('ST: erase');
+  remove(pool, x, slot);
+}
+
+function invalidate(pool: ProtocolPool, x: number, slot: number): void {
+  sync.step('INV: erase');
+  remove(pool, x, slot);
+}
+
+function remove(pool: ProtocolPool, x: number, slot: number): void {
   const { trees } = pool;
   const tree = treeOf(trees, x, slot);
-  sync.step('drop: erase');
   lockTree(trees, tree);
-  const old = erase(trees, tree, slot);
+  const e = erase(trees, tree, slot);
   unlockTree(trees, tree);
-  if (old !== NONE) pool.free(old);
+  if (e !== NONE) pool.free(e);
 }
 
 /**
@@ -61,7 +72,7 @@ function drop(pool: ProtocolPool, x: number, slot: number): void {
 function load(pool: ProtocolPool, x: number, slot: number, page: Uint8Array): number {
   const { entries, trees } = pool;
   const tree = treeOf(trees, x, slot);
-  sync.step('load: get');
+  sync.step('LD: get');
   lockTree(trees, tree);
   const e = get(trees, tree, slot);
   unlockTree(trees, tree);
@@ -69,49 +80,45 @@ function load(pool: ProtocolPool, x: number, slot: number, page: Uint8Array): nu
   // The pin keeps the entry alive without the tree lock: whoever would free it needs the pin first.
   if (!pool.decompress(e, page)) return LOAD_EIO;
   entries.referenced[e] = 1;
+  if (on(pool, 'exclusiveBypass')) remove(pool, x, slot);
   return LOAD_OK;
 }
 
 function shrinkOne(pool: ProtocolPool, m: number, busy: BusyProtocol): ShrinkResult {
-  const { entries } = pool;
   const list = pool.lru;
-  sync.lock(list.lock, m);
-  const e = list.head[m];
-  if (e === NONE) {
-    sync.unlock(list.lock, m);
-    return SHRINK.EMPTY;
-  }
+  const { swapoff } = pool.protocols;
+  sync.step('b');
+  const none = lockVictim(pool, m);
+  if (none !== null) return none;
+  const { x, slot, e } = victim;
+  const tree = treeOf(pool.trees, x, slot);
   // Rotated before the lock is dropped, for either outcome. Written back or invalidated: whoever frees the entry unlinks
   // it from where it is. Failed: the tail is the right place, and later there would be no way to put it there, because
   // nothing tells whether the entry is still alive:
   //   1. we drop lru.lock   2. a TRIM frees the entry, a store reuses its index   3. we would link a stranger
-  lru.rotate(list, entries, e);
-  const secondChance = pool.secondChance && entries.referenced[e] === 1;
-  if (secondChance) entries.referenced[e] = 0;
-  const slot = entries.slot[e];
-  const x = entries.volume[e];
+  lru.rotate(list, pool.entries, e);
+  const held = swapoff.hold(pool, tree, e);
   sync.unlock(list.lock, m);
-  return secondChance ? SHRINK.ROTATED : writeback(pool, x, slot, e, busy);
+  if (!held) return SHRINK.GONE;
+  const result = writeback(pool, x, slot, e, busy);
+  swapoff.release(pool, tree);
+  skipBusy(pool, m, result);
+  return result;
 }
 
 /** From here on `e` is only compared, until the tree confirms it under the pin. */
 function writeback(pool: ProtocolPool, x: number, slot: number, e: number, busy: BusyProtocol): ShrinkResult {
   const buffer = pool.takePage();
   if (buffer === 0) return SHRINK.ENOMEM;
-  sync.step('d: pin');
+  sync.step('d');
   const r = busy.pin(pool, x, slot);
   if (r <= 0) {
     pool.givePage(buffer);
-    if (r === EEXIST) {
-      pool.count('writeback_busy');
-      return SHRINK.EEXIST;
-    }
-    if (r === ENOENT) pool.count('writeback_invalidated');
-    return r === ENOENT ? SHRINK.GONE : SHRINK.ENOMEM;
+    return failed(pool, r);
   }
   const result = writePinned(pool, x, slot, e, r, buffer);
   if (result !== SHRINK.WRITTEN) pool.givePage(buffer);
-  sync.step('g: unlock page');
+  // Nothing of the entry or the tree is touched after this.
   pool.slots.unpin(r);
   return result;
 }
@@ -119,7 +126,7 @@ function writeback(pool: ProtocolPool, x: number, slot: number, e: number, busy:
 function writePinned(pool: ProtocolPool, x: number, slot: number, e: number, r: number, buffer: number): ShrinkResult {
   const { trees } = pool;
   const tree = treeOf(trees, x, slot);
-  sync.step('e: validate');
+  sync.step('e');
   lockTree(trees, tree);
   const current = get(trees, tree, slot);
   unlockTree(trees, tree);
@@ -130,7 +137,7 @@ function writePinned(pool: ProtocolPool, x: number, slot: number, e: number, r: 
     pool.count('writeback_invalidated');
     return SHRINK.GONE;
   }
-  sync.step('f: decompress');
+  sync.step('f');
   if (!pool.decompress(e, pool.page(buffer))) {
     pool.count('decompress_fail');
     return SHRINK.EIO;
@@ -138,9 +145,10 @@ function writePinned(pool: ProtocolPool, x: number, slot: number, e: number, r: 
   lockTree(trees, tree);
   erase(trees, tree, slot);
   unlockTree(trees, tree);
+  sync.step('g');
   pool.free(e);
   pool.startWrite(r, buffer);
   return SHRINK.WRITTEN;
 }
 
-export const pinValidate: EntryProtocol = { name: 'pin-validate', publish, drop, load, shrinkOne };
+export const pinValidate: EntryProtocol = { name: 'pin-validate', publish, drop, load, invalidate, shrinkOne };

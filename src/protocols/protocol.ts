@@ -1,5 +1,7 @@
 /**
  * What an invalidation protocol is: four interfaces, one file per implementation, chosen by `protocol.*` in the config.
+ * Steps are labelled as in the mails and papers that discuss them (W1 to W5, a to g, INV, ST, LD, SO): an explorer shows
+ * a trace in these labels, and `debug.delay` stalls a thread at one.
  *
  * Protocols see the tree, the LRU, pins and entries, and nothing of sockets, files or logs. They are synchronous: no
  * await, no callback, no I/O. Every lock, compare-and-swap and numbered step goes through shm/sync.ts.
@@ -17,6 +19,8 @@ import type { Entries } from '../pool/entries.ts';
 import type { Lru } from '../pool/lru.ts';
 import type { Slots } from '../pool/slots.ts';
 import type { Trees } from '../pool/tree.ts';
+import type { Place } from '../pool/tree_walk.ts';
+import type { ProtocolSwitches } from './switches.ts';
 
 /** The pool as protocols see it, one per thread. */
 export interface ProtocolPool {
@@ -25,6 +29,14 @@ export interface ProtocolPool {
   readonly lru: Lru;
   readonly slots: Slots;
   readonly secondChance: boolean;
+  readonly protocols: Protocols;
+  /** Number of this thread, and the read sections of all. */
+  readonly thread: number;
+  readonly readers: Int32Array;
+  /** Where this thread's last walk without a lock ended. */
+  readonly place: Place;
+  /** Live entries per export; kept only for swapoff protocols that count entries. */
+  readonly live: Int32Array;
   /** Frees an entry that its caller took out of the tree: off the LRU, object, charge, entry. */
   free(e: number): void;
   /** Decompresses (or fills) entry `e` into `page`, 4096 bytes. False if the object does not decompress. */
@@ -35,6 +47,8 @@ export interface ProtocolPool {
   page(buffer: number): Uint8Array;
   /** Makes `buffer` the content of the pinned slot and enqueues its image write; returns at once. */
   startWrite(r: number, buffer: number): void;
+  /** Pins for writeback, once; the busy protocol decides what to do when that fails. */
+  pinForWriteback(x: number, slot: number): number;
   count(what: 'writeback_busy' | 'writeback_invalidated' | 'reject_reclaim_fail' | 'decompress_fail'): void;
 }
 
@@ -62,12 +76,18 @@ export interface EntryProtocol {
   drop(pool: ProtocolPool, x: number, slot: number): void;
   /** Copies the slot's entry into `page` and keeps it. */
   load(pool: ProtocolPool, x: number, slot: number, page: Uint8Array): number;
+  /** Takes what is stored at the slot out of the tree; who frees it is the protocol's matter. */
+  invalidate(pool: ProtocolPool, x: number, slot: number): void;
+  /** Empties slots [first, end) for swapoff in one go; absent where each slot is invalidated like any other. */
+  invalidateArea?(pool: ProtocolPool, x: number, first: number, end: number): void;
   /** Writes back one victim of memcg `m`. */
   shrinkOne(pool: ProtocolPool, m: number, busy: BusyProtocol): ShrinkResult;
 }
 
 export interface InvalidateProtocol {
   readonly name: string;
+  /** Trees are walked without their lock, so nodes are given back only after a grace period. */
+  readonly lockless: boolean;
   /** Frees what is stored at the slot, if anything is. */
   invalidate(pool: ProtocolPool, x: number, slot: number): void;
 }
@@ -75,18 +95,35 @@ export interface InvalidateProtocol {
 /** What writeback does when the slot of its victim is in use. */
 export interface BusyProtocol {
   readonly name: string;
+  /** Writeback waits for pins, so it has to be told when one has its page. */
+  readonly waits: boolean;
   /** The slot record (> 0), or EEXIST / ENOENT / ENOMEM. */
   pin(pool: ProtocolPool, x: number, slot: number): number;
+  /** A request has pinned the slot. True: onFaultDone is to be called before the pin is dropped. */
+  onFault?(pool: ProtocolPool, x: number, slot: number): boolean;
+  onFaultDone?(pool: ProtocolPool, x: number, slot: number): void;
 }
 
 /** swapoff as a protocol: how trees are freed while writeback may still run. */
 export interface SwapoffProtocol {
   readonly name: string;
+  /** The live entries of each export are counted in `live`. */
+  readonly countsEntries: boolean;
+  /** Writeback takes its reference to the entry in `hold`, so counts change without the tree lock. */
+  readonly earlyRef: boolean;
+  /**
+   * Writeback has picked entry `e` of this slot, under the LRU lock, and is going to use the slot's tree. False: it must
+   * not. True: `release` is called once, after the last use of the tree.
+   */
+  hold(pool: ProtocolPool, tree: number, e: number): boolean;
+  release(pool: ProtocolPool, tree: number): void;
   /**
    * Discards slots [first, end) of export `x`, which the caller has claimed, so that no pin is in them. Called slice by
    * slice until the whole export is empty.
    */
   discard(pool: ProtocolPool, x: number, first: number, end: number, invalidate: InvalidateProtocol): void;
+  /** Frees the trees of export `x`, after the last discard. Writeback may still have its fingers in one. */
+  freeTrees(pool: ProtocolPool, x: number): void;
 }
 
 export interface Protocols {
@@ -94,4 +131,5 @@ export interface Protocols {
   readonly invalidate: InvalidateProtocol;
   readonly busy: BusyProtocol;
   readonly swapoff: SwapoffProtocol;
+  readonly switches: ProtocolSwitches;
 }

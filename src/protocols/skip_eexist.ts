@@ -10,5 +10,6 @@ import type { BusyProtocol } from './protocol.ts';
 
 export const skipEexist: BusyProtocol = {
   name: 'skip-eexist',
-  pin: (pool, x, slot) => pool.slots.pinForWriteback(x, slot),
+  waits: false,
+  pin: (pool, x, slot) => pool.pinForWriteback(x, slot),
 };

@@ -34,6 +34,7 @@ export const COUNTERS = {
   image_write_errors: 'failed writes of the image',
   lost_pages: 'slots whose last acknowledged bytes exist nowhere',
   oracle_mismatch: 'pages read that were not the ones last acknowledged (debug.oracle); answered with EIO',
+  swap_signatures: 'writes of slot 0 with a swap signature',
   invalidates: 'slots freed by TRIM or WRITE_ZEROES',
   compacted_zspages: 'zspages freed by compaction',
   trimmed_zspages: 'free zspages given back to the system',

@@ -19,6 +19,8 @@ export interface Hook {
   tryLock(words: Int32Array, index: number): boolean;
   unlock(words: Int32Array, index: number): void;
   retry(words: Int32Array, index: number, seen: number): void;
+  /** The protocol looked at one of its switches: what decides whether two combinations are the same to a scenario. */
+  consult?(name: string): void;
 }
 
 const WAITERS = 0x10000;
@@ -43,6 +45,25 @@ export function enterThread(id: number, stuck: (report: string) => never, bound 
   self = id;
   onStuck = stuck;
   stuckMs = bound;
+}
+
+/** What a defect found at run time does: throws, which stops the process; an explorer puts its own report here. */
+let onViolation: (kind: string, text: string) => never = (kind, text) => {
+  throw new Error(`${kind}: ${text}`);
+};
+
+export function setViolation(report: (kind: string, text: string) => never): void {
+  onViolation = report;
+}
+
+/** Reports a use after free, a double free or a broken assertion. Never silent, and does not return. */
+export function violation(kind: string, text: string): never {
+  onViolation(kind, text);
+}
+
+/** Notes that the outcome may depend on the switch `name`. */
+export function consult(name: string): void {
+  if (hook !== null) hook.consult?.(name);
 }
 
 export function setHook(value: Hook | null): void {
@@ -152,6 +173,18 @@ export function step(label: string): void {
   const us = delays.get(label);
   if (us !== undefined) Atomics.wait(sleepWord, 0, 0, us / 1000);
 }
+
+/**
+ * Operations that no hook sees: for an explorer's own words (whose turn it is), which must not be scheduling points
+ * themselves.
+ */
+export const unhooked = {
+  load: (words: Int32Array, index: number): number => Atomics.load(words, index),
+  store: (words: Int32Array, index: number, value: number): void => {
+    Atomics.store(words, index, value);
+  },
+  add: (words: Int32Array, index: number, value: number): number => Atomics.add(words, index, value),
+};
 
 /** Sleeps until words[index] changes from `seen` or the time is over. Only for threads that have nothing to serve. */
 export function sleep(words: Int32Array, index: number, seen: number, ms: number): void {

@@ -15,6 +15,9 @@ import { C } from '../shm/counters.ts';
 import type { ImageHandle } from './image_file.ts';
 import type { Zswap } from './zswap.ts';
 
+/** What the queue needs of an image. */
+export type QueueImage = Pick<ImageHandle, 'write' | 'punch' | 'zero' | 'sync' | 'close'>;
+
 /** Operations in one batch, at most. */
 const BATCH = 256;
 const RETRY_FIRST_MS = 100;
@@ -48,7 +51,7 @@ export interface QueueOptions {
 export class ImageQueue {
   readonly x: number;
   private readonly zswap: Zswap;
-  private readonly image: ImageHandle;
+  private readonly image: QueueImage;
   private readonly o: QueueOptions;
   private queue: Operation[] = [];
   private head = 0;
@@ -61,7 +64,7 @@ export class ImageQueue {
   /** Called after each call on the image: a buffer is free, or a cleaning can go on. */
   onDone: (() => void) | null = null;
 
-  constructor(zswap: Zswap, x: number, image: ImageHandle, options: QueueOptions) {
+  constructor(zswap: Zswap, x: number, image: QueueImage, options: QueueOptions) {
     this.zswap = zswap;
     this.x = x;
     this.image = image;

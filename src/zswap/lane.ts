@@ -13,6 +13,9 @@ export interface Parkable {
   resume(): void;
 }
 
+/** What a lane needs of an image. */
+export type LaneImage = Pick<ImageHandle, 'read' | 'close'>;
+
 interface ImageRead {
   readonly slot: number;
   readonly count: number;
@@ -24,15 +27,17 @@ interface ImageRead {
 export class Lane {
   readonly zswap: Zswap;
   readonly shared: Shared;
-  private readonly images: readonly ImageHandle[];
+  private readonly images: readonly LaneImage[];
   private readonly book: OrderBook;
   private readonly readsMax: number;
   private parked: Parkable[] = [];
   private reading: number[];
   private readonly waitingReads: ImageRead[][];
+  /** Runs a task after the caller has returned. An explorer, where no promise may run, drains a list of its own. */
+  defer: (task: () => void) => void = queueMicrotask;
 
   /** `readsMax`: reads of one image that this lane has under way, so that a stalled image can't take the whole pool. */
-  constructor(zswap: Zswap, images: readonly ImageHandle[], readsMax: number) {
+  constructor(zswap: Zswap, images: readonly LaneImage[], readsMax: number) {
     this.zswap = zswap;
     this.shared = zswap.shared;
     this.images = images;

@@ -8,9 +8,10 @@
  * Lock order: range claim -> tree.lock -> lru.lock -> allocator.
  */
 import { NBD_ESHUTDOWN } from 'node-nbd-server';
-import { findBit, setBit } from '../pool/bits.ts';
+import { clearBit, findBit, setBit } from '../pool/bits.ts';
 import { claim, release } from '../pool/claims.ts';
 import { SLICE_SLOTS } from '../pool/limits.ts';
+import { on } from '../protocols/switches.ts';
 import { C } from '../shm/counters.ts';
 import type { Lane } from './lane.ts';
 import { ORDER } from './orders.ts';
@@ -60,13 +61,19 @@ export class RangeOp {
         return;
       }
     }
+    if (zswap.isSwappedOff(x)) {
+      this.endSlice();
+      this.done(NBD_ESHUTDOWN);
+      return;
+    }
     const used: number[] = [];
     for (let slot = this.cursor; slot < this.sliceEnd; slot++) {
       slot = findBit(zswap.shared.users, x, slot, this.sliceEnd, true);
       if (slot === this.sliceEnd) break;
-      zswap.invalidate(x, slot);
       used.push(slot);
     }
+    if (on(zswap, 'slotReusableBeforeInvalidate')) this.giveUpSlots(used);
+    for (const slot of used) zswap.invalidate(x, slot);
     const kind = this.provision ? ORDER.ZERO : ORDER.PUNCH;
     this.lane.order(kind, x, this.cursor, this.sliceEnd - this.cursor, (errno) => this.punched(errno, used));
   }
@@ -100,6 +107,17 @@ export class RangeOp {
     this.row = NO_CLAIM;
   }
 
+  /** E2 broken on purpose: the slots are free for new stores before they are invalidated. */
+  private giveUpSlots(used: readonly number[]): void {
+    for (const slot of used) clearBit(this.zswap.shared.users, this.x, slot);
+    this.endSlice();
+  }
+
+  private endSlice(): void {
+    if (this.row !== NO_CLAIM) release(this.zswap.shared.claims, this.row, this.zswap.shared.boxes);
+    this.row = NO_CLAIM;
+  }
+
   private punched(errno: number, used: readonly number[]): void {
     const { zswap, x } = this;
     if (errno !== 0) {
@@ -112,7 +130,7 @@ export class RangeOp {
     } else if (this.provision) {
       for (let slot = this.cursor; slot < this.sliceEnd; slot++) setBit(zswap.shared.users, x, slot);
     }
-    this.release();
+    this.endSlice();
     this.cursor = this.sliceEnd;
     if (errno !== 0) this.done(errno);
     else this.resume();

@@ -55,7 +55,7 @@ export class ReadOp {
         this.done++;
         continue;
       }
-      const r = zswap.slots.pin(x, slot);
+      const r = zswap.pin(x, slot);
       if (r <= 0) {
         this.lane.park(this);
         return;
@@ -65,7 +65,7 @@ export class ReadOp {
         this.readRun(slot, at, r);
         return;
       }
-      zswap.slots.unpin(r);
+      zswap.unpin(r);
       if (found !== LOADED) {
         this.request.settle(NBD_EIO);
         return;
@@ -83,10 +83,10 @@ export class ReadOp {
     while (records.length < most) {
       const next = slot + records.length;
       if (!testBit(zswap.shared.users, x, next)) break;
-      const other = zswap.slots.tryPin(x, next);
+      const other = zswap.tryPin(x, next);
       if (other <= 0) break;
       if (zswap.load(other, x, next, this.dst, at + records.length * PAGE_SIZE) !== ON_IMAGE) {
-        zswap.slots.unpin(other);
+        zswap.unpin(other);
         break;
       }
       records.push(other);
@@ -100,7 +100,7 @@ export class ReadOp {
       const slot = this.first + this.done;
       if (errno === 0) agrees = this.zswap.agrees(this.x, slot, this.dst, this.at + this.done * PAGE_SIZE) && agrees;
       this.done++;
-      this.zswap.slots.unpin(r);
+      this.zswap.unpin(r);
     }
     if (errno !== 0 || !agrees) this.request.settle(NBD_EIO);
     else this.resume();

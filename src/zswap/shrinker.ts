@@ -15,6 +15,7 @@ import { THREAD_SHRINKER } from '../pool/limits.ts';
 import { CTL, type Shared } from '../pool/shared.ts';
 import { totalSize } from '../pool/zsmalloc.ts';
 import { SHRINK } from '../protocols/protocol.ts';
+import { beginWalk } from '../protocols/victim.ts';
 import { C, sum } from '../shm/counters.ts';
 import { pop, RECORD_WORDS, wake } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
@@ -139,6 +140,19 @@ export class Shrinker {
     });
   }
 
+  /** For swapoff: copies slot 0, or everything stored of export `x`, to its image. */
+  copyOut(x: number, all: boolean, done: (errno: number) => void): void {
+    this.queues[x].retryParked();
+    const slots = all ? storedSlots(this.zswap, x, () => true) : [0];
+    this.clean(x, slots, ({ errno }) => done(errno));
+  }
+
+  /** For swapoff: punches slots after everything that is queued. */
+  punch(x: number, first: number, count: number, done: (errno: number) => void): void {
+    this.queues[x].push('punch', first, count, 0, done);
+    this.queues[x].pump();
+  }
+
   /** Runs a turn soon; many calls make one turn. */
   private schedule(): void {
     if (this.scheduled) return;
@@ -207,6 +221,7 @@ export class Shrinker {
     let scanned = 0;
     let written = 0;
     this.rotated = 0;
+    beginWalk();
     // Entries that only get their second chance don't use up the batch: after one round over the list all have had it.
     const look = this.batch + Math.min(zswap.lru.count[m], ROTATE_MAX);
     while (scanned < this.batch && scanned + this.rotated < look) {

@@ -62,7 +62,7 @@ export class StoreOp {
   /** Stores from the buffer. */
   store(checked: boolean): number {
     const { memory } = this.zswap.shared.requestBuffers;
-    return this.zswap.store(this.x, this.slot, memory, this.buffer * PAGE_SIZE, checked);
+    return this.zswap.store(this.x, this.slot, memory, this.buffer * PAGE_SIZE, checked, this.r);
   }
 
   /** The memcg's limit is not looked at again, as in the kernel; when nothing could be written back, the page is rejected. */
@@ -78,6 +78,8 @@ export class StoreOp {
 
   private toImage(): void {
     const { zswap, x, slot } = this;
+    // The image write needs the shrinker's thread, which must not wait for this pin.
+    if (zswap.protocols.busy.waits) zswap.slots.fill(this.r);
     workIfFull(zswap);
     if (!mayWriteBack(zswap, x)) {
       const { memory } = zswap.shared.requestBuffers;
@@ -137,7 +139,7 @@ export class StoreOp {
 
   private finish(errno: number): void {
     const { zswap } = this;
-    zswap.slots.unpin(this.r);
+    zswap.unpin(this.r);
     buffers.giveBuffer(zswap.shared.requestBuffers, this.buffer, zswap.shared.boxes);
     this.request.settle(errno);
   }

@@ -48,7 +48,7 @@ export class Volume implements Device {
   }
 
   write(request: DeviceRequest, slot: number, src: Uint8Array, at: number): number {
-    const r = this.zswap.slots.pin(this.x, slot);
+    const r = this.zswap.pin(this.x, slot);
     if (r <= 0) {
       this.lane.park(request);
       return WAIT;
@@ -62,23 +62,30 @@ export class Volume implements Device {
    * connection's write could be answered between the question and the pin.
    */
   private dropPinned(r: number): number {
-    this.zswap.slots.unpin(r);
+    this.zswap.unpin(r);
+    return NBD_ESHUTDOWN;
+  }
+
+  /** Swapped off: nothing is written until swapon. */
+  private refuse(r: number): number {
+    this.zswap.unpin(r);
     return NBD_ESHUTDOWN;
   }
 
   private storePinned(request: DeviceRequest, r: number, slot: number, src: Uint8Array, at: number): number {
     const { zswap } = this;
-    const result = zswap.store(this.x, slot, src, at, false);
+    if (zswap.isSwappedOff(this.x)) return this.refuse(r);
+    const result = zswap.store(this.x, slot, src, at, false, r);
     if (result === STORED) {
       // Newer than a page that is still on its way to the image: readers find the entry from here on.
       zswap.slots.dropPage(r);
-      zswap.slots.unpin(r);
+      zswap.unpin(r);
       return OK;
     }
     if (result === REJECTED && !mayWriteBack(zswap, this.x)) {
       workIfFull(zswap);
       const errno = keepRaw(zswap, this.x, slot, r, src, at);
-      zswap.slots.unpin(r);
+      zswap.unpin(r);
       return errno;
     }
     return this.storeLater(request, r, slot, src, at, result);
@@ -97,7 +104,7 @@ export class Volume implements Device {
     const { requestBuffers } = zswap.shared;
     const buffer = lane.hasRoom() ? buffers.takeBuffer(requestBuffers, zswap.thread) : 0;
     if (buffer === 0) {
-      zswap.slots.unpin(r);
+      zswap.unpin(r);
       lane.park(request);
       return WAIT;
     }
@@ -108,15 +115,16 @@ export class Volume implements Device {
 
   writePart(request: DeviceRequest, slot: number, within: number, length: number, src: Uint8Array, at: number): number {
     const { zswap, x, merged } = this;
-    const r = zswap.slots.pin(x, slot);
+    const r = zswap.pin(x, slot);
     if (r <= 0) {
       this.lane.park(request);
       return WAIT;
     }
     if (request.fenced()) return this.dropPinned(r);
+    if (zswap.isSwappedOff(x)) return this.refuse(r);
     const base = this.loadBase(r, slot);
     if (base === LOAD_FAILED) {
-      zswap.slots.unpin(r);
+      zswap.unpin(r);
       return NBD_EIO;
     }
     if (base === ON_IMAGE) return this.mergeLater(request, r, slot, within, src.subarray(at, at + length));
@@ -136,7 +144,7 @@ export class Volume implements Device {
     const { requestBuffers, boxes } = zswap.shared;
     const buffer = lane.hasRoom() ? buffers.takeBuffer(requestBuffers, zswap.thread) : 0;
     if (buffer === 0) {
-      zswap.slots.unpin(r);
+      zswap.unpin(r);
       lane.park(request);
       return WAIT;
     }
@@ -144,7 +152,7 @@ export class Volume implements Device {
     const kept = new Uint8Array(part);
     lane.readImage(x, slot, 1, requestBuffers.memory, buffer * PAGE_SIZE, (errno) => {
       if (errno !== 0) {
-        zswap.slots.unpin(r);
+        zswap.unpin(r);
         buffers.giveBuffer(requestBuffers, buffer, boxes);
         request.settle(NBD_EIO);
         return;
@@ -167,10 +175,10 @@ export class Volume implements Device {
         zswap.counters[C.zero_reads]++;
         continue;
       }
-      const r = zswap.slots.tryPin(x, slot);
+      const r = zswap.tryPin(x, slot);
       if (r <= 0) return i;
       const found = zswap.load(r, x, slot, dst, to);
-      zswap.slots.unpin(r);
+      zswap.unpin(r);
       if (found !== LOADED) return i;
     }
     return count;
@@ -178,7 +186,7 @@ export class Volume implements Device {
 
   read(request: DeviceRequest, first: number, count: number, dst: Uint8Array, at: number): void {
     const op = new ReadOp(this.lane, request, this.x, first, count, dst, at);
-    queueMicrotask(() => op.resume());
+    this.lane.defer(() => op.resume());
   }
 
   trim(request: DeviceRequest, offset: number, length: number): void {
@@ -195,7 +203,7 @@ export class Volume implements Device {
     done: (errno: number) => void,
   ): void {
     const op = new RangeOp(this.lane, this.x, first, end, provision, () => request.fenced(), done);
-    queueMicrotask(() => op.resume());
+    this.lane.defer(() => op.resume());
   }
 
   /** Whole slots as a range; the ragged ends are partial writes of zeros, one after the other. */
@@ -217,7 +225,7 @@ export class Volume implements Device {
   /** Zeroes [from, to) inside one slot through the ordinary write path. */
   private zeroPart(request: DeviceRequest, from: number, to: number, done: (errno: number) => void): void {
     if (from >= to) {
-      queueMicrotask(() => done(0));
+      this.lane.defer(() => done(0));
       return;
     }
     const slot = Math.floor(from / PAGE_SIZE);
@@ -225,13 +233,13 @@ export class Volume implements Device {
       const part: DeviceRequest = {
         fenced: () => request.fenced(),
         settle: done,
-        resume: () => queueMicrotask(attempt),
+        resume: () => this.lane.defer(attempt),
         state: null,
       };
       const result = this.writePart(part, slot, from % PAGE_SIZE, to - from, ZEROS, 0);
       if (result >= OK) done(result);
     };
-    queueMicrotask(attempt);
+    this.lane.defer(attempt);
   }
 
   flush(request: DeviceRequest): void {

@@ -8,19 +8,17 @@
  */
 
 import { clearBit, setBit, testBit } from '../pool/bits.ts';
-import * as buffers from '../pool/buffers.ts';
-import { COMPRESS_FAILED, Codec, fillPage, POOR_BYTES } from '../pool/codec.ts';
-import { allocEntry, type Entries, freeEntry, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
+import { COMPRESS_FAILED, POOR_BYTES } from '../pool/codec.ts';
+import { allocEntry, freeEntry, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
-import * as lru from '../pool/lru.ts';
-import { CTL, type PoolSettings, type Shared } from '../pool/shared.ts';
-import { Slots } from '../pool/slots.ts';
-import type { Trees } from '../pool/tree.ts';
-import { totalSize, Zspool } from '../pool/zsmalloc.ts';
-import { LOAD_EIO, LOAD_OK, type ProtocolPool, type Protocols } from '../protocols/protocol.ts';
-import { C, type CounterName, rowOf } from '../shm/counters.ts';
+import { CTL, type Shared, SWAP } from '../pool/shared.ts';
+import { totalSize } from '../pool/zsmalloc.ts';
+import { LOAD_EIO, LOAD_OK, type Protocols } from '../protocols/protocol.ts';
+import { C } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import { Oracle } from './oracle.ts';
+import { PoolView } from './pool_view.ts';
+import { noteHeader } from './swap_header.ts';
 
 /** The page is in the pool. */
 export const STORED = 0;
@@ -36,52 +34,30 @@ export const ON_IMAGE = 1;
 /** load(): the entry does not decompress, or the slot is lost. */
 export const LOAD_FAILED = 2;
 
-export class Zswap implements ProtocolPool {
-  readonly shared: Shared;
-  readonly settings: PoolSettings;
-  readonly entries: Entries;
-  readonly trees: Trees;
-  readonly lru: lru.Lru;
-  readonly slots: Slots;
-  readonly zspool: Zspool;
-  readonly protocols: Protocols;
-  readonly counters: Float64Array;
-  readonly thread: number;
-  readonly secondChance: boolean;
+export class Zswap extends PoolView {
   /** Compares what is read with what was stored (`debug.oracle`); null in ordinary service. */
   readonly oracle: Oracle | null;
-  private readonly codec: Codec;
-  /** Queues the image write of a page that a protocol wrote back; only the shrinker has it. */
-  onWrite: ((x: number, slot: number, buffer: number) => void) | null = null;
 
   constructor(shared: Shared, protocols: Protocols, thread: number) {
-    this.shared = shared;
-    this.settings = shared.settings;
-    this.entries = shared.entries;
-    this.trees = shared.trees;
-    this.lru = shared.lru;
-    this.protocols = protocols;
-    this.thread = thread;
-    this.secondChance = shared.settings.secondChance;
-    this.slots = new Slots(shared.slotTable, shared.users, shared.claims, shared.boxes, thread);
-    this.slots.onRetired = (buffer) => this.givePage(buffer);
-    this.zspool = new Zspool(shared.zs);
+    super(shared, protocols, thread);
     this.oracle = shared.sums === null ? null : new Oracle(shared.sums);
-    this.codec = new Codec(shared.settings.level);
-    this.counters = rowOf(shared.counters, thread);
   }
 
-  /** Stores src[at, at + 4096) at a pinned slot. `checked`: the memcg's limit was dealt with. */
-  store(x: number, slot: number, src: Uint8Array, at: number, checked: boolean): number {
-    const result = this.tryStore(x, slot, src, at, checked);
+  /**
+   * Stores src[at, at + 4096) at a pinned slot, whose record is `r`. `checked`: the memcg's limit was dealt with.
+   * Past the limits the page counts as being in place: who waits for the pin's page waits no longer.
+   */
+  store(x: number, slot: number, src: Uint8Array, at: number, checked: boolean, r = 0): number {
+    const result = this.tryStore(x, slot, src, at, checked, r);
     if (this.oracle !== null && result === STORED) this.oracle.note(x, slot, src, at);
     return result;
   }
 
-  private tryStore(x: number, slot: number, src: Uint8Array, at: number, checked: boolean): number {
+  private tryStore(x: number, slot: number, src: Uint8Array, at: number, checked: boolean, r: number): number {
     const { settings, counters } = this;
     const m = settings.exports[x].memcg;
     const limit = settings.memcgs[m].max;
+    if (slot === 0 && !checked) noteHeader(this.shared, counters, x, src.subarray(at, at + PAGE_SIZE));
     if (!checked && this.lru.charged[m] >= limit) {
       if (limit > 0) return OVER_LIMIT;
       counters[C.reject_memcg_limit]++;
@@ -91,6 +67,7 @@ export class Zswap implements ProtocolPool {
       counters[C.reject_pool_limit]++;
       return REJECTED;
     }
+    if (this.protocols.busy.waits && r > 0) this.slots.fill(r);
     const page = src.subarray(at, at + PAGE_SIZE);
     if (settings.sameFilled && this.codec.isSameFilled(page)) return this.storeFilled(x, slot, m, this.codec.fillWord);
     const bytes = this.codec.compress(page);
@@ -124,6 +101,8 @@ export class Zswap implements ProtocolPool {
       counters[C.zswpin]++;
       return this.agrees(x, slot, dst, at) ? LOADED : LOAD_FAILED;
     }
+    // The trees are gone, and what is still readable is on the image.
+    if (shared.swap[x] === SWAP.OFF) return ON_IMAGE;
     const result = this.protocols.entry.load(this, x, slot, dst.subarray(at, at + PAGE_SIZE));
     if (result === LOAD_OK) {
       counters[C.zswpin]++;
@@ -147,7 +126,7 @@ export class Zswap implements ProtocolPool {
   invalidate(x: number, slot: number): void {
     clearBit(this.shared.users, x, slot);
     clearBit(this.shared.lost, x, slot);
-    this.protocols.invalidate.invalidate(this, x, slot);
+    this.erase(x, slot);
     this.slots.dropPageOf(x, slot);
     this.oracle?.forget(x, slot);
     this.counters[C.invalidates]++;
@@ -210,7 +189,10 @@ export class Zswap implements ProtocolPool {
     if (this.settings.strict) entries.dirty[e] = sync.load(shared.control, CTL.EPOCH);
     // Writeback asks for users before it touches the entry, so the bit is set before the entry can be found.
     setBit(shared.users, x, slot);
+    const counted = this.protocols.swapoff.countsEntries;
+    if (counted) sync.add(this.live, x, 1);
     if (!this.protocols.entry.publish(this, e)) {
+      if (counted) sync.add(this.live, x, -1);
       if (bytes > 0) this.zspool.free(e, bytes);
       freeEntry(entries, e);
       return this.rejectEntry();
@@ -227,64 +209,5 @@ export class Zswap implements ProtocolPool {
   private rejectEntry(): number {
     this.counters[C.reject_kmemcache_fail]++;
     return REJECTED;
-  }
-
-  // What protocols see of the pool; protocol.ts has the contract.
-
-  free(e: number): void {
-    const { entries, counters } = this;
-    const bytes = entries.length[e];
-    lru.del(this.lru, entries, e);
-    if (bytes > 0) this.zspool.free(e, bytes);
-    if (bytes === LENGTH_SAME_FILLED) counters[C.same_filled_pages]--;
-    else if (bytes === PAGE_SIZE) this.countRaw(-1);
-    freeEntry(entries, e);
-    counters[C.stored_pages]--;
-    counters[C.compressed_bytes] -= bytes;
-  }
-
-  private countRaw(pages: number): void {
-    this.counters[C.stored_incompressible_pages] += pages;
-    sync.add(this.shared.control, CTL.RAW_PAGES, pages);
-  }
-
-  decompress(e: number, page: Uint8Array): boolean {
-    const { entries, zspool } = this;
-    const bytes = entries.length[e];
-    if (bytes === LENGTH_SAME_FILLED) {
-      fillPage(page, entries.fill[e]);
-      return true;
-    }
-    zspool.map(e);
-    const at = zspool.offset(e);
-    const object = zspool.segment(e).subarray(at, at + bytes);
-    let ok = true;
-    if (bytes === PAGE_SIZE) page.set(object);
-    else ok = this.codec.decompress(page, object);
-    zspool.unmap(e);
-    return ok;
-  }
-
-  takePage(): number {
-    return buffers.takeBuffer(this.shared.writebackBuffers, this.thread);
-  }
-
-  givePage(buffer: number): void {
-    buffers.giveBuffer(this.shared.writebackBuffers, buffer, this.shared.boxes);
-  }
-
-  page(buffer: number): Uint8Array {
-    return buffers.pageOf(this.shared.writebackBuffers, buffer);
-  }
-
-  startWrite(r: number, buffer: number): void {
-    const { t } = this.slots;
-    this.slots.attachPage(r, buffer);
-    this.counters[C.written_back_pages]++;
-    this.onWrite?.(t.volume[r], t.slot[r], buffer);
-  }
-
-  count(what: CounterName): void {
-    this.counters[C[what]]++;
   }
 }

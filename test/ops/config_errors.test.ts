@@ -69,14 +69,9 @@ const cases: [name: string, text: string, expected: string | RegExp][] = [
   ],
   ['null where it means nothing', '{ "pool": null }', /^c\.jsonc:1:11: pool: null is not an object/],
   [
-    'name that is not built yet',
-    '{ "protocol": { "entry": "cas-2013" } }',
-    'c.jsonc:1:26: protocol.entry: "cas-2013" is not built yet, allowed: "pin-validate"',
-  ],
-  [
     'name that nobody knows',
     '{ "protocol": { "entry": "x" } }',
-    'c.jsonc:1:26: protocol.entry: "x" is not one of the names, allowed: "pin-validate"',
+    'c.jsonc:1:26: protocol.entry: "x" is not one of the names, allowed: "refcount-2013", "cas-2013", "refcount-lru-isolate", "pin-validate"',
   ],
   ['fault plan', '{ "faults": {} }', 'c.jsonc:1:13: faults: fault plans are not built yet, allowed: null'],
   [

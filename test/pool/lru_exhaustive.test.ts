@@ -63,7 +63,7 @@ class Pair {
         lru.putback(list, entries, e);
         this.order.push(e);
       } else {
-        lru.uncharge(list, entries, e);
+        lru.del(list, entries, e);
         this.charged -= 10 * e;
       }
       this.isolated = this.isolated.filter((other) => other !== e);
@@ -86,7 +86,7 @@ class Pair {
   }
 }
 
-const ACTIONS = ['add', 'del', 'moveToTail', 'rotate', 'isolate', 'putback', 'uncharge'];
+const ACTIONS = ['add', 'del', 'moveToTail', 'rotate', 'isolate', 'putback', 'free'];
 
 /** Runs every sequence of `depth` actions that makes sense; answers how many, and throws at the first difference. */
 function exhaust(size: number, depth: number): number {

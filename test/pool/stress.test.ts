@@ -1,11 +1,11 @@
 // Two lanes store, load and trim random slots while the shrinker writes back, compacts and gives memory back. Each load
 // must see the last version that its slot acknowledged, and at the end nothing may be left behind.
 //
-// ZSWAPD_LONG=1 runs a minute instead of five seconds; ZSWAPD_SEED chooses what the threads do (not how they interleave).
+// ZSWAPD_LONG=1 runs a minute instead of ten seconds; ZSWAPD_SEED chooses what the threads do (not how they interleave).
 import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { createShared } from '#src/pool/shared.js';
-import { chooseProtocols, INVALIDATE_PROTOCOLS, type ProtocolNames } from '#src/protocols/index.js';
+import { chooseProtocols, type ProtocolNames } from '#src/protocols/index.js';
 import * as sync from '#src/shm/sync.js';
 import { Zswap } from '#src/zswap/zswap.js';
 import { checkEmpty, checkLists, held, MIB, NEWEST, pinned, poolSettings } from '../support/pool.ts';
@@ -13,7 +13,9 @@ import { answerOf } from '../support/pool_threads.ts';
 import { type Done, EXPORTS, pageAt, type StressData } from '../support/stress.ts';
 
 const long = process.env.ZSWAPD_LONG === '1';
-const SECONDS = long ? 60 : 5;
+const SECONDS = long ? 60 : 10;
+/** The invalidate protocols that hold; load-noreload is broken on purpose. */
+const SAFE: readonly ProtocolNames['invalidate'][] = ['erase', 'empty-check', 'load-reset', 'load-reload'];
 const SEED = Number(process.env.ZSWAPD_SEED ?? Date.now() % 2 ** 31);
 const SLOTS = 400;
 t.setTimeout(150_000);
@@ -30,7 +32,7 @@ const settings = poolSettings({
   ],
 });
 
-for (const invalidate of Object.keys(INVALIDATE_PROTOCOLS) as ProtocolNames['invalidate'][]) {
+for (const invalidate of SAFE) {
   t.test(`with ${invalidate}, every load sees the last acknowledged page`, { timeout: 60_000 }, async (t) => {
     const protocols = { ...NEWEST, invalidate };
     const data = {
@@ -66,7 +68,7 @@ async function run(data: Data): Promise<Done> {
   });
   const [shrinker, ...lanes] = threads;
   const stopAt = (word: number): void => sync.store(data.stop, word, 1);
-  const timer = setTimeout(() => stopAt(0), (SECONDS * 1000) / Object.keys(INVALIDATE_PROTOCOLS).length);
+  const timer = setTimeout(() => stopAt(0), (SECONDS * 1000) / SAFE.length);
   const failures: Error[] = [];
   for (const thread of threads) {
     thread.catch((error: Error) => {

@@ -32,7 +32,7 @@ function model(commands: readonly { put: boolean; at: { x: number; slot: number 
     if (erase(trees, treeOf(trees, x, slot), slot) !== truth.get(key)) throw new Error(`${key} is gone`);
   }
   if (nodesInUse(trees) !== 0) throw new Error(`${nodesInUse(trees)} nodes leaked`);
-  for (let tree = 0; tree < trees.words.length / 2; tree++) if (!isEmpty(trees, tree)) throw new Error('not empty');
+  for (let tree = 0; tree < trees.base[PAGES.length]; tree++) if (!isEmpty(trees, tree)) throw new Error('not empty');
   return refused;
 }
 

@@ -131,7 +131,7 @@ t.test('a victim that is trimmed before its slot is pinned is gone', async (t) =
   const z = newZswap();
   const image = memoryImage(z);
   put(z, 1, makePage('text', 1));
-  at('d: pin', () => z.invalidate(0, 1));
+  at('d', () => z.invalidate(0, 1));
   t.equal(shrink(z), SHRINK.GONE);
   t.equal(image.size, 0);
   t.equal(sum(z.shared.counters, C.writeback_invalidated), 1);
@@ -142,7 +142,7 @@ t.test('a victim whose slot was trimmed and stored anew in another entry is not 
   const z = newZswap();
   const image = memoryImage(z);
   put(z, 1, makePage('text', 1));
-  at('d: pin', () => {
+  at('d', () => {
     z.invalidate(0, 1);
     put(z, 2, makePage('text', 2));
     put(z, 1, makePage('text', 11));

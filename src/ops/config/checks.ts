@@ -1,6 +1,7 @@
 // What options must fulfil together, beyond the bounds of each one. Pure: looks at the config and nothing else.
 import { BlockList } from 'node:net';
 import type { OptionPath } from './option_path.ts';
+import { checkProtocols } from './protocol_checks.ts';
 import type { Config } from './schema.ts';
 
 export interface Problem {
@@ -23,7 +24,7 @@ export function isLoopback(host: string): boolean {
 }
 
 export function crossCheck(config: Config): Problem[] {
-  return [...checkListen(config), ...checkExports(config), ...checkTuning(config)];
+  return [...checkListen(config), ...checkExports(config), ...checkTuning(config), ...checkProtocols(config)];
 }
 
 function checkListen({ listen, control }: Config): Problem[] {

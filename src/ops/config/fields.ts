@@ -76,19 +76,12 @@ export function bool(description: string) {
     .meta({ description, allowed } satisfies OptionMeta);
 }
 
-/** One of a list; `later` are names that the project knows and has not built, so that the message can say so. */
-export function choice<const V extends readonly [string, ...string[]]>(
-  values: V,
-  description: string,
-  later: readonly string[] = [],
-) {
+/** One of a list. */
+export function choice<const V extends readonly [string, ...string[]]>(values: V, description: string) {
   const allowed = values.map((value) => `"${value}"`).join(', ');
   return z
     .enum(values, {
-      error: (issue) =>
-        typeof issue.input === 'string' && later.includes(issue.input)
-          ? `"${issue.input}" is not built yet, allowed: ${allowed}`
-          : wrong(issue.input, 'one of the names', allowed),
+      error: (issue) => wrong(issue.input, 'one of the names', allowed),
     })
     .meta({ description, allowed } satisfies OptionMeta);
 }

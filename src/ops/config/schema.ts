@@ -16,6 +16,7 @@ import {
   text,
 } from './fields.ts';
 import { usableMemory } from './memory.ts';
+import { protocol } from './protocol_options.ts';
 import { MIB, TIB } from './units.ts';
 
 const PAGE = 4096;
@@ -134,32 +135,6 @@ const memcg = group(
     'zswap.writeback': bool('May its pages be written back to the image, as memory.zswap.writeback.').prefault(true),
   },
   'One memory cgroup. One that an export names and that is not listed here has these defaults.',
-);
-
-const protocol = group(
-  {
-    entry: choice(['pin-validate'], 'Who frees an entry, and how writeback and invalidate meet.', [
-      'refcount-2013',
-      'cas-2013',
-      'refcount-lru-isolate',
-    ]).prefault('pin-validate'),
-    swapoff: choice(['pin-first'], 'How swapoff ends the writebacks that still run.', [
-      'free-immediately',
-      'tree-refcount',
-      'drain',
-      'drain-early-ref',
-    ]).prefault('pin-first'),
-    busy: choice(['skip-eexist'], 'What writeback does with a slot that a request has pinned.', [
-      'none',
-      'remove-from-lru-on-fault',
-    ]).prefault('skip-eexist'),
-    invalidate: choice(['empty-check', 'erase'], 'The fast path of invalidate on an empty tree.', [
-      'load-noreload',
-      'load-reset',
-      'load-reload',
-    ]).prefault('empty-check'),
-  },
-  'The invalidation and writeback protocols.',
 );
 
 const shrinker = group(

@@ -1,0 +1,59 @@
+/**
+ * Walks of a tree without its lock, for the invalidate protocols that look before they lock.
+ *
+ * A walk remembers the place where it found the entry. By the time the lock is held the place may be stale: the lone entry
+ * of index 0 moves from its leaf into the head when its last sibling goes, and back when another comes.
+ */
+import * as sync from '../shm/sync.ts';
+import { NONE } from './entries.ts';
+import { FANOUT } from './nodes.ts';
+import { clear, HEAD, NODE, RETRY, STRIDE, type Trees } from './tree.ts';
+
+/** Where a lockless walk ended: the leaf (IN_HEAD: the head word itself), the index in nodeSlots, and what was there. */
+export interface Place {
+  node: number;
+  at: number;
+  e: number;
+}
+
+const IN_HEAD = 0;
+
+/** Finds `slot` without the tree lock. The caller is in a read section, so that no node it meets is used again. */
+export function walk(t: Trees, tree: number, slot: number, into: Place): void {
+  const index = slot & t.mask;
+  for (;;) {
+    const head = sync.load(t.words, tree * STRIDE + HEAD);
+    into.node = IN_HEAD;
+    into.at = 0;
+    into.e = index === 0 && (head & NODE) === 0 ? head : NONE;
+    if ((head & NODE) === 0) return;
+    let node = head & ~NODE;
+    let shift = t.nodeShift[node];
+    if (index >>> shift >= FANOUT) return;
+    for (;;) {
+      const at = node * FANOUT + ((index >>> shift) & (FANOUT - 1));
+      const below = sync.load(t.nodeSlots, at);
+      if (below === RETRY) break;
+      if (shift === 0 || below === NONE) {
+        into.node = node;
+        into.at = at;
+        into.e = below;
+        return;
+      }
+      node = below;
+      shift -= 6;
+    }
+  }
+}
+
+/** True while the place still holds the entry that the walk found there. Caller holds the tree lock. */
+export function isCurrent(t: Trees, tree: number, place: Place): boolean {
+  if (place.node === IN_HEAD) return t.words[tree * STRIDE + HEAD] === place.e;
+  return t.nodeDead[place.node] === 0 && t.nodeSlots[place.at] === place.e;
+}
+
+/** Writes "none" through a remembered place, whatever it is by now. Caller holds the tree lock. */
+export function clearAt(t: Trees, tree: number, slot: number, place: Place): void {
+  if (place.node === IN_HEAD) sync.store(t.words, tree * STRIDE + HEAD, NONE);
+  else clear(t, tree * STRIDE + HEAD, place.node, place.at, slot & t.mask);
+}

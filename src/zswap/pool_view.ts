@@ -1,0 +1,166 @@
+/**
+ * The pool as one thread sees it: pins, and what protocols may do (protocol.ts has the contract). Zswap builds store and
+ * load of pages on it.
+ */
+
+import * as buffers from '../pool/buffers.ts';
+import { Codec, fillPage } from '../pool/codec.ts';
+import { checkLive, type Entries, freeEntry, isLive, LENGTH_SAME_FILLED, NONE, setChecking } from '../pool/entries.ts';
+import { PAGE_SIZE } from '../pool/limits.ts';
+import * as lru from '../pool/lru.ts';
+import { CTL, type PoolSettings, type Shared, SWAP } from '../pool/shared.ts';
+import { Slots } from '../pool/slots.ts';
+import type { Trees } from '../pool/tree.ts';
+import type { Place } from '../pool/tree_walk.ts';
+import { Zspool } from '../pool/zsmalloc.ts';
+import type { ProtocolPool, Protocols } from '../protocols/protocol.ts';
+import { on } from '../protocols/switches.ts';
+import { C, type CounterName, rowOf } from '../shm/counters.ts';
+import * as sync from '../shm/sync.ts';
+
+export class PoolView implements ProtocolPool {
+  readonly shared: Shared;
+  readonly settings: PoolSettings;
+  readonly entries: Entries;
+  readonly trees: Trees;
+  readonly lru: lru.Lru;
+  readonly slots: Slots;
+  readonly zspool: Zspool;
+  readonly protocols: Protocols;
+  readonly counters: Float64Array;
+  readonly thread: number;
+  readonly secondChance: boolean;
+  readonly readers: Int32Array;
+  readonly live: Int32Array;
+  readonly place: Place = { node: 0, at: 0, e: NONE };
+  protected readonly codec: Codec;
+  /** Queues the image write of a page that a protocol wrote back; only the shrinker has it. */
+  onWrite: ((x: number, slot: number, buffer: number) => void) | null = null;
+
+  constructor(shared: Shared, protocols: Protocols, thread: number) {
+    this.shared = shared;
+    this.settings = shared.settings;
+    this.entries = shared.entries;
+    this.trees = shared.trees;
+    this.lru = shared.lru;
+    this.protocols = protocols;
+    this.thread = thread;
+    this.secondChance = shared.settings.secondChance;
+    this.readers = shared.readers;
+    this.live = shared.live;
+    if (shared.settings.checkEntries === true) setChecking(true);
+    this.slots = new Slots(shared.slotTable, shared.users, shared.claims, shared.boxes, thread);
+    this.slots.onRetired = (buffer) => this.givePage(buffer);
+    this.zspool = new Zspool(shared.zs);
+    this.codec = new Codec(shared.settings.level);
+    this.counters = rowOf(shared.counters, thread);
+  }
+
+  /** Pins a slot for a request: see Slots.pin, and the busy protocol's part in it. */
+  pin(x: number, slot: number): number {
+    return this.faulted(this.slots.pin(x, slot), x, slot);
+  }
+
+  tryPin(x: number, slot: number): number {
+    return this.faulted(this.slots.tryPin(x, slot), x, slot);
+  }
+
+  private faulted(r: number, x: number, slot: number): number {
+    const { busy } = this.protocols;
+    if (r > 0 && busy.onFault?.(this, x, slot) === true) this.slots.t.offLru[r] = 1;
+    return r;
+  }
+
+  /** Drops a pin that pin or tryPin gave. */
+  unpin(r: number): void {
+    const { t } = this.slots;
+    if (t.offLru[r] === 1) {
+      t.offLru[r] = 0;
+      this.protocols.busy.onFaultDone?.(this, t.volume[r], t.slot[r]);
+    }
+    this.slots.unpin(r);
+  }
+
+  /** True from the begin of swapoff to swapon. Asked under a pin or a claim, which swapoff waits for. */
+  isSwappedOff(x: number): boolean {
+    return this.shared.swap[x] !== SWAP.ON;
+  }
+
+  // What protocols see of the pool; protocol.ts has the contract.
+
+  free(e: number): void {
+    const { entries, counters } = this;
+    if (!isLive(entries, e)) sync.violation('double free', `double free of entry ${e}`);
+    const bytes = entries.length[e];
+    const x = entries.volume[e];
+    lru.del(this.lru, entries, e);
+    if (bytes > 0) this.zspool.free(e, bytes);
+    if (bytes === LENGTH_SAME_FILLED) counters[C.same_filled_pages]--;
+    else if (bytes === PAGE_SIZE) this.countRaw(-1);
+    freeEntry(entries, e);
+    counters[C.stored_pages]--;
+    counters[C.compressed_bytes] -= bytes;
+    if (this.protocols.swapoff.countsEntries) sync.add(this.live, x, -1);
+  }
+
+  protected countRaw(pages: number): void {
+    this.counters[C.stored_incompressible_pages] += pages;
+    sync.add(this.shared.control, CTL.RAW_PAGES, pages);
+  }
+
+  decompress(e: number, page: Uint8Array): boolean {
+    const { entries, zspool } = this;
+    checkLive(entries, e);
+    const bytes = entries.length[e];
+    if (bytes === LENGTH_SAME_FILLED) {
+      fillPage(page, entries.fill[e]);
+      return true;
+    }
+    zspool.map(e);
+    const at = zspool.offset(e);
+    const object = zspool.segment(e).subarray(at, at + bytes);
+    let ok = true;
+    if (bytes === PAGE_SIZE) page.set(object);
+    else ok = this.codec.decompress(page, object);
+    zspool.unmap(e);
+    return ok;
+  }
+
+  takePage(): number {
+    return buffers.takeBuffer(this.shared.writebackBuffers, this.thread);
+  }
+
+  givePage(buffer: number): void {
+    buffers.giveBuffer(this.shared.writebackBuffers, buffer, this.shared.boxes);
+  }
+
+  page(buffer: number): Uint8Array {
+    return buffers.pageOf(this.shared.writebackBuffers, buffer);
+  }
+
+  startWrite(r: number, buffer: number): void {
+    const { t } = this.slots;
+    this.slots.attachPage(r, buffer);
+    this.counters[C.written_back_pages]++;
+    this.onWrite?.(t.volume[r], t.slot[r], buffer);
+  }
+
+  count(what: CounterName): void {
+    this.counters[C[what]]++;
+  }
+
+  protected erase(x: number, slot: number): void {
+    const underDeviceLock = on(this, 'invalidateUnderDeviceLock');
+    if (underDeviceLock) sync.lock(this.shared.deviceLock, x);
+    this.protocols.invalidate.invalidate(this, x, slot);
+    if (underDeviceLock) sync.unlock(this.shared.deviceLock, x);
+  }
+
+  pinForWriteback(x: number, slot: number): number {
+    const underDeviceLock = on(this, 'invalidateUnderDeviceLock');
+    if (underDeviceLock) sync.lock(this.shared.deviceLock, x);
+    const r = this.slots.pinForWriteback(x, slot);
+    if (underDeviceLock) sync.unlock(this.shared.deviceLock, x);
+    return r;
+  }
+}

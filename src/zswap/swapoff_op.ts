@@ -1,0 +1,206 @@
+/**
+ * swapoff of one export: what is in the pool is discarded by the chosen swapoff protocol, while writeback may be running.
+ *
+ *   closing (no more writes) -> writes that are under way end -> slot 0, or with `keep` everything, is copied to the image
+ *   -> slice by slice: range claim, wait for the pins in it, users := 0, discard -> trees freed, off -> punch
+ *
+ * Slot 0 is the header that the next swapon reads: it stays, on the image. With `keep` every slot does, and nothing is
+ * punched. swapoff waits for pins and for image operations by parking, and for writeback as its protocol says. Between the
+ * discards and the freeing of the trees it asks nothing of the shrinker's thread: an answer would mean that no writeback is
+ * under way, and every protocol would look safe.
+ *
+ * Lock order: range claim -> tree.lock -> lru.lock -> allocator.
+ */
+import { clearBit, findBit, setBit } from '../pool/bits.ts';
+import { claim, release } from '../pool/claims.ts';
+import { NONE } from '../pool/entries.ts';
+import { SLICE_SLOTS, TREE_PAGES } from '../pool/limits.ts';
+import { SWAP } from '../pool/shared.ts';
+import { get, isEmpty, lockTree, reviveTree, treeOf, unlockTree } from '../pool/tree.ts';
+import { C } from '../shm/counters.ts';
+import * as sync from '../shm/sync.ts';
+import type { Parkable } from './lane.ts';
+import type { Zswap } from './zswap.ts';
+
+/** What swapoff needs of its thread and of the thread that owns the images. */
+export interface SwapoffHost {
+  readonly zswap: Zswap;
+  /** resume() is called again when this thread is woken. */
+  park(waiting: Parkable): void;
+  /** Runs a task after the caller has returned. */
+  defer(task: () => void): void;
+  /** Copies stored pages to the image, slot 0 or all; `done` is called later. */
+  copyOut(x: number, all: boolean, done: (errno: number) => void): void;
+  /** Punches slots of the image, after everything that is queued for it; `done` is called later. */
+  punch(x: number, first: number, count: number, done: (errno: number) => void): void;
+}
+
+const NO_CLAIM = -1;
+
+export class SwapoffOp implements Parkable {
+  private readonly host: SwapoffHost;
+  private readonly zswap: Zswap;
+  private readonly x: number;
+  private readonly pages: number;
+  private readonly keep: boolean;
+  private readonly done: (errno: number) => void;
+  /** Slots that were pinned when the export closed: the last writes are among them. */
+  private pinned: number[] = [];
+  private cursor = 0;
+  private row = NO_CLAIM;
+  /** Per tree that held anything: its first slot, and its words of `users` as they were. */
+  private readonly discarded: { readonly first: number; readonly users: Int32Array }[] = [];
+  private next: () => void;
+
+  /** `done` gets 0, or the error of the image; after an error before the first discard the export is on again. */
+  constructor(host: SwapoffHost, x: number, keep: boolean, done: (errno: number) => void) {
+    this.host = host;
+    this.zswap = host.zswap;
+    this.x = x;
+    this.pages = host.zswap.settings.exports[x].pages;
+    this.keep = keep;
+    this.done = done;
+    this.next = () => this.close();
+  }
+
+  resume(): void {
+    this.next();
+  }
+
+  private close(): void {
+    const { slots, shared } = this.zswap;
+    const { t } = slots;
+    sync.store(shared.swap, this.x, SWAP.CLOSING);
+    for (let r = 1; r < t.locked.length; r++) {
+      if (sync.load(t.locked, r) !== 0 && t.volume[r] === this.x) this.pinned.push(t.slot[r]);
+    }
+    this.next = () => this.waitForWrites();
+    this.next();
+  }
+
+  private waitForWrites(): void {
+    this.pinned = this.pinned.filter((slot) => this.zswap.slots.isPinned(this.x, slot));
+    if (this.pinned.length > 0) {
+      this.host.park(this);
+      return;
+    }
+    this.next = () => this.discard();
+    if (!this.keep && !this.headerIsStored()) {
+      this.next();
+      return;
+    }
+    this.host.copyOut(this.x, this.keep, (errno) => {
+      if (errno !== 0) {
+        sync.store(this.zswap.shared.swap, this.x, SWAP.ON);
+        this.done(errno);
+        return;
+      }
+      this.next();
+    });
+  }
+
+  private headerIsStored(): boolean {
+    const { trees } = this.zswap;
+    const tree = treeOf(trees, this.x, 0);
+    lockTree(trees, tree);
+    const e = get(trees, tree, 0);
+    unlockTree(trees, tree);
+    return e !== NONE;
+  }
+
+  /** Up to the end of a tree, then others get their turn. */
+  private discard(): void {
+    while (this.cursor < this.pages) {
+      const end = Math.min(this.pages, this.cursor + SLICE_SLOTS);
+      if (this.isEmptyTree()) this.cursor = this.endOfTree();
+      else if (this.discardSlice(end)) this.cursor = end;
+      else return;
+      if (this.cursor % TREE_PAGES === 0 && this.cursor < this.pages) {
+        this.host.defer(() => this.next());
+        return;
+      }
+    }
+    this.zswap.protocols.swapoff.freeTrees(this.zswap, this.x);
+    sync.store(this.zswap.shared.swap, this.x, SWAP.OFF);
+    this.punchNext();
+  }
+
+  /** At the first slot of a tree: nothing in it, neither in the pool nor in use. */
+  private isEmptyTree(): boolean {
+    const { zswap, x, cursor } = this;
+    if (cursor % TREE_PAGES !== 0 || !isEmpty(zswap.trees, treeOf(zswap.trees, x, cursor))) return false;
+    return findBit(zswap.shared.users, x, cursor, this.endOfTree(), true) === this.endOfTree();
+  }
+
+  private endOfTree(): number {
+    return Math.min(this.pages, (Math.floor(this.cursor / TREE_PAGES) + 1) * TREE_PAGES);
+  }
+
+  /** False when it has to wait. */
+  private discardSlice(end: number): boolean {
+    const { zswap, x, cursor } = this;
+    const { claims, users, lost } = zswap.shared;
+    if (this.row === NO_CLAIM) this.row = claim(claims, x, cursor, end, zswap.thread);
+    if (this.row === NO_CLAIM || this.anyPinned(end)) {
+      this.host.park(this);
+      return false;
+    }
+    if (!this.keep) {
+      if (cursor % TREE_PAGES === 0) {
+        this.discarded.push({ first: cursor, users: users[x].slice(cursor >>> 5, (this.endOfTree() + 31) >>> 5) });
+      }
+      for (let slot = findBit(users, x, Math.max(1, cursor), end, true); slot < end; ) {
+        clearBit(users, x, slot);
+        clearBit(lost, x, slot);
+        zswap.slots.dropPageOf(x, slot);
+        slot = findBit(users, x, slot + 1, end, true);
+      }
+    }
+    zswap.protocols.swapoff.discard(zswap, x, cursor, end, zswap.protocols.invalidate);
+    release(claims, this.row, zswap.shared.boxes);
+    this.row = NO_CLAIM;
+    return true;
+  }
+
+  private anyPinned(end: number): boolean {
+    for (let slot = this.cursor; slot < end; slot++) if (this.zswap.slots.isPinned(this.x, slot)) return true;
+    return false;
+  }
+
+  /** The image forgets what the slots held, tree by tree. */
+  private punchNext(): void {
+    const tree = this.discarded.pop();
+    if (tree === undefined) {
+      this.done(0);
+      return;
+    }
+    const used = [tree.users];
+    const end = Math.min(this.pages, tree.first + tree.users.length * 32) - tree.first;
+    const from = findBit(used, 0, tree.first === 0 ? 1 : 0, end, true);
+    if (from === end) {
+      this.host.defer(() => this.punchNext());
+      return;
+    }
+    this.host.punch(this.x, tree.first + from, end - from, (errno) => {
+      if (errno !== 0) this.lose(tree.first, used, from, end);
+      this.punchNext();
+    });
+  }
+
+  /** The image still has old bytes, and they are not what a client would read: EIO until the slots are used again. */
+  private lose(first: number, used: readonly Int32Array[], from: number, end: number): void {
+    const { shared, counters } = this.zswap;
+    for (let i = from; i < end; i = findBit(used, 0, i + 1, end, true)) {
+      setBit(shared.users, this.x, first + i);
+      setBit(shared.lost, this.x, first + i);
+      counters[C.lost_pages]++;
+    }
+  }
+}
+
+/** swapon: the export gets new trees and takes writes again. */
+export function swapon(zswap: Zswap, x: number): void {
+  const { base } = zswap.trees;
+  for (let tree = base[x]; tree < base[x + 1]; tree++) reviveTree(zswap.trees, tree);
+  sync.store(zswap.shared.swap, x, SWAP.ON);
+}
