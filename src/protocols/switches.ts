@@ -3,7 +3,6 @@
  * They are read through `on`, which notes for an explorer that the outcome may depend on the switch.
  */
 import * as sync from '../shm/sync.ts';
-import type { ProtocolPool } from './protocol.ts';
 
 export interface ProtocolSwitches {
   /** refcount-2013: a failed writeback frees an entry that nobody else holds (October 2013). */
@@ -35,7 +34,10 @@ export const DEFAULT_SWITCHES: ProtocolSwitches = {
   invalidateUnderDeviceLock: false,
 };
 
-export function on(pool: Pick<ProtocolPool, 'protocols'>, name: keyof ProtocolSwitches): boolean {
+export function on(
+  pool: { readonly protocols: { readonly switches: ProtocolSwitches } },
+  name: keyof ProtocolSwitches,
+): boolean {
   sync.consult(name);
   return pool.protocols.switches[name];
 }

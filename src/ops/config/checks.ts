@@ -1,15 +1,8 @@
 // What options must fulfil together, beyond the bounds of each one. Pure: looks at the config and nothing else.
 import { BlockList } from 'node:net';
-import type { OptionPath } from './option_path.ts';
+import type { Problem } from './option_path.ts';
 import { checkProtocols } from './protocol_checks.ts';
 import type { Config } from './schema.ts';
-
-export interface Problem {
-  path: OptionPath;
-  message: string;
-  /** The key is wrong, not its value. */
-  key?: boolean;
-}
 
 /** sockaddr_un holds 108 bytes, the last one a zero; a longer path would be cut in silence. */
 const MAX_SOCKET_PATH = 107;

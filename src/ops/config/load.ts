@@ -3,10 +3,10 @@
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
 import { EXIT, ExitError } from '../exit_error.ts';
-import { crossCheck, type Problem } from './checks.ts';
+import { crossCheck } from './checks.ts';
 import { REPOSITORY } from './fields.ts';
 import { listOptions } from './option_list.ts';
-import { commonLength, formatPath, type OptionPath, parsePath } from './option_path.ts';
+import { commonLength, formatPath, type OptionPath, type Problem, parsePath } from './option_path.ts';
 import { applyOverride, type Override, parseOverride } from './overrides.ts';
 import { type Config, configSchema, DEFAULT_EXPORTS } from './schema.ts';
 import { parseSource, readSource, type Source } from './source.ts';

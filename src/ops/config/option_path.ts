@@ -60,3 +60,11 @@ export function commonLength(a: readonly PropertyKey[], b: readonly PropertyKey[
   while (length < a.length && length < b.length && a[length] === b[length]) length++;
   return length;
 }
+
+/** What is wrong with an option. */
+export interface Problem {
+  path: OptionPath;
+  message: string;
+  /** The key is wrong, not its value. */
+  key?: boolean;
+}
