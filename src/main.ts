@@ -19,6 +19,7 @@ interface ConfigFlags {
 
 interface StatsFlags extends ConfigFlags {
   json?: boolean;
+  check?: boolean;
   control?: string;
 }
 
@@ -47,11 +48,14 @@ function buildProgram(done: (exitCode: number) => void): Command {
   withConfig(program.command('stats'))
     .description('print the counters of a running server')
     .option('--json', 'print the JSON that the server sent')
+    .option('--check', 'count what must agree while nothing runs; exit 1 if something leaked, or if requests run')
     .option('--control <path>', 'control socket of the server (default: control.listen of the config)')
     .action(async (flags: StatsFlags) => {
-      const { fetchControl, formatStats } = await import('./ops/stats.ts');
-      const stats = await fetchControl(controlSocket(flags), '/stats');
-      process.stdout.write(flags.json ? `${JSON.stringify(stats)}\n` : formatStats(stats));
+      const { fetchControl, formatCheck, formatStats } = await import('./ops/stats.ts');
+      const answer = await fetchControl(controlSocket(flags), flags.check === true ? '/check' : '/stats');
+      const format = flags.check === true ? formatCheck : formatStats;
+      process.stdout.write(flags.json ? `${JSON.stringify(answer)}\n` : format(answer));
+      if (flags.check === true && answer.ok !== true) done(EXIT.failed);
     });
 
   addSwapVerbs(program);

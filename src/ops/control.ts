@@ -14,6 +14,8 @@ export interface ControlOptions {
   listen: string;
   /** Answer of GET /stats; called per request, on the main thread. */
   stats(): object;
+  /** Answer of GET /check. */
+  check?(): Promise<object>;
   /** POST /swapoff?export=NAME&force&keep and POST /swapon?export=NAME. A ControlError is the client's answer. */
   swapoff?(name: string, flags: { force: boolean; keep: boolean }): Promise<object>;
   swapon?(name: string): object;
@@ -79,7 +81,8 @@ function makeRoutes(options: ControlOptions): ReadonlyMap<string, Route> {
     if (value === null) throw new ControlError(400, 'export is missing, allowed: ?export=NAME');
     return value;
   };
-  const { swapoff, swapon } = options;
+  const { check, swapoff, swapon } = options;
+  if (check !== undefined) routes.set('/check', { method: 'GET', answer: () => check() });
   if (swapoff !== undefined) {
     const answer = (query: URLSearchParams): Promise<object> =>
       swapoff(name(query), { force: query.has('force'), keep: query.has('keep') });

@@ -13,7 +13,7 @@ import { checkExports } from 'node-nbd-server';
 import { setIoFlusher } from '../os/syscalls.ts';
 import { countBits } from '../pool/bits.ts';
 import { freeBuffers } from '../pool/buffers.ts';
-import { PAGE_SIZE } from '../pool/limits.ts';
+import { PAGE_SIZE, THREAD_MAIN } from '../pool/limits.ts';
 import { createShared, type Shared } from '../pool/shared.ts';
 import { C, sum } from '../shm/counters.ts';
 import { enterThread, setDelays } from '../shm/sync.ts';
@@ -29,9 +29,11 @@ import { findUsers, openImages, removeMarkers, type ServedImage, takeBack, write
 import { type Listeners, listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
 import type { FromShrinker } from './messages.ts';
+import { poolCheck } from './pool_check.ts';
 import { exportInfos, poolSettings } from './settings.ts';
 import { statsReport } from './stats_report.ts';
 import { SwapControl } from './swap_control.ts';
+import { nameThreads } from './thread_names.ts';
 import { startThreads, type Threads } from './threads.ts';
 
 interface Server {
@@ -82,8 +84,8 @@ async function startWith(
   checkExports(exports);
   const shared = reserveShared(config);
   findUsers(images, shared);
-  enterThread(1, (report) => {
-    throw new Error(report);
+  enterThread(THREAD_MAIN + 1, (report) => {
+    throw new Error(nameThreads(report));
   });
   setDelays(config.debug.delay);
   // A young generation that starts at 4 MiB instead of 1: four times fewer collections of the views made per page. Must
@@ -145,6 +147,7 @@ async function openControl(config: Config, shared: Shared, threads: Threads, log
   return startControl({
     listen: config.control.listen,
     stats: () => statsReport(shared, config, version, started),
+    check: () => poolCheck(shared),
     swapoff: (name, flags) =>
       swap.swapoff(name, flags).catch((error: Error) => {
         // A defect found by swapoff is one of the process, as in any other thread.

@@ -73,6 +73,14 @@ export function formatStats(stats: Row): string {
   return `${sections.filter((section) => section !== '').join('\n\n')}\n`;
 }
 
+/** The verdict in a line, then what does not agree, then the figures. */
+export function formatCheck({ quiescent, ok, problems, ...figures }: Row): string {
+  const lines = Array.isArray(problems) ? problems.map(String) : [];
+  const quiet = ok === true ? 'ok: nothing leaked' : `${lines.length} sums do not agree:`;
+  const verdict = quiescent === true ? quiet : 'no verdict: requests or writebacks are under way';
+  return `${[verdict, ...lines.map((line) => `  ${line}`)].join('\n')}\n\n${formatStats(figures)}`;
+}
+
 function isObject(value: unknown): value is Row {
   return typeof value === 'object' && value !== null;
 }

@@ -4,13 +4,14 @@ import { enterThread, setDelays } from '../shm/sync.ts';
 import { LaneRole } from './lane_role.ts';
 import type { LaneData, ShrinkerData, ToLane, ToShrinker } from './messages.ts';
 import { ShrinkerRole } from './shrinker_role.ts';
+import { nameThreads } from './thread_names.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('worker.ts runs as a worker thread only');
 const data = workerData as { role: 'lane'; data: LaneData } | { role: 'shrinker'; data: ShrinkerData };
 
 enterThread(data.data.thread + 1, (report) => {
-  throw new Error(report);
+  throw new Error(nameThreads(report));
 });
 setDelays(data.data.delays);
 if (data.role === 'lane') {

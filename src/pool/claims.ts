@@ -49,6 +49,11 @@ export function claim(c: Claims, x: number, first: number, end: number, thread: 
   return row;
 }
 
+/** Rows in use. */
+export function activeClaims(c: Claims): number {
+  return sync.load(c.control, ACTIVE);
+}
+
 export function release(c: Claims, row: number, boxes: Mailboxes): void {
   sync.lock(c.control, LOCK);
   c.volume[row] = 0;

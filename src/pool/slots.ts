@@ -47,6 +47,8 @@ export interface SlotTable {
 }
 
 const FILLED = 0x100;
+/** The bits of `locked` that say who holds the pin. */
+export const HOLDER_MASK = FILLED - 1;
 const BUCKET_BITS = 12;
 const LOCK = 0;
 const FREE_HEAD = 1;

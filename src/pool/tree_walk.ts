@@ -57,3 +57,21 @@ export function clearAt(t: Trees, tree: number, slot: number, place: Place): voi
   if (place.node === IN_HEAD) sync.store(t.words, tree * STRIDE + HEAD, NONE);
   else clear(t, tree * STRIDE + HEAD, place.node, place.at, slot & t.mask);
 }
+
+/** Calls `visit` with the index and the entry of each place in use, in order. Caller holds the tree lock. */
+export function eachEntry(t: Trees, tree: number, visit: (index: number, e: number) => void): void {
+  const head = t.words[tree * STRIDE + HEAD];
+  if ((head & NODE) !== 0) eachBelow(t, head & ~NODE, 0, visit);
+  else if (head !== NONE) visit(0, head);
+}
+
+function eachBelow(t: Trees, node: number, base: number, visit: (index: number, e: number) => void): void {
+  const shift = t.nodeShift[node];
+  for (let i = 0; i < FANOUT; i++) {
+    const below = t.nodeSlots[node * FANOUT + i];
+    if (below === NONE) continue;
+    const index = base | (i << shift);
+    if (shift === 0) visit(index, below);
+    else eachBelow(t, below, index, visit);
+  }
+}

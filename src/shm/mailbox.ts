@@ -58,6 +58,11 @@ const READ = 1;
 const WRITE = 2;
 const FULL_WAITERS = 3;
 
+/** Records in the ring. */
+export function ringLength(ring: Ring): number {
+  return (sync.load(ring.control, WRITE) - sync.load(ring.control, READ)) | 0;
+}
+
 /** `capacity` must be a power of two. */
 export function createRing(capacity: number): Ring {
   return { capacity, words: int32(capacity * RECORD_WORDS), control: int32(4) };

@@ -37,6 +37,7 @@ let onStuck: (report: string) => never = (report) => {
 let stuckMs = STUCK_MS;
 /** Microseconds to stall at a named protocol step (`debug.delay`); null in ordinary service. */
 let delays: ReadonlyMap<string, number> | null = null;
+/** The step that this thread passed last, for the report of a wait that does not end. */
 let currentStep = '';
 const sleepWord = new Int32Array(new SharedArrayBuffer(4));
 
@@ -45,6 +46,13 @@ export function enterThread(id: number, stuck: (report: string) => never, bound 
   self = id;
   onStuck = stuck;
   stuckMs = bound;
+}
+
+/** What lock words and waited-for words are called in reports; with `owners`, the bits of a word that name its owner. */
+const names = new WeakMap<Int32Array, { readonly name: string; readonly owners: number }>();
+
+export function nameWords(words: Int32Array, name: string, owners = 0): void {
+  names.set(words, { name, owners });
 }
 
 /** What a defect found at run time does: throws, which stops the process; an explorer puts its own report here. */
@@ -147,7 +155,8 @@ function lockSlow(words: Int32Array, index: number): void {
     if (seen !== marked && Atomics.compareExchange(words, index, seen, marked) !== seen) continue;
     if (Atomics.wait(words, index, marked, SLICE_MS) !== 'timed-out') continue;
     waited += SLICE_MS;
-    if (waited >= stuckMs) stuck(`lock word ${index} is held by thread ${seen & ~WAITERS}`);
+    if (waited >= stuckMs)
+      stuck(`${names.get(words)?.name ?? 'lock'} word ${index} is held by thread ${seen & ~WAITERS}`);
   }
 }
 
@@ -161,15 +170,21 @@ export function retry(words: Int32Array, index: number, seen: number): void {
   for (let waited = 0; Atomics.load(words, index) === seen; waited++) {
     // Whoever changes the word need not know of us, so the wait is short and looks again.
     Atomics.wait(words, index, seen, 1);
-    if (waited >= stuckMs) stuck(`word ${index} stays ${seen}`);
+    if (waited >= stuckMs) stuck(describeRetry(words, index, seen));
   }
+}
+
+function describeRetry(words: Int32Array, index: number, seen: number): string {
+  const { name = '', owners = 0 } = names.get(words) ?? {};
+  const owner = seen & owners;
+  return `${name} word ${index} stays ${seen}${owner === 0 ? '' : `, held by thread ${owner}`}`.trimStart();
 }
 
 /** A numbered step of a protocol, such as 'W1': a scheduling point, and the place where `debug.delay` stalls. */
 export function step(label: string): void {
   if (hook !== null) hook.point(label, null, 0);
-  if (delays === null) return;
   currentStep = label;
+  if (delays === null) return;
   const us = delays.get(label);
   if (us !== undefined) Atomics.wait(sleepWord, 0, 0, us / 1000);
 }

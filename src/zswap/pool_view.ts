@@ -9,7 +9,7 @@ import { checkLive, type Entries, freeEntry, isLive, LENGTH_SAME_FILLED, NONE, s
 import { PAGE_SIZE } from '../pool/limits.ts';
 import * as lru from '../pool/lru.ts';
 import { CTL, type PoolSettings, type Shared, SWAP } from '../pool/shared.ts';
-import { Slots } from '../pool/slots.ts';
+import { HOLDER_MASK, Slots } from '../pool/slots.ts';
 import type { Trees } from '../pool/tree.ts';
 import type { Place } from '../pool/tree_walk.ts';
 import { Zspool } from '../pool/zsmalloc.ts';
@@ -54,6 +54,7 @@ export class PoolView implements ProtocolPool {
     this.zspool = new Zspool(shared.zs);
     this.codec = new Codec(shared.settings.level);
     this.counters = rowOf(shared.counters, thread);
+    nameWaits(shared);
   }
 
   /** Pins a slot for a request: see Slots.pin, and the busy protocol's part in it. */
@@ -163,4 +164,16 @@ export class PoolView implements ProtocolPool {
     if (underDeviceLock) sync.unlock(this.shared.deviceLock, x);
     return r;
   }
+}
+
+/** Names what threads wait for, so that the report of a wait that does not end says what it was. */
+function nameWaits({ trees, lru, slotTable, entries, zs, deviceLock, live }: Shared): void {
+  sync.nameWords(trees.words, 'tree lock');
+  sync.nameWords(lru.lock, 'LRU lock');
+  sync.nameWords(zs.classLock, 'size class lock');
+  sync.nameWords(deviceLock, 'swap device lock');
+  sync.nameWords(slotTable.buckets, 'slot table lock');
+  sync.nameWords(slotTable.locked, 'slot pin', HOLDER_MASK);
+  sync.nameWords(entries.state, 'entry state');
+  sync.nameWords(live, 'live entries');
 }

@@ -1,0 +1,39 @@
+/**
+ * GET /check: whether anything leaked. Waits a moment for quiescence; where requests or writebacks go on, it says so and
+ * gives no verdict, because sums over a pool that moves mean nothing.
+ */
+import { type Busy, busy, checkPool, disagreements, stamp } from '../pool/check.ts';
+import type { Shared } from '../pool/shared.ts';
+
+/** Less than what the client of the control socket waits. */
+const PATIENCE_MS = 2500;
+const AGAIN_MS = 50;
+
+export async function poolCheck(shared: Shared): Promise<object> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const before = stamp(shared);
+    const then = busy(shared);
+    if (isIdle(then)) {
+      const check = checkPool(shared);
+      if (isIdle(busy(shared)) && stamp(shared) === before) {
+        const { memcgs, ...rest } = check;
+        const names = shared.settings.memcgs;
+        const problems = disagreements(check, names);
+        return {
+          quiescent: true,
+          ok: problems.length === 0,
+          problems,
+          ...rest,
+          memcgs: memcgs.map((one, m) => ({ name: names[m].name, ...one })),
+        };
+      }
+    }
+    if (performance.now() >= deadline) return { quiescent: false, ok: false, problems: [], busy: then };
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
+}
+
+function isIdle(now: Busy): boolean {
+  return Object.values(now).every((count) => count === 0);
+}

@@ -1,0 +1,218 @@
+/**
+ * Counts what must agree when nothing is under way: live entries, entries in trees, entries on the LRU lists, what memcgs
+ * are charged, and the objects of the allocator. An entry that is alive and in no tree is a leak: nobody can reach it.
+ *
+ * Reads under the locks that writers hold, one at a time and never two, so it may run beside anything; but the sums mean
+ * something only if nothing moved meanwhile: `busy` says what is under way, `stamp` changes when something was.
+ */
+import { C, type CounterName, sum } from '../shm/counters.ts';
+import { ringLength } from '../shm/mailbox.ts';
+import * as sync from '../shm/sync.ts';
+import { activeClaims } from './claims.ts';
+import { type Entries, highWater, isLive, LENGTH_SAME_FILLED, NONE } from './entries.ts';
+import type { Lru } from './lru.ts';
+import { CTL, type Shared, SWAP } from './shared.ts';
+import { CLASSES, ZSPAGE_BYTES } from './size_classes.ts';
+import { isFreed, lockTree, unlockTree } from './tree.ts';
+import { eachEntry } from './tree_walk.ts';
+import { GROUPS, totalSize } from './zsmalloc.ts';
+
+/** What is under way; all 0 when nothing is. */
+export interface Busy {
+  readonly pins: number;
+  readonly writebacks: number;
+  readonly claims: number;
+  readonly orders: number;
+  readonly shrinker: number;
+  readonly swapoffs: number;
+}
+
+export function busy(s: Shared): Busy {
+  const { locked, wb } = s.slotTable;
+  let pins = 0;
+  let writebacks = 0;
+  for (let r = 1; r < locked.length; r++) {
+    if (locked[r] !== 0) pins++;
+    writebacks += wb[r];
+  }
+  return {
+    pins,
+    writebacks,
+    claims: activeClaims(s.claims),
+    orders: ringLength(s.orders),
+    shrinker: sync.load(s.control, CTL.WORK),
+    swapoffs: s.swap.filter((state) => state === SWAP.CLOSING).length,
+  };
+}
+
+const MOVES: readonly CounterName[] = [
+  'reads',
+  'writes',
+  'trims',
+  'write_zeroes',
+  'flushes',
+  'zswpout',
+  'zswpin',
+  'invalidates',
+  'written_back_pages',
+  'reject_reclaim_fail',
+  'compacted_zspages',
+];
+
+/** Differs between two calls if a request was served, or the shrinker did anything, in between. */
+export function stamp(s: Shared): string {
+  return MOVES.map((name) => sum(s.counters, C[name])).join();
+}
+
+export interface PoolCheck {
+  readonly entries: {
+    readonly alive: number;
+    readonly same_filled: number;
+    readonly in_trees: number;
+    readonly on_lru: number;
+    /** Alive and in no tree. */
+    readonly leaked: number;
+    /** In a tree, though freed, in the place of another slot, or twice. */
+    readonly wrong_in_trees: number;
+    /** On an LRU list, though freed, same-filled, or twice. */
+    readonly wrong_on_lru: number;
+    /** In a tree with an object, and on no LRU list. */
+    readonly not_on_lru: number;
+  };
+  readonly counted: { readonly stored_pages: number; readonly compressed_bytes: number };
+  readonly lengths_bytes: number;
+  readonly memcgs: readonly { readonly charged_bytes: number; readonly lengths_bytes: number }[];
+  readonly zspages: {
+    readonly in_use: number;
+    readonly linked: number;
+    readonly objects: number;
+    readonly entries_with_object: number;
+  };
+}
+
+const IN_TREE = 1;
+const ON_LRU = 2;
+
+/** Takes about a second for ten million entries; the caller's thread does nothing else meanwhile. */
+export function checkPool(s: Shared): PoolCheck {
+  const end = highWater(s.entries);
+  const marks = new Uint8Array(end);
+  const trees = markTrees(s, marks);
+  const lists = markLists(s.lru, s.entries, s.settings.memcgs.length, marks);
+  const lengths = s.settings.memcgs.map(() => 0);
+  const { length, memcg } = s.entries;
+  const found = { alive: 0, same_filled: 0, leaked: 0, not_on_lru: 0 };
+  let wrongInTrees = trees.wrong;
+  let wrongOnLru = lists.wrong;
+  for (let e = 1; e < end; e++) {
+    const inTree = (marks[e] & IN_TREE) !== 0;
+    const onLru = (marks[e] & ON_LRU) !== 0;
+    if (!isLive(s.entries, e)) {
+      if (inTree) wrongInTrees++;
+      if (onLru) wrongOnLru++;
+      continue;
+    }
+    const filled = length[e] === LENGTH_SAME_FILLED;
+    found.alive++;
+    lengths[memcg[e]] += length[e];
+    if (filled) found.same_filled++;
+    if (filled && onLru) wrongOnLru++;
+    if (!inTree) found.leaked++;
+    else if (!onLru && !filled) found.not_on_lru++;
+  }
+  const zspages = classUsage(s);
+  return {
+    entries: {
+      ...found,
+      in_trees: trees.seen,
+      on_lru: lists.seen,
+      wrong_in_trees: wrongInTrees,
+      wrong_on_lru: wrongOnLru,
+    },
+    counted: { stored_pages: sum(s.counters, C.stored_pages), compressed_bytes: sum(s.counters, C.compressed_bytes) },
+    lengths_bytes: lengths.reduce((a, b) => a + b, 0),
+    memcgs: lengths.map((bytes, m) => ({ charged_bytes: s.lru.charged[m], lengths_bytes: bytes })),
+    zspages: {
+      in_use: totalSize(s.zs) / ZSPAGE_BYTES,
+      ...zspages,
+      entries_with_object: found.alive - found.same_filled,
+    },
+  };
+}
+
+interface Marked {
+  seen: number;
+  wrong: number;
+}
+
+function markTrees(s: Shared, marks: Uint8Array): Marked {
+  const { trees, entries } = s;
+  const marked: Marked = { seen: 0, wrong: 0 };
+  for (let x = 0; x < s.settings.exports.length; x++) {
+    for (let tree = trees.base[x]; tree < trees.base[x + 1]; tree++) {
+      if (isFreed(trees, tree)) continue;
+      lockTree(trees, tree);
+      eachEntry(trees, tree, (index, e) => {
+        marked.seen++;
+        const known = e < marks.length && (marks[e] & IN_TREE) === 0;
+        if (!known || entries.volume[e] !== x || (entries.slot[e] & trees.mask) !== index) marked.wrong++;
+        if (e < marks.length) marks[e] |= IN_TREE;
+      });
+      unlockTree(trees, tree);
+    }
+  }
+  return marked;
+}
+
+function markLists(lru: Lru, entries: Entries, memcgs: number, marks: Uint8Array): Marked {
+  const marked: Marked = { seen: 0, wrong: 0 };
+  for (let m = 0; m < memcgs; m++) {
+    sync.lock(lru.lock, m);
+    // A list that bites its own tail is cut by its marks.
+    for (let e = lru.head[m]; e !== NONE; e = entries.next[e]) {
+      marked.seen++;
+      const known = e > 0 && e < marks.length && (marks[e] & ON_LRU) === 0;
+      if (!known || entries.memcg[e] !== m) marked.wrong++;
+      if (!known) break;
+      marks[e] |= ON_LRU;
+    }
+    sync.unlock(lru.lock, m);
+  }
+  return marked;
+}
+
+function classUsage({ zs }: Shared): { linked: number; objects: number } {
+  let linked = 0;
+  let objects = 0;
+  for (let c = 0; c < CLASSES.count; c++) {
+    sync.lock(zs.classLock, c);
+    for (let group = c * GROUPS; group < (c + 1) * GROUPS; group++) {
+      for (let page = zs.groupHead[group]; page >= 0; page = zs.next[page]) {
+        linked++;
+        objects += zs.inUse[page];
+      }
+    }
+    sync.unlock(zs.classLock, c);
+  }
+  return { linked, objects };
+}
+
+/** What does not agree, one line each; empty when everything does. */
+export function disagreements(check: PoolCheck, memcgs: readonly { readonly name: string }[]): string[] {
+  const { entries, counted, zspages } = check;
+  const lines: string[] = [];
+  const say = (wrong: boolean, line: string): unknown => wrong && lines.push(line);
+  say(entries.leaked > 0, `${entries.leaked} entries are alive and in no tree: leaked`);
+  say(entries.wrong_in_trees > 0, `${entries.wrong_in_trees} places in trees hold an entry that does not belong there`);
+  say(entries.wrong_on_lru > 0, `${entries.wrong_on_lru} entries on an LRU list do not belong there`);
+  say(entries.not_on_lru > 0, `${entries.not_on_lru} entries are in a tree and on no LRU list: never written back`);
+  const differ = (what: string, a: number, b: number): unknown => say(a !== b, `${what}: ${a}, not ${b}`);
+  differ('stored_pages', counted.stored_pages, entries.alive);
+  differ('compressed_bytes', counted.compressed_bytes, check.lengths_bytes);
+  check.memcgs.forEach((one, m) => {
+    differ(`zswap.current of ${memcgs[m].name}`, one.charged_bytes, one.lengths_bytes);
+  });
+  differ('zspages in use', zspages.in_use, zspages.linked);
+  differ('objects', zspages.objects, zspages.entries_with_object);
+  return lines;
+}
