@@ -1,5 +1,7 @@
-// The guest test, and with --long the runs in which the server is spoiled on purpose and the guest has to notice.
+// The guest test with two combinations of protocols that hold; with --long all that hold, and the runs in which the server
+// is spoiled on purpose and the guest has to notice.
 import { join } from 'node:path';
+import { type Combination, safeCombinations, settingsOf } from '#src/protocols/safe.js';
 import { run } from './command.ts';
 import type { Stage } from './stage.ts';
 import { newTally } from './tally.ts';
@@ -23,6 +25,25 @@ const GUEST: GuestRun = {
   wanted: 0,
 };
 
+/** So little that a small guest fills it, and writeback runs beside its swapping. */
+const SMALL_POOL = 'pool.max=16MiB';
+
+/** A guest for each combination; the default's full-sized one is run in any case. */
+function combinationRun(one: Combination): GuestRun {
+  const names = Object.values(one);
+  return {
+    name: `guest-${names.join('-')}`,
+    title: `a guest swaps with ${names.join(', ')}, and writeback runs`,
+    args: ['--small', ...[SMALL_POOL, ...settingsOf(one)].flatMap((setting) => ['--set', setting])],
+    wanted: 0,
+  };
+}
+
+/** In a plain run: the one that is the least like the default. */
+function isPlain({ swapoff, invalidate }: Combination): boolean {
+  return swapoff === 'drain-early-ref' && invalidate === 'erase';
+}
+
 const BREAKS: readonly GuestRun[] = [
   {
     name: 'guest-break-corrupt',
@@ -40,7 +61,10 @@ const BREAKS: readonly GuestRun[] = [
 
 export function guestStages(root: string, long: boolean, strict: boolean): Stage[] {
   const program = join(root, 'scripts/vm');
-  return (long ? [GUEST, ...BREAKS] : [GUEST]).map((guest) => guestStage(program, guest, strict));
+  const runs = safeCombinations()
+    .filter((one) => long || isPlain(one))
+    .map(combinationRun);
+  return [GUEST, ...runs, ...(long ? BREAKS : [])].map((guest) => guestStage(program, guest, strict));
 }
 
 /** `strict`: a machine that cannot run it fails the run. */
