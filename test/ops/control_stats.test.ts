@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type Control, type ControlOptions, startControl } from '#src/ops/control.js';
-import { fetchControl, formatStats } from '#src/ops/stats.js';
+import { fetchControl, formatCheck, formatStats } from '#src/ops/stats.js';
 
 const STATS = {
   version: '0.1.0',
@@ -134,4 +134,17 @@ t.test('the human form is aligned, in MiB, and shows whatever keys come', async 
     '',
   ];
   t.equal(formatStats(STATS), lines.join('\n'));
+});
+
+t.test('a check says its verdict first, and none while requests run', async (t) => {
+  const figures = { entries: { alive: 1 } };
+  t.match(formatCheck({ quiescent: true, ok: true, problems: [], ...figures }), /^ok: nothing leaked\n\nentries\n/);
+  t.match(
+    formatCheck({ quiescent: true, ok: false, problems: ['1 is not 2'], ...figures }),
+    /^1 sums do not agree:\n {2}1 is not 2\n\nentries\n {2}alive {2}1\n$/,
+  );
+  t.match(
+    formatCheck({ quiescent: false, ok: false, problems: [], busy: { pins: 3 } }),
+    /^no verdict: .*\n\nbusy\n {2}pins {2}3\n$/,
+  );
 });
