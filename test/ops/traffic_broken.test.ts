@@ -18,6 +18,8 @@ const rounds = process.env.ZSWAPD_LONG === '1' ? 10 : 1;
 const seed = chooseSeed();
 t.comment(`ZSWAPD_SEED=${seed}`);
 t.setTimeout(rounds * 120_000);
+// Those that end in a deadlock mostly wait.
+t.jobs = 2;
 
 /** Far from full, so that stores are taken, and far above the threshold, so that the shrinker never rests. */
 const SMALL_POOL = {
