@@ -10,6 +10,7 @@ import { REPOSITORY } from './ops/config/fields.ts';
 import { ConfigError, DEFAULT_CONFIG, type Loaded, loadConfig } from './ops/config/load.ts';
 import type { Config } from './ops/config/schema.ts';
 import { EXIT, ExitError } from './ops/exit_error.ts';
+import type { ExploreFlags } from './ops/explore.ts';
 import { ignoreClosedOutput } from './ops/log.ts';
 
 interface ConfigFlags {
@@ -60,6 +61,8 @@ function buildProgram(done: (exitCode: number) => void): Command {
 
   addSwapVerbs(program);
 
+  addExplore(program, done);
+
   const configCommands = program.command('config').description('work on the configuration');
   withConfig(configCommands.command('check'))
     .description('check a config and what it needs of this machine, without changing anything')
@@ -105,6 +108,25 @@ function addSwapVerbs(program: Command): void {
     .argument('<export>', 'name of the export')
     .option('--control <path>', control)
     .action((name: string, flags: StatsFlags) => run(`/swapon?export=${encodeURIComponent(name)}`, flags));
+}
+
+function addExplore(program: Command, done: (exitCode: number) => void): void {
+  program
+    .command('explore')
+    .description('try the schedules of a race under a choice of protocols, and show the shortest that fails')
+    .option('--scenario <name>', 'one scenario instead of all')
+    .option('--set <protocol.key=value>', 'protocols and switches, as in the config; repeatable', collect, [])
+    .option('--strategy <name>', 'dfs (every schedule), pct or random', 'dfs')
+    .option('--bound <n>', 'preemptions of a schedule at most', '2')
+    .option('--seed <n>', 'seed of pct and random', '1')
+    .option('--schedules <n>', 'schedules to try at most', '100000')
+    .option('--replay <string>', 'run one schedule again')
+    .option('--matrix', 'every combination against every scenario')
+    .option('--json', 'one JSON object per line')
+    .action(async (flags: ExploreFlags) => {
+      const { explore } = await import('./ops/explore.ts');
+      done(await explore(flags));
+    });
 }
 
 function withConfig(command: Command): Command {

@@ -1,0 +1,196 @@
+// `zswapd explore`: what was asked, checked before anything starts, then the search and its report.
+// Invariant: a mistake in the arguments is one line and exit 2; what the search finds is no error of the command.
+import { availableParallelism } from 'node:os';
+import { DEFAULT_CHOICE, meaningless, PRESETS, type PresetName } from '../protocols/combinations.ts';
+import { DEFAULT_SWITCHES } from '../protocols/switches.ts';
+import type { Cell, Combination } from '../sim/cell.ts';
+import { DEFAULT_COMBINATION, isProtocolChoice } from '../sim/combinations.ts';
+import { Engine } from '../sim/engine.ts';
+import { exhaustive } from '../sim/exhaustive.ts';
+import { exploreMatrix } from '../sim/matrix.ts';
+import { minimise, record } from '../sim/minimise.ts';
+import { pct } from '../sim/pct.ts';
+import { randomWalk } from '../sim/random_walk.ts';
+import { formatCombination, parseReplay } from '../sim/replay_string.ts';
+import { formatTrace, traceOf } from '../sim/report.ts';
+import { findScenario, SCENARIOS } from '../sim/scenarios.ts';
+import type { SearchOptions, Strategy } from '../sim/strategies.ts';
+import { EXIT, ExitError } from './exit_error.ts';
+import { formatMatrix } from './explore_matrix.ts';
+
+export interface ExploreFlags {
+  scenario?: string;
+  set: string[];
+  strategy: string;
+  bound: string;
+  seed: string;
+  schedules: string;
+  replay?: string;
+  matrix?: boolean;
+  json?: boolean;
+}
+
+const STRATEGIES: Readonly<Record<string, Strategy>> = { dfs: exhaustive, pct, random: randomWalk };
+/** Beyond this, schedules are more than anybody waits for. */
+const BOUND_MAX = 5;
+const PROGRESS_MS = 2000;
+
+/** Resolves to the exit code: 0, or 1 when a single scenario was found to fail. */
+export async function explore(flags: ExploreFlags): Promise<number> {
+  const strategy = STRATEGIES[flags.strategy];
+  if (strategy === undefined)
+    throw usage(`--strategy: "${flags.strategy}", allowed: ${Object.keys(STRATEGIES).join(', ')}`);
+  const options = {
+    bound: integer('--bound', flags.bound, 0, BOUND_MAX),
+    schedulesMax: integer('--schedules', flags.schedules, 1, 100_000_000),
+    seed: integer('--seed', flags.seed, 0, 2 ** 31 - 1),
+    all: false,
+    first: false,
+  };
+  if (flags.replay !== undefined) return replay(flags, flags.replay);
+  const combination = combinationOf(flags.set);
+  if (flags.matrix === true) return matrix(flags, options);
+  const cells = chosenScenarios(flags.scenario).map((scenario): Cell => ({ scenario, combination }));
+  return search(flags, strategy, options, cells);
+}
+
+async function replay(flags: ExploreFlags, text: string): Promise<number> {
+  let parsed: ReturnType<typeof parseReplay>;
+  try {
+    parsed = parseReplay(text);
+  } catch (error) {
+    throw usage(error instanceof Error ? error.message : String(error));
+  }
+  const [scenario] = chosenScenarios(parsed.scenario, '--replay');
+  const cell = { scenario, combination: checked(parsed.combination) };
+  const engine = await Engine.create();
+  try {
+    await engine.enter(cell);
+    const outcome = record(engine, parsed.schedule);
+    if (outcome.diverged) throw usage('--replay: the schedule does not fit this scenario as it is built now');
+    show(flags, cell, outcome.finding === null ? null : outcome, 1, true);
+    return outcome.finding === null ? EXIT.ok : EXIT.failed;
+  } finally {
+    await engine.close();
+  }
+}
+
+async function search(flags: ExploreFlags, strategy: Strategy, options: SearchOptions, cells: Cell[]): Promise<number> {
+  const engine = await Engine.create();
+  let failed = false;
+  try {
+    for (const cell of cells) {
+      await engine.enter(cell);
+      const { schedules, failure, complete } = strategy(engine, { ...options, onProgress: progress(cell) });
+      const shown = failure === null ? null : minimise(engine, failure);
+      failed ||= shown !== null;
+      show(flags, cell, shown, schedules, complete);
+    }
+  } finally {
+    await engine.close();
+  }
+  return failed ? EXIT.failed : EXIT.ok;
+}
+
+function show(
+  flags: ExploreFlags,
+  cell: Cell,
+  outcome: Parameters<typeof traceOf>[1] | null,
+  schedules: number,
+  complete: boolean,
+): void {
+  const trace = outcome === null ? null : traceOf(cell, outcome);
+  const { name: scenario, about } = cell.scenario;
+  const combination = formatCombination(cell.combination);
+  if (flags.json === true) {
+    const verdict = trace?.finding.kind ?? 'clean';
+    process.stdout.write(`${JSON.stringify({ scenario, combination, verdict, schedules, complete, trace })}\n`);
+    return;
+  }
+  const tried = `${schedules} schedule${schedules === 1 ? '' : 's'}${complete ? '' : ', not all there are'}`;
+  const head = `${scenario} (${about}) under ${combination}: ${tried}`;
+  process.stdout.write(trace === null ? `${head}: clean\n` : `${head}\n\n${formatTrace(trace)}\n`);
+}
+
+async function matrix(flags: ExploreFlags, { bound, schedulesMax }: SearchOptions): Promise<number> {
+  const scenarios =
+    flags.scenario === undefined ? {} : { scenarios: chosenScenarios(flags.scenario).map((s) => s.name) };
+  const started = performance.now();
+  const found = await exploreMatrix({
+    bound,
+    schedulesMax,
+    explorers: availableParallelism(),
+    ...scenarios,
+    onProgress: (done, all, schedules) => {
+      const seconds = Math.round((performance.now() - started) / 1000);
+      process.stderr.write(`${done} of ${all} scenarios, ${schedules} schedules, ${seconds} s\n`);
+    },
+  });
+  process.stdout.write(flags.json === true ? `${JSON.stringify(found)}\n` : formatMatrix(found));
+  return EXIT.ok;
+}
+
+/** A line now and then on stderr, where a search takes long. */
+function progress(cell: Cell): (schedules: number, bound: number) => void {
+  let last = performance.now();
+  return (schedules, bound) => {
+    if (performance.now() - last < PROGRESS_MS) return;
+    last = performance.now();
+    process.stderr.write(`${cell.scenario.name}: ${schedules} schedules, at ${bound} preemptions\n`);
+  };
+}
+
+function chosenScenarios(name: string | undefined, flag = '--scenario') {
+  if (name === undefined) return SCENARIOS;
+  const scenario = findScenario(name);
+  if (scenario === undefined) {
+    throw usage(`${flag}: there is no scenario "${name}", allowed: ${SCENARIOS.map((one) => one.name).join(', ')}`);
+  }
+  return [scenario];
+}
+
+/** From `protocol.KEY=VALUE` settings, as `serve` takes them. */
+function combinationOf(settings: readonly string[]): Combination {
+  let combination: Record<string, unknown> = { ...DEFAULT_COMBINATION };
+  const own: Record<string, unknown> = {};
+  for (const setting of settings) {
+    const match = /^protocol\.(\w+)=(.+)$/.exec(setting);
+    if (match === null) throw usage(`--set: "${setting}", allowed here: protocol.KEY=VALUE`);
+    const [, key, value] = match;
+    if (key === 'preset') {
+      if (!Object.hasOwn(PRESETS, value))
+        throw usage(`protocol.preset: "${value}", allowed: ${Object.keys(PRESETS).join(', ')}`);
+      combination = { ...combination, ...PRESETS[value as PresetName] };
+    } else own[key] = value === 'true' ? true : value === 'false' ? false : value;
+  }
+  const wanted = { ...combination, ...own };
+  if (!isProtocolChoice(wanted)) {
+    const odd = settings.find((one) => !isProtocolChoice({ ...DEFAULT_COMBINATION, ...single(one) }));
+    throw usage(`--set: "${odd ?? settings.join(' ')}" is no choice of protocols, see config/OPTIONS.md`);
+  }
+  return checked(wanted);
+}
+
+function single(setting: string): Record<string, unknown> {
+  const [, key, value] = /^protocol\.(\w+)=(.+)$/.exec(setting) ?? [];
+  if (key === undefined || key === 'preset') return {};
+  return { [key]: value === 'true' ? true : value === 'false' ? false : value };
+}
+
+function checked(combination: Combination): Combination {
+  const [objection] = meaningless({ ...DEFAULT_CHOICE, ...DEFAULT_SWITCHES, ...combination });
+  if (objection !== undefined) throw usage(`protocol.${objection.key}: ${objection.text}`);
+  return combination;
+}
+
+function integer(flag: string, text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < least || value > most) {
+    throw usage(`${flag}: "${text}", allowed: a whole number from ${least} to ${most}`);
+  }
+  return value;
+}
+
+function usage(text: string): ExitError {
+  return new ExitError(EXIT.usage, text);
+}

@@ -1,0 +1,127 @@
+/** What the actors of a scenario do, each in a thread of its own. */
+import { claim, release } from '../pool/claims.ts';
+import { THREAD_SHRINKER } from '../pool/limits.ts';
+import { SHRINK } from '../protocols/protocol.ts';
+import { beginWalk } from '../protocols/victim.ts';
+import { pop, push, RECORD_WORDS, wake } from '../shm/mailbox.ts';
+import { ImageQueue } from '../zswap/image_queue.ts';
+import { answerOrder, ORDER } from '../zswap/orders.ts';
+import { SwapoffOp, swapon } from '../zswap/swapoff_op.ts';
+import type { Zswap } from '../zswap/zswap.ts';
+import { Client } from './client.ts';
+import { type Env, LaneLoop, Mailbox } from './loop.ts';
+import type { ActorSpec } from './scenario.ts';
+import * as shadow from './shadow.ts';
+import { SimImage } from './sim_image.ts';
+
+/** An order of the explorer's own: a walker's page goes to the one image queue. */
+const ORDER_WRITEBACK = 100;
+const X = 0;
+const QUEUE = { runPages: 8, parallel: 1, syncEvery: Number.POSITIVE_INFINITY, onError: () => undefined };
+const SHRINK_NAMES = Object.fromEntries(Object.entries(SHRINK).map(([name, value]) => [value, name]));
+/** For the record of what was acknowledged: swapoff is a client of its own. */
+const SWAPOFF_CONNECTION = 31;
+
+export function runActor(env: Env, spec: ActorSpec): void {
+  if (spec.kind === 'walker') walk(env, spec.walks, spec.mustWrite);
+  else if (spec.kind === 'holder') hold(env, spec.what);
+  else if (spec.kind === 'swapoff') swapOff(env, spec.swapon);
+  else new Client(env, spec.connection).run(spec.operations);
+}
+
+/** A shrinker: walks its memcg's list and hands what it took to the image queue. */
+function walk({ zswap, baton }: Env, walks: number, mustWrite: boolean): void {
+  const { shared } = zswap;
+  zswap.onWrite = (x, slot, buffer) => {
+    push(shared.orders, Int32Array.of(ORDER_WRITEBACK, x, slot, buffer, zswap.thread, 0), zswap.thread);
+    wake(shared.boxes, THREAD_SHRINKER);
+  };
+  beginWalk();
+  for (let i = 0; i < walks; i++) {
+    const result = zswap.protocols.entry.shrinkOne(zswap, 0, zswap.protocols.busy);
+    baton.note(`walk ends: ${SHRINK_NAMES[result]}`);
+    if (mustWrite && result === SHRINK.WRITTEN) return;
+  }
+  if (mustWrite) baton.violate('livelock', `${walks} walks have written nothing, and a page could be written`);
+}
+
+/** The thread that owns the image queue, and answers orders as the shrinker's does. Never returns. */
+export function serveImage({ world, zswap, baton }: Env): never {
+  const { shared } = zswap;
+  const image = new SimImage(world.image, (text) => baton.note(text));
+  const queue = new ImageQueue(zswap, X, image, QUEUE);
+  zswap.onWrite = (_x, slot, buffer) => queue.push('writeback', slot, 1, buffer, null);
+  const record = new Int32Array(RECORD_WORDS);
+  const mailbox = new Mailbox(zswap);
+  for (;;) {
+    while (pop(shared.orders, record, shared.boxes)) {
+      const [kind, , slot, n, thread, token] = record;
+      const answer = (errno: number): void => answerOrder(shared, thread, token, errno);
+      if (kind === ORDER_WRITEBACK) queue.push('writeback', slot, 1, n, null);
+      else if (kind === ORDER.WRITE) queue.push('write', slot, 1, n, answer);
+      else if (kind === ORDER.PUNCH) queue.push('punch', slot, n, 0, answer);
+      else if (kind === ORDER.ZERO) queue.push('zero', slot, n, 0, answer);
+      else if (kind === ORDER.SHRINK) answer(shrinkForStore(zswap, n));
+      else throw new Error(`an actor sent order ${kind}`);
+    }
+    queue.pump();
+    if (!image.complete()) mailbox.wait();
+  }
+}
+
+/** The memcg's own batch, of one. */
+function shrinkForStore(zswap: Zswap, m: number): number {
+  const { entry, busy } = zswap.protocols;
+  return entry.shrinkOne(zswap, m, busy) === SHRINK.WRITTEN ? 0 : 11;
+}
+
+/** Slot that a holder holds. */
+const HELD = 1;
+
+function hold({ zswap, baton }: Env, what: 'buffer' | 'pin' | 'claim'): void {
+  const { claims, boxes } = zswap.shared;
+  const got =
+    what === 'buffer'
+      ? zswap.takePage()
+      : what === 'pin'
+        ? zswap.tryPin(X, HELD)
+        : claim(claims, X, HELD, HELD + 1, zswap.thread) + 1;
+  baton.note(got > 0 ? `takes a ${what}` : `finds no ${what} to take`);
+  if (got <= 0) return;
+  baton.pause();
+  if (what === 'buffer') zswap.givePage(got);
+  else if (what === 'pin') zswap.unpin(got);
+  else release(claims, got - 1, boxes);
+  baton.note(`gives the ${what} back`);
+}
+
+/** swapoff of the export as in service; slot 0, which it would copy to the image, is not stored in these scenarios. */
+function swapOff(env: Env, again: boolean): void {
+  const { world, zswap, baton } = env;
+  const { pages } = zswap.settings.exports[X];
+  const loop = new LaneLoop(env);
+  let ended = false;
+  const host = {
+    zswap,
+    park: (waiting: { resume(): void }) => loop.lane.park(waiting),
+    defer: (task: () => void) => loop.lane.defer(task),
+    copyOut: (_x: number, _all: boolean, done: (errno: number) => void) => loop.lane.defer(() => done(0)),
+    punch: (x: number, first: number, count: number, done: (errno: number) => void) =>
+      loop.lane.order(ORDER.PUNCH, x, first, count, done),
+  };
+  for (let slot = 1; slot < pages; slot++) shadow.beginWrite(world.shadow, slot, 0, SWAPOFF_CONNECTION);
+  new SwapoffOp(host, X, false, (errno) => {
+    if (errno !== 0) throw new Error(`swapoff ends with error ${errno}`);
+    ended = true;
+  }).resume();
+  loop.until(
+    () => ended,
+    () => undefined,
+    () => undefined,
+  );
+  for (let slot = 1; slot < pages; slot++) shadow.endWrite(world.shadow, slot, 0, SWAPOFF_CONNECTION, true);
+  baton.note('swapoff ends');
+  if (!again) return;
+  swapon(zswap, X);
+  baton.note('swapon');
+}

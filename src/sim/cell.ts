@@ -1,0 +1,68 @@
+/**
+ * A cell: one scenario under one combination of protocols and switches. Threads build their end of it from plain data.
+ */
+import { THREAD_LANE0, THREAD_SHRINKER } from '../pool/limits.ts';
+import { chooseProtocols, type ProtocolNames } from '../protocols/index.ts';
+import type { Protocols } from '../protocols/protocol.ts';
+import { Zswap } from '../zswap/zswap.ts';
+import { isWatched } from './dimensions.ts';
+import type { Scenario } from './scenario.ts';
+import { type World, worldSettings } from './world.ts';
+
+export type Combination = ProtocolNames;
+
+export interface Cell {
+  readonly scenario: Scenario;
+  readonly combination: Combination;
+}
+
+/** Thread numbers as in service: the image's thread is the shrinker's, walkers and clients count as lanes. */
+export function threadOf(cell: Cell, actor: number): number {
+  return actor === cell.scenario.actors.length ? THREAD_SHRINKER : THREAD_LANE0 + actor;
+}
+
+export async function cellZswap(
+  world: World,
+  cell: Cell,
+  thread: number,
+  consult: (name: string) => void,
+): Promise<Zswap> {
+  const { scenario } = cell;
+  const settings = worldSettings({
+    ...(scenario.secondChance === undefined ? {} : { secondChance: scenario.secondChance }),
+    ...(scenario.pages === undefined ? {} : { exports: [{ name: 'swap0', pages: scenario.pages, memcg: 0 }] }),
+    ...(scenario.memcgMax === undefined ? {} : { memcgMax: scenario.memcgMax }),
+  });
+  const { shared } = world;
+  const protocols = chooseProtocols(cell.combination);
+  const trees = {
+    ...shared.trees,
+    get readers(): Int32Array | null {
+      consult('invalidate.lockless');
+      return protocols.invalidate.lockless ? shared.readers : null;
+    },
+  };
+  return new Zswap({ ...shared, settings, trees }, watched(protocols, consult), thread);
+}
+
+/** The same protocols, noting which of their members are looked at. Switches note themselves (switches.ts). */
+function watched(protocols: Protocols, consult: (name: string) => void): Protocols {
+  return {
+    entry: watch('entry', protocols.entry, consult),
+    swapoff: watch('swapoff', protocols.swapoff, consult),
+    busy: watch('busy', protocols.busy, consult),
+    invalidate: watch('invalidate', protocols.invalidate, consult),
+    switches: protocols.switches,
+  };
+}
+
+/** A member that is absent is looked at as well. */
+function watch<T extends object>(role: string, protocol: T, consult: (name: string) => void): T {
+  return new Proxy(protocol, {
+    get(target, member, receiver): unknown {
+      if (role === 'entry') consult(role);
+      else if (isWatched(role, String(member))) consult(`${role}.${String(member)}`);
+      return Reflect.get(target, member, receiver);
+    },
+  });
+}

@@ -1,0 +1,91 @@
+/**
+ * The combinations that a matrix is made of: all choices of protocols that the server takes, with the switches of their
+ * entry protocol; and the switches that break a common rule, each upon one choice per entry protocol.
+ */
+
+import { DEFAULT_CHOICE, meaningless } from '../protocols/combinations.ts';
+import { BUSY_PROTOCOLS, ENTRY_PROTOCOLS, INVALIDATE_PROTOCOLS, SWAPOFF_PROTOCOLS } from '../protocols/index.ts';
+import { DEFAULT_SWITCHES, type ProtocolSwitches } from '../protocols/switches.ts';
+import type { Combination } from './cell.ts';
+
+type Switches = Partial<ProtocolSwitches>;
+
+export const DEFAULT_COMBINATION: Combination = {
+  entry: 'pin-validate',
+  swapoff: 'pin-first',
+  busy: 'skip-eexist',
+  invalidate: 'erase',
+};
+
+/** Switches that one entry protocol alone has, in every setting that makes sense. */
+const OWN: Readonly<Record<Combination['entry'], readonly Switches[]>> = {
+  'refcount-2013': [
+    {},
+    { leakFix: true },
+    { validate: true },
+    { leakFix: true, validate: true },
+    { validate: true, strandPageOnAbort: true },
+    { leakFix: true, validate: true, strandPageOnAbort: true },
+  ],
+  'cas-2013': [{}],
+  'refcount-lru-isolate': [{}],
+  'pin-validate': [{}, { eraseOnReject: false }],
+};
+
+/** What each entry protocol goes with: as its kernels had it, and where those were broken, as it holds best. */
+const USUAL: Readonly<Record<Combination['entry'], Combination>> = {
+  'refcount-2013': {
+    ...DEFAULT_COMBINATION,
+    entry: 'refcount-2013',
+    swapoff: 'free-immediately',
+    leakFix: true,
+    validate: true,
+  },
+  'cas-2013': { ...DEFAULT_COMBINATION, entry: 'cas-2013', swapoff: 'free-immediately' },
+  'refcount-lru-isolate': { ...DEFAULT_COMBINATION, entry: 'refcount-lru-isolate', swapoff: 'tree-refcount' },
+  'pin-validate': DEFAULT_COMBINATION,
+};
+
+/** Switches that break a rule which every protocol leans on: one at a time, upon the usual choice of each entry protocol. */
+const COMMON: readonly Switches[] = [
+  { exclusiveBypass: true },
+  { slotReusableBeforeInvalidate: true },
+  { lruSkipAfterUnlock: true },
+  { invalidateUnderDeviceLock: true },
+];
+
+/** Every combination that is not refused. */
+export function allCombinations(): Combination[] {
+  const all: Combination[] = [];
+  for (const entry of keys(ENTRY_PROTOCOLS)) {
+    for (const swapoff of keys(SWAPOFF_PROTOCOLS)) {
+      for (const busy of keys(BUSY_PROTOCOLS)) {
+        for (const invalidate of keys(INVALIDATE_PROTOCOLS)) {
+          const names = { entry, swapoff, busy, invalidate };
+          if (meaningless({ ...DEFAULT_CHOICE, ...names }).length > 0) continue;
+          for (const own of OWN[entry]) all.push({ ...names, ...own });
+        }
+      }
+    }
+  }
+  for (const entry of keys(ENTRY_PROTOCOLS)) for (const common of COMMON) all.push({ ...USUAL[entry], ...common });
+  return all;
+}
+
+function keys<T extends object>(table: T): (keyof T)[] {
+  return Object.keys(table) as (keyof T)[];
+}
+
+/** True if the four names exist and every further member is a switch. */
+export function isProtocolChoice(
+  value: Readonly<Record<string, unknown>>,
+): value is Combination & Record<string, unknown> {
+  const { entry, swapoff, busy, invalidate, ...switches } = value;
+  return (
+    String(entry) in ENTRY_PROTOCOLS &&
+    String(swapoff) in SWAPOFF_PROTOCOLS &&
+    String(busy) in BUSY_PROTOCOLS &&
+    String(invalidate) in INVALIDATE_PROTOCOLS &&
+    Object.entries(switches).every(([name, on]) => name in DEFAULT_SWITCHES && typeof on === 'boolean')
+  );
+}

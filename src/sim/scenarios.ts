@@ -1,0 +1,155 @@
+/**
+ * The scenarios, each a race that somebody ran into. A scenario is small on purpose: two or three actors, one or two
+ * operations each, because the search tries every interleaving of them.
+ */
+import { allocate, client, giveUp, read, type Scenario, swapoff, trim, walker, write } from './scenario.ts';
+
+const one = [{ slot: 1, version: 1 }];
+/** Slot 0 and its neighbour: when the neighbour goes, slot 0's entry moves from the node into the head of the tree. */
+const corner = [
+  { slot: 0, version: 1 },
+  { slot: 1, version: 1 },
+];
+
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'leak',
+    about: 'a slot is trimmed while its page is being written back',
+    stored: one,
+    actors: [walker(), client('trim', 0, trim(1))],
+  },
+  {
+    name: 'stale-data',
+    about: 'a slot is overwritten while its page is being written back',
+    beside: ['leak'],
+    stored: one,
+    actors: [walker(), client('store', 0, write(1, 2), read(1))],
+  },
+  {
+    name: 'recycled-slot',
+    about: 'a slot is trimmed and written again while its page is being written back',
+    stored: one,
+    actors: [walker(), client('client', 0, trim(1), write(1, 2))],
+  },
+  {
+    name: 'duplicate-store',
+    about: 'a slot is overwritten twice while its page is being written back',
+    stored: one,
+    actors: [walker(), client('store', 0, write(1, 2), write(1, 3))],
+  },
+  {
+    name: 'load',
+    about: 'a slot is read while its page is being written back and again after',
+    stored: one,
+    actors: [walker(), client('load', 0, read(1), read(1))],
+  },
+  {
+    name: 'swapoff',
+    about: 'the export is swapped off while a page of it is being written back',
+    stored: one,
+    pages: 2,
+    actors: [walker(), swapoff()],
+  },
+  {
+    name: 'swapoff-late',
+    about:
+      'as swapoff, and the writeback comes too late when its image write has begun, or its pin has failed, already',
+    window: ['f', 'W5', 'fail'],
+    stored: one,
+    pages: 2,
+    actors: [walker(), swapoff()],
+  },
+  {
+    name: 'swapon',
+    about: 'the export is swapped off and on again while a page of it is being written back',
+    stored: one,
+    pages: 2,
+    actors: [walker(), swapoff(true)],
+  },
+  {
+    name: 'two-writebacks',
+    about: 'two shrinkers pick the same page while its slot is trimmed',
+    stored: one,
+    actors: [walker('shrinker A'), walker('shrinker B'), client('trim', 0, trim(1))],
+  },
+  {
+    name: 'lru-skip',
+    about: 'a walk meets a busy page, and the next page of the list is trimmed before the walk goes on',
+    stored: [...one, { slot: 2, version: 1 }],
+    pinned: 1,
+    actors: [walker('shrinker', 2), client('trim', 0, trim(2))],
+  },
+  {
+    name: 'fault-recursion',
+    about: 'a store pins its slot, meets its memcg limit, and the reclaim it asks for picks the old page of that slot',
+    stored: one,
+    memcgMax: 1,
+    actors: [client('store', 0, write(1, 2))],
+  },
+  {
+    name: 'fault-recursion-putback',
+    about: 'as fault-recursion, while a shrinker holds the page off the list and puts it back for want of a buffer',
+    stored: one,
+    memcgMax: 1,
+    buffersLeft: 1,
+    actors: [walker(), { kind: 'holder', name: 'other', what: 'buffer' }, client('store', 0, write(1, 2))],
+  },
+  {
+    name: 'fault-recursion-worker',
+    about:
+      'reclaim for one store has picked the old page of a slot that another store pins, which then asks for reclaim',
+    stored: one,
+    memcgMax: 1,
+    actors: [client('store 2', 0, write(2, 1)), client('store 1', 1, write(1, 2))],
+  },
+  {
+    name: 'busy-head',
+    about: 'the coldest page of the list is busy: the walk must come to the next one',
+    stored: [...one, { slot: 2, version: 1 }],
+    pinned: 1,
+    actors: [walker('shrinker', 16, true)],
+  },
+  {
+    name: 'fast-path',
+    about: 'two slots are trimmed at once, and the tree collapses under the one at index 0',
+    stored: corner,
+    actors: [client('trim 0', 0, trim(0)), client('trim 1', 1, trim(1))],
+  },
+  {
+    name: 'rejected-store',
+    about: 'a store is rejected and goes to the image while the old page is being written back',
+    stored: one,
+    memcgMax: 1,
+    actors: [walker(), client('store', 0, write(1, 2), read(1))],
+  },
+  {
+    name: 'slot-reuse',
+    about: 'a freed slot is written again while its trim is still at work',
+    stored: one,
+    actors: [client('trim', 0, trim(1)), client('store', 1, allocate(1, 0), write(1, 2))],
+  },
+  {
+    name: 'resend-write',
+    about: 'a write waits for a pin, its connection is given up, and it is sent again over another, then a newer one',
+    stored: one,
+    actors: [
+      { kind: 'holder', name: 'pin of slot 1', what: 'pin' },
+      client('old', 0, write(1, 2)),
+      client('new', 1, giveUp(0), write(1, 2), write(1, 3)),
+    ],
+  },
+  {
+    name: 'resend-trim',
+    about: 'a trim waits for a claim, its connection is given up, and it is sent again over another, then a write',
+    stored: one,
+    actors: [
+      { kind: 'holder', name: 'claim of slot 1', what: 'claim' },
+      client('old', 0, trim(1)),
+      client('new', 1, giveUp(0), trim(1), write(1, 2)),
+    ],
+  },
+];
+
+export function findScenario(name: string): Scenario | undefined {
+  return SCENARIOS.find((one) => one.name === name);
+}

@@ -1,0 +1,71 @@
+/**
+ * The simulated image: memory in place of a file, with the calls of ImageHandle. A call only notes what to do; it is done,
+ * and its callback runs, when the thread comes back to its loop: a step of its own, as a completion is in service.
+ */
+import { PAGE_SIZE } from '../pool/limits.ts';
+import * as sync from '../shm/sync.ts';
+import type { QueueImage } from '../zswap/image_queue.ts';
+import type { LaneImage } from '../zswap/lane.ts';
+import type { SimImageMemory } from './world.ts';
+
+export class SimImage implements QueueImage, LaneImage {
+  private readonly memory: SimImageMemory;
+  private readonly point: (text: string) => void;
+  private readonly waiting: { what: string; run: () => void }[] = [];
+
+  /** `point` is called before each completion. */
+  constructor(memory: SimImageMemory, point: (text: string) => void) {
+    this.memory = memory;
+    this.point = point;
+  }
+
+  read(slot: number, count: number, dst: Uint8Array, at: number, done: (errno: number) => void): void {
+    this.later(`image: slot ${slot} is read`, () => {
+      dst.set(this.memory.bytes.subarray(slot * PAGE_SIZE, (slot + count) * PAGE_SIZE), at);
+      done(0);
+    });
+  }
+
+  write(slot: number, pages: readonly Uint8Array[], done: (errno: number) => void): void {
+    this.later(`image: slot ${slot} is written`, () => {
+      pages.forEach((page, i) => {
+        this.memory.bytes.set(page, (slot + i) * PAGE_SIZE);
+      });
+      done(0);
+    });
+  }
+
+  punch(slot: number, count: number, done: (errno: number) => void): void {
+    this.later(`image: slots ${slot} to ${slot + count - 1} are punched`, () => {
+      this.memory.bytes.fill(0, slot * PAGE_SIZE, (slot + count) * PAGE_SIZE);
+      done(0);
+    });
+  }
+
+  zero(slot: number, count: number, done: (errno: number) => void): void {
+    this.punch(slot, count, done);
+  }
+
+  sync(done: (errno: number) => void): void {
+    this.later('image: sync', () => done(0));
+  }
+
+  close(): void {
+    this.waiting.length = 0;
+  }
+
+  /** Completes the oldest call; false when there is none. */
+  complete(): boolean {
+    const call = this.waiting.shift();
+    if (call === undefined) return false;
+    // One word stands for the image's bytes, so that the order of two calls counts.
+    sync.add(this.memory.calls, 0, 1);
+    this.point(call.what);
+    call.run();
+    return true;
+  }
+
+  private later(what: string, run: () => void): void {
+    this.waiting.push({ what, run });
+  }
+}

@@ -1,0 +1,25 @@
+/** From places in compiled files to lines of the source, through the source maps that the compiler left beside them. */
+import { existsSync, readFileSync } from 'node:fs';
+import { SourceMap } from 'node:module';
+import { basename } from 'node:path';
+
+const maps = new Map<string, SourceMap | null>();
+
+function mapOf(path: string): SourceMap | null {
+  let map = maps.get(path);
+  if (map === undefined) {
+    map = existsSync(`${path}.map`) ? new SourceMap(JSON.parse(readFileSync(`${path}.map`, 'utf8'))) : null;
+    maps.set(path, map);
+  }
+  return map;
+}
+
+/** `place`: path:line:column. Returns file:line of the source, or of the compiled file where there is no map. */
+export function sourceLine(place: string): string {
+  const match = /^(.*):(\d+):(\d+)$/.exec(place);
+  if (match === null) return '';
+  const [, path, line, column] = match;
+  const entry = mapOf(path)?.findEntry(Number(line) - 1, Number(column) - 1);
+  if (entry === undefined || !('originalSource' in entry)) return `${basename(path)}:${line}`;
+  return `${entry.originalSource.replace(/^(\.\.\/)+/, '')}:${entry.originalLine + 1}`;
+}

@@ -1,0 +1,105 @@
+/**
+ * The explorer's small world: the same shared memory as in service with tiny tables, an image in memory, connections,
+ * and the record of what was acknowledged. It is made once per explorer; a cell changes its settings and its start.
+ */
+
+import { PAGE_SIZE } from '../pool/limits.ts';
+import { createShared, type PoolSettings, type Shared } from '../pool/shared.ts';
+import { ZSPAGE_BYTES } from '../pool/size_classes.ts';
+import { int32, uint8 } from '../shm/columns.ts';
+import { ACTORS_MAX } from './board.ts';
+
+/** Slots of the one export. The first tree node covers all of them. */
+export const SLOTS = 16;
+/** Versions of one slot that a scenario can tell apart; 0 is zeros. */
+export const VERSIONS = 16;
+const SLOT_RECORDS = 16;
+const ZSPAGES = 3;
+/** Buffers of each of the two sets. */
+export const BUFFERS = 4;
+
+export interface World {
+  readonly shared: Shared;
+  readonly image: SimImageMemory;
+  readonly shadow: Shadow;
+  /** Per connection: [1 once the client gave it up, 1 while a request of it runs between two waits]. */
+  readonly connections: Int32Array;
+}
+
+export interface SimImageMemory {
+  readonly bytes: Uint8Array;
+  readonly calls: Int32Array;
+}
+
+/** See shadow.ts. */
+export interface Shadow {
+  readonly may: Int32Array;
+  readonly pending: Int32Array;
+  readonly beside: Int32Array;
+  readonly owners: Int32Array;
+  readonly reading: Int32Array;
+  readonly seen: Int32Array;
+}
+
+export function worldSettings(changes: Partial<PoolSettings> & { memcgMax?: number }): PoolSettings {
+  const { memcgMax, ...rest } = changes;
+  return {
+    poolBytes: ZSPAGES * ZSPAGE_BYTES,
+    acceptBytes: ZSPAGES * ZSPAGE_BYTES,
+    level: 1,
+    sameFilled: true,
+    storeIncompressible: false,
+    rawMaxBytes: 0,
+    rawOnReject: false,
+    secondChance: false,
+    strict: false,
+    oracle: false,
+    buffers: BUFFERS,
+    lanes: ACTORS_MAX,
+    exports: [{ name: 'swap0', pages: SLOTS, memcg: 0 }],
+    memcgs: [{ name: 'guest', max: memcgMax ?? Number.MAX_SAFE_INTEGER, writeback: true }],
+    ...rest,
+  };
+}
+
+export function createWorld(): World {
+  return {
+    shared: createShared(worldSettings({ locklessWalks: true }), SLOT_RECORDS),
+    image: { bytes: uint8(SLOTS * PAGE_SIZE), calls: int32(1) },
+    shadow: {
+      may: int32(SLOTS),
+      pending: int32(SLOTS),
+      beside: int32(SLOTS * VERSIONS),
+      owners: int32(SLOTS * VERSIONS),
+      reading: int32(ACTORS_MAX),
+      seen: int32(ACTORS_MAX),
+    },
+    connections: int32(ACTORS_MAX * 2),
+  };
+}
+
+/** A compressible page that names its slot and version; version 0 is a page of zeros. */
+export function fillPage(page: Uint8Array, slot: number, version: number): void {
+  const words = new Uint32Array(page.buffer, page.byteOffset, PAGE_SIZE / 4);
+  if (version === 0) words.fill(0);
+  else for (let i = 0; i < words.length; i++) words[i] = i % 2 === 0 ? 0x51070000 + slot : 0x7e000000 + version;
+}
+
+/** The version that a page of `slot` holds, or -1 for bytes that were never written to that slot. */
+export function versionOf(page: Uint8Array, slot: number): number {
+  const words = new Uint32Array(page.buffer, page.byteOffset, PAGE_SIZE / 4);
+  const zero = words[0] === 0 && words[1] === 0;
+  if (!zero && words[0] !== 0x51070000 + slot) return -1;
+  const version = zero ? 0 : words[1] - 0x7e000000;
+  if (version < 0 || version >= VERSIONS) return -1;
+  for (let i = 2; i < words.length; i++) if (words[i] !== words[i & 1]) return -1;
+  return version;
+}
+
+/** What a page holds, in words, for a report. */
+export function describePage(page: Uint8Array): string {
+  const words = new Uint32Array(page.buffer, page.byteOffset, PAGE_SIZE / 4);
+  const slot = words[0] - 0x51070000;
+  if (slot >= 0 && slot < SLOTS && versionOf(page, slot) > 0) return `version ${versionOf(page, slot)} of slot ${slot}`;
+  return words[0] === 0 && versionOf(page, 0) === 0 ? 'zeros' : 'bytes that nobody wrote';
+}

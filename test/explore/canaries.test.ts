@@ -1,0 +1,52 @@
+// Canaries: the explorer must find each mutant of a safe protocol, or its "clean" means nothing.
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { MUTANTS, type Mutant } from '../protocols/mutants/table.ts';
+
+const DIST = new URL('../../', import.meta.url);
+const PARTS = ['os', 'pool', 'protocols', 'shm', 'sim', 'zswap'];
+
+/** A copy of what is compiled, inside the repository so that packages are found, with one line changed. */
+function mutate({ file, from, to }: Mutant, number: number): URL {
+  const copy = new URL(`mutants/${process.pid}-${number}/`, DIST);
+  for (const part of PARTS) cpSync(new URL(part, DIST), new URL(part, copy), { recursive: true });
+  const path = new URL(file, copy);
+  const text = readFileSync(path, 'utf8');
+  if (!text.includes(from)) throw new Error(`${file} has no longer: ${from}`);
+  writeFileSync(path, text.replaceAll(from, to));
+  return copy;
+}
+
+async function firstFinding(root: URL, { scenario: name, combination }: Mutant): Promise<string | undefined> {
+  const { Engine } = (await import(new URL('sim/engine.js', root).href)) as typeof import('#src/sim/engine.js');
+  const { exhaustive } = (await import(
+    new URL('sim/exhaustive.js', root).href
+  )) as typeof import('#src/sim/exhaustive.js');
+  const { findScenario } = (await import(
+    new URL('sim/scenarios.js', root).href
+  )) as typeof import('#src/sim/scenarios.js');
+  const { parseReplay } = (await import(
+    new URL('sim/replay_string.js', root).href
+  )) as typeof import('#src/sim/replay_string.js');
+  const scenario = findScenario(name);
+  if (scenario === undefined) throw new Error(`there is no scenario ${name}`);
+  const engine = await Engine.create();
+  try {
+    await engine.enter({ scenario, combination: parseReplay(`zx1:${name}:${combination}:`).combination });
+    const { failure } = exhaustive(engine, { bound: 2, schedulesMax: 50_000, seed: 1, all: false, first: true });
+    return failure?.finding?.text;
+  } finally {
+    await engine.close();
+  }
+}
+
+MUTANTS.forEach((mutant, number) => {
+  t.test(mutant.name, async (t) => {
+    t.equal(await firstFinding(DIST, mutant), undefined, 'clean as it is');
+    const copy = mutate(mutant, number);
+    t.teardown(() => rmSync(fileURLToPath(copy), { recursive: true }));
+    const found = await firstFinding(copy, mutant);
+    t.ok(found, `found: ${found}`);
+  });
+});
