@@ -243,29 +243,22 @@ export class Engine {
 
   /** Makes the words choices that can tell two orders apart, after what was seen so far; returns how many there are. */
   learn(): number {
-    const { touched, written, lockset, choice } = this.board;
-    let count = 0;
-    for (const { base, array, quiet } of this.words.places.values()) {
-      if (quiet) continue;
-      for (let word = base, end = base + this.words.arrays[array].length; word < end; word++) {
-        const actors = touched[word];
-        const races = (actors & (actors - 1)) !== 0 && written[word] !== 0 && lockset[word] === 0;
-        choice[word] = races ? 1 : 0;
-        if (races) count++;
-      }
-    }
-    return count;
+    this.board.choice.fill(0);
+    for (const word of this.racingWords()) this.board.choice[word] = 1;
+    return this.racing();
   }
 
-  /** Names of the words that are choices. */
-  choices(): string[] {
-    const names: string[] = [];
-    for (const { base, array } of this.words.places.values()) {
-      for (let i = 0; i < this.words.arrays[array].length; i++) {
-        if (this.board.choice[base + i] === 1) names.push(this.words.name(array, i));
-      }
-    }
-    return names;
+  /** How many words can tell two orders apart, after what was seen so far. */
+  racing(): number {
+    return this.racingWords().length;
+  }
+
+  private racingWords(): number[] {
+    const { touched, written, lockset } = this.board;
+    return this.words.loud.filter((word) => {
+      const actors = touched[word];
+      return (actors & (actors - 1)) !== 0 && written[word] !== 0 && lockset[word] === 0;
+    });
   }
 
   /** Bits of SWITCH_NAMES that the runs of this cell looked at. */

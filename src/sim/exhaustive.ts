@@ -19,24 +19,17 @@ const ROUNDS_MAX = 5;
 const TEACHERS = 40;
 
 export function exhaustive(engine: Engine, options: SearchOptions): SearchResult {
-  if (options.all) return new Search(engine, options, options.bound).run();
-  let schedules = 0;
+  if (options.all) return new Search(engine, options).run();
   for (let run = 0; run < TEACHERS; run++) {
     engine.run({ ...PLAIN_RUN, mode: MODE.RANDOM, all: true, seed: seedOf(options.seed, run) });
   }
-  let known = engine.learn();
-  // A bound lower by one meets nearly all the words, and finds what can be found with fewer preemptions.
-  let bound = Math.min(1, options.bound);
+  let schedules = 0;
   for (let round = 0; round < ROUNDS_MAX; round++) {
+    const known = engine.learn();
     const left = { ...options, schedulesMax: options.schedulesMax - schedules };
-    const result = new Search(engine, left, bound).run();
+    const result = new Search(engine, left, known).run();
     schedules += result.schedules;
-    const now = engine.learn();
-    const settled = now === known;
-    known = now;
-    if (!result.complete || (result.failure !== null && !result.beside)) return { ...result, schedules };
-    if (settled && bound === options.bound) return { ...result, schedules };
-    if (settled) bound = options.bound;
+    if (!result.outgrown) return { ...result, schedules };
   }
   return { schedules, failure: null, complete: false };
 }
@@ -45,6 +38,7 @@ class Search {
   private readonly engine: Engine;
   private readonly o: SearchOptions;
   private readonly bound: number;
+  private readonly known: number;
   /** Prefixes still to run, by number of preemptions. */
   private readonly waiting: Choice[][][];
   /** States that were branched from, with the number of preemptions it took to get there. */
@@ -54,15 +48,17 @@ class Search {
   /** The failure is one that another scenario is for. */
   private beside = false;
 
-  constructor(engine: Engine, options: SearchOptions, bound: number) {
+  /** `known`: how many words were choices when the search began; without it, all are. */
+  constructor(engine: Engine, options: SearchOptions, known = Number.POSITIVE_INFINITY) {
     this.engine = engine;
     this.o = options;
-    this.bound = bound;
-    this.waiting = Array.from({ length: bound + 1 }, () => []);
+    this.bound = options.bound;
+    this.known = known;
+    this.waiting = Array.from({ length: options.bound + 1 }, () => []);
     this.waiting[0].push([]);
   }
 
-  run(): SearchResult & { beside: boolean } {
+  run(): SearchResult & { outgrown: boolean } {
     for (let bound = 0; bound <= this.bound; bound++) {
       const level = this.waiting[bound];
       for (let prefix = level.pop(); prefix !== undefined; prefix = level.pop()) {
@@ -71,6 +67,8 @@ class Search {
         if (this.failure !== null && this.o.first && !this.beside) return this.result(true);
       }
       if (this.failure !== null && !this.beside) return this.result(true);
+      // Words that became choices on the way: runs so far did not branch at them.
+      if (this.engine.racing() > this.known) return this.result(true, true);
     }
     return this.result(true);
   }
@@ -109,7 +107,7 @@ class Search {
     }
   }
 
-  private result(complete: boolean): SearchResult & { beside: boolean } {
-    return { schedules: this.schedules, failure: this.failure, complete, beside: this.beside };
+  private result(complete: boolean, outgrown = false): SearchResult & { outgrown: boolean } {
+    return { schedules: this.schedules, failure: this.failure, complete, outgrown };
   }
 }

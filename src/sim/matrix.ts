@@ -38,6 +38,8 @@ export interface MatrixOptions {
   readonly explorers: number;
   readonly schedulesMax: number;
   readonly scenarios?: readonly string[];
+  /** Entry protocols; without it, all. */
+  readonly entries?: readonly string[];
   readonly onProgress?: (done: number, all: number, schedules: number) => void;
 }
 
@@ -84,8 +86,8 @@ function order({ scenario }: Explored): number {
   return SCENARIOS.findIndex(({ name }) => name === scenario);
 }
 
-function exploreScenario(scenario: string, { bound, schedulesMax }: MatrixOptions): Promise<Explored[]> {
-  const workerData = { scenario, bound, schedulesMax };
+function exploreScenario(scenario: string, { bound, schedulesMax, entries }: MatrixOptions): Promise<Explored[]> {
+  const workerData = { scenario, bound, schedulesMax, entries: entries ?? null };
   const worker = new Worker(new URL('./matrix_thread.js', import.meta.url), { workerData });
   return new Promise((resolve, reject) => {
     let result: Explored[] | null = null;

@@ -7,13 +7,21 @@ import { cellFor, type Explored } from './matrix.ts';
 import { formatReplay } from './replay_string.ts';
 import { findScenario } from './scenarios.ts';
 
-const { scenario: name, bound, schedulesMax } = workerData as { scenario: string; bound: number; schedulesMax: number };
+interface Task {
+  readonly scenario: string;
+  readonly bound: number;
+  readonly schedulesMax: number;
+  readonly entries: readonly string[] | null;
+}
+
+const { scenario: name, bound, schedulesMax, entries } = workerData as Task;
 const scenario = findScenario(name);
 if (scenario === undefined) throw new Error(`there is no scenario ${name}`);
 
 const engine = await Engine.create();
 const explored: Explored[] = [];
 for (const combination of allCombinations()) {
+  if (entries !== null && !entries.includes(combination.entry)) continue;
   if (cellFor(explored, name, combination) !== undefined) continue;
   await engine.enter({ scenario, combination });
   const { schedules, failure, complete } = exhaustive(engine, {

@@ -5,6 +5,8 @@
  * walking the same object in the same order. A snapshot of all those arrays is how a world is reset between schedules.
  */
 
+import { STRIDE } from '../pool/tree.ts';
+
 type Views = Int8Array | Uint8Array | Uint16Array | Int32Array | Uint32Array | Float64Array;
 
 interface NamedArray {
@@ -58,6 +60,8 @@ export interface WordPlace {
 export class Words {
   readonly arrays: readonly Int32Array[];
   readonly total: number;
+  /** Numbers of all words that are not quiet. */
+  readonly loud: readonly number[];
   readonly places = new Map<Int32Array, WordPlace>();
   /** See DIRECT. */
   readonly direct: readonly { readonly array: Views; readonly length: number }[];
@@ -80,12 +84,16 @@ export class Words {
       base += array.length;
     });
     this.total = base;
+    this.loud = [...this.places.values()].flatMap(({ array, base: first, quiet }) =>
+      quiet ? [] : Array.from(this.arrays[array], (_, i) => first + i),
+    );
   }
 
   /** What to call a word in a report. */
   name(array: number, index: number): string {
     const name = this.names[array];
-    if (name === 'trees.words') return index % 2 === 0 ? `tree.lock ${index >> 1}` : `tree.head ${index >> 1}`;
+    if (name === 'trees.words')
+      return `${['tree.lock', 'tree.head', 'tree.refs', 'tree.life'][index % STRIDE]} ${index >> 2}`;
     if (name === 'lru.lock') return `lru.lock ${index}`;
     if (name === 'slotTable.buckets') return 'a slot bucket lock';
     if (name === 'slotTable.locked') return `the pin of slot record ${index}`;

@@ -1,0 +1,43 @@
+/** One cell explored, for tests. */
+import { Engine, type Outcome } from '#src/sim/engine.js';
+import { exhaustive } from '#src/sim/exhaustive.js';
+import { parseReplay } from '#src/sim/replay_string.js';
+import type { Scenario } from '#src/sim/scenario.js';
+import { findScenario } from '#src/sim/scenarios.js';
+import type { SearchOptions, SearchResult, Strategy } from '#src/sim/strategies.js';
+
+export function scenarioNamed(name: string): Scenario {
+  const scenario = findScenario(name);
+  if (scenario === undefined) throw new Error(`there is no scenario ${name}`);
+  return scenario;
+}
+
+export async function withEngine<T>(use: (engine: Engine) => Promise<T>): Promise<T> {
+  const engine = await Engine.create();
+  try {
+    return await use(engine);
+  } finally {
+    await engine.close();
+  }
+}
+
+/** `combination` as in a replay string. */
+export async function enter(engine: Engine, scenario: string, combination: string): Promise<void> {
+  const { combination: chosen } = parseReplay(`zx1:${scenario}:${combination}:`);
+  await engine.enter({ scenario: scenarioNamed(scenario), combination: chosen });
+}
+
+export async function exploreCell(
+  engine: Engine,
+  scenario: string,
+  combination: string,
+  options: Partial<SearchOptions> = {},
+  strategy: Strategy = exhaustive,
+): Promise<SearchResult> {
+  await enter(engine, scenario, combination);
+  return strategy(engine, { bound: 2, schedulesMax: 100_000, seed: 1, all: false, first: false, ...options });
+}
+
+export function kindOf(failure: Outcome | null): string {
+  return failure?.finding?.kind ?? 'clean';
+}

@@ -1,0 +1,65 @@
+// What is expected of the matrix agrees with what the server says at start about broken choices, and with the safety matrix
+// of the protocols' reference.
+import t from 'tap';
+import { broken, DEFAULT_CHOICE } from '#src/protocols/combinations.js';
+import { DEFAULT_SWITCHES } from '#src/protocols/switches.js';
+import type { Combination } from '#src/sim/cell.js';
+import { allCombinations } from '#src/sim/combinations.js';
+import { formatCombination } from '#src/sim/replay_string.js';
+import { SCENARIOS as BUILT } from '#src/sim/scenarios.js';
+import { EXPECTED, SCENARIOS } from './expected_matrix.ts';
+import { expectedVerdict } from './matrix_group.ts';
+
+const found = (combination: Combination): string[] =>
+  SCENARIOS.filter((scenario) => expectedVerdict(formatCombination(combination), scenario) !== 'clean');
+
+t.test('every combination and every scenario has an expectation', async (t) => {
+  t.same(
+    SCENARIOS,
+    BUILT.map(({ name }) => name),
+  );
+  t.same(Object.keys(EXPECTED), allCombinations().map(formatCombination));
+  t.ok(Object.values(EXPECTED).every((row) => row.length === SCENARIOS.length));
+});
+
+t.test('what the server calls broken is found to be broken, and the rest is clean', async (t) => {
+  const disagreeing = allCombinations().filter((combination) => {
+    const said = broken({ ...DEFAULT_CHOICE, ...DEFAULT_SWITCHES, ...combination }).length > 0;
+    return said !== found(combination).length > 0;
+  });
+  t.same(disagreeing.map(formatCombination), []);
+});
+
+/** Rows of the reference: which scenarios find something, and which must not. */
+const REFERENCE: readonly (readonly [string, readonly string[], readonly string[]])[] = [
+  ['refcount-2013+free-immediately+none+erase', ['leak', 'stale-data', 'swapoff', 'fault-recursion'], ['fast-path']],
+  ['refcount-2013+free-immediately+none+erase+leakFix', ['stale-data', 'swapoff', 'fault-recursion'], ['leak']],
+  [
+    'refcount-2013+free-immediately+none+erase+leakFix+validate',
+    ['swapoff', 'fault-recursion'],
+    ['leak', 'stale-data', 'recycled-slot'],
+  ],
+  ['cas-2013+free-immediately+none+erase', ['duplicate-store', 'fault-recursion'], ['leak', 'recycled-slot']],
+  ['refcount-lru-isolate+free-immediately+skip-eexist+erase', ['swapoff', 'swapoff-late', 'swapon'], ['leak']],
+  ['refcount-lru-isolate+drain+skip-eexist+erase', ['swapoff'], ['leak', 'stale-data']],
+  ['refcount-lru-isolate+tree-refcount+skip-eexist+erase', [], SCENARIOS],
+  ['refcount-lru-isolate+drain-early-ref+skip-eexist+erase', [], SCENARIOS],
+  ['refcount-lru-isolate+tree-refcount+remove-from-lru-on-fault+erase', ['fault-recursion-putback'], ['leak']],
+  ['pin-validate+pin-first+skip-eexist+erase', [], SCENARIOS],
+  ['pin-validate+pin-first+skip-eexist+empty-check', [], SCENARIOS],
+  ['pin-validate+pin-first+skip-eexist+load-reset', [], SCENARIOS],
+  ['pin-validate+pin-first+skip-eexist+load-reload', [], SCENARIOS],
+  ['pin-validate+free-immediately+skip-eexist+erase', [], SCENARIOS],
+  ['pin-validate+pin-first+skip-eexist+load-noreload', ['fast-path'], ['leak', 'stale-data', 'swapoff']],
+  ['pin-validate+pin-first+skip-eexist+erase+exclusiveBypass', ['load'], ['leak', 'swapoff']],
+  ['pin-validate+pin-first+skip-eexist+erase+slotReusableBeforeInvalidate', ['slot-reuse'], ['leak', 'swapoff']],
+];
+
+t.test('the safety matrix of the reference', async (t) => {
+  for (const [combination, breaks, holds] of REFERENCE) {
+    for (const scenario of breaks)
+      t.not(expectedVerdict(combination, scenario), 'clean', `${scenario}: ${combination}`);
+    for (const scenario of holds)
+      t.equal(expectedVerdict(combination, scenario), 'clean', `${scenario}: ${combination}`);
+  }
+});

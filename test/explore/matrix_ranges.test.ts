@@ -1,0 +1,5 @@
+// The verdict matrix: trims against each other and against requests that are sent again.
+import t from 'tap';
+import { checkGroup } from './matrix_group.ts';
+
+await checkGroup(t, ['fast-path', 'slot-reuse', 'resend-write', 'resend-trim']);
