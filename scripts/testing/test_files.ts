@@ -10,7 +10,7 @@ import { TapReader } from './tap_reader.ts';
 
 /** Files at the same time. Some of them start servers, and the smallest machines have two cores. */
 const JOBS = 2;
-const LIMIT_SECONDS = { normal: 120, long: 900 };
+const LIMIT_SECONDS = { normal: 300, long: 900 };
 const STDERR_LINES = 60;
 const SUFFIX = '.test.ts';
 
