@@ -19,6 +19,8 @@ export function sourceLine(place: string): string {
   const match = /^(.*):(\d+):(\d+)$/.exec(place);
   if (match === null) return '';
   const [, path, line, column] = match;
+  // Under node --enable-source-maps the stack names the source already.
+  if (path.endsWith('.ts')) return `${path.slice(path.lastIndexOf('/src/') + 1)}:${line}`;
   const entry = mapOf(path)?.findEntry(Number(line) - 1, Number(column) - 1);
   if (entry === undefined || !('originalSource' in entry)) return `${basename(path)}:${line}`;
   return `${entry.originalSource.replace(/^(\.\.\/)+/, '')}:${entry.originalLine + 1}`;

@@ -32,7 +32,7 @@ t.test('traces', (t) =>
       t.ok(shortest.steps <= stepsMax, `${scenario}: ${shortest.steps} steps, at most ${stepsMax}`);
       t.same(record(engine, shortest.schedule).lines, shortest.lines, 'the same again');
       t.ok(
-        shortest.lines.every(({ kind, at }) => kind !== 'step' || /\.js:\d+:\d+$/.test(at ?? '')),
+        shortest.lines.every(({ kind, at }) => kind !== 'step' || /\.[jt]s:\d+:\d+$/.test(at ?? '')),
         'each step has its place in the source',
       );
     }
