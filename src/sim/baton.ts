@@ -285,6 +285,6 @@ export class Baton implements sync.Hook {
 /** Where the step stands: the first frame outside of the façade and this file. */
 function place(): string {
   const frames = (new Error().stack ?? '').split('\n').slice(1);
-  const frame = frames.find((line) => !/[/\\](baton|sync)\.js:/.test(line)) ?? '';
+  const frame = frames.find((line) => !/[/\\](baton|sync)\.[jt]s:/.test(line)) ?? '';
   return /(?:file:\/\/)?(\/[^()]*:\d+:\d+)/.exec(frame)?.[1] ?? '';
 }
