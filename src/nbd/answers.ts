@@ -51,7 +51,6 @@ export class Answers {
 
   release(request: Request): void {
     this.#reads.release(request);
-    request.state = null;
     this.inFlight--;
     this.#pool.push(request);
   }

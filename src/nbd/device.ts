@@ -25,8 +25,6 @@ export interface DeviceRequest {
   settle(error: number): void;
   /** Ends a WAIT: the engine repeats the call soon. May be called more than once, and spuriously. */
   resume(): void;
-  /** Belongs to the device; null when a request begins. */
-  state: unknown;
 }
 
 /** A run of blocks with one allocation status. */

@@ -54,7 +54,6 @@ export class Request implements DeviceRequest {
   loaded = false;
   /** Next in the list of requests that wait for room. */
   next: Request | null = null;
-  state: unknown = null;
 
   readonly #owner: RequestOwner;
 
@@ -76,7 +75,6 @@ export class Request implements DeviceRequest {
     this.position = offset;
     this.missing = 0;
     this.loaded = false;
-    this.state = null;
   }
 
   fail(error: number, why: string): void {

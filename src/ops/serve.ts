@@ -113,7 +113,6 @@ async function startWith(
     },
     onFault: fault,
     onShrinker: imageErrorLog(config, log),
-    onConnections: () => {},
   });
   // All sockets come before the markers, so that one in use changes nothing; clients are let in after them.
   const listeners = await listen({ config, lanes: threads.lanes, onError: warn });

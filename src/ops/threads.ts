@@ -33,7 +33,6 @@ export interface ThreadOptions {
   readonly shrinker: Pick<ShrinkerData, 'batch' | 'runPages' | 'writesMax' | 'syncEvery'>;
   readonly onFault: (error: Error) => void;
   readonly onShrinker: (message: FromShrinker) => void;
-  readonly onConnections: () => void;
 }
 
 /** Starts all threads and waits until they are ready, so that none boots while a client waits. `lanes` 0 is inline mode. */
@@ -47,9 +46,7 @@ export async function startThreads(o: ThreadOptions): Promise<Threads> {
   for (let i = 0; i < Math.min(Math.max(1, o.lanes), LANES_MAX); i++) {
     const data: LaneData = { ...o.base, ...o.lane, thread: THREAD_LANE0 + i };
     const listen = (message: FromLane): void => {
-      if (message.type !== 'ended') return;
-      lanes[i].connections--;
-      o.onConnections();
+      if (message.type === 'ended') lanes[i].connections--;
     };
     const role: Role<ToLane, FromLane> = inline
       ? inlineRole((post) => new LaneRole(data, post), listen)

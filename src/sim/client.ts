@@ -160,7 +160,6 @@ export class Client {
         this.errno = errno;
       },
       resume,
-      state: null,
     };
   }
 }

@@ -234,7 +234,6 @@ export class Volume implements Device {
         fenced: () => request.fenced(),
         settle: done,
         resume: () => this.lane.defer(attempt),
-        state: null,
       };
       const result = this.writePart(part, slot, from % PAGE_SIZE, to - from, ZEROS, 0);
       if (result >= OK) done(result);

@@ -2,6 +2,7 @@
 // From it come the check at start, the type `Config`, config/schema.json and config/OPTIONS.md (docs.ts).
 // Invariant: defaults are in the notation of the file, so that what the reference shows can be pasted.
 import { z } from 'zod';
+import { EXPORT_BYTES_MAX, EXPORTS_MAX, PAGE_SIZE } from '../../pool/limits.ts';
 import {
   bool,
   choice,
@@ -19,7 +20,6 @@ import { usableMemory } from './memory.ts';
 import { protocol } from './protocol_options.ts';
 import { MIB, TIB } from './units.ts';
 
-const PAGE = 4096;
 /** Where an object is, is kept in 32 bits: 2^21 zspages of 64 KiB. */
 const POOL_BYTES_MAX = 128 * 1024 * MIB;
 
@@ -50,7 +50,7 @@ const listen = group(
 const exportOptions = group(
   {
     name: text(1, 255, 'Export name, as the client asks for it.'),
-    size: size({ min: PAGE, max: 8 * TIB, multiple: PAGE }, 'Size of the device.'),
+    size: size({ min: PAGE_SIZE, max: EXPORT_BYTES_MAX, multiple: PAGE_SIZE }, 'Size of the device.'),
     image: file(
       'Raw image of the device: a regular file (made sparse where it is missing and its folder exists) or a block device.',
     ),
@@ -129,7 +129,7 @@ const image = group(
 const memcg = group(
   {
     'zswap.max': size(
-      { min: 0, max: 8 * TIB, wordMax: true },
+      { min: 0, max: EXPORT_BYTES_MAX, wordMax: true },
       'Limit of compressed bytes of this memcg, as memory.zswap.max. 0: none of its pages is kept in the pool.',
     ).prefault('max'),
     'zswap.writeback': bool('May its pages be written back to the image, as memory.zswap.writeback.').prefault(true),
@@ -195,9 +195,8 @@ const log = group(
   'The log.',
 );
 
-const MAX_EXPORTS = 256;
 export const DEFAULT_EXPORTS = [{ name: 'swap0', size: '1GiB', image: 'var/swap0.img' }];
-const exportsAllowed = `a list of 1 to ${MAX_EXPORTS} objects {name, size, image, ...}`;
+const exportsAllowed = `a list of 1 to ${EXPORTS_MAX} objects {name, size, image, ...}`;
 
 export const configSchema = group(
   {
@@ -206,7 +205,7 @@ export const configSchema = group(
     exports: z
       .array(exportOptions, { error: () => `is not a list, allowed: ${exportsAllowed}` })
       .min(1, { error: () => `is empty, allowed: ${exportsAllowed}` })
-      .max(MAX_EXPORTS, { error: () => `has too many exports, allowed: ${exportsAllowed}` })
+      .max(EXPORTS_MAX, { error: () => `has too many exports, allowed: ${exportsAllowed}` })
       .meta({ description: 'The devices that are served.', allowed: exportsAllowed })
       .prefault(DEFAULT_EXPORTS),
     pool: pool.prefault({}),
@@ -243,5 +242,3 @@ type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonl
 
 /** A checked configuration: plain integers (bytes, milliseconds), absolute paths, deeply frozen. */
 export type Config = DeepReadonly<z.output<typeof configSchema>>;
-export type ExportConfig = Config['exports'][number];
-export type MemcgConfig = Config['memcgs'][string];
