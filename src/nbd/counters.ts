@@ -11,7 +11,7 @@ export interface ConnectionCounters {
   bytesOut: number;
   /** Units (blocks of WRITE payload, whole other requests) dropped because their connection had ended. */
   fencedUnits: number;
-  /** Times that a unit had to wait, and all that stood behind it. */
+  /** WRITEs that had to wait, each counted once, however often and for how many of its blocks. */
   parks: number;
 }
 

@@ -27,6 +27,8 @@ export class WritePath {
   waiting = false;
   /** Whether the device is being offered a block right now. */
   offering = false;
+  /** Whether the request was counted as one that waited. */
+  #counted = false;
   /** Set from a WAIT until the device has answered otherwise: `resume` makes no end of it, the repeated call does. */
   #unsettled = false;
   /** Set by a `resume` that came in the middle of the call that answers WAIT. */
@@ -52,6 +54,7 @@ export class WritePath {
   begin(request: Request): void {
     request.phase = PHASE_WRITE;
     request.missing = request.length;
+    this.#counted = false;
     this.receiving = request;
   }
 
@@ -91,7 +94,8 @@ export class WritePath {
         this.waiting = !this.#woken;
         this.#unsettled = true;
         this.#fence.behind = true;
-        this.#counters.parks++;
+        if (!this.#counted) this.#counters.parks++;
+        this.#counted = true;
         return STUCK;
       }
       this.#unsettled = false;

@@ -11,6 +11,8 @@ import type { Zswap } from './zswap.ts';
 /** Something that waits. resume() tries again, and parks itself again if it must; spurious calls are harmless. */
 export interface Parkable {
   resume(): void;
+  /** False until its wait was counted, so that one that parks again is not counted again. Without it, others count. */
+  counted?: boolean;
 }
 
 /** What a lane needs of an image. */
@@ -58,7 +60,10 @@ export class Lane {
 
   /** One entry per waiting request: bounded by the requests in flight. */
   park(waiting: Parkable): void {
-    this.zswap.counters[C.parks]++;
+    if (waiting.counted === false) {
+      waiting.counted = true;
+      this.zswap.counters[C.parks]++;
+    }
     this.parked.push(waiting);
   }
 

@@ -13,13 +13,14 @@ import { claim, release } from '../pool/claims.ts';
 import { SLICE_SLOTS } from '../pool/limits.ts';
 import { on } from '../protocols/switches.ts';
 import { C } from '../shm/counters.ts';
-import type { Lane } from './lane.ts';
+import type { Lane, Parkable } from './lane.ts';
 import { ORDER } from './orders.ts';
 import type { Zswap } from './zswap.ts';
 
 const NO_CLAIM = -1;
 
-export class RangeOp {
+export class RangeOp implements Parkable {
+  counted = false;
   private readonly lane: Lane;
   private readonly zswap: Zswap;
   private readonly x: number;

@@ -7,13 +7,14 @@ import { type DeviceRequest, NBD_EIO } from 'node-nbd-server';
 import { testBit } from '../pool/bits.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { C } from '../shm/counters.ts';
-import type { Lane } from './lane.ts';
+import type { Lane, Parkable } from './lane.ts';
 import { LOADED, ON_IMAGE, type Zswap } from './zswap.ts';
 
 /** Slots that one image read covers at most. */
 const RUN_MAX = 64;
 
-export class ReadOp {
+export class ReadOp implements Parkable {
+  counted = false;
   private readonly lane: Lane;
   private readonly zswap: Zswap;
   private readonly x: number;

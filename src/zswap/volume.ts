@@ -22,7 +22,7 @@ import { findBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { C } from '../shm/counters.ts';
-import type { Lane } from './lane.ts';
+import type { Lane, Parkable } from './lane.ts';
 import { ORDER } from './orders.ts';
 import { RangeOp } from './range_op.ts';
 import { ReadOp } from './read_op.ts';
@@ -229,12 +229,14 @@ export class Volume implements Device {
       return;
     }
     const slot = Math.floor(from / PAGE_SIZE);
+    // No connection sees that a part waits, so it is for the lane to count.
+    const part: DeviceRequest & Parkable = {
+      fenced: () => request.fenced(),
+      settle: done,
+      resume: () => this.lane.defer(attempt),
+      counted: false,
+    };
     const attempt = (): void => {
-      const part: DeviceRequest = {
-        fenced: () => request.fenced(),
-        settle: done,
-        resume: () => this.lane.defer(attempt),
-      };
       const result = this.writePart(part, slot, from % PAGE_SIZE, to - from, ZEROS, 0);
       if (result >= OK) done(result);
     };
