@@ -86,7 +86,7 @@ export class ReadOp implements Parkable {
       if (!testBit(zswap.shared.users, x, next)) break;
       const other = zswap.tryPin(x, next);
       if (other <= 0) break;
-      if (zswap.load(other, x, next, this.dst, at + records.length * PAGE_SIZE) !== ON_IMAGE) {
+      if (zswap.fetch(other, x, next, this.dst, at + records.length * PAGE_SIZE) !== ON_IMAGE) {
         zswap.unpin(other);
         break;
       }

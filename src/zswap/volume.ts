@@ -177,7 +177,7 @@ export class Volume implements Device {
       }
       const r = zswap.tryPin(x, slot);
       if (r <= 0) return i;
-      const found = zswap.load(r, x, slot, dst, to);
+      const found = zswap.fetch(r, x, slot, dst, to);
       zswap.unpin(r);
       if (found !== LOADED) return i;
     }

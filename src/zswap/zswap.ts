@@ -31,8 +31,12 @@ export const OVER_LIMIT = 2;
 export const LOADED = 0;
 /** load(): neither page nor entry; the image has it. */
 export const ON_IMAGE = 1;
-/** load(): the entry does not decompress, or the slot is lost. */
+/** load(): the entry does not decompress, the page is not the one last stored, or the slot is lost. */
 export const LOAD_FAILED = 2;
+/** What fetch() says instead of LOAD_FAILED. */
+const LOST = 3;
+const UNREADABLE = 4;
+const STALE = 5;
 
 export class Zswap extends PoolView {
   /** Compares what is read with what was stored (`debug.oracle`); null in ordinary service. */
@@ -91,33 +95,45 @@ export class Zswap extends PoolView {
     return result;
   }
 
-  /** Copies a pinned slot's content to dst[at..] unless the image has it. `r` is its record. */
+  /**
+   * Copies a pinned slot's content to dst[at..] unless the image has it. `r` is its record. What goes wrong is counted, so
+   * this is for callers that answer it.
+   */
   load(r: number, x: number, slot: number, dst: Uint8Array, at: number): number {
+    const found = this.fetch(r, x, slot, dst, at);
+    if (found <= ON_IMAGE) return found;
+    if (found === UNREADABLE) this.counters[C.decompress_fail]++;
+    else if (found === STALE) this.counters[C.oracle_mismatch]++;
+    return LOAD_FAILED;
+  }
+
+  /** As load, for a caller that comes again with load() for whatever is not LOADED: no failure is counted. */
+  fetch(r: number, x: number, slot: number, dst: Uint8Array, at: number): number {
     const { shared, counters } = this;
-    if (testBit(shared.lost, x, slot)) return LOAD_FAILED;
+    if (testBit(shared.lost, x, slot)) return LOST;
     const buffer = this.slots.t.page[r];
     if (buffer !== 0) {
       dst.set(this.page(buffer), at);
       counters[C.zswpin]++;
-      return this.agrees(x, slot, dst, at) ? LOADED : LOAD_FAILED;
+      return this.isStale(x, slot, dst, at) ? STALE : LOADED;
     }
     // The trees are gone, and what is still readable is on the image.
     if (shared.swap[x] === SWAP.OFF) return ON_IMAGE;
     const result = this.protocols.entry.load(this, x, slot, dst.subarray(at, at + PAGE_SIZE));
     if (result === LOAD_OK) {
       counters[C.zswpin]++;
-      return this.agrees(x, slot, dst, at) ? LOADED : LOAD_FAILED;
+      return this.isStale(x, slot, dst, at) ? STALE : LOADED;
     }
-    if (result === LOAD_EIO) {
-      counters[C.decompress_fail]++;
-      return LOAD_FAILED;
-    }
-    return ON_IMAGE;
+    return result === LOAD_EIO ? UNREADABLE : ON_IMAGE;
   }
 
-  /** Whether a page that was read, from wherever, is the one last acknowledged. True without an oracle. */
+  private isStale(x: number, slot: number, dst: Uint8Array, at: number): boolean {
+    return this.oracle !== null && !this.oracle.agrees(x, slot, dst, at);
+  }
+
+  /** Whether a page that came from the image is the one last acknowledged. True without an oracle. */
   agrees(x: number, slot: number, dst: Uint8Array, at: number): boolean {
-    if (this.oracle === null || this.oracle.agrees(x, slot, dst, at)) return true;
+    if (!this.isStale(x, slot, dst, at)) return true;
     this.counters[C.oracle_mismatch]++;
     return false;
   }

@@ -1,0 +1,80 @@
+// A READ that fails is looked at up to three times (at once, beside a run from the image, in its turn) and counted once.
+import t, { type Test } from 'tap';
+import { setBit } from '#src/pool/bits.js';
+import { PAGE_SIZE } from '#src/pool/limits.js';
+import { get, treeOf } from '#src/pool/tree.js';
+import { C, sum } from '#src/shm/counters.js';
+import { Lane, type LaneImage } from '#src/zswap/lane.js';
+import { Volume } from '#src/zswap/volume.js';
+import type { Zswap } from '#src/zswap/zswap.js';
+import { serve } from '../support/nbd_server.ts';
+import { makePage, newZswap, put } from '../support/pool.ts';
+
+/** An image that reads as one page all over. */
+function imageOf(page: Uint8Array): LaneImage {
+  return {
+    read(_slot, count, dst, at, done) {
+      for (let i = 0; i < count; i++) dst.set(page, at + i * PAGE_SIZE);
+      setImmediate(done, 0);
+    },
+    close() {},
+  };
+}
+
+async function client(t: Test, z: Zswap, image: Uint8Array) {
+  const lane = new Lane(z, [imageOf(image)], 4);
+  const size = z.settings.exports[0].pages * PAGE_SIZE;
+  const info = {
+    name: 'a',
+    description: '',
+    size,
+    flags: 1,
+    minBlock: 1,
+    preferredBlock: PAGE_SIZE,
+    maxBlock: 2 ** 25,
+  };
+  const { connect } = await serve(t, new Volume(lane, 0, info));
+  return connect({ export: 'a' });
+}
+
+function corrupt(z: Zswap, slot: number): void {
+  const e = get(z.trees, treeOf(z.trees, 0, slot), slot);
+  const at = z.zspool.offset(e);
+  z.zspool.segment(e).fill(0xff, at, at + 8);
+}
+
+for (const oracle of [false, true]) {
+  const name = oracle ? 'oracle_mismatch' : 'decompress_fail';
+  t.test(`${name} counts the READs that it fails`, async (t) => {
+    const z = newZswap({ oracle });
+    for (const slot of [1, 2, 6]) put(z, slot, makePage('text', slot));
+    setBit(z.shared.users, 0, 5);
+    for (const slot of [2, 6]) {
+      if (oracle) z.oracle?.note(0, slot, makePage('text', 100), 0);
+      else corrupt(z, slot);
+    }
+    const nbd = await client(t, z, makePage('text', 5));
+    const counted = () => sum(z.shared.counters, C[name]);
+    t.ok((await nbd.read(PAGE_SIZE, PAGE_SIZE)).equals(makePage('text', 1)));
+    t.equal(counted(), 0);
+    await t.rejects(nbd.read(2 * PAGE_SIZE, PAGE_SIZE), { code: 'EIO' });
+    t.equal(counted(), 1, 'a page of its own');
+    await t.rejects(nbd.read(PAGE_SIZE, 2 * PAGE_SIZE), { code: 'EIO' });
+    t.equal(counted(), 2, 'behind one that is right');
+    await t.rejects(nbd.read(5 * PAGE_SIZE, 2 * PAGE_SIZE), { code: 'EIO' });
+    t.equal(counted(), 3, 'behind one that the image has');
+    await t.rejects(nbd.write(2 * PAGE_SIZE + 10, Buffer.alloc(10)), { code: 'EIO' });
+    t.equal(counted(), 4, 'as the base of a part');
+    await nbd.disconnect();
+  });
+}
+
+t.test('a page from the image that is not the last one is counted once', async (t) => {
+  const z = newZswap({ oracle: true });
+  setBit(z.shared.users, 0, 5);
+  z.oracle?.note(0, 5, makePage('text', 1), 0);
+  const nbd = await client(t, z, makePage('text', 2));
+  await t.rejects(nbd.read(5 * PAGE_SIZE, PAGE_SIZE), { code: 'EIO' });
+  t.equal(sum(z.shared.counters, C.oracle_mismatch), 1);
+  await nbd.disconnect();
+});
