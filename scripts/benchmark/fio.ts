@@ -62,11 +62,23 @@ async function run(args: readonly string[], output: string, limitSeconds: number
   rmSync(output);
   // The nbd engine prints its greeting into the same file, before the document.
   const report = JSON.parse(text.slice(text.indexOf('{'))) as {
-    jobs: { error: number; read: FioSide; write: FioSide }[];
+    jobs: { error: number; read: FioSide; write: FioSide; trim: FioSide }[];
   };
   const failed = report.jobs.find((job) => job.error !== 0);
   if (failed !== undefined) throw new Error(`fio: error ${failed.error}: ${child.describe()}`);
-  return report.jobs.map((job) => (job.read.io_bytes > 0 ? job.read : job.write));
+  return report.jobs.map((job) => [job.read, job.write, job.trim].find((side) => side.io_bytes > 0) ?? job.write);
+}
+
+function measured(side: FioSide): Measured {
+  const at = (key: string): number => (side.lat_ns.percentile?.[key] ?? Number.NaN) / 1000;
+  return {
+    iops: side.iops,
+    bytes: side.io_bytes,
+    seconds: side.runtime / 1000,
+    p50: at('50.000000'),
+    p99: at('99.000000'),
+    p999: at('99.900000'),
+  };
 }
 
 /** Writes the whole device once. The seed is fixed, so every server stores the same pages. */
@@ -103,13 +115,30 @@ export async function load(
   args.push(`--iodepth=${work.depth}`, `--size=${options.bytes}`, '--time_based', `--runtime=${options.seconds}`);
   args.push('--norandommap', `--randseed=${options.seed}`, '--lat_percentiles=1', '--percentile_list=50:99:99.9');
   const [side] = await run([...args, ...compressible(60)], options.output, options.seconds * 3 + 60);
-  const at = (key: string): number => (side!.lat_ns.percentile?.[key] ?? Number.NaN) / 1000;
-  return {
-    iops: side!.iops,
-    bytes: side!.io_bytes,
-    seconds: side!.runtime / 1000,
-    p50: at('50.000000'),
-    p99: at('99.000000'),
-    p999: at('99.900000'),
-  };
+  return measured(side!);
+}
+
+/** Trims a second in the mix: enough to meet writebacks, too few to empty the pool. */
+const MIX_TRIMS = 2000;
+
+/** Writes, reads and trims of random pages at the same time, each on a connection of its own. */
+export async function mix(
+  uri: string,
+  options: { bytes: number; seconds: number; seed: number; output: string },
+): Promise<{ write: Measured; read: Measured; trim: Measured }> {
+  const job = (mode: string, depth: number, ...more: string[]): string[] => [
+    `--name=${mode}`,
+    '--ioengine=nbd',
+    `--uri=${uri}`,
+    ...[`--rw=${mode}`, '--bs=4096', `--iodepth=${depth}`, `--size=${options.bytes}`, '--norandommap'],
+    ...['--time_based', `--runtime=${options.seconds}`, `--randseed=${options.seed}`],
+    ...['--lat_percentiles=1', '--percentile_list=50:99:99.9', ...more],
+  ];
+  const jobs = [
+    ...job('randwrite', 8, ...compressible(60)),
+    ...job('randread', 8),
+    ...job('randtrim', 1, `--rate_iops=${MIX_TRIMS}`),
+  ];
+  const [write, read, trim] = await run(jobs, options.output, options.seconds * 3 + 60);
+  return { write: measured(write!), read: measured(read!), trim: measured(trim!) };
 }

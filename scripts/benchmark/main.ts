@@ -1,5 +1,5 @@
 /**
- * The side-by-side benchmark: every server in one run, on one machine, under one load. Exit code 0 also when a floor is missed,
+ * The side-by-side benchmark: every server (or every safe combination of protocols) in one run, on one machine, under one load. Exit code 0 also when a floor is missed,
  * because a figure is not a verdict; 1 when a server broke while it was measured; 2 for a wrong command line or no fio.
  */
 import { mkdirSync, rmSync } from 'node:fs';
@@ -7,16 +7,21 @@ import { join, resolve } from 'node:path';
 import { capture, endAll } from './child.ts';
 import { collect, type Problem } from './collect.ts';
 import { WORKLOADS } from './fio.ts';
-import { describeMachine } from './machine.ts';
+import { describeMachine, machineLine } from './machine.ts';
 import { type Options, parseOptions, USAGE, UsageError } from './options.ts';
 import { OURS } from './ours.ts';
 import { PEERS, removeTmpfsFiles } from './peers.ts';
+import { POINTS } from './pointless.ts';
+import { renderProtocols } from './protocol_table.ts';
+import { measureProtocols } from './protocols.ts';
 import { makeReport } from './report.ts';
 import type { ServerKind, StartContext } from './server.ts';
 import { renderReport } from './table.ts';
 import { leaveZram } from './zram.ts';
 
 const SERVERS: readonly ServerKind[] = [...OURS, ...PEERS];
+/** Where scheduling points would be felt most: the shortest requests, with the server never waiting for them. */
+const POINTS_WORKLOADS = ['randwrite-4k-qd16', 'randread-4k-qd16'];
 const progress = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /** Of servers and of workloads alike: all of them, unless some were named. */
@@ -44,9 +49,12 @@ async function leave(folder: string): Promise<void> {
   rmSync(folder, { recursive: true, force: true });
 }
 
-async function benchmark(options: Options, context: StartContext, signal: AbortSignal): Promise<number> {
-  const { present, skipped } = await splitByAvailability(kept(SERVERS, options.only), context);
-  const workloads = kept(WORKLOADS, options.only);
+async function compareServers(options: Options, context: StartContext, signal: AbortSignal): Promise<number> {
+  const points = options.what === 'points';
+  const { present, skipped } = await splitByAvailability(points ? POINTS : kept(SERVERS, options.only), context);
+  const workloads = points
+    ? WORKLOADS.filter(({ name }) => POINTS_WORKLOADS.includes(name))
+    : kept(WORKLOADS, options.only);
   const machine = await describeMachine();
   const { repeat, seconds } = options;
   const collected = await collect({ context, servers: present, workloads, repeat, seconds, progress, signal });
@@ -55,6 +63,15 @@ async function benchmark(options: Options, context: StartContext, signal: AbortS
   const report = makeReport(collected, present, workloads, facts);
   process.stdout.write(`${options.json ? JSON.stringify(report, null, 2) : renderReport(report)}\n`);
   return report.failed.length === 0 ? 0 : 1;
+}
+
+async function compareProtocols(options: Options, context: StartContext, signal: AbortSignal): Promise<number> {
+  const { repeat, seconds } = options;
+  const machine = machineLine(await describeMachine());
+  const report = await measureProtocols({ context, repeat, seconds, progress, signal }, machine);
+  if (report === undefined) return 130;
+  process.stdout.write(`${options.json ? JSON.stringify(report, null, 2) : renderProtocols(report)}\n`);
+  return 0;
 }
 
 async function main(): Promise<number> {
@@ -78,7 +95,8 @@ async function main(): Promise<number> {
     });
   }
   try {
-    return await benchmark(options, { root, folder, bytes: options.bytes }, interrupt.signal);
+    const run = options.what === 'protocols' ? compareProtocols : compareServers;
+    return await run(options, { root, folder, bytes: options.bytes }, interrupt.signal);
   } finally {
     await leave(folder);
   }

@@ -5,6 +5,8 @@ import { parseArgs } from 'node:util';
 
 export interface Options {
   readonly json: boolean;
+  /** What is compared: servers; our protocols; our server with and without its scheduling points. */
+  readonly what: 'servers' | 'protocols' | 'points';
   /** Repetitions; each visits every server once. */
   readonly repeat: number;
   /** Length of one measured run. */
@@ -18,6 +20,10 @@ export interface Options {
 export class UsageError extends Error {}
 
 export const USAGE = `usage: ./scripts/bench [--json] [--quick] [--repeat N] [--seconds S] [--size MiB] [--only NAMES]
+       ./scripts/bench --protocols [--json] [--quick] [--repeat N] [--seconds S] [--size MiB]
+       ./scripts/bench --points [--json] [--quick] [--repeat N] [--seconds S] [--size MiB]
+  --protocols   each safe combination of protocols under the same pool pressure, in place of other servers
+  --points      our server with and without the scheduling points of the explorer, in place of other servers
   --json        print one JSON document in place of the tables
   --quick       one repetition of one-second runs
   --repeat N    repetitions (default 5); the table shows medians and their spread
@@ -42,6 +48,8 @@ export function parseOptions(argv: readonly string[], known: readonly string[]):
       args: [...argv],
       options: {
         json: { type: 'boolean' },
+        protocols: { type: 'boolean' },
+        points: { type: 'boolean' },
         quick: { type: 'boolean' },
         repeat: { type: 'string' },
         seconds: { type: 'string' },
@@ -58,8 +66,14 @@ export function parseOptions(argv: readonly string[], known: readonly string[]):
   const only = typeof values.only === 'string' ? values.only.split(',').filter((name) => name !== '') : [];
   const unknown = only.find((name) => !known.includes(name));
   if (unknown !== undefined) throw new UsageError(`--only ${unknown}: unknown, allowed are ${known.join(', ')}`);
+  if (values.protocols === true && values.points === true) {
+    throw new UsageError('--protocols and --points are two runs, one at a time');
+  }
+  const what = values.protocols === true ? 'protocols' : values.points === true ? 'points' : 'servers';
+  if (what !== 'servers' && only.length > 0) throw new UsageError(`--only does not go with --${what}`);
   return {
     json: values.json === true,
+    what,
     repeat: positive('repeat', values.repeat as string | undefined, quick ? 1 : 5),
     seconds: positive('seconds', values.seconds as string | undefined, quick ? 1 : 3),
     bytes: positive('size', values.size as string | undefined, 512) * 2 ** 20,

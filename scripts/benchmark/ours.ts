@@ -16,7 +16,7 @@ function numbersNamed(value: unknown, name: string): number[] {
 }
 
 /** The document's own total of a counter, which stands at the top or one level below it; per-memcg values lie deeper. */
-function counter(stats: unknown, name: string): number {
+export function counter(stats: unknown, name: string): number {
   let level: unknown[] = [stats];
   for (let depth = 0; depth < 3; depth++) {
     for (const value of level) {
@@ -45,6 +45,61 @@ function removeImage(image: string): void {
   rmSync(`${image}.zswapd`, { force: true });
 }
 
+/** How a server of ours is started: which program, how large its pool is, and what else is set. */
+export interface Start {
+  readonly command: readonly [string, ...string[]];
+  readonly poolBytes: number;
+  readonly settings?: readonly string[];
+}
+
+export interface OurServer extends RunningServer {
+  /** What `zswapd stats --json` answers. */
+  stats(): Promise<unknown>;
+}
+
+export async function startOurs(context: StartContext, start: Start): Promise<OurServer> {
+  const image = join(context.folder, 'ours.img');
+  const control = join(context.folder, 'control.sock');
+  const exports = [{ name: 'swap0', size: mebibytes(context.bytes), image }];
+  const settings = [
+    `listen.unix=${join(context.folder, 'ours.sock')}`,
+    'listen.tcp=null',
+    `exports=${JSON.stringify(exports)}`,
+    `pool.max=${mebibytes(start.poolBytes)}`,
+    `control.listen=${control}`,
+    ...(start.settings ?? []),
+  ];
+  removeImage(image);
+  const [program, ...args] = start.command;
+  const child = new Child(program, [...args, ...settings.flatMap((setting) => ['--set', setting])]);
+  const uri = await child.until(() => /^ready (nbd\+unix:\S+)$/m.exec(child.stdout)?.[1], 300);
+  const before = residentBytes(child.pid);
+  return {
+    uri,
+    pid: child.pid,
+    stats: () => readStats(context, control),
+    async holding(): Promise<Holding> {
+      const stats = await readStats(context, control);
+      const storedPages = counter(stats, 'stored_pages');
+      const compressed = counter(stats, 'compressed_bytes');
+      return {
+        storedPages,
+        residentBytes: residentBytes(child.pid) - before,
+        ratio: (storedPages * PAGE_BYTES) / compressed,
+        overhead: (counter(stats, 'pool_total_size') + counter(stats, 'metadata_bytes')) / compressed,
+        gcMs: numbersNamed(stats, 'gc_ms'),
+      };
+    },
+    async stop(): Promise<void> {
+      // The image is thrown away. A clean stop would write the whole pool into it and load the disk under the next row.
+      await child.end('SIGKILL');
+      removeImage(image);
+    },
+  };
+}
+
+export const serveCommand = (context: StartContext): [string] => [join(context.root, 'scripts/serve')];
+
 function ours(name: string, title: string, poolShare: number): ServerKind {
   return {
     name,
@@ -52,46 +107,7 @@ function ours(name: string, title: string, poolShare: number): ServerKind {
     async unavailable(context) {
       return existsSync(join(context.root, 'scripts/serve')) ? undefined : 'scripts/serve is missing';
     },
-    async start(context): Promise<RunningServer> {
-      const image = join(context.folder, 'ours.img');
-      const control = join(context.folder, 'control.sock');
-      const exports = [{ name: 'swap0', size: mebibytes(context.bytes), image }];
-      const settings = [
-        `listen.unix=${join(context.folder, 'ours.sock')}`,
-        'listen.tcp=null',
-        `exports=${JSON.stringify(exports)}`,
-        `pool.max=${mebibytes(context.bytes * poolShare)}`,
-        `control.listen=${control}`,
-      ];
-      removeImage(image);
-      const child = new Child(
-        join(context.root, 'scripts/serve'),
-        settings.flatMap((setting) => ['--set', setting]),
-      );
-      const uri = await child.until(() => /^ready (nbd\+unix:\S+)$/m.exec(child.stdout)?.[1], 300);
-      const before = residentBytes(child.pid);
-      return {
-        uri,
-        pid: child.pid,
-        async holding(): Promise<Holding> {
-          const stats = await readStats(context, control);
-          const storedPages = counter(stats, 'stored_pages');
-          const compressed = counter(stats, 'compressed_bytes');
-          return {
-            storedPages,
-            residentBytes: residentBytes(child.pid) - before,
-            ratio: (storedPages * PAGE_BYTES) / compressed,
-            overhead: (counter(stats, 'pool_total_size') + counter(stats, 'metadata_bytes')) / compressed,
-            gcMs: numbersNamed(stats, 'gc_ms'),
-          };
-        },
-        async stop(): Promise<void> {
-          // The image is thrown away. A clean stop would write the whole pool into it and load the disk under the next row.
-          await child.end('SIGKILL');
-          removeImage(image);
-        },
-      };
-    },
+    start: (context) => startOurs(context, { command: serveCommand(context), poolBytes: context.bytes * poolShare }),
   };
 }
 

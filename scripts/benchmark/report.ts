@@ -101,6 +101,9 @@ function floorsOf(rows: readonly Row[], memory: readonly MemoryRow[]): Floor[] {
     memory.find((row) => row.server === server && row.data === data)?.overhead ?? Number.NaN;
   const write = 'randwrite-4k-qd16';
   const read = 'randread-4k-qd16';
+  const points = iops('points', write) / iops('pointless', write);
+  if (!Number.isNaN(points))
+    return [floor('4 KiB write, depth 16: as served ÷ no scheduling points', points, 0.97, true)];
   const gc = rows.filter((row) => row.server === 'ours' && row.gcShare !== undefined).map((row) => row.gcShare! * 100);
   return [
     floor('4 KiB write, depth 16: ours ÷ nbdkit zstd', iops('ours', write) / iops('zstd', write), 8, true),

@@ -13,12 +13,12 @@ export function layOut(lines: readonly (readonly string[])[]): string[] {
   );
 }
 
-const fixed = (value: number | undefined, digits: number): string =>
+export const fixed = (value: number | undefined, digits: number): string =>
   value === undefined ? '-' : value.toFixed(digits);
-const percent = (share: number | undefined, digits: number): string =>
+export const percent = (share: number | undefined, digits: number): string =>
   share === undefined ? '-' : `${(share * 100).toFixed(digits)} %`;
 
-function thousands(value: number): string {
+export function thousands(value: number): string {
   return Math.round(value)
     .toString()
     .replace(/\B(?=(\d{3})+$)/g, ' ');

@@ -24,6 +24,7 @@ export const COUNTERS = {
   writeback_busy: 'victims skipped because their slot was in use (EEXIST)',
   writeback_invalidated: 'victims that were gone when their slot was pinned',
   writeback_failed: 'image writes of written-back pages that failed (each is retried)',
+  writeback_wasted: 'pages written back whose slot was overwritten or trimmed before the image had them',
   zswpout: 'pages stored',
   zswpin: 'pages loaded from the pool',
   image_reads: 'pages read from the image',
@@ -50,6 +51,10 @@ export const COUNTERS = {
   errors: 'requests answered with an error',
   bytes_in: 'payload bytes received',
   bytes_out: 'payload bytes sent',
+  lock_waits: 'locks that somebody else held when they were wanted',
+  lock_wait_ms: 'milliseconds of waiting for them',
+  spins: 'looks at a word that had not changed yet, before sleeping on it',
+  retries: 'waits for another thread to move on that are not for a lock',
   gc_ms: 'milliseconds of garbage collection',
 } as const;
 

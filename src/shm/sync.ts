@@ -11,6 +11,7 @@
  * A lock word holds 0 when free, else the owner's thread id, with WAITERS set while somebody may sleep on it. The owner
  * stands in the word so that a thread that waits too long can name who holds it.
  */
+import { C, COUNTER_NAMES } from './counters.ts';
 
 /** What an explorer puts in place of real time. Each method is a scheduling point. */
 export interface Hook {
@@ -25,7 +26,10 @@ export interface Hook {
 
 const WAITERS = 0x10000;
 const SPIN_LIMIT = 64;
-/** Longest wait for a lock or a retry, in milliseconds, before the process is stopped as wedged. */
+/**
+ * Longest wait for a lock or a retry, in milliseconds, before the process is stopped as wedged. It is the sum of the sleeps
+ * that were asked for, and not a time of day: a machine that was paused for a minute has not waited for anybody.
+ */
 export const STUCK_MS = 5000;
 const SLICE_MS = 500;
 
@@ -46,6 +50,13 @@ export function enterThread(id: number, stuck: (report: string) => never, bound 
   self = id;
   onStuck = stuck;
   stuckMs = bound;
+}
+
+/** Where this thread counts its waits: its counter row, once it has one. */
+let waits: Float64Array = new Float64Array(COUNTER_NAMES.length);
+
+export function countWaits(row: Float64Array): void {
+  waits = row;
 }
 
 /** What lock words and waited-for words are called in reports; with `owners`, the bits of a word that name its owner. */
@@ -141,9 +152,21 @@ export function unlock(words: Int32Array, index: number): void {
 }
 
 function lockSlow(words: Int32Array, index: number): void {
+  const since = performance.now();
+  waits[C.lock_waits]++;
+  if (!lockSpinning(words, index)) lockAsleep(words, index);
+  waits[C.lock_wait_ms] += performance.now() - since;
+}
+
+function lockSpinning(words: Int32Array, index: number): boolean {
   for (let spin = 0; spin < SPIN_LIMIT; spin++) {
-    if (Atomics.load(words, index) === 0 && Atomics.compareExchange(words, index, 0, self) === 0) return;
+    waits[C.spins]++;
+    if (Atomics.load(words, index) === 0 && Atomics.compareExchange(words, index, 0, self) === 0) return true;
   }
+  return false;
+}
+
+function lockAsleep(words: Int32Array, index: number): void {
   for (let waited = 0; ; ) {
     const seen = Atomics.load(words, index);
     if (seen === 0) {
@@ -166,7 +189,11 @@ export function retry(words: Int32Array, index: number, seen: number): void {
     hook.retry(words, index, seen);
     return;
   }
-  for (let spin = 0; spin < SPIN_LIMIT; spin++) if (Atomics.load(words, index) !== seen) return;
+  waits[C.retries]++;
+  for (let spin = 0; spin < SPIN_LIMIT; spin++) {
+    if (Atomics.load(words, index) !== seen) return;
+    waits[C.spins]++;
+  }
   for (let waited = 0; Atomics.load(words, index) === seen; waited++) {
     // Whoever changes the word need not know of us, so the wait is short and looks again.
     Atomics.wait(words, index, seen, 1);

@@ -223,6 +223,7 @@ export class ImageQueue {
   }
 
   private finishWriteback(op: Operation): void {
+    if (!this.zswap.slots.pageIs(this.x, op.slot, op.buffer)) this.zswap.counters[C.writeback_wasted]++;
     if (this.zswap.slots.writebackDone(this.x, op.slot, op.buffer)) this.zswap.givePage(op.buffer);
   }
 

@@ -54,6 +54,7 @@ export class PoolView implements ProtocolPool {
     this.zspool = new Zspool(shared.zs);
     this.codec = new Codec(shared.settings.level);
     this.counters = rowOf(shared.counters, thread);
+    sync.countWaits(this.counters);
     nameWaits(shared);
   }
 

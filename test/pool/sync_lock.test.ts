@@ -1,5 +1,6 @@
 // Locks and retries between real threads.
 import t from 'tap';
+import { C, COUNTER_NAMES } from '#src/shm/counters.js';
 import * as sync from '#src/shm/sync.js';
 import { start, startAll } from '../support/pool_threads.ts';
 
@@ -62,6 +63,24 @@ t.test('a retry ends when the word changes, and is reported when it never does',
   sync.retry(shared, 0, 0);
   t.equal(shared[0], 7);
   await changer;
+});
+
+t.test('what a thread waits is counted, and a free lock costs no count', async (t) => {
+  const row = new Float64Array(COUNTER_NAMES.length);
+  const counted = () => [C.lock_waits, C.spins, C.retries].map((column) => row[column]);
+  const shared = words();
+  const stuck = (report: string): never => {
+    throw new Error(report);
+  };
+  sync.enterThread(7, stuck, 20);
+  sync.countWaits(row);
+  sync.lock(shared, 0);
+  t.same(counted(), [0, 0, 0]);
+  t.throws(() => sync.lock(shared, 0), /held by thread 7/);
+  t.same(counted(), [1, 64, 0], 'a lock is looked at 64 times before the thread sleeps on it');
+  t.throws(() => sync.retry(shared, 1, 0), /word 1 stays 0/);
+  t.same(counted(), [1, 128, 1]);
+  sync.countWaits(new Float64Array(COUNTER_NAMES.length));
 });
 
 t.test('the report of a stuck wait names the last delayed step', async (t) => {
