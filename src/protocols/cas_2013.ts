@@ -1,6 +1,6 @@
 /**
- * Entry protocol `cas-2013` (proposed by Weijie Yang on linux-mm, 12 October 2013, never merged): no count. An entry has a
- * position, and whoever moves it from POOL to another by compare-and-swap has it to himself.
+ * Entry protocol `cas-2013` (proposed by Weijie Yang on linux-mm, 12 October 2013, never merged): no count, but a
+ * position per entry: whoever moves it from POOL to another by compare-and-swap has it to himself.
  *
  *   POOL -> LOAD -> POOL          POOL -> RECLAIM -> POOL (failed) or freed (written)          POOL -> FLUSH -> freed
  *
@@ -10,8 +10,9 @@
  * a bound, and a store and swapoff do so with the tree lock held:
  *   deadlock A   1. W1 to W4: written, the page is unlocked   2. a WRITE to the slot holds tree.lock and waits for POOL
  *                3. W5 waits for tree.lock
- *   deadlock B   the same against swapoff's area   deadlock C   invalidate waits for POOL under the lock of the swap
- *                device, which the pin in W2 needs (`invalidateUnderDeviceLock`)
+ *   deadlock B   the same against swapoff's area
+ *   deadlock C   invalidate waits for POOL under the lock of the swap device, which the pin in W2 needs
+ *                (`invalidateUnderDeviceLock`)
  */
 
 import { checkLive, NONE } from '../pool/entries.ts';

@@ -1,5 +1,5 @@
 /**
- * Entry protocol `pin-validate` (Linux 6.9 and later): no reference count. An entry is alive exactly while it is in its
+ * Entry protocol `pin-validate` (Linux 6.9 and later): no reference count: an entry is alive exactly while it is in its
  * tree; a pinned slot makes that stable. Writeback copies the slot number under the LRU lock, pins the slot, and only then
  * compares what the tree holds with the entry it picked. Until that comparison the entry is an opaque number.
  *

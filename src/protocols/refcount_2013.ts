@@ -7,8 +7,8 @@
  * States: (in tree, 1) idle; (in tree, 1 + n) in use; (out, n) unlinked; (out, 0) to be freed.
  * Known weakness, found by Weijie Yang (linux-mm, September and October 2013):
  *   leak         1. W1   2. TRIM: users := 0   3. TRIM: erase, 2 -> 1   4. W2: ENOENT   5. fail: 1 -> 0, nobody frees
- *   stale data   1. W1(old)   2. WRITE publishes new, old 2 -> 1   3. the WRITE unpins   4. W2: pinned   5. W3 decompresses
- *                old   6. W4: image := old   7. W5
+ *   stale data   1. W1(old)   2. WRITE publishes new, old 2 -> 1   3. the WRITE unpins   4. W2: pinned
+ *                5. W3 decompresses old   6. W4: image := old   7. W5
  * `leakFix` is what was merged in 2013; `validate` is the fix of CVE-2023-53178. Swapoff empties an area without asking
  * for counts, and frees the tree that W5 is going to lock.
  */

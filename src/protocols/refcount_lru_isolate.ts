@@ -8,9 +8,10 @@
  * States: (in tree, on the LRU, 1) idle -> isolated -> (in tree, off, 2) -> freed when written | put back when not; an
  * invalidate meanwhile leaves (out, off, 1), which our last put frees.
  * Safe against leak and stale data: two looks at the tree (b, d), and the reference keeps the entry's index from reuse.
- * Known weakness: between a and b nothing keeps the tree. 1. a   2. swapoff discards the slot   3. frees the entry
- * 4. frees the tree   5. b locks it. The same for f, which comes after the pin is gone. Discussed: linux-mm, January 2024,
- * "mm: zswap: remove unnecessary tree cleanups in zswap_swapoff()"; tree-refcount and drain-early-ref close it.
+ * Known weakness: between a and b nothing keeps the tree, and before f, when the pin is gone, nothing does either:
+ *   1. a   2. swapoff discards the slot   3. its entry is freed   4. the tree is freed   5. b locks it
+ * tree-refcount and drain-early-ref close it. Discussed: linux-mm, January 2024,
+ * "mm: zswap: remove unnecessary tree cleanups in zswap_swapoff()".
  */
 
 import { checkLive, NONE } from '../pool/entries.ts';

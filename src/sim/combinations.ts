@@ -33,7 +33,7 @@ const OWN: Readonly<Record<Combination['entry'], readonly Switches[]>> = {
 };
 
 /** What each entry protocol goes with: as its kernels had it, and where those were broken, as it holds best. */
-const USUAL: Readonly<Record<Combination['entry'], Combination>> = {
+export const USUAL: Readonly<Record<Combination['entry'], Combination>> = {
   'refcount-2013': {
     ...DEFAULT_COMBINATION,
     entry: 'refcount-2013',

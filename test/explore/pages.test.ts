@@ -1,0 +1,25 @@
+// The pages beside the protocols are what their generator makes of the sources, the expected matrix and the searches.
+// With ZSWAPD_WRITE_PAGES=1 they are written first.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { withEngine } from './cells.ts';
+import { generatePages } from './pages/generate.ts';
+import { REGENERATE } from './pages/protocol_page.ts';
+
+const FOLDER = fileURLToPath(new URL('../../../src/protocols', import.meta.url));
+
+t.test('each protocol has a page beside it, and all pages are up to date', async (t) => {
+  const pages = await withEngine((engine) => generatePages(engine, FOLDER));
+  if (process.env.ZSWAPD_WRITE_PAGES === '1') {
+    for (const [name, text] of pages) writeFileSync(join(FOLDER, name), text);
+  }
+  const there = readdirSync(FOLDER).filter((name) => name.endsWith('.md'));
+  const left = there.filter((name) => !pages.has(name));
+  t.same(left, [], 'no page is left of a protocol that is gone');
+  const stale = [...pages]
+    .filter(([name, text]) => !there.includes(name) || readFileSync(join(FOLDER, name), 'utf8') !== text)
+    .map(([name]) => name);
+  t.same(stale, [], `pages are up to date; if not, after a build: ${REGENERATE}`);
+});
