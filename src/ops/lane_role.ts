@@ -5,16 +5,19 @@
 import { PerformanceObserver } from 'node:perf_hooks';
 import { Connection, type Device, type ExportInfo } from 'node-nbd-server';
 import { peek, peerClosed, receive } from '../os/syscalls.ts';
+import { THREAD_LANE0 } from '../pool/limits.ts';
 import { chooseProtocols } from '../protocols/index.ts';
 import { C } from '../shm/counters.ts';
 import { attend } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { ImageHandle } from '../zswap/image_handle.ts';
 import { Lane } from '../zswap/lane.ts';
+import { LOOK_MS, PinWatch } from '../zswap/pin_watch.ts';
 import { Volume } from '../zswap/volume.ts';
 import { Zswap } from '../zswap/zswap.ts';
 import { laneCounters } from './lane_counters.ts';
 import type { FromLane, LaneData, ToLane } from './messages.ts';
+import { nameThreads } from './thread_names.ts';
 
 export class LaneRole {
   private readonly data: LaneData;
@@ -34,6 +37,7 @@ export class LaneRole {
     this.lane = new Lane(this.zswap, images, data.readsMax);
     this.volumes = new Map(data.exports.map((info, x) => [info.name, new Volume(this.lane, x, info)]));
     this.observeGarbageCollection();
+    if (data.thread === THREAD_LANE0) this.watchPins();
     void attend(
       data.shared.boxes,
       data.thread,
@@ -96,6 +100,20 @@ export class LaneRole {
     this.closed = true;
     this.lane.close();
     this.post({ type: 'stopped' });
+  }
+
+  /**
+   * One lane looks for all threads, and to the end of the process: the drain of a stop waits for pins as well. What is
+   * thrown here stops the process, like any wait that does not end.
+   */
+  private watchPins(): void {
+    const watch = new PinWatch(this.data.shared.slotTable);
+    setInterval(() => {
+      const stuck = watch.look();
+      if (stuck === null) return;
+      const { x, slot, report } = stuck;
+      throw new Error(nameThreads(`${report}: slot ${slot} of export ${this.data.exports[x].name}`));
+    }, LOOK_MS);
   }
 
   private observeGarbageCollection(): void {

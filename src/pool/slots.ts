@@ -8,7 +8,7 @@
  *   page     writeback buffer whose bytes are the slot's content now, else 0
  *   wb       image writes of this slot that are queued or running for writeback
  *   retired  the page's buffer, when its image write ended while somebody held the pin
- *   waiters  threads to wake when the pin is dropped
+ *   waiters  threads to wake when the pin is dropped, and WATCHED
  *   offLru   1 while the pin's holder keeps the slot's entry off the LRU
  * The pin is not held for the whole image write: `page` outlives it. What a reader sees, under the pin: page, else
  * entry, else image. A record without pin, page and wb is taken out.
@@ -49,6 +49,8 @@ export interface SlotTable {
 const FILLED = 0x100;
 /** The bits of `locked` that say who holds the pin. */
 export const HOLDER_MASK = FILLED - 1;
+/** In `waiters`, above all threads: the watch (zswap/pin_watch.ts) has seen this pin. It goes with the pin. */
+export const WATCHED = 1 << 30;
 const BUCKET_BITS = 12;
 const LOCK = 0;
 const FREE_HEAD = 1;
@@ -144,7 +146,7 @@ export class Slots {
     sync.lock(t.buckets, b);
     const held = t.locked[r] !== 0;
     t.locked[r] = 0;
-    const waiters = t.waiters[r];
+    const waiters = t.waiters[r] & ~WATCHED;
     t.waiters[r] = 0;
     const retired = t.retired[r];
     t.retired[r] = 0;
@@ -290,6 +292,6 @@ export class Slots {
 }
 
 /** Index of the bucket's lock word; its head is the next word. */
-function bucketOf(x: number, slot: number): number {
+export function bucketOf(x: number, slot: number): number {
   return (Math.imul(slot ^ (x << 25), 0x9e3779b1) >>> (32 - BUCKET_BITS)) << 1;
 }
