@@ -30,6 +30,8 @@ export function openImages(config: Config, warn: (line: string) => void): Served
       const image = prepareImage({ path: one.image, bytes: one.size, direct: config.image.direct });
       const marker = markerPath(image, STATE_FOLDER);
       const found = readMarker(marker);
+      // From here on a start that fails knows what to take back.
+      served.push({ image, marker, marked: found !== null });
       const start = decideStart({
         marker: found,
         onUnclean: one.onUnclean,
@@ -37,8 +39,10 @@ export function openImages(config: Config, warn: (line: string) => void): Served
         exportIndex: x,
         warn,
       });
-      if (start === 'reset') discardImage(image);
-      served.push({ image, marker, marked: found !== null && start !== 'reset' });
+      if (start === 'reset') {
+        reset(image);
+        served[x] = { image, marker, marked: false };
+      }
     } catch (error) {
       takeBack(served);
       if (!(error instanceof ImageError)) throw error;
@@ -49,10 +53,19 @@ export function openImages(config: Config, warn: (line: string) => void): Served
   return served;
 }
 
+/** The marker is still there when this fails, so the next start asks again. */
+function reset(image: PreparedImage): void {
+  try {
+    discardImage(image);
+  } catch (error) {
+    throw new ImageError('reset', `${image.path}: can't be reset: ${errorText(error)}`, { cause: error });
+  }
+}
+
 /** Marks as used what the images may hold, so that it is read from there, and shows what slot 0 says of itself. */
 export function findUsers(served: readonly ServedImage[], shared: Shared): void {
   for (const [x, { image }] of served.entries()) {
-    noteHeader(shared, null, x, firstPage(image.path));
+    noteHeader(shared, null, x, firstPage(x, image.path));
     for (const { start, end } of dataExtents(image)) {
       setRange(shared.users, x, Math.floor(start / PAGE_SIZE), Math.ceil(end / PAGE_SIZE));
     }
@@ -60,13 +73,18 @@ export function findUsers(served: readonly ServedImage[], shared: Shared): void 
 }
 
 /** An image that is shorter has no signature in it; whoever reads the slot is told what is wrong. */
-function firstPage(path: string): Uint8Array {
+function firstPage(x: number, path: string): Uint8Array {
   const page = new Uint8Array(PAGE_SIZE);
-  const fd = openSync(path, 'r');
   try {
-    readSync(fd, page, 0, PAGE_SIZE, 0);
-  } finally {
-    closeSync(fd);
+    const fd = openSync(path, 'r');
+    try {
+      readSync(fd, page, 0, PAGE_SIZE, 0);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    const text = `exports[${x}].image: ${path}: can't be read: ${errorText(error)}`;
+    throw new ExitError(EXIT.usage, text, { cause: error });
   }
   return page;
 }

@@ -15,7 +15,9 @@ export type ImageErrorKind =
   /** The path leads to another file than the one that was locked. */
   | 'replaced'
   /** Left by an unclean stop, and nobody said what to do with it. */
-  | 'stale';
+  | 'stale'
+  /** Stale, and what it holds could not be discarded. */
+  | 'reset';
 
 export class ImageError extends Error {
   override readonly name = 'ImageError';
