@@ -7,7 +7,7 @@ import type { Cell, Combination } from '../sim/cell.ts';
 import { DEFAULT_COMBINATION, isProtocolChoice } from '../sim/combinations.ts';
 import { Engine } from '../sim/engine.ts';
 import { exhaustive } from '../sim/exhaustive.ts';
-import { exploreMatrix } from '../sim/matrix.ts';
+import { exploreMatrix, type Matrix, type MatrixProgress } from '../sim/matrix.ts';
 import { minimise, record } from '../sim/minimise.ts';
 import { pct } from '../sim/pct.ts';
 import { randomWalk } from '../sim/random_walk.ts';
@@ -116,16 +116,24 @@ async function matrix(flags: ExploreFlags, { bound, schedulesMax }: SearchOption
   const scenarios =
     flags.scenario === undefined ? {} : { scenarios: chosenScenarios(flags.scenario).map((s) => s.name) };
   const started = performance.now();
-  const found = await exploreMatrix({
-    bound,
-    schedulesMax,
-    explorers: availableParallelism(),
-    ...scenarios,
-    onProgress: (done, all, schedules) => {
-      const seconds = Math.round((performance.now() - started) / 1000);
-      process.stderr.write(`${done} of ${all} scenarios, ${schedules} schedules, ${seconds} s\n`);
-    },
-  });
+  let last: Readonly<MatrixProgress> = { cells: 0, done: 0, scenarios: 0, schedules: 0 };
+  const report = (): void => {
+    const seconds = Math.round((performance.now() - started) / 1000);
+    const done = `${last.cells} cells and ${last.done} of ${last.scenarios} scenarios explored`;
+    process.stderr.write(`${done}, ${last.schedules} schedules, ${seconds} s\n`);
+  };
+  const timer = setInterval(report, PROGRESS_MS);
+  const explorers = availableParallelism();
+  const onProgress = (progress: Readonly<MatrixProgress>): void => {
+    last = progress;
+  };
+  let found: Matrix;
+  try {
+    found = await exploreMatrix({ bound, schedulesMax, explorers, ...scenarios, onProgress });
+  } finally {
+    clearInterval(timer);
+  }
+  report();
   process.stdout.write(flags.json === true ? `${JSON.stringify(found)}\n` : formatMatrix(found));
   return EXIT.ok;
 }

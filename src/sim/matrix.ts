@@ -33,6 +33,20 @@ export interface Matrix {
   readonly explored: readonly Explored[];
 }
 
+/** How far a matrix has come. */
+export interface MatrixProgress {
+  /** Cells explored to their end. */
+  cells: number;
+  /** Scenarios of which every cell is explored, and all that were asked for. */
+  done: number;
+  readonly scenarios: number;
+  /** Tried so far, in cells that are not at their end too. */
+  schedules: number;
+}
+
+/** What an explorer says: a cell that is done, or how many schedules it has tried in the one at hand. */
+export type FromExplorer = Explored | number;
+
 export interface MatrixOptions {
   readonly bound: number;
   readonly explorers: number;
@@ -40,7 +54,8 @@ export interface MatrixOptions {
   readonly scenarios?: readonly string[];
   /** Entry protocols; without it, all. */
   readonly entries?: readonly string[];
-  readonly onProgress?: (done: number, all: number, schedules: number) => void;
+  /** Called at the begin, and then often: for each cell, and in between. */
+  readonly onProgress?: (progress: Readonly<MatrixProgress>) => void;
 }
 
 /** The cell that stands for this combination, or undefined. */
@@ -61,16 +76,13 @@ export async function exploreMatrix(options: MatrixOptions): Promise<Matrix> {
   const names = SCENARIOS.map(({ name }) => name).filter((name) => options.scenarios?.includes(name) ?? true);
   names.sort((a, b) => rank(a) - rank(b));
   const explored: Explored[] = [];
-  const all = names.length;
-  let done = 0;
+  const progress: MatrixProgress = { cells: 0, done: 0, scenarios: names.length, schedules: 0 };
+  options.onProgress?.(progress);
   const explorer = async (): Promise<void> => {
     for (let name = names.shift(); name !== undefined; name = names.shift()) {
-      explored.push(...(await exploreScenario(name, options)));
-      options.onProgress?.(
-        ++done,
-        all,
-        explored.reduce((sum, one) => sum + one.schedules, 0),
-      );
+      explored.push(...(await exploreScenario(name, options, progress)));
+      progress.done++;
+      options.onProgress?.(progress);
     }
   };
   await Promise.all(Array.from({ length: options.explorers }, explorer));
@@ -86,18 +98,32 @@ function order({ scenario }: Explored): number {
   return SCENARIOS.findIndex(({ name }) => name === scenario);
 }
 
-function exploreScenario(scenario: string, { bound, schedulesMax, entries }: MatrixOptions): Promise<Explored[]> {
+function exploreScenario(
+  scenario: string,
+  { bound, schedulesMax, entries, onProgress }: MatrixOptions,
+  progress: MatrixProgress,
+): Promise<Explored[]> {
   const workerData = { scenario, bound, schedulesMax, entries: entries ?? null };
   const worker = new Worker(new URL('./matrix_thread.js', import.meta.url), { workerData });
   return new Promise((resolve, reject) => {
-    let result: Explored[] | null = null;
-    worker.once('message', (message: Explored[]) => {
-      result = message;
+    const explored: Explored[] = [];
+    /** Schedules of the cell at hand that are in `progress` by now. */
+    let counted = 0;
+    worker.on('message', (message: FromExplorer) => {
+      const schedules = typeof message === 'number' ? message : message.schedules;
+      progress.schedules += schedules - counted;
+      counted = schedules;
+      if (typeof message !== 'number') {
+        explored.push(message);
+        progress.cells++;
+        counted = 0;
+      }
+      onProgress?.(progress);
     });
     worker.once('error', reject);
-    worker.once('exit', () => {
-      if (result === null) reject(new Error(`the explorer of ${scenario} ended without a result`));
-      else resolve(result);
+    worker.once('exit', (code) => {
+      if (code !== 0) reject(new Error(`the explorer of ${scenario} ended with code ${code}`));
+      else resolve(explored);
     });
   });
 }

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { allCombinations } from './combinations.ts';
 import { Engine } from './engine.ts';
 import { exhaustive } from './exhaustive.ts';
-import { cellFor, type Explored } from './matrix.ts';
+import { cellFor, type Explored, type FromExplorer } from './matrix.ts';
 import { formatReplay } from './replay_string.ts';
 import { findScenario } from './scenarios.ts';
 
@@ -18,6 +18,7 @@ const { scenario: name, bound, schedulesMax, entries } = workerData as Task;
 const scenario = findScenario(name);
 if (scenario === undefined) throw new Error(`there is no scenario ${name}`);
 
+const post = (message: FromExplorer): void => parentPort?.postMessage(message);
 const engine = await Engine.create();
 const explored: Explored[] = [];
 for (const combination of allCombinations()) {
@@ -30,8 +31,9 @@ for (const combination of allCombinations()) {
     seed: 1,
     all: false,
     first: true,
+    onProgress: post,
   });
-  explored.push({
+  const cell: Explored = {
     scenario: name,
     combination,
     looked: engine.consulted,
@@ -42,7 +44,8 @@ for (const combination of allCombinations()) {
     schedules,
     replay: failure === null ? '' : formatReplay({ scenario: name, combination, schedule: failure.schedule }),
     complete,
-  });
+  };
+  explored.push(cell);
+  post(cell);
 }
 await engine.close();
-parentPort?.postMessage(explored);

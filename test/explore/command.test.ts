@@ -49,3 +49,19 @@ t.test('a trace names its replay string, which gives the trace again', async (t)
   t.match(table.stdout, /shrinker +\| trim/);
   t.match(table.stdout, /1\. W1 .*src\/protocols\/refcount_2013\.ts:\d+/);
 });
+
+t.test('a matrix says how far it has come while a scenario is explored, and at its end', async (t) => {
+  const started = performance.now();
+  const { code, stdout, stderr } = await runZswapd(['explore', '--matrix', '--scenario', 'leak', '--json']);
+  const seconds = (performance.now() - started) / 1000;
+  t.equal(code, 0);
+  const { explored } = JSON.parse(stdout) as { explored: { schedules: number }[] };
+  const schedules = explored.reduce((sum, one) => sum + one.schedules, 0);
+  const lines = stderr.trimEnd().split('\n');
+  const form = /^(\d+) cells and (\d) of 1 scenarios explored, (\d+) schedules, \d+ s$/;
+  const found = lines.map((line) => form.exec(line)?.slice(1).map(Number));
+  t.same(found.at(-1), [explored.length, 1, schedules], 'the last line is the whole');
+  t.ok(lines.length >= 2 || seconds < 4, 'there are lines before it');
+  t.ok(lines.length <= 1 + seconds / 2, 'one in two seconds at most');
+  for (const line of found.slice(0, -1)) t.equal(line?.[1], 0);
+});
