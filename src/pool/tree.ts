@@ -65,9 +65,14 @@ export function createTrees(pages: readonly number[], nodes: number, options: Tr
   return {
     words,
     base,
-    mask: options.absolute === true ? ABSOLUTE : TREE_PAGES - 1,
+    mask: treeMask(options.absolute === true),
     ...createNodes(nodes, options.readers ?? null),
   };
+}
+
+/** What is kept of a slot to make its index in its tree. */
+export function treeMask(absolute: boolean): number {
+  return absolute ? ABSOLUTE : TREE_PAGES - 1;
 }
 
 /** The tree that holds `slot` of export `x`. */

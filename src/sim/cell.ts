@@ -1,15 +1,17 @@
 /**
  * A cell: one scenario under one combination of protocols and switches. Threads build their end of it from plain data.
  */
-import { THREAD_LANE0, THREAD_SHRINKER } from '../pool/limits.ts';
-import { chooseProtocols, type ProtocolNames } from '../protocols/index.ts';
+import { THREAD_LANE0, THREAD_SHRINKER, TREE_PAGES } from '../pool/limits.ts';
+import { type Trees, treeMask } from '../pool/tree.ts';
+import { chooseProtocols } from '../protocols/index.ts';
 import type { Protocols } from '../protocols/protocol.ts';
 import { Zswap } from '../zswap/zswap.ts';
+import type { Combination } from './combinations.ts';
 import { isWatched } from './dimensions.ts';
-import type { Scenario } from './scenario.ts';
+import { firstSlot, type Scenario } from './scenario.ts';
 import { type World, worldSettings } from './world.ts';
 
-export type Combination = ProtocolNames;
+export type { Combination } from './combinations.ts';
 
 export interface Cell {
   readonly scenario: Scenario;
@@ -35,8 +37,17 @@ export async function cellZswap(
   });
   const { shared } = world;
   const protocols = chooseProtocols(cell.combination);
-  const trees = {
+  const pages = settings.exports[0].pages;
+  const mask = treeMask(cell.combination.treeIndexing === 'absolute');
+  const trees: Trees = {
     ...shared.trees,
+    // The trees of a scenario's export are fewer than the world has, if its export is smaller.
+    base: Int32Array.of(0, Math.ceil(pages / TREE_PAGES)),
+    get mask(): number {
+      // In the first tree an index is the slot, one way or the other.
+      if (firstSlot(scenario) > 0) consult('treeIndexing');
+      return mask;
+    },
     get readers(): Int32Array | null {
       consult('invalidate.lockless');
       return protocols.invalidate.lockless ? shared.readers : null;

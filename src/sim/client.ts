@@ -9,7 +9,7 @@ import { Volume } from '../zswap/volume.ts';
 import { type Env, LaneLoop } from './loop.ts';
 import type { Operation } from './scenario.ts';
 import * as shadow from './shadow.ts';
-import { describePage, fillPage, SLOTS, versionOf } from './world.ts';
+import { describePage, fillPage, versionOf } from './world.ts';
 
 const X = 0;
 
@@ -25,7 +25,7 @@ export class Client {
     this.env = env;
     this.connection = connection;
     this.loop = new LaneLoop(env);
-    const info = { name: 'swap0', description: '', size: SLOTS * PAGE_SIZE, flags: 0 };
+    const info = { name: 'swap0', description: '', size: env.zswap.settings.exports[X].pages * PAGE_SIZE, flags: 0 };
     this.volume = new Volume(this.loop.lane, X, {
       ...info,
       minBlock: 1,

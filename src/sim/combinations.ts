@@ -4,9 +4,17 @@
  */
 
 import { DEFAULT_CHOICE, meaningless } from '../protocols/combinations.ts';
-import { BUSY_PROTOCOLS, ENTRY_PROTOCOLS, INVALIDATE_PROTOCOLS, SWAPOFF_PROTOCOLS } from '../protocols/index.ts';
+import {
+  BUSY_PROTOCOLS,
+  ENTRY_PROTOCOLS,
+  INVALIDATE_PROTOCOLS,
+  type ProtocolNames,
+  SWAPOFF_PROTOCOLS,
+} from '../protocols/index.ts';
 import { DEFAULT_SWITCHES, type ProtocolSwitches } from '../protocols/switches.ts';
-import type { Combination } from './cell.ts';
+
+/** How trees are indexed matters to some scenarios, so here it is part of a combination. */
+export type Combination = ProtocolNames & { readonly treeIndexing?: 'relative' | 'absolute' };
 
 type Switches = Partial<ProtocolSwitches>;
 
@@ -69,6 +77,10 @@ export function allCombinations(): Combination[] {
     }
   }
   for (const entry of keys(ENTRY_PROTOCOLS)) for (const common of COMMON) all.push({ ...USUAL[entry], ...common });
+  // How trees are indexed matters to how invalidate gets at an entry, and to nothing else.
+  for (const invalidate of keys(INVALIDATE_PROTOCOLS)) {
+    all.push({ ...DEFAULT_COMBINATION, invalidate, treeIndexing: 'absolute' });
+  }
   return all;
 }
 
@@ -80,12 +92,13 @@ function keys<T extends object>(table: T): (keyof T)[] {
 export function isProtocolChoice(
   value: Readonly<Record<string, unknown>>,
 ): value is Combination & Record<string, unknown> {
-  const { entry, swapoff, busy, invalidate, ...switches } = value;
+  const { entry, swapoff, busy, invalidate, treeIndexing = 'relative', ...switches } = value;
   return (
     String(entry) in ENTRY_PROTOCOLS &&
     String(swapoff) in SWAPOFF_PROTOCOLS &&
     String(busy) in BUSY_PROTOCOLS &&
     String(invalidate) in INVALIDATE_PROTOCOLS &&
+    (treeIndexing === 'relative' || treeIndexing === 'absolute') &&
     Object.entries(switches).every(([name, on]) => name in DEFAULT_SWITCHES && typeof on === 'boolean')
   );
 }

@@ -5,8 +5,9 @@
  * Two protocols that have the same function as a member agree in it. So do two that have functions without a name in them,
  * such as `() => true`, of the same text.
  */
-import { BUSY_PROTOCOLS, INVALIDATE_PROTOCOLS, type ProtocolNames, SWAPOFF_PROTOCOLS } from '../protocols/index.ts';
+import { BUSY_PROTOCOLS, INVALIDATE_PROTOCOLS, SWAPOFF_PROTOCOLS } from '../protocols/index.ts';
 import { DEFAULT_SWITCHES, type ProtocolSwitches } from '../protocols/switches.ts';
+import type { Combination } from './combinations.ts';
 
 const TABLES: Readonly<Record<string, Readonly<Record<string, object>>>> = {
   swapoff: SWAPOFF_PROTOCOLS,
@@ -29,6 +30,7 @@ export const DIMENSIONS: readonly string[] = [
       .map((member) => `${role}.${member}`),
   ),
   ...Object.keys(DEFAULT_SWITCHES),
+  'treeIndexing',
 ];
 
 export function isWatched(role: string, member: string): boolean {
@@ -36,9 +38,10 @@ export function isWatched(role: string, member: string): boolean {
 }
 
 /** The value of a combination in a dimension; equal values mean equal behaviour as far as this dimension goes. */
-export function valueIn(combination: ProtocolNames, dimension: string): string {
+export function valueIn(combination: Combination, dimension: string): string {
   const [role, member] = dimension.split('.');
   if (role === 'entry') return combination.entry;
+  if (role === 'treeIndexing') return combination.treeIndexing ?? 'relative';
   if (member === undefined) {
     const name = role as keyof ProtocolSwitches;
     return String(combination[name] ?? DEFAULT_SWITCHES[name]);
@@ -61,7 +64,7 @@ function isSame(a: unknown, b: unknown): boolean {
 }
 
 /** The values in those dimensions whose bits are set, as one string. */
-export function signature(combination: ProtocolNames, mask: number): string {
+export function signature(combination: Combination, mask: number): string {
   return DIMENSIONS.filter((_, i) => ((mask >>> i) & 1) === 1)
     .map((dimension) => `${dimension}=${valueIn(combination, dimension)}`)
     .join(' ');

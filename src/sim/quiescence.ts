@@ -11,7 +11,7 @@ import { PAGE_SIZE } from '../pool/limits.ts';
 import { get, isFreed, treeOf } from '../pool/tree.ts';
 import { LOADED, ON_IMAGE, type Zswap } from '../zswap/zswap.ts';
 import { isRight, rightVersions } from './shadow.ts';
-import { describePage, SLOTS, versionOf, type World } from './world.ts';
+import { describePage, placeOf, SLOTS, versionOf, type World } from './world.ts';
 
 export interface Finding {
   readonly kind: string;
@@ -20,14 +20,16 @@ export interface Finding {
   readonly step?: string;
 }
 
-/** `borrowed`: writeback buffers that were taken before the run began. */
-export function checkQuiescence(world: World, zswap: Zswap, borrowed: number): Finding | null {
-  return checkEntries(zswap) ?? checkPins(zswap) ?? checkObjects(zswap, borrowed) ?? checkData(world, zswap);
+/** `first`: the first slot that the scenario can use. `borrowed`: writeback buffers that were taken before the run began. */
+export function checkQuiescence(world: World, zswap: Zswap, first: number, borrowed: number): Finding | null {
+  return (
+    checkEntries(zswap, first) ?? checkPins(zswap) ?? checkObjects(zswap, borrowed) ?? checkData(world, zswap, first)
+  );
 }
 
-function checkEntries({ entries, trees, lru }: Zswap): Finding | null {
+function checkEntries({ entries, trees, lru }: Zswap, first: number): Finding | null {
   const inTree = new Set<number>();
-  for (let slot = 0; slot < SLOTS; slot++) {
+  for (let slot = first; slot < first + SLOTS; slot++) {
     const tree = treeOf(trees, 0, slot);
     const e = isFreed(trees, tree) ? NONE : get(trees, tree, slot);
     if (e === NONE) continue;
@@ -103,20 +105,21 @@ function checkObjects({ entries, shared }: Zswap, borrowed: number): Finding | n
 const page = new Uint8Array(PAGE_SIZE);
 
 /** Reads every slot as a client would. */
-function checkData(world: World, zswap: Zswap): Finding | null {
-  for (let slot = 0; slot < SLOTS; slot++) {
+function checkData(world: World, zswap: Zswap, first: number): Finding | null {
+  for (let slot = first; slot < first + SLOTS; slot++) {
     if (isFreed(zswap.trees, treeOf(zswap.trees, 0, slot))) continue;
     if (!testBit(zswap.shared.users, 0, slot)) page.fill(0);
     else {
       const r = zswap.slots.pin(0, slot);
       const found = r > 0 ? zswap.load(r, 0, slot, page, 0) : ON_IMAGE;
       if (r > 0) zswap.slots.unpin(r);
-      if (found === ON_IMAGE) page.set(world.image.bytes.subarray(slot * PAGE_SIZE, (slot + 1) * PAGE_SIZE));
+      if (found === ON_IMAGE)
+        page.set(world.image.bytes.subarray(placeOf(slot) * PAGE_SIZE, (placeOf(slot) + 1) * PAGE_SIZE));
       else if (found !== LOADED) return { kind: 'lost data', text: `reading slot ${slot} at the end answers an error` };
     }
     const version = versionOf(page, slot);
     if (isRight(world.shadow, slot, version)) continue;
-    const wanted = rightVersions(world.shadow.may[slot]);
+    const wanted = rightVersions(world.shadow.may[placeOf(slot)]);
     // Zeros in place of a version are a store that was lost; anything else is older than it should be.
     const kind = version === 0 ? 'lost data' : 'stale data';
     return { kind, text: `slot ${slot} reads ${describePage(page)} at the end, acknowledged is ${wanted}` };

@@ -1,6 +1,6 @@
 /**
  * Replay strings: `zx1:<scenario>:<combination>:<choices>`, one word to paste. The combination is entry+swapoff+busy+
- * invalidate followed by the switches that differ from their default; the choices are position>actor, joined by commas.
+ * invalidate followed by what differs from its default: switches, and treeIndexing=absolute; the choices are position>actor, joined by commas.
  *
  * `zx1` stands for what a position counts. It changes when the points of the façade are counted in another way, because
  * an old string would then mean another schedule.
@@ -12,6 +12,7 @@ import type { Choice } from './engine.ts';
 
 export const REPLAY_VERSION = 'zx1';
 const CHOICES_MAX = 1000;
+const ABSOLUTE = 'treeIndexing=absolute';
 
 export interface Replay {
   readonly scenario: string;
@@ -25,12 +26,13 @@ export function formatReplay({ scenario, combination, schedule }: Replay): strin
 }
 
 export function formatCombination(combination: Combination): string {
-  const { entry, swapoff, busy, invalidate, ...switches } = combination;
+  const { entry, swapoff, busy, invalidate, treeIndexing = 'relative', ...switches } = combination;
   const changed = Object.entries(switches)
     .filter(([name, value]) => value !== DEFAULT_SWITCHES[name as keyof ProtocolSwitches])
     .map(([name, value]) => (value === true ? name : `!${name}`))
     .sort();
-  return [entry, swapoff, busy, invalidate, ...changed].join('+');
+  const indexing = treeIndexing === 'relative' ? [] : [ABSOLUTE];
+  return [entry, swapoff, busy, invalidate, ...changed, ...indexing].join('+');
 }
 
 /** Throws an Error whose message is one line for whoever gave the string. */
@@ -46,12 +48,13 @@ export function parseReplay(text: string): Replay {
 
 function parseCombination(text: string): Combination {
   const [entry, swapoff, busy, invalidate, ...rest] = text.split('+');
-  const switches = rest.map((word): [string, boolean] =>
-    word.startsWith('!') ? [word.slice(1), false] : [word, true],
-  );
+  const indexing = rest.includes(ABSOLUTE) ? ({ treeIndexing: 'absolute' } as const) : {};
+  const switches = rest
+    .filter((word) => word !== ABSOLUTE)
+    .map((word): [string, boolean] => (word.startsWith('!') ? [word.slice(1), false] : [word, true]));
   const unknown = switches.find(([name]) => !(name in DEFAULT_SWITCHES));
   if (unknown !== undefined) throw new Error(`--replay: there is no switch ${shown(unknown[0])}`);
-  const combination = { entry, swapoff, busy, invalidate, ...Object.fromEntries(switches) };
+  const combination = { entry, swapoff, busy, invalidate, ...Object.fromEntries(switches), ...indexing };
   if (!isProtocolChoice(combination)) throw new Error(`--replay: ${shown(text)} names no protocols`);
   return combination;
 }

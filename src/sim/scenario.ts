@@ -1,4 +1,5 @@
 /** What a scenario is made of: plain data, so that it can be handed to threads and named in a replay string. */
+import { TREE_PAGES } from '../pool/limits.ts';
 
 export type Operation =
   | { readonly op: 'write'; readonly slot: number; readonly version: number }
@@ -48,6 +49,11 @@ export interface Scenario {
   readonly beside?: readonly string[];
   /** Why a combination does not fit, or null. */
   readonly misfit?: (combination: Readonly<Record<string, string | boolean>>) => string | null;
+}
+
+/** The first slot that a scenario can use: that of the tree which has its pages. */
+export function firstSlot({ stored }: Scenario): number {
+  return Math.floor((stored[0]?.slot ?? 0) / TREE_PAGES) * TREE_PAGES;
 }
 
 export const write = (slot: number, version: number): Operation => ({ op: 'write', slot, version });

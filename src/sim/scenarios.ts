@@ -2,6 +2,7 @@
  * The scenarios, each a race that somebody ran into. A scenario is small on purpose: two or three actors, one or two
  * operations each, because the search tries every interleaving of them.
  */
+import { TREE_PAGES } from '../pool/limits.ts';
 import { allocate, client, giveUp, read, type Scenario, swapoff, trim, walker, write } from './scenario.ts';
 
 const one = [{ slot: 1, version: 1 }];
@@ -10,6 +11,8 @@ const corner = [
   { slot: 0, version: 1 },
   { slot: 1, version: 1 },
 ];
+
+const split = corner.map(({ slot, version }) => ({ slot: TREE_PAGES + slot, version }));
 
 export const SCENARIOS: readonly Scenario[] = [
   {
@@ -114,6 +117,12 @@ export const SCENARIOS: readonly Scenario[] = [
     about: 'two slots are trimmed at once, and the tree collapses under the one at index 0',
     stored: corner,
     actors: [client('trim 0', 0, trim(0)), client('trim 1', 1, trim(1))],
+  },
+  {
+    name: 'fast-path-split',
+    about: 'as fast-path, in the second tree: its first slot has index 0 only where indices are relative',
+    stored: split,
+    actors: [client('trim 16384', 0, trim(TREE_PAGES)), client('trim 16385', 1, trim(TREE_PAGES + 1))],
   },
   {
     name: 'rejected-store',

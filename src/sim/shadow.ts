@@ -12,23 +12,25 @@
  * to what the reader may see.
  */
 import { ACTORS_MAX } from './board.ts';
-import { type Shadow, VERSIONS } from './world.ts';
+import { placeOf, type Shadow, VERSIONS } from './world.ts';
 
 /** `connection`: who sends it; several may send the same version. */
 export function beginWrite(s: Shadow, slot: number, version: number, connection: number): void {
-  const { [slot]: others } = s.pending;
-  s.beside[slot * VERSIONS + version] = others;
+  const place = placeOf(slot);
+  const { [place]: others } = s.pending;
+  s.beside[place * VERSIONS + version] = others;
   for (let v = 0; v < VERSIONS; v++) {
-    if (((others >>> v) & 1) === 1) s.beside[slot * VERSIONS + v] |= 1 << version;
+    if (((others >>> v) & 1) === 1) s.beside[place * VERSIONS + v] |= 1 << version;
   }
-  s.owners[slot * VERSIONS + version] |= 1 << connection;
-  s.pending[slot] |= 1 << version;
+  s.owners[place * VERSIONS + version] |= 1 << connection;
+  s.pending[place] |= 1 << version;
   allow(s, slot, 1 << version);
 }
 
 export function endWrite(s: Shadow, slot: number, version: number, connection: number, ok: boolean): void {
   if (!disown(s, slot, version, connection)) return;
-  if (ok) s.may[slot] = (1 << version) | s.pending[slot] | (s.may[slot] & s.beside[slot * VERSIONS + version]);
+  const place = placeOf(slot);
+  if (ok) s.may[place] = (1 << version) | s.pending[place] | (s.may[place] & s.beside[place * VERSIONS + version]);
 }
 
 /** The client gave the connection up, and sends again what was unanswered: what the old one still does is wrong. */
@@ -38,16 +40,17 @@ export function abandon(s: Shadow, connection: number): void {
 
 /** `connection` has no such write under way any more; false if it had none. */
 function disown(s: Shadow, slot: number, version: number, connection: number): boolean {
-  const at = slot * VERSIONS + version;
+  const place = placeOf(slot);
+  const at = place * VERSIONS + version;
   if (((s.owners[at] >>> connection) & 1) === 0) return false;
   s.owners[at] &= ~(1 << connection);
-  if (s.owners[at] === 0) s.pending[slot] &= ~(1 << version);
+  if (s.owners[at] === 0) s.pending[place] &= ~(1 << version);
   return true;
 }
 
 export function beginRead(s: Shadow, actor: number, slot: number): void {
   s.reading[actor] = slot + 1;
-  s.seen[actor] = s.may[slot];
+  s.seen[actor] = s.may[placeOf(slot)];
 }
 
 /** True if the version read was right at some moment of the read. */
@@ -58,7 +61,7 @@ export function endRead(s: Shadow, actor: number, version: number): boolean {
 
 /** For the check at the end, when nothing is under way. */
 export function isRight(s: Shadow, slot: number, version: number): boolean {
-  return version >= 0 && ((s.may[slot] >>> version) & 1) === 1;
+  return version >= 0 && ((s.may[placeOf(slot)] >>> version) & 1) === 1;
 }
 
 export function rightVersions(mask: number): string {
@@ -68,6 +71,6 @@ export function rightVersions(mask: number): string {
 }
 
 function allow(s: Shadow, slot: number, mask: number): void {
-  s.may[slot] |= mask;
+  s.may[placeOf(slot)] |= mask;
   for (let i = 0; i < ACTORS_MAX; i++) if (s.reading[i] === slot + 1) s.seen[i] |= mask;
 }

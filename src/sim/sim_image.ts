@@ -6,7 +6,7 @@ import { PAGE_SIZE } from '../pool/limits.ts';
 import * as sync from '../shm/sync.ts';
 import type { QueueImage } from '../zswap/image_queue.ts';
 import type { LaneImage } from '../zswap/lane.ts';
-import type { SimImageMemory } from './world.ts';
+import { placeOf, type SimImageMemory } from './world.ts';
 
 export class SimImage implements QueueImage, LaneImage {
   private readonly memory: SimImageMemory;
@@ -21,7 +21,7 @@ export class SimImage implements QueueImage, LaneImage {
 
   read(slot: number, count: number, dst: Uint8Array, at: number, done: (errno: number) => void): void {
     this.later(`image: slot ${slot} is read`, () => {
-      dst.set(this.memory.bytes.subarray(slot * PAGE_SIZE, (slot + count) * PAGE_SIZE), at);
+      dst.set(this.memory.bytes.subarray(placeOf(slot) * PAGE_SIZE, (placeOf(slot) + count) * PAGE_SIZE), at);
       done(0);
     });
   }
@@ -29,7 +29,7 @@ export class SimImage implements QueueImage, LaneImage {
   write(slot: number, pages: readonly Uint8Array[], done: (errno: number) => void): void {
     this.later(`image: slot ${slot} is written`, () => {
       pages.forEach((page, i) => {
-        this.memory.bytes.set(page, (slot + i) * PAGE_SIZE);
+        this.memory.bytes.set(page, placeOf(slot + i) * PAGE_SIZE);
       });
       done(0);
     });
@@ -37,7 +37,7 @@ export class SimImage implements QueueImage, LaneImage {
 
   punch(slot: number, count: number, done: (errno: number) => void): void {
     this.later(`image: slots ${slot} to ${slot + count - 1} are punched`, () => {
-      this.memory.bytes.fill(0, slot * PAGE_SIZE, (slot + count) * PAGE_SIZE);
+      this.memory.bytes.fill(0, placeOf(slot) * PAGE_SIZE, (placeOf(slot) + count) * PAGE_SIZE);
       done(0);
     });
   }

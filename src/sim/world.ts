@@ -3,18 +3,29 @@
  * and the record of what was acknowledged. It is made once per explorer; a cell changes its settings and its start.
  */
 
-import { PAGE_SIZE } from '../pool/limits.ts';
+import { createBits } from '../pool/bits.ts';
+import { PAGE_SIZE, TREE_PAGES } from '../pool/limits.ts';
 import { createShared, type PoolSettings, type Shared } from '../pool/shared.ts';
 import { ZSPAGE_BYTES } from '../pool/size_classes.ts';
+import { createTrees } from '../pool/tree.ts';
 import { int32, uint8 } from '../shm/columns.ts';
 import { ACTORS_MAX } from './board.ts';
 
-/** Slots of the one export. The first tree node covers all of them. */
+/** Slots that a scenario can use, from the first slot of a tree on: a node covers all of them. */
 export const SLOTS = 16;
+/** The one export has the slots of the first tree, and as many of a second one. */
+const PAGES = TREE_PAGES + SLOTS;
+
+/** Where the image and the record of writes keep a slot. A scenario uses one tree, so no two of its slots meet. */
+export function placeOf(slot: number): number {
+  return slot % SLOTS;
+}
 /** Versions of one slot that a scenario can tell apart; 0 is zeros. */
 export const VERSIONS = 16;
 const SLOT_RECORDS = 16;
 const ZSPAGES = 3;
+/** A path of four for each stored page, and more. */
+const NODES = 66;
 /** Buffers of each of the two sets. */
 export const BUFFERS = 4;
 
@@ -56,15 +67,24 @@ export function worldSettings(changes: Partial<PoolSettings> & { memcgMax?: numb
     oracle: false,
     buffers: BUFFERS,
     lanes: ACTORS_MAX,
-    exports: [{ name: 'swap0', pages: SLOTS, memcg: 0 }],
+    exports: [{ name: 'swap0', pages: PAGES, memcg: 0 }],
     memcgs: [{ name: 'guest', max: memcgMax ?? Number.MAX_SAFE_INTEGER, writeback: true }],
     ...rest,
   };
 }
 
+/** The whole export has its bits and trees; of entries there are no more than a scenario's slots need. */
+function createSmallShared(): Shared {
+  const used = [{ name: 'swap0', pages: SLOTS, memcg: 0 }];
+  const shared = createShared(worldSettings({ locklessWalks: true, exports: used }), SLOT_RECORDS);
+  const { readers } = shared;
+  const trees = createTrees([PAGES], NODES, { readers });
+  return { ...shared, trees, users: createBits([PAGES]), lost: createBits([PAGES]) };
+}
+
 export function createWorld(): World {
   return {
-    shared: createShared(worldSettings({ locklessWalks: true }), SLOT_RECORDS),
+    shared: createSmallShared(),
     image: { bytes: uint8(SLOTS * PAGE_SIZE), calls: int32(1) },
     shadow: {
       may: int32(SLOTS),
@@ -100,6 +120,6 @@ export function versionOf(page: Uint8Array, slot: number): number {
 export function describePage(page: Uint8Array): string {
   const words = new Uint32Array(page.buffer, page.byteOffset, PAGE_SIZE / 4);
   const slot = words[0] - 0x51070000;
-  if (slot >= 0 && slot < SLOTS && versionOf(page, slot) > 0) return `version ${versionOf(page, slot)} of slot ${slot}`;
+  if (slot >= 0 && slot < PAGES && versionOf(page, slot) > 0) return `version ${versionOf(page, slot)} of slot ${slot}`;
   return words[0] === 0 && versionOf(page, 0) === 0 ? 'zeros' : 'bytes that nobody wrote';
 }

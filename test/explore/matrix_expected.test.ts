@@ -32,7 +32,11 @@ t.test('what the server calls broken is found to be broken, and the rest is clea
 
 /** Rows of the reference: which scenarios find something, and which must not. */
 const REFERENCE: readonly (readonly [string, readonly string[], readonly string[]])[] = [
-  ['refcount-2013+free-immediately+none+erase', ['leak', 'stale-data', 'swapoff', 'fault-recursion'], ['fast-path']],
+  [
+    'refcount-2013+free-immediately+none+erase',
+    ['leak', 'stale-data', 'swapoff', 'fault-recursion'],
+    ['fast-path', 'fast-path-split'],
+  ],
   ['refcount-2013+free-immediately+none+erase+leakFix', ['stale-data', 'swapoff', 'fault-recursion'], ['leak']],
   [
     'refcount-2013+free-immediately+none+erase+leakFix+validate',
@@ -50,7 +54,17 @@ const REFERENCE: readonly (readonly [string, readonly string[], readonly string[
   ['pin-validate+pin-first+skip-eexist+load-reset', [], SCENARIOS],
   ['pin-validate+pin-first+skip-eexist+load-reload', [], SCENARIOS],
   ['pin-validate+free-immediately+skip-eexist+erase', [], SCENARIOS],
-  ['pin-validate+pin-first+skip-eexist+load-noreload', ['fast-path'], ['leak', 'stale-data', 'swapoff']],
+  [
+    'pin-validate+pin-first+skip-eexist+load-noreload',
+    ['fast-path', 'fast-path-split'],
+    ['leak', 'stale-data', 'swapoff'],
+  ],
+  // With absolute indices, as in the kernel, only the header's slot has an entry in the head of its tree.
+  [
+    'pin-validate+pin-first+skip-eexist+load-noreload+treeIndexing=absolute',
+    ['fast-path'],
+    SCENARIOS.filter((scenario) => scenario !== 'fast-path'),
+  ],
   ['pin-validate+pin-first+skip-eexist+erase+exclusiveBypass', ['load'], ['leak', 'swapoff']],
   ['pin-validate+pin-first+skip-eexist+erase+slotReusableBeforeInvalidate', ['slot-reuse'], ['leak', 'swapoff']],
 ];
