@@ -95,11 +95,6 @@ export function dropCache(fd: number, done: (code: number) => void): void {
   );
 }
 
-/** As dropCache, on the calling thread. */
-export function dropCacheNow(fd: number): number {
-  return -cFadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-}
-
 /** What O_DIRECT needs of memory and offsets, both 0 where it can't be had; null when the kernel doesn't say (before 6.1). */
 export function directAlignment(fd: number): { memory: number; offset: number } | null {
   const out = Buffer.alloc(STATX_BYTES);

@@ -20,7 +20,7 @@ import { PAGE_SIZE } from '../pool/limits.ts';
 import * as sync from '../shm/sync.ts';
 import { describeBlockDevice } from './block_device.ts';
 import { ImageError } from './image_error.ts';
-import { alignedBytes, BLOCKING_IO, fileIdentity, type ImageIo, POOL_IO, punchUnsupported } from './image_io.ts';
+import { alignedBytes, fileIdentity, POOL_IO, punchUnsupported } from './image_io.ts';
 
 /** What a thread has to know of an image to open it; all of it survives postMessage. */
 export interface OpenableImage {
@@ -58,20 +58,15 @@ export class ImageHandle {
   readonly #fd: number;
   readonly #image: OpenableImage;
   readonly #flags: Int32Array;
-  readonly #io: ImageIo;
   #punches = true;
   #pending = 0;
   #closing = false;
 
-  /**
-   * `flags`: IMAGE_FLAG_WORDS words of shared memory, zero at start, the same for all handles of one image.
-   * `mode`: pool for threads that must not wait; with blocking each call is over, and `done` called, when it returns.
-   */
-  constructor(image: OpenableImage, flags: Int32Array, mode: 'pool' | 'blocking' = 'pool') {
+  /** `flags`: IMAGE_FLAG_WORDS words of shared memory, zero at start, the same for all handles of one image. */
+  constructor(image: OpenableImage, flags: Int32Array) {
     if (flags.length < IMAGE_FLAG_WORDS) throw new RangeError(`an image needs ${IMAGE_FLAG_WORDS} words of flags`);
     this.#image = image;
     this.#flags = flags;
-    this.#io = mode === 'pool' ? POOL_IO : BLOCKING_IO;
     this.#fd = openSync(image.path, constants.O_RDWR | (image.direct ? constants.O_DIRECT : 0));
     const found = fstatSync(this.#fd);
     const identity = found.isBlockDevice() ? describeBlockDevice(found.rdev).identity : fileIdentity(found);
@@ -126,13 +121,13 @@ export class ImageHandle {
         finish(EIO);
         return;
       }
-      this.#io.sync(this.#fd, (errno) => {
+      POOL_IO.sync(this.#fd, (errno) => {
         if (errno !== 0) {
           sync.store(this.#flags, FLAG_SYNC_FAILED, 1);
           finish(EIO);
         } else if (this.#image.direct) finish(0);
         // The bytes are safe by now, so a cache that can't be dropped is no error.
-        else this.#io.dropCache(this.#fd, () => finish(0));
+        else POOL_IO.dropCache(this.#fd, () => finish(0));
       });
     });
   }
@@ -146,8 +141,7 @@ export class ImageHandle {
 
   #begin(done: ImageDone, start: (finish: ImageDone) => void): void {
     if (this.#closing || this.#truncated()) {
-      if (this.#io === POOL_IO) setImmediate(done, EIO);
-      else done(EIO);
+      setImmediate(done, EIO);
       return;
     }
     this.#pending++;
@@ -166,7 +160,7 @@ export class ImageHandle {
       finish(0);
       return;
     }
-    this.#io.read(this.#fd, view, position, (errno, bytes) => {
+    POOL_IO.read(this.#fd, view, position, (errno, bytes) => {
       if (errno !== 0) {
         finish(errno);
         return;
@@ -191,7 +185,7 @@ export class ImageHandle {
       finish(0);
       return;
     }
-    this.#io.write(this.#fd, views.slice(0, MAX_VIEWS), position, (errno, bytes) => {
+    POOL_IO.write(this.#fd, views.slice(0, MAX_VIEWS), position, (errno, bytes) => {
       const whole = bytes - (bytes % PAGE_SIZE);
       const next = whole > 0 ? 0 : stalls + 1;
       if (errno !== 0) finish(errno);
@@ -224,7 +218,7 @@ export class ImageHandle {
       finish(0);
       return;
     }
-    this.#io.punch(this.#fd, offset, end - offset, (errno) => {
+    POOL_IO.punch(this.#fd, offset, end - offset, (errno) => {
       if (errno === EINTR && stalls < MAX_STALLS) this.#punchOn(offset, end, stalls + 1, finish);
       else if (punchUnsupported(errno)) {
         this.#punches = false;
@@ -239,7 +233,7 @@ export class ImageHandle {
       goOn();
       return;
     }
-    this.#io.size(this.#fd, (errno, size) => {
+    POOL_IO.size(this.#fd, (errno, size) => {
       if (errno !== 0) finish(errno);
       else if (size < this.#image.bytes) {
         sync.store(this.#flags, FLAG_TRUNCATED, 1);

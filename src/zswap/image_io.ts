@@ -1,37 +1,14 @@
 /**
- * The file calls under an image, in two forms with one shape: on libuv's pool, for threads that must not wait, and on the
- * calling thread, for one that may, so that a stalled image takes no pool thread from the lanes.
- * Invariant: `done` gets a positive errno or 0; the blocking form calls it before it returns, the pool form after.
+ * The file calls under an image, on libuv's pool: no thread of ours waits for an image, because each of them serves other
+ * images too.
+ * Invariant: `done` gets a positive errno or 0, and is called after the call has returned.
  */
-import {
-  closeSync,
-  constants,
-  fdatasync,
-  fdatasyncSync,
-  fstat,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  read,
-  readSync,
-  type Stats,
-  writev,
-  writevSync,
-} from 'node:fs';
-import { dropCache, dropCacheNow, punchHole, punchHoleNow } from '../os/syscalls.ts';
+import { closeSync, constants, fdatasync, fstat, fsyncSync, openSync, read, type Stats, writev } from 'node:fs';
+import { dropCache, punchHole } from '../os/syscalls.ts';
 import { systemErrno } from './image_error.ts';
 
 /** `value`: bytes moved, or the size of the file; 0 with an error. */
 export type IoDone = (errno: number, value: number) => void;
-
-export interface ImageIo {
-  read(fd: number, into: Uint8Array, position: number, done: IoDone): void;
-  write(fd: number, views: readonly Uint8Array[], position: number, done: IoDone): void;
-  size(fd: number, done: IoDone): void;
-  punch(fd: number, offset: number, bytes: number, done: IoDone): void;
-  sync(fd: number, done: IoDone): void;
-  dropCache(fd: number, done: IoDone): void;
-}
 
 /** EOPNOTSUPP, ENOSYS, ENODEV; EINVAL where a device's blocks are larger than pages; EPERM where holes are forbidden. */
 const NO_PUNCH: ReadonlySet<number> = new Set([95, 38, 19, 22, 1]);
@@ -41,66 +18,30 @@ export function punchUnsupported(errno: number): boolean {
   return NO_PUNCH.has(errno);
 }
 
-export const POOL_IO: ImageIo = {
-  read(fd, into, position, done) {
+export const POOL_IO = {
+  read(fd: number, into: Uint8Array, position: number, done: IoDone): void {
     read(fd, into, 0, into.length, position, (error, bytes) => finish(error, bytes, done));
   },
-  write(fd, views, position, done) {
+  write(fd: number, views: readonly Uint8Array[], position: number, done: IoDone): void {
     writev(fd, views, position, (error, bytes) => finish(error, bytes, done));
   },
-  size(fd, done) {
+  size(fd: number, done: IoDone): void {
     fstat(fd, (error, found) => finish(error, found?.size, done));
   },
-  punch(fd, offset, bytes, done) {
+  punch(fd: number, offset: number, bytes: number, done: IoDone): void {
     punchHole(fd, offset, bytes, (code) => done(-code, 0));
   },
-  sync(fd, done) {
+  sync(fd: number, done: IoDone): void {
     fdatasync(fd, (error) => finish(error, 0, done));
   },
-  dropCache(fd, done) {
+  dropCache(fd: number, done: IoDone): void {
     dropCache(fd, (code) => done(-code, 0));
-  },
-};
-
-export const BLOCKING_IO: ImageIo = {
-  read(fd, into, position, done) {
-    attempt(() => readSync(fd, into, 0, into.length, position), done);
-  },
-  write(fd, views, position, done) {
-    attempt(() => writevSync(fd, views, position), done);
-  },
-  size(fd, done) {
-    attempt(() => fstatSync(fd).size, done);
-  },
-  punch(fd, offset, bytes, done) {
-    done(-punchHoleNow(fd, offset, bytes), 0);
-  },
-  sync(fd, done) {
-    attempt(() => {
-      fdatasyncSync(fd);
-      return 0;
-    }, done);
-  },
-  dropCache(fd, done) {
-    done(-dropCacheNow(fd), 0);
   },
 };
 
 function finish(error: Error | null, value: number, done: IoDone): void {
   if (error === null) done(0, value);
   else done(systemErrno(error), 0);
-}
-
-/** `done` is called outside of the try, so that what it throws is not taken for an error of the call. */
-function attempt(call: () => number, done: IoDone): void {
-  let errno = 0;
-  let value = 0;
-  try {
-    value = call();
-  } catch (error) {
-    errno = systemErrno(error);
-  }
-  done(errno, value);
 }
 
 /** Zeros that start on a page: growable shared memory is mapped for itself, a plain buffer may lie anywhere. */

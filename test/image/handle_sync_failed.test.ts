@@ -13,7 +13,7 @@ t.test('page cache that can not be written back', { skip: mountsMissing() }, asy
   const image = prepare(t, { path: device, bytes: 8 * MIB, direct: 'off' });
   const flags = newFlags();
   const handle = openHandle(t, image, flags);
-  const other = openHandle(t, image, flags, 'blocking');
+  const other = openHandle(t, image, flags);
   t.equal(await sync(handle), 0);
   t.equal(await write(handle, 0, filled(...new Array<number>((4 * MIB) / PAGE).fill(1))), 0);
   t.equal(await sync(handle), 5);

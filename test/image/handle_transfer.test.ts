@@ -1,37 +1,35 @@
-// Pages in and out, in every mode: what was written is read, holes are holes, zeros keep their room.
+// Pages in and out, with and without O_DIRECT: what was written is read, holes are holes, zeros keep their room.
 import { statSync } from 'node:fs';
 import t from 'tap';
 import { dataExtents } from '#src/zswap/image_file.js';
 import { alignedBytes } from '#src/zswap/image_io.js';
 import { filled, open, PAGE, punch, read, sync, write, zero } from './images.ts';
 
-for (const mode of ['pool', 'blocking'] as const) {
-  for (const direct of ['auto', 'off'] as const) {
-    t.test(`${mode}, O_DIRECT ${direct}`, async (t) => {
-      const { image, handle } = open(t, 64, mode, direct);
-      if (direct === 'off') t.notOk(image.direct);
+for (const direct of ['auto', 'off'] as const) {
+  t.test(`O_DIRECT ${direct}`, async (t) => {
+    const { image, handle } = open(t, 64, direct);
+    if (direct === 'off') t.notOk(image.direct);
 
-      await t.test('a run of pages comes back, and what was never written reads as zeros', async (t) => {
-        t.equal(await write(handle, 3, filled(1, 2, 3)), 0);
-        t.same(await read(handle, 2, 5), { errno: 0, pages: [0, 1, 2, 3, 0] });
-      });
-
-      await t.test('a punched slot reads as zeros and is a hole', async (t) => {
-        t.equal(await punch(handle, 4, 1), 0);
-        t.same(await read(handle, 3, 3), { errno: 0, pages: [1, 0, 3] });
-        t.equal(await sync(handle), 0);
-        t.same([...dataExtents(image)], [extent(3, 4), extent(5, 6)]);
-      });
-
-      await t.test('zeros that were asked for keep their room', async (t) => {
-        t.equal(await write(handle, 32, filled(9, 9)), 0);
-        t.equal(await zero(handle, 32, 3), 0);
-        t.equal(await sync(handle), 0);
-        t.same(await read(handle, 31, 5), { errno: 0, pages: [0, 0, 0, 0, 0] });
-        t.same([...dataExtents(image)].at(-1), extent(32, 35));
-      });
+    await t.test('a run of pages comes back, and what was never written reads as zeros', async (t) => {
+      t.equal(await write(handle, 3, filled(1, 2, 3)), 0);
+      t.same(await read(handle, 2, 5), { errno: 0, pages: [0, 1, 2, 3, 0] });
     });
-  }
+
+    await t.test('a punched slot reads as zeros and is a hole', async (t) => {
+      t.equal(await punch(handle, 4, 1), 0);
+      t.same(await read(handle, 3, 3), { errno: 0, pages: [1, 0, 3] });
+      t.equal(await sync(handle), 0);
+      t.same([...dataExtents(image)], [extent(3, 4), extent(5, 6)]);
+    });
+
+    await t.test('zeros that were asked for keep their room', async (t) => {
+      t.equal(await write(handle, 32, filled(9, 9)), 0);
+      t.equal(await zero(handle, 32, 3), 0);
+      t.equal(await sync(handle), 0);
+      t.same(await read(handle, 31, 5), { errno: 0, pages: [0, 0, 0, 0, 0] });
+      t.same([...dataExtents(image)].at(-1), extent(32, 35));
+    });
+  });
 }
 
 t.test('runs longer than one system call', async (t) => {

@@ -6,8 +6,8 @@ import { filled, open, openHandle, PAGE, punch, read, sync, write } from './imag
 
 for (const direct of ['auto', 'off'] as const) {
   t.test(`a read that meets the end, O_DIRECT ${direct}`, async (t) => {
-    const { path, image, flags, handle } = open(t, 16, 'pool', direct);
-    const other = openHandle(t, image, flags, 'blocking');
+    const { path, image, flags, handle } = open(t, 16, direct);
+    const other = openHandle(t, image, flags);
     t.equal(await write(handle, 0, filled(1, 2, 3, 4)), 0);
     // Not on a page: the half page in front of the end is not a page either.
     truncateSync(path, 2 * PAGE + 512);

@@ -45,15 +45,15 @@ export function prepare(t: Test, spec: ImageSpec): PreparedImage {
 }
 
 /** A prepared image of `pages` pages in a temporary folder, and a handle of it. */
-export function open(t: Test, pages: number, mode: 'pool' | 'blocking' = 'pool', direct: ImageSpec['direct'] = 'auto') {
+export function open(t: Test, pages: number, direct: ImageSpec['direct'] = 'auto') {
   const path = join(tempFolder(t), 'image');
   const image = prepare(t, { path, bytes: pages * PAGE, direct });
   const flags = newFlags();
-  return { path, image, flags, handle: openHandle(t, image, flags, mode) };
+  return { path, image, flags, handle: openHandle(t, image, flags) };
 }
 
-export function openHandle(t: Test, image: PreparedImage, flags = newFlags(), mode: 'pool' | 'blocking' = 'pool') {
-  const handle = new ImageHandle(image, flags, mode);
+export function openHandle(t: Test, image: PreparedImage, flags = newFlags()) {
+  const handle = new ImageHandle(image, flags);
   t.teardown(() => handle.close());
   return handle;
 }
