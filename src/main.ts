@@ -117,7 +117,11 @@ function addExplore(program: Command, done: (exitCode: number) => void): void {
     .option('--scenario <name>', 'one scenario instead of all')
     .option('--set <protocol.key=value>', 'protocols and switches, as in the config; repeatable', collect, [])
     .option('--strategy <name>', 'dfs (every schedule), pct or random', 'dfs')
-    .option('--bound <n>', 'preemptions of a schedule at most', '2')
+    .option(
+      '--bound <n>',
+      'preemptions of a schedule at most; with pct: changes of priority, and a finding may need more of those',
+      '2',
+    )
     .option('--seed <n>', 'seed of pct and random', '1')
     .option('--schedules <n>', 'schedules to try at most', '100000')
     .option('--replay <string>', 'run one schedule again')

@@ -1,7 +1,10 @@
 /**
  * PCT, probabilistic concurrency testing (Burckhardt and others, ASPLOS 2010): actors get random priorities, the enabled
- * one of highest priority moves, and at `bound` random positions the mover's priority drops below all others. A bug that
- * needs d such changes among n positions is found by one run with probability of at least 1 / (actors * n^d).
+ * one of highest priority moves, and at `bound` random positions the mover's priority drops below all first ones. A bug
+ * that needs d such changes among n positions is found by one run with probability of at least 1 / (actors * n^d).
+ *
+ * A change is no preemption: an actor that is woken preempts at once if its priority is higher, at no cost, and to hold it
+ * back takes a change of its own. So a bug may need more changes than the preemptions of an exhaustive search.
  */
 import { MODE } from './board.ts';
 import { type Engine, type Outcome, PLAIN_RUN } from './engine.ts';
@@ -18,7 +21,8 @@ export function pct(engine: Engine, o: SearchOptions): SearchResult {
   while (schedules < o.schedulesMax && !(failure !== null && o.first)) {
     const next = generator(seedOf(o.seed, schedules));
     const priorities = shuffled(ACTORS, next);
-    const changes = Array.from({ length: o.bound }, () => next(positions)).sort((a, b) => a - b);
+    // Not sorted: the k-th change is to the k-th highest of the low priorities, whichever comes first in the run.
+    const changes = Array.from({ length: o.bound }, () => next(positions));
     const outcome = engine.run({ ...PLAIN_RUN, mode: MODE.PCT, all: true, priorities, changes });
     schedules++;
     positions = Math.max(positions, outcome.positions);

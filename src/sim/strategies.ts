@@ -10,7 +10,7 @@ export interface SearchResult {
 }
 
 export interface SearchOptions {
-  /** Preemptions of a schedule at most; for PCT, changes of priority. */
+  /** Preemptions of a schedule at most; for PCT, changes of priority, of which a bug may need more. */
   readonly bound: number;
   /** Ends the search. */
   readonly schedulesMax: number;

@@ -3,7 +3,7 @@
 import t from 'tap';
 import { pct } from '#src/sim/pct.js';
 import { randomWalk } from '#src/sim/random_walk.js';
-import { exploreCell, kindOf, withEngine } from './cells.ts';
+import { enter, exploreCell, kindOf, withEngine } from './cells.ts';
 
 const CELLS = [
   ['leak', 'refcount-2013+free-immediately+skip-eexist+erase'],
@@ -38,5 +38,29 @@ t.test('random and PCT find the leak, and the same one for the same seed', (t) =
       t.equal(kindOf(once.failure), 'leak', strategy.name);
       t.same(again, once, 'the same seed');
     }
+  }),
+);
+
+t.test('PCT: an actor whose priority drops first may end above or below one whose priority drops later', (t) =>
+  withEngine(async (engine) => {
+    await enter(engine, 'stale-data', 'pin-validate+pin-first+skip-eexist+erase');
+    const run = engine.run.bind(engine);
+    const orders: string[] = [];
+    engine.run = (options) => {
+      const [a, b] = options.changes;
+      if (a !== undefined && b !== undefined && a !== b) orders.push(a < b ? 'below' : 'above');
+      return run(options);
+    };
+    pct(engine, { bound: 2, schedulesMax: 50, seed: 1, all: false, first: true });
+    t.same([...new Set(orders)].sort(), ['above', 'below']);
+  }),
+);
+
+t.test('PCT holds the image back too: stale data of two preemptions takes three changes of priority', (t) =>
+  withEngine(async (engine) => {
+    const combination = 'refcount-2013+free-immediately+none+erase+leakFix';
+    const options = { first: true, bound: 3, schedulesMax: 20_000 };
+    const { failure } = await exploreCell(engine, 'stale-data', combination, options, pct);
+    t.equal(kindOf(failure), 'stale data');
   }),
 );
