@@ -1,10 +1,9 @@
 // `zswapd explore`: what was asked, checked before anything starts, then the search and its report.
 // Invariant: a mistake in the arguments is one line and exit 2; what the search finds is no error of the command.
 import { availableParallelism } from 'node:os';
-import { DEFAULT_CHOICE, meaningless, PRESETS, type PresetName } from '../protocols/combinations.ts';
+import { DEFAULT_CHOICE, meaningless } from '../protocols/combinations.ts';
 import { DEFAULT_SWITCHES } from '../protocols/switches.ts';
 import type { Cell, Combination } from '../sim/cell.ts';
-import { DEFAULT_COMBINATION, isProtocolChoice } from '../sim/combinations.ts';
 import { Engine } from '../sim/engine.ts';
 import { exhaustive } from '../sim/exhaustive.ts';
 import { exploreMatrix, type Matrix, type MatrixProgress } from '../sim/matrix.ts';
@@ -15,6 +14,8 @@ import { formatCombination, parseReplay } from '../sim/replay_string.ts';
 import { formatTrace, traceOf } from '../sim/report.ts';
 import { findScenario, SCENARIOS } from '../sim/scenarios.ts';
 import type { SearchOptions, Strategy } from '../sim/strategies.ts';
+import { loadConfigText } from './config/load.ts';
+import { parseOverride } from './config/overrides.ts';
 import { EXIT, ExitError } from './exit_error.ts';
 import { formatMatrix } from './explore_matrix.ts';
 
@@ -157,32 +158,13 @@ function chosenScenarios(name: string | undefined, flag = '--scenario') {
   return [scenario];
 }
 
-/** From `protocol.KEY=VALUE` settings, as `serve` takes them. */
+/** From `protocol.KEY=VALUE` settings, read and refused as the server's are; but what is broken may be explored. */
 function combinationOf(settings: readonly string[]): Combination {
-  let combination: Record<string, unknown> = { ...DEFAULT_COMBINATION };
-  const own: Record<string, unknown> = {};
-  for (const setting of settings) {
-    const match = /^protocol\.(\w+)=(.+)$/.exec(setting);
-    if (match === null) throw usage(`--set: "${setting}", allowed here: protocol.KEY=VALUE`);
-    const [, key, value] = match;
-    if (key === 'preset') {
-      if (!Object.hasOwn(PRESETS, value))
-        throw usage(`protocol.preset: "${value}", allowed: ${Object.keys(PRESETS).join(', ')}`);
-      combination = { ...combination, ...PRESETS[value as PresetName] };
-    } else own[key] = value === 'true' ? true : value === 'false' ? false : value;
-  }
-  const wanted = { ...combination, ...own };
-  if (!isProtocolChoice(wanted)) {
-    const odd = settings.find((one) => !isProtocolChoice({ ...DEFAULT_COMBINATION, ...single(one) }));
-    throw usage(`--set: "${odd ?? settings.join(' ')}" is no choice of protocols, see config/OPTIONS.md`);
-  }
-  return checked(wanted);
-}
-
-function single(setting: string): Record<string, unknown> {
-  const [, key, value] = /^protocol\.(\w+)=(.+)$/.exec(setting) ?? [];
-  if (key === undefined || key === 'preset') return {};
-  return { [key]: value === 'true' ? true : value === 'false' ? false : value };
+  const other = settings.find((setting) => parseOverride(setting).path[0] !== 'protocol');
+  if (other !== undefined) throw usage(`--set: "${other}", allowed here: protocol.KEY=VALUE`);
+  const { preset: _said, ...combination } = loadConfigText('explore', '{ "unsafe": true }', { set: settings }).config
+    .protocol;
+  return combination;
 }
 
 function checked(combination: Combination): Combination {

@@ -1,5 +1,6 @@
 // `zswapd explore` as a command: one line and exit 2 for each mistake, a replay that gives the same trace again.
 import t from 'tap';
+import { loadConfigText } from '#src/ops/config/load.js';
 import { runZswapd } from './run_explore.ts';
 
 const MISTAKES: readonly (readonly [string[], RegExp])[] = [
@@ -10,11 +11,15 @@ const MISTAKES: readonly (readonly [string[], RegExp])[] = [
   [['--bound', '40'], /^--bound: "40", allowed: a whole number from 0 to 5/],
   [['--scenario', 'nope'], /^--scenario: there is no scenario "nope", allowed: leak/],
   [['--strategy', 'luck'], /^--strategy: "luck", allowed: dfs, pct, random/],
-  [['--set', 'protocol.entry=magic'], /protocol\.entry=magic.* is no choice of protocols/],
+  [
+    ['--set', 'protocol.entry=magic'],
+    /^--set protocol\.entry: "magic" is not one of the names, allowed: "refcount-2013"/,
+  ],
+  [['--set', 'protocol.magic=true'], /^--set protocol\.magic: unknown key, allowed: preset, entry/],
   [['--set', 'pool.max=1GiB'], /^--set: "pool.max=1GiB", allowed here: protocol.KEY=VALUE/],
   [
     ['--set', 'protocol.invalidate=load-reset', '--set', 'protocol.entry=cas-2013'],
-    /^protocol\.invalidate: .*load-reset/,
+    /^--set protocol\.invalidate: "load-reset" frees what it erased/,
   ],
 ];
 
@@ -28,15 +33,32 @@ for (const [args, pattern] of MISTAKES) {
   });
 }
 
+const CONTRADICTION = ['--set', 'protocol.preset=v3.12', '--set', 'protocol.entry=pin-validate'];
+
+t.test('a setting that contradicts its preset is refused as config check refuses it', async (t) => {
+  const explored = await runZswapd(['explore', '--scenario', 'leak', ...CONTRADICTION]);
+  const checked = await runZswapd(['config', 'check', ...CONTRADICTION]);
+  t.match(explored.stderr, /^--set protocol\.entry: "pin-validate" contradicts protocol\.preset "v3\.12", allowed: /);
+  t.same(explored, checked);
+});
+
+t.test('without a setting, what a server runs by default is explored', async (t) => {
+  const { code, stdout } = await runZswapd(['explore', '--scenario', 'fast-path', '--bound', '0', '--json']);
+  t.equal(code, 0);
+  const { protocol } = loadConfigText('c.jsonc', '{}').config;
+  const names = [protocol.entry, protocol.swapoff, protocol.busy, protocol.invalidate];
+  t.equal(JSON.parse(stdout).combination, names.join('+'));
+});
+
 t.test('a trace names its replay string, which gives the trace again', async (t) => {
   const search = [
     'explore',
     '--scenario',
     'leak',
     '--set',
-    'protocol.preset=v3.12',
+    'protocol.entry=refcount-2013',
     '--set',
-    'protocol.busy=skip-eexist',
+    'protocol.swapoff=free-immediately',
   ];
   const found = await runZswapd([...search, '--json']);
   t.equal(found.code, 1, 'something was found');
