@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { inspect } from 'node:util';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { checkEnvironment } from './ops/config/environment.ts';
 import { REPOSITORY } from './ops/config/fields.ts';
 import { ConfigError, DEFAULT_CONFIG, type Loaded, loadConfig } from './ops/config/load.ts';
@@ -110,6 +110,10 @@ function addSwapVerbs(program: Command): void {
     .action((name: string, flags: StatsFlags) => run(`/swapon?export=${encodeURIComponent(name)}`, flags));
 }
 
+/** What a replay string says itself, and what a matrix tries all of: beside those, these flags would mean nothing. */
+const SAID_BY_REPLAY = ['scenario', 'set', 'strategy', 'bound', 'seed', 'schedules'];
+const SAID_BY_MATRIX = ['set', 'strategy', 'seed', 'replay'];
+
 function addExplore(program: Command, done: (exitCode: number) => void): void {
   program
     .command('explore')
@@ -124,8 +128,8 @@ function addExplore(program: Command, done: (exitCode: number) => void): void {
     )
     .option('--seed <n>', 'seed of pct and random', '1')
     .option('--schedules <n>', 'schedules to try at most', '100000')
-    .option('--replay <string>', 'run one schedule again')
-    .option('--matrix', 'every combination against every scenario')
+    .addOption(new Option('--replay <string>', 'run one schedule again, as it says').conflicts(SAID_BY_REPLAY))
+    .addOption(new Option('--matrix', 'every combination against every scenario').conflicts(SAID_BY_MATRIX))
     .option('--json', 'one JSON object per line')
     .action(async (flags: ExploreFlags) => {
       const { explore } = await import('./ops/explore.ts');

@@ -21,6 +21,12 @@ const MISTAKES: readonly (readonly [string[], RegExp])[] = [
     ['--set', 'protocol.invalidate=load-reset', '--set', 'protocol.entry=cas-2013'],
     /^--set protocol\.invalidate: "load-reset" frees what it erased/,
   ],
+  [['--matrix', '--set', 'protocol.preset=v6.8'], /^zswapd: option '--matrix' cannot be used with option '--set /],
+  [['--matrix', '--strategy', 'dfs'], /^zswapd: option '--matrix' cannot be used with option '--strategy /],
+  [['--matrix', '--seed', '1'], /^zswapd: option '--matrix' cannot be used with option '--seed /],
+  [['--matrix', '--replay', 'zx1:'], /^zswapd: option '--matrix' cannot be used with option '--replay /],
+  [['--replay', 'zx1:', '--scenario', 'leak'], /^zswapd: option '--replay .* cannot be used with option '--scenario /],
+  [['--replay', 'zx1:', '--bound', '2'], /^zswapd: option '--replay .* cannot be used with option '--bound /],
 ];
 
 for (const [args, pattern] of MISTAKES) {
