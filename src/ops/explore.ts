@@ -8,6 +8,7 @@ import { Engine } from '../sim/engine.ts';
 import { exhaustive } from '../sim/exhaustive.ts';
 import { exploreMatrix, type Matrix, type MatrixProgress } from '../sim/matrix.ts';
 import { minimise, record } from '../sim/minimise.ts';
+import { misfit } from '../sim/misfit.ts';
 import { pct } from '../sim/pct.ts';
 import { randomWalk } from '../sim/random_walk.ts';
 import { formatCombination, parseReplay } from '../sim/replay_string.ts';
@@ -17,7 +18,7 @@ import type { SearchOptions, Strategy } from '../sim/strategies.ts';
 import { loadConfigText } from './config/load.ts';
 import { parseOverride } from './config/overrides.ts';
 import { EXIT, ExitError } from './exit_error.ts';
-import { formatMatrix } from './explore_matrix.ts';
+import { formatMatrix, withReplays } from './explore_matrix.ts';
 
 export interface ExploreFlags {
   scenario?: string;
@@ -52,6 +53,7 @@ export async function explore(flags: ExploreFlags): Promise<number> {
   const combination = combinationOf(flags.set);
   if (flags.matrix === true) return matrix(flags, options);
   const cells = chosenScenarios(flags.scenario).map((scenario): Cell => ({ scenario, combination }));
+  if (flags.scenario !== undefined) refuseMisfit(cells[0], '--scenario');
   return search(flags, strategy, options, cells);
 }
 
@@ -64,6 +66,7 @@ async function replay(flags: ExploreFlags, text: string): Promise<number> {
   }
   const [scenario] = chosenScenarios(parsed.scenario, '--replay');
   const cell = { scenario, combination: checked(parsed.combination) };
+  refuseMisfit(cell, '--replay');
   const engine = await Engine.create();
   try {
     await engine.enter(cell);
@@ -81,6 +84,11 @@ async function search(flags: ExploreFlags, strategy: Strategy, options: SearchOp
   let failed = false;
   try {
     for (const cell of cells) {
+      const reason = misfitOf(cell);
+      if (reason !== null) {
+        process.stderr.write(`left out: ${reason}\n`);
+        continue;
+      }
       await engine.enter(cell);
       const { schedules, failure, complete } = strategy(engine, { ...options, onProgress: progress(cell) });
       const shown = failure === null ? null : minimise(engine, failure);
@@ -135,7 +143,8 @@ async function matrix(flags: ExploreFlags, { bound, schedulesMax }: SearchOption
     clearInterval(timer);
   }
   report();
-  process.stdout.write(flags.json === true ? `${JSON.stringify(found)}\n` : formatMatrix(found));
+  const shown = withReplays(found);
+  process.stdout.write(flags.json === true ? `${JSON.stringify(shown)}\n` : formatMatrix(shown));
   return EXIT.ok;
 }
 
@@ -156,6 +165,15 @@ function chosenScenarios(name: string | undefined, flag = '--scenario') {
     throw usage(`${flag}: there is no scenario "${name}", allowed: ${SCENARIOS.map((one) => one.name).join(', ')}`);
   }
   return [scenario];
+}
+
+function misfitOf({ scenario, combination }: Cell): string | null {
+  return misfit(scenario.name, combination);
+}
+
+function refuseMisfit(cell: Cell, flag: string): void {
+  const reason = misfitOf(cell);
+  if (reason !== null) throw usage(`${flag}: ${reason}`);
 }
 
 /** From `protocol.KEY=VALUE` settings, read and refused as the server's are; but what is broken may be explored. */

@@ -1,6 +1,7 @@
 // The matrix as text: one line per combination, one column per scenario; and what each found, in its shortest form.
 // Invariant: a combination whose line is all dots was tried in every schedule up to the bound.
 import { type Matrix, matrixRows } from '../sim/matrix.ts';
+import { misfit } from '../sim/misfit.ts';
 
 /** One sign per verdict, so that the table fits a screen. */
 const SIGNS: Readonly<Record<string, string>> = {
@@ -16,6 +17,14 @@ const SIGNS: Readonly<Record<string, string>> = {
   'stranded page': 'P',
 };
 
+/** A replay string where --replay takes it: not of a cell whose scenario does not fit, which finds what another one is for. */
+export function withReplays(matrix: Matrix): Matrix {
+  const explored = matrix.explored.map((one) =>
+    misfit(one.scenario, one.combination) === null ? one : { ...one, replay: '' },
+  );
+  return { ...matrix, explored };
+}
+
 export function formatMatrix(matrix: Matrix): string {
   const rows = matrixRows(matrix);
   const scenarios = [...new Set(matrix.explored.map(({ scenario }) => scenario))];
@@ -24,7 +33,7 @@ export function formatMatrix(matrix: Matrix): string {
   const signs = Object.entries(SIGNS).map(([verdict, sign]) => `${sign} ${verdict}`);
   const partial = matrix.explored.filter(({ complete }) => !complete).length;
   const found = matrix.explored
-    .filter(({ verdict }) => verdict !== 'clean')
+    .filter(({ replay }) => replay !== '')
     .map((one) => `${one.scenario}: ${one.verdict}: ${one.text}\n  ${one.replay}`);
   return [
     `${rows.length} combinations, ${scenarios.length} scenarios, ${matrix.explored.length} distinct cells, ` +

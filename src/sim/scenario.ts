@@ -47,8 +47,6 @@ export interface Scenario {
   readonly window?: readonly string[];
   /** Kinds of findings that other scenarios are for: they count here only if nothing else is found within the bound. */
   readonly beside?: readonly string[];
-  /** Why a combination does not fit, or null. */
-  readonly misfit?: (combination: Readonly<Record<string, string | boolean>>) => string | null;
 }
 
 /** The first slot that a scenario can use: that of the tree which has its pages. */
