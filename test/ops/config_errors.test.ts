@@ -96,6 +96,16 @@ const cases: [name: string, text: string, expected: string | RegExp][] = [
     'c.jsonc:1:23: debug.delay: delays slow every request down, allowed: only with unsafe: true',
   ],
   [
+    'delay at a step that there is not',
+    '{ "debug": { "delay": { "W11": 5 } }, "unsafe": true }',
+    /^c\.jsonc:1:25: debug\.delay\.W11: unknown key, allowed: "W1", .*, "ST: insert", .*"PF: lru add"$/,
+  ],
+  [
+    'delay that is no object',
+    '{ "debug": { "delay": 5 } }',
+    /^c\.jsonc:1:23: debug\.delay: 5 is not an object, allowed: /,
+  ],
+  [
     'run longer than the buffers',
     '{ "shrinker": { "runPages": 64 }, "image": { "buffers": 16 } }',
     'c.jsonc:1:29: shrinker.runPages: 64 is more than image.buffers, allowed: at most 16',

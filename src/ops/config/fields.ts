@@ -86,6 +86,20 @@ export function choice<const V extends readonly [string, ...string[]]>(values: V
     .meta({ description, allowed } satisfies OptionMeta);
 }
 
+/** Values by name, for any of the names; another one is an error, because what is said for it would do nothing in silence. */
+export function byName<const N extends readonly [string, ...string[]], V extends z.ZodType>(
+  names: N,
+  value: V,
+  allowed: string,
+  meta: Pick<OptionMeta, 'description' | 'unit'>,
+) {
+  const quoted = names.map((name) => `"${name}"`).join(', ');
+  // The types of zod don't know that a record of named keys can have an unrecognized one.
+  const error = ({ code, input }: { code: string; input?: unknown }) =>
+    code === 'unrecognized_keys' ? `allowed: ${quoted}` : wrong(input, 'an object', allowed);
+  return z.partialRecord(z.enum(names), value, { error }).meta({ ...meta, allowed } satisfies OptionMeta);
+}
+
 /** An option that zod has no type for: `parse` answers undefined for what is not allowed. */
 function parsed<T>(parse: (value: unknown) => T | undefined, what: string, meta: OptionMeta & { allowed: string }) {
   return z

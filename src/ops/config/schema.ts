@@ -3,8 +3,10 @@
 // Invariant: defaults are in the notation of the file, so that what the reference shows can be pasted.
 import { z } from 'zod';
 import { EXPORT_BYTES_MAX, EXPORTS_MAX, PAGE_SIZE } from '../../pool/limits.ts';
+import { STEP_LABELS } from '../../protocols/steps.ts';
 import {
   bool,
+  byName,
   choice,
   duration,
   file,
@@ -158,14 +160,15 @@ const shrinker = group(
 
 const debug = group(
   {
-    delay: z
-      .record(text(1, 64, 'Step label.'), integer(0, 10_000_000, 'µs', 'Delay at the step.'))
-      .meta({
-        description: 'Delays by protocol step ({ "W1": 1000 }), to widen a race on real traffic. Needs unsafe.',
+    delay: byName(
+      STEP_LABELS,
+      integer(0, 10_000_000, 'µs', 'Delay at the step.'),
+      'an object of step labels and integers from 0 to 10000000',
+      {
+        description: `Delays by protocol step ({ "W1": 1000 }), to widen a race on real traffic. Needs unsafe. Steps: ${STEP_LABELS.join(', ')}.`,
         unit: 'µs',
-        allowed: 'an object of step labels and integers from 0 to 10000000',
-      })
-      .prefault({}),
+      },
+    ).prefault({}),
     oracle: bool('Check every load against a record of what was stored. Slow, for tests.').prefault(false),
   },
   'Instruments for tests and for the study of races.',
