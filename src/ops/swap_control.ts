@@ -46,7 +46,10 @@ export class SwapControl {
     if (this.shared.swap[x] !== SWAP.ON) throw new ControlError(409, `export ${name} is swapped off already`);
     const clients = sync.load(this.shared.clients, x);
     if (clients > 0 && !force) {
-      throw new ControlError(409, `export ${name} has ${clients} connected clients, allowed: with --force`);
+      throw new ControlError(
+        409,
+        `export ${name} has ${clients} connected client${clients === 1 ? '' : 's'}, allowed: with --force`,
+      );
     }
     const stored = (): number => sum(this.shared.counters, C.stored_pages);
     const before = stored();

@@ -118,7 +118,10 @@ t.test('what does not fit is refused in one line', async (t) => {
   const s = await server(t);
   const client = await s.connect();
   t.match(await verb(s, 'swapoff', 'nope'), { code: 1, stderr: /no export nope, allowed: swap0\n$/ });
-  t.match(await verb(s, 'swapoff', 'swap0'), { code: 1, stderr: /has 1 connected clients, allowed: with --force\n$/ });
+  t.match(await verb(s, 'swapoff', 'swap0'), {
+    code: 1,
+    stderr: /swap0 has 1 connected client, allowed: with --force\n$/,
+  });
   t.match(await verb(s, 'swapon', 'swap0'), { code: 1, stderr: /export swap0 is not swapped off\n$/ });
   t.match(await verb(s, 'swapoff', 'swap0', '--force'), { code: 0 });
   t.match(await verb(s, 'swapoff', 'swap0', '--force'), { code: 1, stderr: /swapped off already\n$/ });
