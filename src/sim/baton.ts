@@ -7,10 +7,11 @@
  * Besides, it learns for each word which actors touched it and under which locks. A word that only one actor touches, that
  * nobody writes, or that is always under the same lock can't tell two orders apart, so a search may pass it by.
  */
-import { THREAD_LANE0, THREAD_SHRINKER } from '../pool/limits.ts';
 import * as sync from '../shm/sync.ts';
 import { B, type Board, GO, HELD_MAX, LOCK_IDS, POSITIONS_MAX, RETRIES_MAX, STATE, writeLine } from './board.ts';
 import { chooseAt, chooseOther, NOBODY } from './chooser.ts';
+import { deadlockText } from './deadlock.ts';
+import { FreedSlots } from './freed_slots.ts';
 import { remember, rememberStep } from './history.ts';
 import type { WordPlace, Words } from './words.ts';
 
@@ -22,6 +23,7 @@ export class Baton implements sync.Hook {
   readonly words: Words;
   readonly me: number;
   private readonly ctl: Int32Array;
+  private readonly freed = new FreedSlots();
   /** Nothing was done since the last step label. */
   private atStep = false;
   private lastStep = '';
@@ -49,6 +51,7 @@ export class Baton implements sync.Hook {
     if (at === undefined) return;
     this.touch(at, index, op !== 'load');
     this.decide(this.isChoice(at, index));
+    if (op === 'and' && this.ctl[B.VERBOSE] === 1 && this.words.isUsers(at)) this.freed.expect(words, index);
     remember(this.board, this.me, at.base + index, op !== 'load');
   }
 
@@ -105,10 +108,12 @@ export class Baton implements sync.Hook {
   begin(): void {
     this.atStep = false;
     this.lastStep = '';
+    this.freed.take();
   }
 
   /** A step of the actor itself: shown in a trace, not counted as a step of a protocol. */
   note(text: string): void {
+    this.tell();
     if (this.ctl[B.VERBOSE] === 1) this.line('note', text);
   }
 
@@ -121,6 +126,7 @@ export class Baton implements sync.Hook {
   violate(kind: string, text: string): never {
     // While a run is being ended, threads unwind side by side; what they meet then is no finding.
     if (this.ctl[B.ABORT] === 0) {
+      this.tell();
       writeLine(this.board, { actor: this.me, kind: 'violation', class: kind, text, step: this.lastStep });
       this.end();
     }
@@ -129,6 +135,7 @@ export class Baton implements sync.Hook {
 
   /** This actor has nothing more to do. */
   finish(): void {
+    this.tell();
     this.ctl[B.STATE + this.me] = STATE.DONE;
     const next = chooseOther(this.board, this.words, this.me);
     if (next === NOBODY) this.over();
@@ -138,6 +145,7 @@ export class Baton implements sync.Hook {
   private decide(choice: boolean): void {
     const { ctl } = this;
     if (ctl[B.ABORT] === 1) throw new Abort();
+    this.tell();
     if (ctl[B.POSITION] >= POSITIONS_MAX) this.violate('livelock', `more than ${POSITIONS_MAX} scheduling points`);
     const next = chooseAt(this.board, this.words, this.me, choice);
     if (next !== this.me) this.handOver(next);
@@ -146,6 +154,7 @@ export class Baton implements sync.Hook {
   private block(state: number, array: number, index: number, seen: number): void {
     const { ctl, me } = this;
     if (ctl[B.ABORT] === 1) throw new Abort();
+    this.tell();
     ctl[B.STATE + me] = state;
     ctl[B.WAIT_ARRAY + me] = array;
     ctl[B.WAIT_INDEX + me] = index;
@@ -159,42 +168,11 @@ export class Baton implements sync.Hook {
     ctl[B.STATE + me] = STATE.RUNNABLE;
   }
 
-  /** No actor is enabled: the end, or a deadlock if somebody has not finished. The image's thread may wait for work. */
+  /** No actor is enabled: the end, or a deadlock. */
   private over(): void {
-    const { ctl, words } = this;
-    const waits: string[] = [];
-    let stuck = false;
-    for (let i = 0; i < ctl[B.ACTORS]; i++) {
-      if (ctl[B.STATE + i] === STATE.DONE) continue;
-      const isIdle = i === ctl[B.DAEMON] && ctl[B.WAIT_ARRAY + i] === ctl[B.MAILBOX];
-      if (!isIdle && i !== ctl[B.DAEMON]) stuck = true;
-      if (isIdle) continue;
-      const name = words.name(ctl[B.WAIT_ARRAY + i], ctl[B.WAIT_INDEX + i]);
-      waits.push(`@${i} waits for ${name}${this.heldBy(i)}`);
-    }
-    if (stuck || waits.length > 0) {
-      for (const { slot, thread } of words.pins()) waits.push(`${this.actorOf(thread)} holds the pin of slot ${slot}`);
-      writeLine(this.board, { actor: this.me, kind: 'violation', class: 'deadlock', text: waits.join('; ') });
-    }
+    const text = deadlockText(this.board, this.words);
+    if (text !== null) writeLine(this.board, { actor: this.me, kind: 'violation', class: 'deadlock', text });
     this.end();
-  }
-
-  /** Thread numbers are those of service: lanes from THREAD_LANE0 on, the image's thread is the shrinker's. */
-  private actorOf(thread: number): string {
-    if (thread === THREAD_SHRINKER) return `@${this.ctl[B.DAEMON]}`;
-    return thread >= THREAD_LANE0 && thread < THREAD_LANE0 + this.ctl[B.DAEMON]
-      ? `@${thread - THREAD_LANE0}`
-      : 'somebody';
-  }
-
-  private heldBy(i: number): string {
-    const { ctl, board } = this;
-    const names: string[] = [];
-    for (let k = 0; k < ctl[B.HELD + i]; k++) {
-      const at = (i * HELD_MAX + k) * 2;
-      names.push(this.words.name(board.held[at], board.held[at + 1]));
-    }
-    return names.length === 0 ? '' : ` and holds ${names.join(', ')}`;
   }
 
   private end(): void {
@@ -275,6 +253,12 @@ export class Baton implements sync.Hook {
   private lockBit(word: number): number {
     const id = this.board.lockIds[word];
     return id > LOCK_IDS ? 0 : 1 << (id - 1);
+  }
+
+  /** What the operation before did to slots, before anybody else can move. */
+  private tell(): void {
+    if (!this.freed.isExpecting) return;
+    for (const slot of this.freed.take()) this.line('note', `slot ${slot} is free`);
   }
 
   private line(kind: 'step' | 'note', text: string, at?: string): void {

@@ -102,6 +102,11 @@ export class Words {
     return `${name}[${index}]`;
   }
 
+  /** The map of slots that are written and not trimmed. */
+  isUsers({ array }: WordPlace): boolean {
+    return this.names[array] === 'users.0';
+  }
+
   /** Slots that are pinned, each with the number of the thread that holds it. */
   pins(): { slot: number; thread: number }[] {
     const column = (name: string): Views | undefined => this.all.find((one) => one.name === `slotTable.${name}`)?.array;

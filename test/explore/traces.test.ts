@@ -1,7 +1,7 @@
 // The races of the mailing list are found, as what they are, in no more steps than they were told in; and they replay.
 import t from 'tap';
 import { minimise, record } from '#src/sim/minimise.js';
-import { exploreCell, withEngine } from './cells.ts';
+import { exploreCell, scenarioNamed, withEngine } from './cells.ts';
 
 const SAFE_P3 = 'refcount-lru-isolate+tree-refcount';
 
@@ -35,6 +35,24 @@ t.test('traces', (t) =>
         shortest.lines.every(({ kind, at }) => kind !== 'step' || /\.[jt]s:\d+:\d+$/.test(at ?? '')),
         'each step has its place in the source',
       );
+    }
+  }),
+);
+
+t.test('a slot that becomes free is told where it happens, by who does it, and is no step', (t) =>
+  withEngine(async (engine) => {
+    for (const [scenario, combination, actor, next] of [
+      ['leak', 'refcount-2013+free-immediately+skip-eexist+erase', 'trim', 'INV: erase'],
+      ['swapoff', 'refcount-lru-isolate+free-immediately+skip-eexist+erase', 'swapoff', 'INV: erase'],
+    ] as const) {
+      const { failure } = await exploreCell(engine, scenario, combination);
+      if (failure === null) throw new Error(`${scenario}: clean`);
+      const { lines, steps } = minimise(engine, failure);
+      const thread = scenarioNamed(scenario).actors.findIndex(({ name }) => name === actor);
+      const own = lines.filter((line) => line.actor === thread).map(({ kind, text }) => `${kind} ${text}`);
+      t.same(own.slice(0, 2), ['note slot 1 is free', `step ${next}`], scenario);
+      t.equal(own.filter((line) => line.includes('is free')).length, 1, 'once');
+      t.equal(lines.filter(({ kind }) => kind === 'step').length, steps, 'not counted');
     }
   }),
 );
