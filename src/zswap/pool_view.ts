@@ -85,7 +85,7 @@ export class PoolView implements ProtocolPool {
 
   /** True from the begin of swapoff to swapon. Asked under a pin or a claim, which swapoff waits for. */
   isSwappedOff(x: number): boolean {
-    return this.shared.swap[x] !== SWAP.ON;
+    return sync.load(this.shared.swap, x) !== SWAP.ON;
   }
 
   // What protocols see of the pool; protocol.ts has the contract.

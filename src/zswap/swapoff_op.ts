@@ -2,7 +2,8 @@
  * swapoff of one export: what is in the pool is discarded by the chosen swapoff protocol, while writeback may be running.
  *
  *   closing (no more writes) -> writes that are under way end -> slot 0, or with `keep` everything, is copied to the image
- *   -> slice by slice: range claim, wait for the pins in it, users := 0, discard -> trees freed, off -> punch
+ *   -> slice by slice: range claim, wait for the pins in it, users := 0, discard
+ *   -> claim of all slots, wait for all pins: trees freed, off -> punch
  *
  * Slot 0 is the header that the next swapon reads: it stays, on the image. With `keep` every slot does, and nothing is
  * punched. swapoff waits for pins and for image operations by parking, and for writeback as its protocol says. Between the
@@ -44,7 +45,7 @@ export class SwapoffOp implements Parkable {
   private readonly pages: number;
   private readonly keep: boolean;
   private readonly done: (errno: number) => void;
-  /** Slots that were pinned when the export closed: the last writes are among them. */
+  /** Slots that were pinned when the export closed, with the last writes among them; later, when its trees are to go. */
   private pinned: number[] = [];
   private cursor = 0;
   private row = NO_CLAIM;
@@ -68,14 +69,22 @@ export class SwapoffOp implements Parkable {
   }
 
   private close(): void {
-    const { slots, shared } = this.zswap;
-    const { t } = slots;
-    sync.store(shared.swap, this.x, SWAP.CLOSING);
-    for (let r = 1; r < t.locked.length; r++) {
-      if (sync.load(t.locked, r) !== 0 && t.volume[r] === this.x) this.pinned.push(t.slot[r]);
-    }
+    sync.store(this.zswap.shared.swap, this.x, SWAP.CLOSING);
+    this.pinned = this.pinnedSlots();
     this.next = () => this.waitForWrites();
     this.next();
+  }
+
+  private pinnedSlots(): number[] {
+    const { t } = this.zswap.slots;
+    const pinned: number[] = [];
+    // A hint without the buckets' locks: who does not see what we stored before (CLOSING, or the claim) has pinned, and
+    // unlocked his bucket, before that, so his record can be read here; a record that changes meanwhile is of somebody who
+    // will see it.
+    for (let r = 1; r < t.locked.length; r++) {
+      if (sync.load(t.locked, r) !== 0 && t.volume[r] === this.x) pinned.push(t.slot[r]);
+    }
+    return pinned;
   }
 
   private waitForWrites(): void {
@@ -120,8 +129,30 @@ export class SwapoffOp implements Parkable {
         return;
       }
     }
-    this.zswap.protocols.swapoff.freeTrees(this.zswap, this.x);
-    sync.store(this.zswap.shared.swap, this.x, SWAP.OFF);
+    this.next = () => this.free();
+    this.next();
+  }
+
+  /**
+   * A READ that has found its slot in use, or whose slot stays in use, may have pinned it after its slice was discarded, and
+   * be on its way to the tree. Only who pins after the claim finds the export off, and goes to the image.
+   */
+  private free(): void {
+    const { zswap, x } = this;
+    const { claims, swap, boxes } = zswap.shared;
+    if (this.row === NO_CLAIM) {
+      this.row = claim(claims, x, 0, this.pages, zswap.thread);
+      if (this.row !== NO_CLAIM) this.pinned = this.pinnedSlots();
+    }
+    this.pinned = this.pinned.filter((slot) => zswap.slots.isPinned(x, slot));
+    if (this.row === NO_CLAIM || this.pinned.length > 0) {
+      this.host.park(this);
+      return;
+    }
+    zswap.protocols.swapoff.freeTrees(zswap, x);
+    sync.store(swap, x, SWAP.OFF);
+    release(claims, this.row, boxes);
+    this.row = NO_CLAIM;
     this.punchNext();
   }
 

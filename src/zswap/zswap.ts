@@ -118,7 +118,7 @@ export class Zswap extends PoolView {
       return this.isStale(x, slot, dst, at) ? STALE : LOADED;
     }
     // The trees are gone, and what is still readable is on the image.
-    if (shared.swap[x] === SWAP.OFF) return ON_IMAGE;
+    if (sync.load(shared.swap, x) === SWAP.OFF) return ON_IMAGE;
     const result = this.protocols.entry.load(this, x, slot, dst.subarray(at, at + PAGE_SIZE));
     if (result === LOAD_OK) {
       counters[C.zswpin]++;
