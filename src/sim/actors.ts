@@ -4,6 +4,7 @@ import { THREAD_SHRINKER } from '../pool/limits.ts';
 import { SHRINK } from '../protocols/protocol.ts';
 import { beginWalk } from '../protocols/victim.ts';
 import { pop, push, RECORD_WORDS, wake } from '../shm/mailbox.ts';
+import { Cleaning } from '../zswap/cleaner.ts';
 import { ImageQueue } from '../zswap/image_queue.ts';
 import { answerOrder, ORDER } from '../zswap/orders.ts';
 import { SwapoffOp, swapon } from '../zswap/swapoff_op.ts';
@@ -14,10 +15,11 @@ import type { ActorSpec } from './scenario.ts';
 import * as shadow from './shadow.ts';
 import { SimImage } from './sim_image.ts';
 
-/** An order of the explorer's own: a walker's page goes to the one image queue. */
+/** Orders of the explorer's own: a walker's page goes to the one image queue, and swapoff has the header copied. */
 const ORDER_WRITEBACK = 100;
+const ORDER_COPY_HEADER = 101;
 const X = 0;
-const QUEUE = { runPages: 8, parallel: 1, syncEvery: Number.POSITIVE_INFINITY, onError: () => undefined };
+const QUEUE = { runPages: 8, syncEvery: Number.POSITIVE_INFINITY, onError: () => undefined };
 const SHRINK_NAMES = Object.fromEntries(Object.entries(SHRINK).map(([name, value]) => [value, name]));
 /** For the record of what was acknowledged: swapoff is a client of its own. */
 const SWAPOFF_CONNECTION = 31;
@@ -46,13 +48,25 @@ function walk({ zswap, baton }: Env, walks: number, mustWrite: boolean): void {
 }
 
 /** The thread that owns the image queue, and answers orders as the shrinker's does. Never returns. */
-export function serveImage({ world, zswap, baton }: Env): never {
+export function serveImage(env: Env): never {
+  const { world, zswap, baton, scenario } = env;
+  const { parallel = 1, failWrites = 0 } = scenario.image ?? {};
+  const image = new SimImage(world.image, (text) => baton.note(text), { failWrites, lastFirst: parallel > 1 });
+  const queue = new ImageQueue(zswap, X, image, { ...QUEUE, parallel });
+  try {
+    return answerOrders(env, queue, image);
+  } finally {
+    // A parked page has a timer, which must not outlive its run.
+    queue.close();
+  }
+}
+
+function answerOrders({ zswap, baton }: Env, queue: ImageQueue, image: SimImage): never {
   const { shared } = zswap;
-  const image = new SimImage(world.image, (text) => baton.note(text));
-  const queue = new ImageQueue(zswap, X, image, QUEUE);
   zswap.onWrite = (_x, slot, buffer) => queue.push('writeback', slot, 1, buffer, null);
   const record = new Int32Array(RECORD_WORDS);
   const mailbox = new Mailbox(zswap);
+  const cleanings = new Set<Cleaning>();
   for (;;) {
     while (pop(shared.orders, record, shared.boxes)) {
       const [kind, , slot, n, thread, token] = record;
@@ -62,10 +76,23 @@ export function serveImage({ world, zswap, baton }: Env): never {
       else if (kind === ORDER.PUNCH) queue.push('punch', slot, n, 0, answer);
       else if (kind === ORDER.ZERO) queue.push('zero', slot, n, 0, answer);
       else if (kind === ORDER.SHRINK) answer(shrinkForStore(zswap, n));
-      else throw new Error(`an actor sent order ${kind}`);
+      else if (kind === ORDER_COPY_HEADER) {
+        const cleaning = new Cleaning(zswap, queue, [0], ({ errno }) => {
+          cleanings.delete(cleaning);
+          answer(errno);
+        });
+        cleanings.add(cleaning);
+      } else throw new Error(`an actor sent order ${kind}`);
     }
+    for (const cleaning of cleanings) cleaning.turn();
     queue.pump();
-    if (!image.complete()) mailbox.wait();
+    if (image.complete()) continue;
+    if (queue.parkedPages > 0) {
+      // In service a timer does this, at any moment.
+      baton.pause();
+      baton.note('image: parked pages are tried again');
+      queue.retryParked();
+    } else mailbox.wait();
   }
 }
 
@@ -95,7 +122,7 @@ function hold({ zswap, baton }: Env, what: 'buffer' | 'pin' | 'claim'): void {
   baton.note(`gives the ${what} back`);
 }
 
-/** swapoff of the export as in service; slot 0, which it would copy to the image, is not stored in these scenarios. */
+/** swapoff of the export as in service. What the shrinker does there for it, the thread of the image does here. */
 function swapOff(env: Env, again: boolean): void {
   const { world, zswap, baton } = env;
   const { pages } = zswap.settings.exports[X];
@@ -105,7 +132,8 @@ function swapOff(env: Env, again: boolean): void {
     zswap,
     park: (waiting: { resume(): void }) => loop.lane.park(waiting),
     defer: (task: () => void) => loop.lane.defer(task),
-    copyOut: (_x: number, _all: boolean, done: (errno: number) => void) => loop.lane.defer(() => done(0)),
+    copyOut: (x: number, _all: boolean, done: (errno: number) => void) =>
+      loop.lane.order(ORDER_COPY_HEADER, x, 0, 1, done),
     punch: (x: number, first: number, count: number, done: (errno: number) => void) =>
       loop.lane.order(ORDER.PUNCH, x, first, count, done),
   };

@@ -2,10 +2,11 @@
  * A client's requests, run by the same state machine as in service (Volume over Lane over Zswap). What NBD's engine does
  * there (look at the fence before each unit, repeat after WAIT), Client does here.
  */
-import { type DeviceRequest, TAKEN, WAIT } from 'node-nbd-server';
+import { type DeviceRequest, OK, TAKEN, WAIT } from 'node-nbd-server';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import * as sync from '../shm/sync.ts';
 import { Volume } from '../zswap/volume.ts';
+import { STORED, type Zswap } from '../zswap/zswap.ts';
 import { type Env, LaneLoop } from './loop.ts';
 import type { Operation } from './scenario.ts';
 import * as shadow from './shadow.ts';
@@ -24,7 +25,7 @@ export class Client {
   constructor(env: Env, connection: number) {
     this.env = env;
     this.connection = connection;
-    this.loop = new LaneLoop(env);
+    this.loop = new LaneLoop({ ...env, zswap: this.watched(env.zswap) });
     const info = { name: 'swap0', description: '', size: env.zswap.settings.exports[X].pages * PAGE_SIZE, flags: 0 };
     this.volume = new Volume(this.loop.lane, X, {
       ...info,
@@ -32,6 +33,27 @@ export class Client {
       preferredBlock: PAGE_SIZE,
       maxBlock: PAGE_SIZE,
     });
+  }
+
+  /**
+   * An entry that was found is read without a lock, so a switch is considered before it is; no operation of the façade that
+   * can tell two orders apart lies between.
+   *
+   * What was not published when its connection ended is dropped. A page that is stored later could still be harmless, if
+   * whatever is newer waits for its pin; the rule holds all the same, so a store after the end is a finding itself.
+   */
+  private watched(zswap: Zswap): Zswap {
+    const store = (...page: Parameters<Zswap['store']>): number => {
+      const result = zswap.store(...page);
+      if (result === STORED && this.hasEnded())
+        this.env.baton.violate('late store', `slot ${page[1]} is stored after its connection was given up`);
+      return result;
+    };
+    const decompress = (...found: Parameters<Zswap['decompress']>): boolean => {
+      this.env.baton.pause();
+      return zswap.decompress(...found);
+    };
+    return Object.assign(Object.create(zswap) as Zswap, { store, decompress });
   }
 
   run(operations: readonly Operation[]): void {
@@ -72,9 +94,12 @@ export class Client {
   }
 
   private acknowledge(slot: number, version: number, errno: number): void {
+    const { scenario, baton } = this.env;
+    if (errno !== OK && scenario.errors?.includes(errno) !== true)
+      baton.violate('lost data', `a request on slot ${slot} is answered with error ${errno}`);
     shadow.endWrite(this.env.world.shadow, slot, version, this.connection, errno === 0);
     const what = version === 0 ? `trim of slot ${slot}` : `write of version ${version} to slot ${slot}`;
-    this.env.baton.note(`${what} is ${errno === 0 ? 'acknowledged' : `answered with error ${errno}`}`);
+    baton.note(`${what} is ${errno === 0 ? 'acknowledged' : `answered with error ${errno}`}`);
   }
 
   private read(slot: number): void {
@@ -132,6 +157,11 @@ export class Client {
 
   private fenced(): boolean {
     return sync.load(this.env.world.connections, this.connection * 2) === 1;
+  }
+
+  /** As fenced, without being a step: a connection ends only while its lane waits, so the answer stays as it is. */
+  private hasEnded(): boolean {
+    return this.env.world.connections[this.connection * 2] === 1;
   }
 
   private begin(): void {

@@ -6,6 +6,7 @@ import * as sync from '../shm/sync.ts';
 import { Lane } from '../zswap/lane.ts';
 import type { Zswap } from '../zswap/zswap.ts';
 import type { Baton } from './baton.ts';
+import type { Scenario } from './scenario.ts';
 import { SimImage } from './sim_image.ts';
 import type { World } from './world.ts';
 
@@ -13,6 +14,7 @@ export interface Env {
   readonly world: World;
   readonly zswap: Zswap;
   readonly baton: Baton;
+  readonly scenario: Scenario;
 }
 
 /** Loads the mailbox, works, and waits for its next change: what `attend` is in service. */

@@ -47,6 +47,14 @@ export interface Scenario {
   readonly window?: readonly string[];
   /** Kinds of findings that other scenarios are for: they count here only if nothing else is found within the bound. */
   readonly beside?: readonly string[];
+  /** Calls on the image at once, done last first if there may be several; and how many writes of it fail, the first ones. */
+  readonly image?: { readonly parallel?: number; readonly failWrites?: number };
+  /** Errors that a WRITE or a TRIM may be answered with. */
+  readonly errors?: readonly number[];
+  /** Slots whose version only the image has when the run starts. */
+  readonly onImage?: readonly { readonly slot: number; readonly version: number }[];
+  /** The tree has no node to take. */
+  readonly noNodes?: boolean;
 }
 
 /** The first slot that a scenario can use: that of the tree which has its pages. */

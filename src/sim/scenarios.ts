@@ -2,6 +2,7 @@
  * The scenarios, each a race that somebody ran into. A scenario is small on purpose: two or three actors, one or two
  * operations each, because the search tries every interleaving of them.
  */
+import { NBD_EIO, NBD_ESHUTDOWN } from 'node-nbd-server';
 import { TREE_PAGES } from '../pool/limits.ts';
 import { allocate, client, giveUp, read, type Scenario, swapoff, trim, walker, write } from './scenario.ts';
 
@@ -70,6 +71,31 @@ export const SCENARIOS: readonly Scenario[] = [
     actors: [walker(), swapoff(true)],
   },
   {
+    name: 'swapoff-write',
+    about: 'a slot is written and read while the export is swapped off',
+    stored: one,
+    pages: 2,
+    errors: [NBD_ESHUTDOWN],
+    actors: [client('store', 0, write(1, 2), read(1)), swapoff()],
+  },
+  {
+    name: 'swapoff-header',
+    about: 'the slot of the header, which stays, is written and read while the export is swapped off',
+    stored: [],
+    onImage: [{ slot: 0, version: 1 }],
+    pages: 2,
+    errors: [NBD_ESHUTDOWN],
+    actors: [client('store', 0, write(0, 2), read(0)), swapoff()],
+  },
+  {
+    name: 'swapoff-trim',
+    about: 'all slots, that of the header too, are trimmed while the export is swapped off',
+    stored: corner,
+    pages: 2,
+    errors: [NBD_ESHUTDOWN],
+    actors: [client('trim', 0, trim(0, 2)), swapoff()],
+  },
+  {
     name: 'two-writebacks',
     about: 'two shrinkers pick the same page while its slot is trimmed',
     stored: one,
@@ -81,6 +107,13 @@ export const SCENARIOS: readonly Scenario[] = [
     stored: [...one, { slot: 2, version: 1 }],
     pinned: 1,
     actors: [walker('shrinker', 2), client('trim', 0, trim(2))],
+  },
+  {
+    name: 'second-chance',
+    about: 'a page is read, which gives it a second chance, while a shrinker walks, which takes it away',
+    stored: [...one, { slot: 2, version: 1 }],
+    secondChance: true,
+    actors: [walker('shrinker', 16, true), client('load', 0, read(1))],
   },
   {
     name: 'fault-recursion',
@@ -125,6 +158,62 @@ export const SCENARIOS: readonly Scenario[] = [
     actors: [client('trim 16384', 0, trim(TREE_PAGES)), client('trim 16385', 1, trim(TREE_PAGES + 1))],
   },
   {
+    name: 'fast-path-grow',
+    about: 'a slot that is alone in the head of the tree is trimmed, and the tree grows under it for another',
+    stored: [{ slot: 0, version: 1 }],
+    actors: [client('trim 0', 0, trim(0)), client('store 1', 1, write(1, 1))],
+  },
+  {
+    name: 'fast-path-reuse',
+    about: 'a slot that only the image has is trimmed, while the root of its tree is freed and used again as a leaf',
+    stored: [{ slot: 68, version: 1 }],
+    onImage: [{ slot: 130, version: 1 }],
+    actors: [client('trim 130', 0, trim(130)), client('client', 1, trim(68), write(2, 1))],
+  },
+  {
+    name: 'read-trim',
+    about: 'a slot is read over one connection and trimmed over another',
+    stored: one,
+    actors: [client('load', 0, read(1)), client('trim', 1, trim(1))],
+  },
+  {
+    name: 'write-trim',
+    about: 'a slot is written over one connection and trimmed over another',
+    stored: one,
+    actors: [client('store', 0, write(1, 2)), client('trim', 1, trim(1))],
+  },
+  {
+    name: 'no-node',
+    about: 'a slot is written for which the tree has no node left',
+    stored: [{ slot: 0, version: 1 }],
+    noNodes: true,
+    actors: [client('store', 0, write(1, 1), read(1))],
+  },
+  {
+    name: 'image-error',
+    about: 'the image fails the write of a page that is being written back, and that is read and overwritten meanwhile',
+    stored: one,
+    image: { failWrites: 1 },
+    actors: [walker('shrinker', 2), client('client', 0, read(1), write(1, 2))],
+  },
+  {
+    name: 'image-order',
+    about: 'a store is rejected, and its image write is queued behind that of the old page, on an image that reorders',
+    stored: one,
+    memcgMax: 0,
+    image: { parallel: 2 },
+    actors: [walker(), client('store', 0, write(1, 2), read(1))],
+  },
+  {
+    name: 'rejected-store-error',
+    about: 'a store is rejected and its image write fails, so the old page must be there for a read',
+    stored: one,
+    memcgMax: 1,
+    image: { failWrites: 1 },
+    errors: [NBD_EIO],
+    actors: [client('store', 0, write(1, 2), read(1)), client('load', 1, read(1))],
+  },
+  {
     name: 'rejected-store',
     about: 'a store is rejected and goes to the image while the old page is being written back',
     stored: one,
@@ -146,6 +235,13 @@ export const SCENARIOS: readonly Scenario[] = [
       client('old', 0, write(1, 2)),
       client('new', 1, giveUp(0), write(1, 2), write(1, 3)),
     ],
+  },
+  {
+    name: 'resend-limit',
+    about: 'a write waits for the shrinker at its memcg limit, and its connection is given up and another one writes',
+    stored: [{ slot: 2, version: 1 }],
+    memcgMax: 1,
+    actors: [client('old', 0, write(1, 2)), client('new', 1, giveUp(0), write(1, 2), write(1, 3))],
   },
   {
     name: 'resend-trim',

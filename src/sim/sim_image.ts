@@ -1,6 +1,9 @@
 /**
  * The simulated image: memory in place of a file, with the calls of ImageHandle. A call only notes what to do; it is done,
  * and its callback runs, when the thread comes back to its loop: a step of its own, as a completion is in service.
+ *
+ * Of calls that run at once the oldest is done first, or with `lastFirst` the newest. A write that fails is torn: half of
+ * its page has reached the image.
  */
 import { PAGE_SIZE } from '../pool/limits.ts';
 import * as sync from '../shm/sync.ts';
@@ -8,15 +11,27 @@ import type { QueueImage } from '../zswap/image_queue.ts';
 import type { LaneImage } from '../zswap/lane.ts';
 import { placeOf, type SimImageMemory } from './world.ts';
 
+const EIO = 5;
+
+export interface ImageOptions {
+  /** How many writes fail, the first ones. */
+  readonly failWrites?: number;
+  readonly lastFirst?: boolean;
+}
+
 export class SimImage implements QueueImage, LaneImage {
   private readonly memory: SimImageMemory;
   private readonly point: (text: string) => void;
   private readonly waiting: { what: string; run: () => void }[] = [];
+  private failures: number;
+  private readonly lastFirst: boolean;
 
   /** `point` is called before each completion. */
-  constructor(memory: SimImageMemory, point: (text: string) => void) {
+  constructor(memory: SimImageMemory, point: (text: string) => void, options: ImageOptions = {}) {
     this.memory = memory;
     this.point = point;
+    this.failures = options.failWrites ?? 0;
+    this.lastFirst = options.lastFirst ?? false;
   }
 
   read(slot: number, count: number, dst: Uint8Array, at: number, done: (errno: number) => void): void {
@@ -27,6 +42,14 @@ export class SimImage implements QueueImage, LaneImage {
   }
 
   write(slot: number, pages: readonly Uint8Array[], done: (errno: number) => void): void {
+    if (this.failures > 0) {
+      this.failures--;
+      this.later(`image: the write of slot ${slot} fails`, () => {
+        this.memory.bytes.set(pages[0].subarray(0, PAGE_SIZE / 2), placeOf(slot) * PAGE_SIZE);
+        done(EIO);
+      });
+      return;
+    }
     this.later(`image: slot ${slot} is written`, () => {
       pages.forEach((page, i) => {
         this.memory.bytes.set(page, placeOf(slot + i) * PAGE_SIZE);
@@ -54,9 +77,9 @@ export class SimImage implements QueueImage, LaneImage {
     this.waiting.length = 0;
   }
 
-  /** Completes the oldest call; false when there is none. */
+  /** Completes a call; false when there is none. */
   complete(): boolean {
-    const call = this.waiting.shift();
+    const call = this.lastFirst ? this.waiting.pop() : this.waiting.shift();
     if (call === undefined) return false;
     // One word stands for the image's bytes, so that the order of two calls counts.
     sync.add(this.memory.calls, 0, 1);

@@ -1,10 +1,12 @@
 /** The world as it is when a run starts: what is stored, what is taken away, and what the record of writes knows of it. */
 import { setBit } from '../pool/bits.ts';
+import { NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
+import { allocNode } from '../pool/nodes.ts';
 import { STORED, type Zswap } from '../zswap/zswap.ts';
 import type { Scenario } from './scenario.ts';
 import * as shadow from './shadow.ts';
-import { BUFFERS, fillPage, type World } from './world.ts';
+import { BUFFERS, fillPage, placeOf, type World } from './world.ts';
 
 export interface Stage {
   /** Writeback buffers that nobody will give back. */
@@ -14,17 +16,23 @@ export interface Stage {
 }
 
 /** No hook is set, so nothing here is a scheduling point. */
-export function setStage(world: World, zswap: Zswap, { stored, buffersLeft = BUFFERS, pinned }: Scenario): Stage {
+export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage {
+  const { stored, onImage = [], buffersLeft = BUFFERS, pinned, noNodes = false } = scenario;
   const page = new Uint8Array(PAGE_SIZE);
   for (const { slot, version } of stored) {
     fillPage(page, slot, version);
     const r = zswap.slots.pin(0, slot);
     if (zswap.store(0, slot, page, 0, true) !== STORED) throw new Error(`slot ${slot} could not be stored`);
     zswap.slots.unpin(r);
-    setBit(zswap.shared.users, 0, slot);
-    shadow.beginWrite(world.shadow, slot, version, 0);
-    shadow.endWrite(world.shadow, slot, version, 0, true);
+    acknowledge(world, zswap, slot, version);
   }
+  for (const { slot, version } of onImage) {
+    fillPage(page, slot, version);
+    world.image.bytes.set(page, placeOf(slot) * PAGE_SIZE);
+    acknowledge(world, zswap, slot, version);
+  }
+  // No tree has them, and nobody gives them back.
+  if (noNodes) while (allocNode(zswap.trees, 0) !== NONE);
   for (let left = BUFFERS; left > buffersLeft; left--) zswap.takePage();
   const record = pinned === undefined ? 0 : zswap.slots.pin(0, pinned);
   if (record > 0) zswap.slots.fill(record);
@@ -32,4 +40,10 @@ export function setStage(world: World, zswap: Zswap, { stored, buffersLeft = BUF
   const { may } = world.shadow;
   for (let slot = 0; slot < may.length; slot++) if (may[slot] === 0) may[slot] = 1;
   return { borrowed: BUFFERS - buffersLeft, pinned: record };
+}
+
+function acknowledge(world: World, zswap: Zswap, slot: number, version: number): void {
+  setBit(zswap.shared.users, 0, slot);
+  shadow.beginWrite(world.shadow, slot, version, 0);
+  shadow.endWrite(world.shadow, slot, version, 0, true);
 }

@@ -40,7 +40,7 @@ async function enterCell(): Promise<void> {
   env = null;
   if (me < cell.scenario.actors.length + 1) {
     const zswap = await cellZswap(world, cell, threadOf(cell, me), (name) => baton.consult(name));
-    env = { world, zswap, baton };
+    env = { world, zswap, baton, scenario: cell.scenario };
   }
   sync.unhooked.add(ctl, B.GONE, 1);
   sync.notify(ctl, B.GONE);

@@ -44,6 +44,7 @@ const DIRECT: Readonly<Record<string, number>> = {
   'slotTable.retired': 17,
   'entries.generation': 12,
   'entries.state': 12,
+  'entries.referenced': 12,
   connections: 12,
   'shadow.may': 16,
   'shadow.pending': 16,

@@ -16,9 +16,10 @@ export const SLOTS = 16;
 /** The one export has the slots of the first tree, and as many of a second one. */
 const PAGES = TREE_PAGES + SLOTS;
 
-/** Where the image and the record of writes keep a slot. A scenario uses one tree, so no two of its slots meet. */
+/** Where the image and the record of writes keep a slot. A scenario uses one tree, and few leaves of it, so that no two of its slots meet. */
 export function placeOf(slot: number): number {
-  return slot % SLOTS;
+  // The second term keeps slots apart that have the same place in two leaves of a tree; for the first 64 it is 0.
+  return (slot + ((slot % TREE_PAGES) >>> 6)) % SLOTS;
 }
 /** Versions of one slot that a scenario can tell apart; 0 is zeros. */
 export const VERSIONS = 16;
