@@ -39,7 +39,7 @@ const PROGRESS_MS = 2000;
 
 /** Resolves to the exit code: 0, or 1 when a single scenario was found to fail. */
 export async function explore(flags: ExploreFlags): Promise<number> {
-  const strategy = STRATEGIES[flags.strategy];
+  const strategy = Object.hasOwn(STRATEGIES, flags.strategy) ? STRATEGIES[flags.strategy] : undefined;
   if (strategy === undefined)
     throw usage(`--strategy: "${flags.strategy}", allowed: ${Object.keys(STRATEGIES).join(', ')}`);
   const options = {

@@ -94,11 +94,11 @@ export function isProtocolChoice(
 ): value is Combination & Record<string, unknown> {
   const { entry, swapoff, busy, invalidate, treeIndexing = 'relative', ...switches } = value;
   return (
-    String(entry) in ENTRY_PROTOCOLS &&
-    String(swapoff) in SWAPOFF_PROTOCOLS &&
-    String(busy) in BUSY_PROTOCOLS &&
-    String(invalidate) in INVALIDATE_PROTOCOLS &&
+    Object.hasOwn(ENTRY_PROTOCOLS, String(entry)) &&
+    Object.hasOwn(SWAPOFF_PROTOCOLS, String(swapoff)) &&
+    Object.hasOwn(BUSY_PROTOCOLS, String(busy)) &&
+    Object.hasOwn(INVALIDATE_PROTOCOLS, String(invalidate)) &&
     (treeIndexing === 'relative' || treeIndexing === 'absolute') &&
-    Object.entries(switches).every(([name, on]) => name in DEFAULT_SWITCHES && typeof on === 'boolean')
+    Object.entries(switches).every(([name, on]) => Object.hasOwn(DEFAULT_SWITCHES, name) && typeof on === 'boolean')
   );
 }

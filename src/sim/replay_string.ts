@@ -52,7 +52,7 @@ function parseCombination(text: string): Combination {
   const switches = rest
     .filter((word) => word !== ABSOLUTE)
     .map((word): [string, boolean] => (word.startsWith('!') ? [word.slice(1), false] : [word, true]));
-  const unknown = switches.find(([name]) => !(name in DEFAULT_SWITCHES));
+  const unknown = switches.find(([name]) => !Object.hasOwn(DEFAULT_SWITCHES, name));
   if (unknown !== undefined) throw new Error(`--replay: there is no switch ${shown(unknown[0])}`);
   const combination = { entry, swapoff, busy, invalidate, ...Object.fromEntries(switches), ...indexing };
   if (!isProtocolChoice(combination)) throw new Error(`--replay: ${shown(text)} names no protocols`);

@@ -8,6 +8,12 @@ const MISTAKES: readonly (readonly [string[], RegExp])[] = [
   [['--replay', 'leak'], /^--replay: "leak" is no replay string/],
   [['--replay', 'zx1:leak:pin-validate+pin-first+skip-eexist+erase:3>1,2>0'], /no choice.*ascending/],
   [['--replay', 'zx1:leak:pin-validate+pin-first+skip-eexist+erase:3>5'], /does not fit this scenario/],
+  [['--replay', 'zx1:leak:constructor+pin-first+skip-eexist+erase:'], /^--replay: ".*" names no protocols/],
+  [
+    ['--replay', 'zx1:leak:pin-validate+pin-first+skip-eexist+erase+toString:'],
+    /^--replay: there is no switch "toString"/,
+  ],
+  [['--strategy', 'toString'], /^--strategy: "toString", allowed: dfs, pct, random/],
   [['--bound', '40'], /^--bound: "40", allowed: a whole number from 0 to 5/],
   [['--scenario', 'nope'], /^--scenario: there is no scenario "nope", allowed: leak/],
   [['--strategy', 'luck'], /^--strategy: "luck", allowed: dfs, pct, random/],
