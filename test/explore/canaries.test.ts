@@ -18,7 +18,10 @@ function mutate({ file, from, to }: Mutant, number: number): URL {
   return copy;
 }
 
-async function firstFinding(root: URL, { scenario: name, combination }: Mutant): Promise<string | undefined> {
+async function firstFinding(
+  root: URL,
+  { scenario: name, combination, bound = 2 }: Mutant,
+): Promise<string | undefined> {
   const { Engine } = (await import(new URL('sim/engine.js', root).href)) as typeof import('#src/sim/engine.js');
   const { exhaustive } = (await import(
     new URL('sim/exhaustive.js', root).href
@@ -34,7 +37,7 @@ async function firstFinding(root: URL, { scenario: name, combination }: Mutant):
   const engine = await Engine.create();
   try {
     await engine.enter({ scenario, combination: parseReplay(`zx1:${name}:${combination}:`).combination });
-    const { failure } = exhaustive(engine, { bound: 2, schedulesMax: 50_000, seed: 1, all: false, first: true });
+    const { failure } = exhaustive(engine, { bound, schedulesMax: 50_000, seed: 1, all: false, first: true });
     return failure?.finding?.text;
   } finally {
     await engine.close();

@@ -34,8 +34,8 @@ t.test('what the server calls broken is found to be broken, and the rest is clea
 const REFERENCE: readonly (readonly [string, readonly string[], readonly string[]])[] = [
   [
     'refcount-2013+free-immediately+none+erase',
-    ['leak', 'stale-data', 'swapoff', 'fault-recursion'],
-    ['fast-path', 'fast-path-split'],
+    ['leak', 'stale-data', 'swapoff', 'fault-recursion', 'resend-limit'],
+    ['fast-path', 'fast-path-split', 'fast-path-grow', 'fast-path-reuse', 'read-trim', 'write-trim'],
   ],
   ['refcount-2013+free-immediately+none+erase+leakFix', ['stale-data', 'swapoff', 'fault-recursion'], ['leak']],
   [
@@ -56,17 +56,25 @@ const REFERENCE: readonly (readonly [string, readonly string[], readonly string[
   ['pin-validate+free-immediately+skip-eexist+erase', [], SCENARIOS],
   [
     'pin-validate+pin-first+skip-eexist+load-noreload',
-    ['fast-path', 'fast-path-split'],
+    ['fast-path', 'fast-path-split', 'fast-path-grow'],
     ['leak', 'stale-data', 'swapoff'],
   ],
   // With absolute indices, as in the kernel, only the header's slot has an entry in the head of its tree.
   [
     'pin-validate+pin-first+skip-eexist+load-noreload+treeIndexing=absolute',
-    ['fast-path'],
-    SCENARIOS.filter((scenario) => scenario !== 'fast-path'),
+    ['fast-path', 'fast-path-grow'],
+    SCENARIOS.filter((scenario) => scenario !== 'fast-path' && scenario !== 'fast-path-grow'),
   ],
-  ['pin-validate+pin-first+skip-eexist+erase+exclusiveBypass', ['load'], ['leak', 'swapoff']],
-  ['pin-validate+pin-first+skip-eexist+erase+slotReusableBeforeInvalidate', ['slot-reuse'], ['leak', 'swapoff']],
+  [
+    'pin-validate+pin-first+skip-eexist+erase+exclusiveBypass',
+    ['load', 'second-chance', 'rejected-store-error'],
+    ['leak', 'swapoff'],
+  ],
+  [
+    'pin-validate+pin-first+skip-eexist+erase+slotReusableBeforeInvalidate',
+    ['slot-reuse', 'swapoff-trim', 'write-trim'],
+    ['leak', 'swapoff'],
+  ],
 ];
 
 t.test('the safety matrix of the reference', async (t) => {

@@ -2,4 +2,4 @@
 import t from 'tap';
 import { checkGroup } from './matrix_group.ts';
 
-await checkGroup(t, ['duplicate-store', 'load', 'rejected-store', 'lru-skip', 'busy-head']);
+await checkGroup(t, ['duplicate-store', 'load', 'rejected-store', 'lru-skip', 'second-chance', 'busy-head']);

@@ -11,9 +11,12 @@ export interface Mutant {
   readonly scenario: string;
   /** As in a replay string. */
   readonly combination: string;
+  /** Preemptions that it takes, if more than two. */
+  readonly bound?: number;
 }
 
 const P4 = 'pin-validate+pin-first+skip-eexist+erase';
+const LOCKLESS = 'pin-validate+pin-first+skip-eexist+load-reload';
 const P3 = 'refcount-lru-isolate+tree-refcount+skip-eexist+erase';
 
 export const MUTANTS: readonly Mutant[] = [
@@ -65,6 +68,115 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'if (!this.fenced())',
     to: 'if (true)',
     scenario: 'resend-trim',
+    combination: P4,
+  },
+  {
+    name: 'the fence after the wait for the shrinker: a write of an ended connection is stored',
+    file: 'zswap/store_op.js',
+    from: 'if (this.request.fenced()) {',
+    to: 'if (false) {',
+    scenario: 'resend-limit',
+    combination: P4,
+  },
+  {
+    name: 'swapoff: a write does not ask whether its export is swapped off',
+    file: 'zswap/volume.js',
+    from: 'if (zswap.isSwappedOff(this.x))',
+    to: 'if (false)',
+    scenario: 'swapoff-write',
+    combination: P4,
+  },
+  {
+    name: 'pin, then claim: claims are looked at before the pin is set',
+    file: 'pool/slots.js',
+    from: `        t.locked[r] = this.thread + 1;
+        sync.unlock(t.buckets, b);
+        if (claimed(this.claims, x, slot, waiter)) {`,
+    to: `        sync.unlock(t.buckets, b);
+        const isClaimed = claimed(this.claims, x, slot, waiter);
+        sync.lock(t.buckets, b);
+        t.locked[r] = this.thread + 1;
+        sync.unlock(t.buckets, b);
+        if (isClaimed) {`,
+    scenario: 'read-trim',
+    combination: P4,
+    bound: 3,
+  },
+  {
+    name: 'reload: a remembered place in the head of the tree counts as current',
+    file: 'pool/tree_walk.js',
+    from: 'return t.words[tree * STRIDE + HEAD] === place.e;',
+    to: 'return true;',
+    scenario: 'fast-path-grow',
+    combination: LOCKLESS,
+  },
+  {
+    name: 'grace period: a freed node is given out again while a walk may know it',
+    file: 'pool/nodes.js',
+    from: 'if (!rcu.over(readers, control, NOTED))',
+    to: 'if (false)',
+    scenario: 'fast-path-reuse',
+    combination: LOCKLESS,
+  },
+  {
+    name: 'second chance: an entry that got it is not marked as having had it',
+    file: 'protocols/victim.js',
+    from: 'entries.referenced[e] = 0;',
+    to: '',
+    scenario: 'second-chance',
+    combination: P4,
+  },
+  {
+    name: 'LRU last: a stored entry is on its list before it is in its tree',
+    file: 'protocols/pin_validate.js',
+    from: `    const old = exchange(trees, tree, slot, e);
+    unlockTree(trees, tree);
+    if (old === NO_MEMORY)
+        return false;
+    if (old !== NONE)
+        pool.free(old);
+    // Publishing to writeback is last: from here on the entry may be written back and freed by another thread, as soon as
+    // our caller drops the pin.
+    if (entries.length[e] > 0)
+        lru.add(pool.lru, entries, e);
+`,
+    to: `    unlockTree(trees, tree);
+    if (entries.length[e] > 0)
+        lru.add(pool.lru, entries, e);
+    lockTree(trees, tree);
+    const old = exchange(trees, tree, slot, e);
+    unlockTree(trees, tree);
+    if (old === NO_MEMORY)
+        return false;
+    if (old !== NONE)
+        pool.free(old);
+`,
+    scenario: 'no-node',
+    combination: P4,
+  },
+  {
+    name: 'a failed writeback: its page is dropped',
+    file: 'zswap/image_queue.js',
+    from: 'if (errno === 0) {\n            this.retryMs',
+    to: 'if (true) {\n            this.retryMs',
+    scenario: 'image-error',
+    combination: P4,
+  },
+  {
+    name: 'a rejected store: the old entry is erased before the image has the new page',
+    file: 'zswap/store_op.js',
+    from: 'this.lane.order(ORDER.WRITE,',
+    to: `zswap.dropOld(this.r, x, slot);
+        this.lane.order(ORDER.WRITE,`,
+    scenario: 'rejected-store-error',
+    combination: P4,
+  },
+  {
+    name: 'the image queue: batches run side by side',
+    file: 'zswap/image_queue.js',
+    from: 'if (this.running > 0)',
+    to: 'if (false)',
+    scenario: 'image-order',
     combination: P4,
   },
 ];
