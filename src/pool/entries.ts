@@ -69,12 +69,12 @@ export function allocEntry(t: Entries): number {
   let e = t.control[FREE_HEAD];
   if (e !== NONE) t.control[FREE_HEAD] = t.next[e];
   else if (t.control[HIGH_WATER] < t.capacity) e = t.control[HIGH_WATER]++;
-  if (e !== NONE) t.generation[e]++;
-  sync.unlock(t.control, LOCK);
   if (e !== NONE) {
+    t.generation[e]++;
     t.prev[e] = NONE;
     t.next[e] = NONE;
   }
+  sync.unlock(t.control, LOCK);
   return e;
 }
 
@@ -83,8 +83,9 @@ export function freeEntry(t: Entries, e: number): void {
   sync.lock(t.control, LOCK);
   const live = (t.generation[e] & 1) === 1;
   if (live) {
-    t.generation[e]++;
     t.dirty[e] = 0;
+    if (checking) poison(t, e);
+    t.generation[e]++;
     t.next[e] = t.control[FREE_HEAD];
     t.control[FREE_HEAD] = e;
   }
@@ -92,8 +93,15 @@ export function freeEntry(t: Entries, e: number): void {
   if (!live) sync.violation('double free', `double free of entry ${e}`);
 }
 
-/** With debug.oracle and under an explorer, each dereference of an entry checks that it is alive. */
+/** With debug.oracle and under an explorer, each dereference of an entry checks that it is alive, and freed ones are poisoned. */
 let checking = false;
+
+/** No slot, no length and no export has these; an object keeps its length, which its allocator is going to be told. */
+function poison(t: Entries, e: number): void {
+  t.slot[e] = 0xffffffff;
+  t.volume[e] = 0xff;
+  t.fill[e] = 0x6b6b6b6b;
+}
 
 export function setChecking(on: boolean): void {
   checking = on;
@@ -102,7 +110,7 @@ export function setChecking(on: boolean): void {
 /** Call before the fields of `e` are used by somebody who believes that it is alive. */
 export function checkLive(t: Entries, e: number): void {
   if (checking && (t.generation[e] & 1) === 0) {
-    sync.violation('use after free', `entry ${e} (slot ${t.slot[e]}) was freed and is used`);
+    sync.violation('use after free', `entry ${e} was freed and is used`);
   }
 }
 

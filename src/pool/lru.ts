@@ -37,6 +37,7 @@ export function createLru(): Lru {
 
 /** Caller holds the LRU lock of memcg `m`. */
 function linkTail(lru: Lru, t: Entries, m: number, e: number): void {
+  sync.held(lru.lock, m);
   const last = lru.tail[m];
   t.prev[e] = last;
   t.next[e] = NONE;
@@ -46,6 +47,7 @@ function linkTail(lru: Lru, t: Entries, m: number, e: number): void {
 }
 
 function unlink(lru: Lru, t: Entries, m: number, e: number): void {
+  sync.held(lru.lock, m);
   const before = t.prev[e];
   const after = t.next[e];
   if (before === NONE) lru.head[m] = after;

@@ -53,7 +53,8 @@ export const HOLDER_MASK = FILLED - 1;
 export const WATCHED = 1 << 30;
 const BUCKET_BITS = 12;
 const LOCK = 0;
-const FREE_HEAD = 1;
+/** Index in `control`. */
+export const FREE_HEAD = 1;
 
 /** `records`: how many slots can be in use at once; further pins answer ENOMEM. */
 export function createSlotTable(records: number): SlotTable {

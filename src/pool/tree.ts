@@ -92,7 +92,7 @@ export function lockTreeAt(t: Trees, tree: number, life: number): void {
 }
 
 export function unlockTree(t: Trees, tree: number): void {
-  if ((t.words[tree * STRIDE + LIFE] & 1) === 1) usedAfterFree(tree, 'unlocked');
+  if ((lifeOf(t, tree) & 1) === 1) usedAfterFree(tree, 'unlocked');
   sync.unlock(t.words, tree * STRIDE);
 }
 
@@ -112,6 +112,11 @@ export function isFreed(t: Trees, tree: number): boolean {
 /** Index of the tree's reference word in `words`; swapoff protocols count in it. */
 export function refsOf(tree: number): number {
   return tree * STRIDE + REFS;
+}
+
+/** What is kept in the entries of a tree belongs to its lock. */
+export function heldTree(t: Trees, x: number, slot: number): void {
+  sync.held(t.words, treeOf(t, x, slot) * STRIDE);
 }
 
 /** Gives the tree back, as kfree would. It must be empty; who holds its lock or a pointer to it now holds garbage. */
@@ -136,6 +141,7 @@ export function isEmpty(t: Trees, tree: number): boolean {
 
 /** The entry at `slot`, or NONE. Caller holds the tree lock. */
 export function get(t: Trees, tree: number, slot: number): number {
+  sync.held(t.words, tree * STRIDE);
   const index = slot & t.mask;
   const head = t.words[tree * STRIDE + HEAD];
   if ((head & NODE) === 0) return index === 0 ? head : NONE;
@@ -152,6 +158,7 @@ export function get(t: Trees, tree: number, slot: number): number {
 
 /** Puts `e` at `slot`; returns the entry it displaced, NONE, or NO_MEMORY with the tree unchanged. Tree lock held. */
 export function exchange(t: Trees, tree: number, slot: number, e: number): number {
+  sync.held(t.words, tree * STRIDE);
   const index = slot & t.mask;
   const headWord = tree * STRIDE + HEAD;
   if (index === 0 && (t.words[headWord] & NODE) === 0) {
@@ -185,6 +192,7 @@ export function exchange(t: Trees, tree: number, slot: number, e: number): numbe
 
 /** Takes the entry at `slot` out; returns it or NONE. Caller holds the tree lock. */
 export function erase(t: Trees, tree: number, slot: number): number {
+  sync.held(t.words, tree * STRIDE);
   const index = slot & t.mask;
   const headWord = tree * STRIDE + HEAD;
   const head = t.words[headWord];
@@ -207,6 +215,7 @@ export function erase(t: Trees, tree: number, slot: number): number {
 
 /** Empties a used slot of a leaf, then takes back what is no longer needed above it. */
 export function clear(t: Trees, headWord: number, node: number, at: number, index: number): void {
+  sync.held(t.words, headWord - HEAD);
   sync.store(t.nodeSlots, at, NONE);
   t.nodeCount[node]--;
   // Only a writer with a stale place meets a dead node; what it does there reaches nothing.

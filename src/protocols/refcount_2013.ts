@@ -15,7 +15,7 @@
 
 import { checkLive, NONE } from '../pool/entries.ts';
 import * as lru from '../pool/lru.ts';
-import { erase, exchange, get, lockTree, NO_MEMORY, treeOf, unlockTree } from '../pool/tree.ts';
+import { erase, exchange, get, heldTree, lockTree, NO_MEMORY, treeOf, unlockTree } from '../pool/tree.ts';
 import * as sync from '../shm/sync.ts';
 import {
   type BusyProtocol,
@@ -32,10 +32,11 @@ import { failed, lockVictim, victim } from './victim.ts';
 
 /** Changes a count; the tree lock is held, so a plain read and a plain write do, as they did in 2013. */
 function change(pool: ProtocolPool, e: number, by: number): number {
-  checkLive(pool.entries, e);
-  const refs = pool.entries.state[e] + by;
-  pool.entries.state[e] = refs;
-  return refs;
+  const { entries } = pool;
+  checkLive(entries, e);
+  heldTree(pool.trees, entries.volume[e], entries.slot[e]);
+  entries.state[e] += by;
+  return entries.state[e];
 }
 
 function publish(pool: ProtocolPool, e: number): boolean {

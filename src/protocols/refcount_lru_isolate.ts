@@ -16,7 +16,18 @@
 
 import { checkLive, NONE } from '../pool/entries.ts';
 import * as lru from '../pool/lru.ts';
-import { erase, exchange, get, lifeOf, lockTree, lockTreeAt, NO_MEMORY, treeOf, unlockTree } from '../pool/tree.ts';
+import {
+  erase,
+  exchange,
+  get,
+  heldTree,
+  lifeOf,
+  lockTree,
+  lockTreeAt,
+  NO_MEMORY,
+  treeOf,
+  unlockTree,
+} from '../pool/tree.ts';
 import * as sync from '../shm/sync.ts';
 import {
   type BusyProtocol,
@@ -37,8 +48,9 @@ const w = { x: 0, slot: 0, e: NONE as number, tree: 0, life: 0 };
 /** Changes a count. Plain under the tree lock, as in 6.8, unless references are taken without it. */
 function change(pool: ProtocolPool, e: number, by: number): number {
   checkLive(pool.entries, e);
-  const { state } = pool.entries;
+  const { state, volume, slot } = pool.entries;
   if (pool.protocols.swapoff.earlyRef) return sync.add(state, e, by) + by;
+  heldTree(pool.trees, volume[e], slot[e]);
   state[e] += by;
   return state[e];
 }

@@ -20,6 +20,8 @@ export interface Hook {
   tryLock(words: Int32Array, index: number): boolean;
   unlock(words: Int32Array, index: number): void;
   retry(words: Int32Array, index: number, seen: number): void;
+  /** What follows is plain access that this lock protects. */
+  held?(words: Int32Array, index: number): void;
   /** The protocol looked at one of its switches: what decides whether two combinations are the same to a scenario. */
   consult?(name: string): void;
 }
@@ -149,6 +151,11 @@ export function unlock(words: Int32Array, index: number): void {
     return;
   }
   if ((Atomics.exchange(words, index, 0) & WAITERS) !== 0) Atomics.notify(words, index, 1);
+}
+
+/** Says that this thread holds the lock, because what follows is plain. An explorer checks it; in service it is a comment. */
+export function held(words: Int32Array, index: number): void {
+  if (hook !== null) hook.held?.(words, index);
 }
 
 function lockSlow(words: Int32Array, index: number): void {

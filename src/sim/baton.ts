@@ -26,6 +26,8 @@ export class Baton implements sync.Hook {
   private readonly freed = new FreedSlots();
   /** Nothing was done since the last step label. */
   private atStep = false;
+  /** Nothing was done since the last unlock, which was no choice. */
+  private unlocked = false;
   private lastStep = '';
   /** Names of switches that were looked at, by bit of the CONSULTED word. */
   consultNames: readonly string[] = [];
@@ -83,11 +85,13 @@ export class Baton implements sync.Hook {
     if (words[index] !== this.me + 1) {
       this.violate('lock', `${this.words.name(at.array, index)} is unlocked by a thread that does not hold it`);
     }
-    // What follows an unlock and touches nothing shared may as well come before it, so only a full search stops here.
+    // What follows an unlock and touches nothing shared may as well come before it, so only a full search stops here;
+    // any other stops at the first plain access after it (plain()).
     this.decide(this.ctl[B.ALL] === 1);
     words[index] = 0;
     remember(this.board, this.me, at.base + index, true);
     this.forget(at, index);
+    this.unlocked = true;
   }
 
   retry(words: Int32Array, index: number, seen: number): void {
@@ -100,6 +104,20 @@ export class Baton implements sync.Hook {
     remember(this.board, this.me, at.base + index, false);
   }
 
+  /** An entry's fields are going to be read or written: after an unlock somebody may have come in between. */
+  plain(): void {
+    if (!this.unlocked) return;
+    this.decide(true);
+    // Looked at from here on, the same words are another state: what was read before a switch is old after it.
+    rememberStep(this.board, this.me);
+  }
+
+  held(words: Int32Array, index: number): void {
+    if (words[index] === this.me + 1) return;
+    const at = this.placeOf(words);
+    this.violate('data race', `plain access without ${this.words.name(at.array, index)}`);
+  }
+
   consult(name: string): void {
     const bit = this.consultNames.indexOf(name);
     if (bit >= 0) this.ctl[B.CONSULTED] |= 1 << bit;
@@ -108,6 +126,7 @@ export class Baton implements sync.Hook {
   begin(): void {
     this.atStep = false;
     this.lastStep = '';
+    this.unlocked = false;
     this.freed.take();
   }
 
@@ -144,6 +163,7 @@ export class Baton implements sync.Hook {
 
   private decide(choice: boolean): void {
     const { ctl } = this;
+    this.unlocked = false;
     if (ctl[B.ABORT] === 1) throw new Abort();
     this.tell();
     if (ctl[B.POSITION] >= POSITIONS_MAX) this.violate('livelock', `more than ${POSITIONS_MAX} scheduling points`);

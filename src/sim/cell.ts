@@ -8,6 +8,7 @@ import type { Protocols } from '../protocols/protocol.ts';
 import { Zswap } from '../zswap/zswap.ts';
 import type { Combination } from './combinations.ts';
 import { isWatched } from './dimensions.ts';
+import { guarded, type Looker } from './owners.ts';
 import { firstSlot, type Scenario } from './scenario.ts';
 import { type World, worldSettings } from './world.ts';
 
@@ -28,6 +29,8 @@ export async function cellZswap(
   cell: Cell,
   thread: number,
   consult: (name: string) => void,
+  /** For a thread whose plain access is checked; absent for one that runs alone. */
+  looker?: Omit<Looker, 'thread'>,
 ): Promise<Zswap> {
   const { scenario } = cell;
   const settings = worldSettings({
@@ -35,7 +38,7 @@ export async function cellZswap(
     ...(scenario.pages === undefined ? {} : { exports: [{ name: 'swap0', pages: scenario.pages, memcg: 0 }] }),
     ...(scenario.memcgMax === undefined ? {} : { memcgMax: scenario.memcgMax }),
   });
-  const { shared } = world;
+  const shared = looker === undefined ? world.shared : guarded(world.shared, { ...looker, thread });
   const protocols = chooseProtocols(cell.combination);
   const pages = settings.exports[0].pages;
   const mask = treeMask(cell.combination.treeIndexing === 'absolute');

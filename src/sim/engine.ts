@@ -195,7 +195,9 @@ export class Engine {
             ...(told.step === undefined ? {} : { step: told.step }),
           };
     if (told === undefined) finding = this.quiescence();
-    if (this.window !== null && !this.window.includes(finding?.step ?? '')) finding = null;
+    // A deadlock is met by all who wait, and by none of them at a step of its own.
+    const late = finding?.kind === 'deadlock' || (this.window?.includes(finding?.step ?? '') ?? true);
+    if (!late) finding = null;
     const schedule = Array.from({ length: ctl[B.MADE] }, (_, i) => ({ position: made[i * 2], actor: made[i * 2 + 1] }));
     return {
       finding,

@@ -8,6 +8,7 @@ import { type Buffers, freeBuffers } from '../pool/buffers.ts';
 import { CLAIMS_MAX } from '../pool/claims.ts';
 import { highWater, isLive, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
+import { FREE_HEAD } from '../pool/slots.ts';
 import { get, isFreed, treeOf } from '../pool/tree.ts';
 import { LOADED, ON_IMAGE, type Zswap } from '../zswap/zswap.ts';
 import { isRight, rightVersions } from './shadow.ts';
@@ -23,11 +24,15 @@ export interface Finding {
 /** `first`: the first slot that the scenario can use. `borrowed`: writeback buffers that were taken before the run began. */
 export function checkQuiescence(world: World, zswap: Zswap, first: number, borrowed: number): Finding | null {
   return (
-    checkEntries(zswap, first) ?? checkPins(zswap) ?? checkObjects(zswap, borrowed) ?? checkData(world, zswap, first)
+    checkEntries(zswap, first) ??
+    checkPins(zswap) ??
+    checkObjects(zswap, borrowed) ??
+    checkData(world, zswap, first) ??
+    checkImage(world, zswap, first)
   );
 }
 
-function checkEntries({ entries, trees, lru }: Zswap, first: number): Finding | null {
+function checkEntries({ entries, trees, lru, shared }: Zswap, first: number): Finding | null {
   const inTree = new Set<number>();
   for (let slot = first; slot < first + SLOTS; slot++) {
     const tree = treeOf(trees, 0, slot);
@@ -39,6 +44,9 @@ function checkEntries({ entries, trees, lru }: Zswap, first: number): Finding | 
         kind: 'use after free',
         text: `slot ${slot} holds entry ${e}, which belongs to slot ${entries.slot[e]}`,
       };
+    }
+    if (!testBit(shared.users, 0, slot)) {
+      return { kind: 'leak', text: `entry ${e} is stored at slot ${slot}, which nobody uses` };
     }
     inTree.add(e);
   }
@@ -77,6 +85,14 @@ function checkPins({ slots, shared }: Zswap): Finding | null {
     if (t.locked[r] !== 0) return { kind: 'stranded page', text: `slot ${t.slot[r]} stays pinned by nobody at work` };
     if (t.wb[r] !== 0)
       return { kind: 'stranded page', text: `slot ${t.slot[r]} waits for an image write that never comes` };
+    if (t.page[r] !== 0)
+      return { kind: 'stranded page', text: `slot ${t.slot[r]} keeps its page, and no image write will end that` };
+  }
+  // Without pin, page and image write a record goes back to the free list.
+  let free = 0;
+  for (let r = t.control[FREE_HEAD]; r !== 0; r = t.next[r]) free++;
+  if (free !== t.locked.length - 1) {
+    return { kind: 'leak', text: `${t.locked.length - 1 - free} slot records were never given back` };
   }
   for (let row = 0; row < CLAIMS_MAX; row++) {
     if (shared.claims.volume[row] !== 0) return { kind: 'leak', text: `a range claim was never released` };
@@ -123,6 +139,17 @@ function checkData(world: World, zswap: Zswap, first: number): Finding | null {
     // Zeros in place of a version are a store that was lost; anything else is older than it should be.
     const kind = version === 0 ? 'lost data' : 'stale data';
     return { kind, text: `slot ${slot} reads ${describePage(page)} at the end, acknowledged is ${wanted}` };
+  }
+  return null;
+}
+
+/** After a clean stop the image is what a client would have read, so a slot that nobody uses is a hole in it. */
+function checkImage(world: World, { shared }: Zswap, first: number): Finding | null {
+  for (let slot = first; slot < first + SLOTS; slot++) {
+    if (testBit(shared.users, 0, slot)) continue;
+    page.set(world.image.bytes.subarray(placeOf(slot) * PAGE_SIZE, (placeOf(slot) + 1) * PAGE_SIZE));
+    if (versionOf(page, slot) === 0) continue;
+    return { kind: 'stale data', text: `the image keeps ${describePage(page)}, and nobody uses slot ${slot}` };
   }
   return null;
 }

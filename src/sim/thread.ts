@@ -39,7 +39,8 @@ async function enterCell(): Promise<void> {
   cell = takeCell(board) as Cell;
   env = null;
   if (me < cell.scenario.actors.length + 1) {
-    const zswap = await cellZswap(world, cell, threadOf(cell, me), (name) => baton.consult(name));
+    const looker = { self: me + 1, plain: () => baton.plain() };
+    const zswap = await cellZswap(world, cell, threadOf(cell, me), (name) => baton.consult(name), looker);
     env = { world, zswap, baton, scenario: cell.scenario };
   }
   sync.unhooked.add(ctl, B.GONE, 1);
