@@ -8,6 +8,7 @@
 import { C, type CounterName, sum } from '../shm/counters.ts';
 import { ringLength } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
+import { testBit } from './bits.ts';
 import { activeClaims } from './claims.ts';
 import { type Entries, highWater, isLive, LENGTH_SAME_FILLED, NONE } from './entries.ts';
 import type { Lru } from './lru.ts';
@@ -74,6 +75,8 @@ export interface PoolCheck {
     readonly leaked: number;
     /** In a tree, though freed, in the place of another slot, or twice. */
     readonly wrong_in_trees: number;
+    /** In a tree at a slot that nobody uses: a TRIM passed it by. */
+    readonly unused_in_trees: number;
     /** On an LRU list, though freed, same-filled, or twice. */
     readonly wrong_on_lru: number;
     /** In a tree with an object, and on no LRU list. */
@@ -127,6 +130,7 @@ export function checkPool(s: Shared): PoolCheck {
       in_trees: trees.seen,
       on_lru: lists.seen,
       wrong_in_trees: wrongInTrees,
+      unused_in_trees: trees.unused,
       wrong_on_lru: wrongOnLru,
     },
     counted: { stored_pages: sum(s.counters, C.stored_pages), compressed_bytes: sum(s.counters, C.compressed_bytes) },
@@ -145,9 +149,9 @@ interface Marked {
   wrong: number;
 }
 
-function markTrees(s: Shared, marks: Uint8Array): Marked {
+function markTrees(s: Shared, marks: Uint8Array): Marked & { unused: number } {
   const { trees, entries } = s;
-  const marked: Marked = { seen: 0, wrong: 0 };
+  const marked = { seen: 0, wrong: 0, unused: 0 };
   for (let x = 0; x < s.settings.exports.length; x++) {
     for (let tree = trees.base[x]; tree < trees.base[x + 1]; tree++) {
       if (isFreed(trees, tree)) continue;
@@ -156,6 +160,7 @@ function markTrees(s: Shared, marks: Uint8Array): Marked {
         marked.seen++;
         const known = e < marks.length && (marks[e] & IN_TREE) === 0;
         if (!known || entries.volume[e] !== x || (entries.slot[e] & trees.mask) !== index) marked.wrong++;
+        else if (!testBit(s.users, x, entries.slot[e])) marked.unused++;
         if (e < marks.length) marks[e] |= IN_TREE;
       });
       unlockTree(trees, tree);
@@ -204,6 +209,7 @@ export function disagreements(check: PoolCheck, memcgs: readonly { readonly name
   const say = (wrong: boolean, line: string): unknown => wrong && lines.push(line);
   say(entries.leaked > 0, `${entries.leaked} entries are alive and in no tree: leaked`);
   say(entries.wrong_in_trees > 0, `${entries.wrong_in_trees} places in trees hold an entry that does not belong there`);
+  say(entries.unused_in_trees > 0, `${entries.unused_in_trees} entries are stored at slots that nobody uses`);
   say(entries.wrong_on_lru > 0, `${entries.wrong_on_lru} entries on an LRU list do not belong there`);
   say(entries.not_on_lru > 0, `${entries.not_on_lru} entries are in a tree and on no LRU list: never written back`);
   const differ = (what: string, a: number, b: number): unknown => say(a !== b, `${what}: ${a}, not ${b}`);

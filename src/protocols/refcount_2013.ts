@@ -31,10 +31,9 @@ import { on } from './switches.ts';
 import { failed, lockVictim, victim } from './victim.ts';
 
 /** Changes a count; the tree lock is held, so a plain read and a plain write do, as they did in 2013. */
-function change(pool: ProtocolPool, e: number, by: number): number {
-  const { entries } = pool;
+function change({ entries, trees }: ProtocolPool, e: number, by: number): number {
   checkLive(entries, e);
-  heldTree(pool.trees, entries.volume[e], entries.slot[e]);
+  heldTree(trees, entries.volume[e], entries.slot[e]);
   entries.state[e] += by;
   return entries.state[e];
 }

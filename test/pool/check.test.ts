@@ -1,5 +1,6 @@
 // What `stats --check` counts: a sound pool agrees with itself, and each kind of damage is named.
 import t from 'tap';
+import { clearBit } from '#src/pool/bits.js';
 import { busy, checkPool, disagreements, stamp } from '#src/pool/check.js';
 import { claim, release } from '#src/pool/claims.js';
 import { freeEntry } from '#src/pool/entries.js';
@@ -44,6 +45,12 @@ t.test('an entry that is in no tree is a leak', async (t) => {
   const z = filled();
   eraseAt(z, 64);
   t.same(problems(z), ['1 entries are alive and in no tree: leaked']);
+});
+
+t.test('an entry at a slot that nobody uses was missed by a TRIM', async (t) => {
+  const z = filled();
+  clearBit(z.shared.users, 0, 64);
+  t.same(problems(z), ['1 entries are stored at slots that nobody uses']);
 });
 
 t.test('an entry that left the LRU and kept its charge is never written back', async (t) => {
