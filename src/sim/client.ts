@@ -36,9 +36,6 @@ export class Client {
   }
 
   /**
-   * An entry that was found is read without a lock, so a switch is considered before it is; no operation of the façade that
-   * can tell two orders apart lies between.
-   *
    * What was not published when its connection ended is dropped. A page that is stored later could still be harmless, if
    * whatever is newer waits for its pin; the rule holds all the same, so a store after the end is a finding itself.
    */
@@ -49,11 +46,7 @@ export class Client {
         this.env.baton.violate('late store', `slot ${page[1]} is stored after its connection was given up`);
       return result;
     };
-    const decompress = (...found: Parameters<Zswap['decompress']>): boolean => {
-      this.env.baton.pause();
-      return zswap.decompress(...found);
-    };
-    return Object.assign(Object.create(zswap) as Zswap, { store, decompress });
+    return Object.assign(Object.create(zswap) as Zswap, { store });
   }
 
   run(operations: readonly Operation[]): void {
