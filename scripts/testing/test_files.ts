@@ -38,12 +38,12 @@ async function runFiles(
 ): Promise<Tally> {
   const sum = newTally();
   const waiting = [...names];
-  const work = async (): Promise<void> => {
+  const work = async (job: number): Promise<void> => {
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
-      addTally(sum, await runFile(root, name, long, say));
+      addTally(sum, await runFile(root, name, job, long, say));
     }
   };
-  await Promise.all(Array.from({ length: JOBS }, work));
+  await Promise.all(Array.from({ length: JOBS }, (_, job) => work(job)));
   return sum;
 }
 
@@ -56,7 +56,13 @@ function faultOf({ tally, failures, complete, running }: TapReader, ending: Endi
   return tally.passed + tally.skipped.length === 0 ? 'it tested nothing' : undefined;
 }
 
-async function runFile(root: string, name: string, long: boolean, say: (line: string) => void): Promise<Tally> {
+async function runFile(
+  root: string,
+  name: string,
+  job: number,
+  long: boolean,
+  say: (line: string) => void,
+): Promise<Tally> {
   const reader = new TapReader();
   const stderr: string[] = [];
   const started = performance.now();
@@ -64,7 +70,7 @@ async function runFile(root: string, name: string, long: boolean, say: (line: st
   const ending = await run({
     args: [process.execPath, '--enable-source-maps', join(root, 'dist/test', `${name}.test.js`)],
     // A little earlier than our own limit, so that tap can still say which test it was.
-    env: { TAP_TIMEOUT: String(limit - 10), ...(long ? { ZSWAPD_LONG: '1' } : {}) },
+    env: { TAP_TIMEOUT: String(limit - 10), ZSWAPD_TEST_JOB: String(job), ...(long ? { ZSWAPD_LONG: '1' } : {}) },
     timeoutSeconds: limit,
     onStdout: (line) => reader.line(line),
     onStderr: (line) => {

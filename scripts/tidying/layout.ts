@@ -10,7 +10,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'src/pool': ['src/shm', 'src/os'],
   'src/protocols': ['src/pool', 'src/shm'],
   'src/zswap': ['src/protocols', 'src/pool', 'src/shm', 'src/os', 'src/nbd'],
-  'src/sim': ['src/zswap', 'src/protocols', 'src/pool', 'src/shm', 'src/nbd'],
+  'src/sim': ['src/zswap', 'src/protocols', 'src/pool', 'src/shm', 'src/os', 'src/nbd'],
   'src/ops': ['src/sim', 'src/zswap', 'src/protocols', 'src/pool', 'src/shm', 'src/os', 'src/nbd'],
   src: ['src/ops'],
   scripts: ['src'],

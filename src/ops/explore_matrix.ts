@@ -15,6 +15,8 @@ const SIGNS: Readonly<Record<string, string>> = {
   deadlock: 'K',
   livelock: 'V',
   'stranded page': 'P',
+  'data race': 'R',
+  'late store': 'T',
 };
 
 /** A replay string where --replay takes it: not of a cell whose scenario does not fit, which finds what another one is for. */

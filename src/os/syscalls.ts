@@ -17,6 +17,9 @@ const cStatx = libc.func('int statx(int dirfd, const char *path, int flags, unsi
 const cFlock = libc.func('int flock(int fd, int operation)');
 const cPrctl = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
 
+const cSetAffinity = libc.func('int sched_setaffinity(int pid, size_t size, const uint8_t *mask)');
+const cGetAffinity = libc.func('int sched_getaffinity(int pid, size_t size, _Out_ uint8_t *mask)');
+
 const F_DUPFD_CLOEXEC = 1030;
 const POLLRDHUP = 0x2000;
 const POLLERR_HUP_NVAL = 0x8 | 0x10 | 0x20;
@@ -37,6 +40,8 @@ const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const LOCK_EX_NB = 2 | 4;
 const PR_SET_IO_FLUSHER = 57;
+/** Bytes of a cpu_set_t: 1024 processors. */
+const CPU_SET_BYTES = 128;
 
 export const EAGAIN = 11;
 export const ENXIO = 6;
@@ -120,4 +125,20 @@ export function lockFile(fd: number): number {
 /** Tells the kernel that this process does I/O on behalf of reclaim (PR_SET_IO_FLUSHER, Linux 5.6). 0 or -errno. */
 export function setIoFlusher(): number {
   return result(cPrctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0));
+}
+
+/** Numbers of the processors that the calling thread may run on; empty if the kernel does not say. */
+export function processors(): number[] {
+  const mask = Buffer.alloc(CPU_SET_BYTES);
+  if (cGetAffinity(0, CPU_SET_BYTES, mask) < 0) return [];
+  return Array.from({ length: CPU_SET_BYTES * 8 }, (_, cpu) => cpu).filter(
+    (cpu) => ((mask[cpu >>> 3] >>> (cpu & 7)) & 1) === 1,
+  );
+}
+
+/** Keeps the calling thread, and those it starts from here on, to these processors: 0 or -errno. */
+export function runOn(cpus: readonly number[]): number {
+  const mask = Buffer.alloc(CPU_SET_BYTES);
+  for (const cpu of cpus) mask[cpu >>> 3] |= 1 << (cpu & 7);
+  return result(cSetAffinity(0, CPU_SET_BYTES, mask));
 }

@@ -198,11 +198,10 @@ export class Baton implements sync.Hook {
   private end(): void {
     const { ctl, me } = this;
     ctl[B.ABORT] = 1;
+    sync.unhooked.store(ctl, B.ENDED, 1);
     for (let i = 0; i < ctl[B.ACTORS]; i++) {
       if (i !== me && ((ctl[B.STARTED] >>> i) & 1) === 1 && ctl[B.STATE + i] !== STATE.DONE) this.pass(i);
     }
-    sync.unhooked.store(ctl, B.ENDED, 1);
-    sync.notify(ctl, B.ENDED);
   }
 
   private pass(next: number): void {

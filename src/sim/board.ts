@@ -39,6 +39,8 @@ export const B = {
   CONSULTED: 23,
   /** Number of the array of mailboxes. */
   MAILBOX: 24,
+  /** 1 once all threads have left an ended run. */
+  LEFT: 25,
   /** Per actor. */
   GO: 32,
   STATE: 40,
@@ -169,7 +171,7 @@ export function beginRun(board: Board, actors: number, daemon: number): void {
   lastWrite.fill(0);
   reads.fill(0);
   for (const word of [B.POSITION, B.AT, B.ABORT, B.STEPS, B.RETRIES, B.DECISIONS, B.MADE, B.TEXT]) ctl[word] = 0;
-  for (const word of [B.STARTED, B.GONE, B.ENDED, B.DIVERGED, B.PREEMPTIONS]) ctl[word] = 0;
+  for (const word of [B.STARTED, B.GONE, B.ENDED, B.LEFT, B.DIVERGED, B.PREEMPTIONS]) ctl[word] = 0;
   ctl[B.ACTORS] = actors;
   ctl[B.DAEMON] = daemon;
   for (let i = 0; i < actors; i++) {

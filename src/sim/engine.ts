@@ -22,7 +22,8 @@ import {
   STATE,
 } from './board.ts';
 import { type Cell, cellZswap } from './cell.ts';
-import { chooseOther, NOBODY, popcount } from './chooser.ts';
+import { chooseOther, NOBODY } from './chooser.ts';
+import { stayOn } from './processor.ts';
 import { checkQuiescence, type Finding } from './quiescence.ts';
 import { firstSlot } from './scenario.ts';
 import { type Stage, setStage } from './stage.ts';
@@ -86,6 +87,7 @@ export class Engine {
   readonly words: Words;
   private readonly world: World;
   private readonly threads: Worker[];
+  private readonly leaveProcessor: () => void;
   private readonly empty: Uint8Array[];
   private start: Uint8Array[] = [];
   private zswap: Zswap | null = null;
@@ -96,7 +98,8 @@ export class Engine {
   private window: readonly string[] | null = null;
   private beside: readonly string[] = [];
 
-  private constructor() {
+  private constructor(leave: () => void) {
+    this.leaveProcessor = leave;
     this.world = createWorld();
     this.words = new Words(this.world);
     this.board = createBoard(this.words.total);
@@ -109,8 +112,9 @@ export class Engine {
     return new Worker(new URL('./thread.js', import.meta.url), { workerData });
   }
 
-  static async create(): Promise<Engine> {
-    const engine = new Engine();
+  /** The calling thread stays on processor number `processor` until close(). */
+  static async create(processor = process.pid): Promise<Engine> {
+    const engine = new Engine(stayOn(processor));
     await Promise.all(engine.threads.map((thread) => new Promise((resolve) => thread.once('online', resolve))));
     return engine;
   }
@@ -177,8 +181,7 @@ export class Engine {
     const first = chooseOther(this.board, this.words, image);
     if (first === NOBODY) throw new Error('a scenario without actors');
     this.wake(first, GO.TURN);
-    this.waitFor(B.ENDED, 1);
-    this.waitFor(B.GONE, popcount(ctl[B.STARTED]));
+    this.waitFor(B.LEFT, 1);
     return this.outcome(options.verbose);
   }
 
@@ -291,5 +294,6 @@ export class Engine {
   async close(): Promise<void> {
     for (let i = 0; i < this.threads.length; i++) this.wake(i, GO.EXIT);
     await Promise.all(this.threads.map((thread) => thread.terminate()));
+    this.leaveProcessor();
   }
 }

@@ -1,10 +1,12 @@
 /**
  * The matrix: every combination of protocols and switches against every scenario, found or clean up to the bound.
  *
- * Each scenario is one task for one explorer, which is a thread with actors of its own; as many explorers run side by side
- * as there are cores. Within a scenario a cell is explored once per distinct set of values that its runs looked at.
+ * Each scenario is one task for one explorer, which is a process with actors of its own; as many explorers run side by side
+ * as there are cores (as threads they would wait for each other, because all waits of a process go through one lock of the
+ * runtime). Within a scenario a cell is explored once per distinct set of values that its runs looked at.
  */
-import { Worker } from 'node:worker_threads';
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import type { Combination } from './cell.ts';
 import { allCombinations } from './combinations.ts';
 import { signature } from './dimensions.ts';
@@ -44,6 +46,15 @@ export interface MatrixProgress {
   schedules: number;
 }
 
+/** What an explorer is given. */
+export interface Task {
+  readonly scenario: string;
+  readonly bound: number;
+  readonly schedulesMax: number;
+  readonly entries: readonly string[] | null;
+  readonly processor: number;
+}
+
 /** What an explorer says: a cell that is done, or how many schedules it has tried in the one at hand. */
 export type FromExplorer = Explored | number;
 
@@ -52,6 +63,8 @@ export interface MatrixOptions {
   readonly explorers: number;
   readonly schedulesMax: number;
   readonly scenarios?: readonly string[];
+  /** Processor of the first explorer, counted from 0; each further one has the next (see Engine.create). */
+  readonly processor?: number;
   /** Entry protocols; without it, all. */
   readonly entries?: readonly string[];
   /** Called at the begin, and then often: for each cell, and in between. */
@@ -70,7 +83,14 @@ export function cellFor(
 }
 
 /** The longest ones first, so that no explorer ends long after the others. */
-const LONG = ['two-writebacks', 'resend-trim', 'recycled-slot', 'fault-recursion-putback'];
+const LONG = [
+  'two-writebacks',
+  'recycled-slot',
+  'fault-recursion-putback',
+  'resend-trim',
+  'fault-recursion-worker',
+  'swapoff-write',
+];
 
 export async function exploreMatrix(options: MatrixOptions): Promise<Matrix> {
   const names = SCENARIOS.map(({ name }) => name).filter((name) => options.scenarios?.includes(name) ?? true);
@@ -78,14 +98,15 @@ export async function exploreMatrix(options: MatrixOptions): Promise<Matrix> {
   const explored: Explored[] = [];
   const progress: MatrixProgress = { cells: 0, done: 0, scenarios: names.length, schedules: 0 };
   options.onProgress?.(progress);
-  const explorer = async (): Promise<void> => {
+  const explorer = async (processor: number): Promise<void> => {
     for (let name = names.shift(); name !== undefined; name = names.shift()) {
-      explored.push(...(await exploreScenario(name, options, progress)));
+      explored.push(...(await exploreScenario(name, options, processor, progress)));
       progress.done++;
       options.onProgress?.(progress);
     }
   };
-  await Promise.all(Array.from({ length: options.explorers }, explorer));
+  const { explorers, processor: first = 0 } = options;
+  await Promise.all(Array.from({ length: explorers }, (_, i) => explorer(first + i)));
   return { bound: options.bound, explored: explored.sort((a, b) => order(a) - order(b)) };
 }
 
@@ -101,15 +122,16 @@ function order({ scenario }: Explored): number {
 function exploreScenario(
   scenario: string,
   { bound, schedulesMax, entries, onProgress }: MatrixOptions,
+  processor: number,
   progress: MatrixProgress,
 ): Promise<Explored[]> {
-  const workerData = { scenario, bound, schedulesMax, entries: entries ?? null };
-  const worker = new Worker(new URL('./matrix_thread.js', import.meta.url), { workerData });
+  const task: Task = { scenario, bound, schedulesMax, entries: entries ?? null, processor };
+  const explorer = fork(fileURLToPath(new URL('./matrix_process.js', import.meta.url)), [JSON.stringify(task)]);
   return new Promise((resolve, reject) => {
     const explored: Explored[] = [];
     /** Schedules of the cell at hand that are in `progress` by now. */
     let counted = 0;
-    worker.on('message', (message: FromExplorer) => {
+    explorer.on('message', (message: FromExplorer) => {
       const schedules = typeof message === 'number' ? message : message.schedules;
       progress.schedules += schedules - counted;
       counted = schedules;
@@ -120,9 +142,9 @@ function exploreScenario(
       }
       onProgress?.(progress);
     });
-    worker.once('error', reject);
-    worker.once('exit', (code) => {
-      if (code !== 0) reject(new Error(`the explorer of ${scenario} ended with code ${code}`));
+    explorer.once('error', reject);
+    explorer.once('close', (code, signal) => {
+      if (code !== 0) reject(new Error(`the explorer of ${scenario} ended with ${signal ?? `code ${code}`}`));
       else resolve(explored);
     });
   });

@@ -9,6 +9,7 @@ import { runActor, serveImage } from './actors.ts';
 import { Abort, Baton } from './baton.ts';
 import { B, type Board, GO, takeCell } from './board.ts';
 import { type Cell, cellZswap, threadOf } from './cell.ts';
+import { popcount } from './chooser.ts';
 import { DIMENSIONS } from './dimensions.ts';
 import type { Env } from './loop.ts';
 import { Words } from './words.ts';
@@ -61,8 +62,15 @@ function run(): void {
     end(error);
   }
   sync.setHook(null);
-  sync.unhooked.add(ctl, B.GONE, 1);
-  sync.notify(ctl, B.GONE);
+  leave();
+}
+
+/** The last to leave an ended run wakes the engine, so that it is woken once. */
+function leave(): void {
+  const gone = sync.unhooked.add(ctl, B.GONE, 1) + 1;
+  if (sync.unhooked.load(ctl, B.ENDED) !== 1 || gone !== popcount(ctl[B.STARTED])) return;
+  sync.unhooked.store(ctl, B.LEFT, 1);
+  sync.notify(ctl, B.LEFT);
 }
 
 /** A throw of the code under test is a finding. */

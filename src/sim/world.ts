@@ -12,7 +12,7 @@ import { int32, uint8 } from '../shm/columns.ts';
 import { ACTORS_MAX } from './board.ts';
 
 /** Slots that a scenario can use, from the first slot of a tree on: a node covers all of them. */
-export const SLOTS = 16;
+export const SLOTS = 8;
 /** The one export has the slots of the first tree, and as many of a second one. */
 const PAGES = TREE_PAGES + SLOTS;
 
@@ -24,7 +24,7 @@ export function placeOf(slot: number): number {
 /** Versions of one slot that a scenario can tell apart; 0 is zeros. */
 export const VERSIONS = 16;
 const SLOT_RECORDS = 16;
-const ZSPAGES = 3;
+const ZSPAGES = 2;
 /** A path of four for each stored page, and more. */
 const NODES = 66;
 /** Buffers of each of the two sets. */

@@ -151,10 +151,11 @@ export class Volume implements Device {
     // Not slice(): of a Buffer that is a view, and the receive buffer goes on to other requests meanwhile.
     const kept = new Uint8Array(part);
     lane.readImage(x, slot, 1, requestBuffers.memory, buffer * PAGE_SIZE, (errno) => {
-      if (errno !== 0) {
+      // Not published yet, so a page of an ended connection is dropped here.
+      if (errno !== 0 || request.fenced()) {
         zswap.unpin(r);
         buffers.giveBuffer(requestBuffers, buffer, boxes);
-        request.settle(NBD_EIO);
+        request.settle(errno !== 0 ? NBD_EIO : NBD_ESHUTDOWN);
         return;
       }
       requestBuffers.memory.set(kept, buffer * PAGE_SIZE + within);

@@ -1,16 +1,19 @@
 // Canaries: the explorer must find each mutant of a safe protocol, or its "clean" means nothing.
-import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { MUTANTS, type Mutant } from '../protocols/mutants/table.ts';
+import { JOB } from './cells.ts';
 
 const DIST = new URL('../../', import.meta.url);
-const PARTS = ['os', 'pool', 'protocols', 'shm', 'sim', 'zswap'];
+const PARTS = ['pool', 'protocols', 'shm', 'sim', 'zswap'];
 
 /** A copy of what is compiled, inside the repository so that packages are found, with one line changed. */
 function mutate({ file, from, to }: Mutant, number: number): URL {
   const copy = new URL(`mutants/${process.pid}-${number}/`, DIST);
   for (const part of PARTS) cpSync(new URL(part, DIST), new URL(part, copy), { recursive: true });
+  // Native types can be declared once in a process: one module for all copies.
+  symlinkSync(new URL('os', DIST), new URL('os', copy));
   const path = new URL(file, copy);
   const text = readFileSync(path, 'utf8');
   if (!text.includes(from)) throw new Error(`${file} has no longer: ${from}`);
@@ -34,7 +37,7 @@ async function firstFinding(
   )) as typeof import('#src/sim/replay_string.js');
   const scenario = findScenario(name);
   if (scenario === undefined) throw new Error(`there is no scenario ${name}`);
-  const engine = await Engine.create();
+  const engine = await Engine.create(JOB);
   try {
     await engine.enter({ scenario, combination: parseReplay(`zx1:${name}:${combination}:`).combination });
     const { failure } = exhaustive(engine, { bound, schedulesMax: 50_000, seed: 1, all: false, first: true });

@@ -6,6 +6,9 @@ import type { Scenario } from '#src/sim/scenario.js';
 import { findScenario } from '#src/sim/scenarios.js';
 import type { SearchOptions, SearchResult, Strategy } from '#src/sim/strategies.js';
 
+/** Test files run side by side, and each keeps its explorer to a processor of its own. */
+export const JOB = Number(process.env.ZSWAPD_TEST_JOB ?? 0);
+
 export function scenarioNamed(name: string): Scenario {
   const scenario = findScenario(name);
   if (scenario === undefined) throw new Error(`there is no scenario ${name}`);
@@ -13,7 +16,7 @@ export function scenarioNamed(name: string): Scenario {
 }
 
 export async function withEngine<T>(use: (engine: Engine) => Promise<T>): Promise<T> {
-  const engine = await Engine.create();
+  const engine = await Engine.create(JOB);
   try {
     return await use(engine);
   } finally {

@@ -22,6 +22,8 @@ export const KINDS: Readonly<Record<string, string>> = {
   K: 'deadlock',
   V: 'livelock',
   P: 'stranded page',
+  R: 'data race',
+  T: 'late store',
 };
 
 export const SCENARIOS: readonly string[] = (
@@ -143,12 +145,12 @@ export const EXPECTED: Readonly<Record<string, string>> = {
   'refcount-lru-isolate+tree-refcount+remove-from-lru-on-fault+empty-check': '...............KK................',
   'refcount-lru-isolate+tree-refcount+skip-eexist+erase': '.................................',
   'refcount-lru-isolate+tree-refcount+skip-eexist+empty-check': '.................................',
-  'refcount-lru-isolate+drain+none+erase': '.....U.U......KKK..........KK..K.',
-  'refcount-lru-isolate+drain+none+empty-check': '.....U.U......KKK..........KK..K.',
-  'refcount-lru-isolate+drain+remove-from-lru-on-fault+erase': '.....U.U.......KK................',
-  'refcount-lru-isolate+drain+remove-from-lru-on-fault+empty-check': '.....U.U.......KK................',
-  'refcount-lru-isolate+drain+skip-eexist+erase': '.....U.U.........................',
-  'refcount-lru-isolate+drain+skip-eexist+empty-check': '.....U.U.........................',
+  'refcount-lru-isolate+drain+none+erase': '.....UUU......KKK..........KK..K.',
+  'refcount-lru-isolate+drain+none+empty-check': '.....UUU......KKK..........KK..K.',
+  'refcount-lru-isolate+drain+remove-from-lru-on-fault+erase': '.....UUU.......KK................',
+  'refcount-lru-isolate+drain+remove-from-lru-on-fault+empty-check': '.....UUU.......KK................',
+  'refcount-lru-isolate+drain+skip-eexist+erase': '.....UUU.........................',
+  'refcount-lru-isolate+drain+skip-eexist+empty-check': '.....UUU.........................',
   'refcount-lru-isolate+drain-early-ref+none+erase': '..............KKK..........KK..K.',
   'refcount-lru-isolate+drain-early-ref+none+empty-check': '..............KKK..........KK..K.',
   'refcount-lru-isolate+drain-early-ref+remove-from-lru-on-fault+erase': '...............KK................',

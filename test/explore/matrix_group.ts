@@ -3,7 +3,7 @@ import type { Test } from 'tap';
 import { allCombinations } from '#src/sim/combinations.js';
 import { cellFor, exploreMatrix } from '#src/sim/matrix.js';
 import { formatCombination } from '#src/sim/replay_string.js';
-import { exploreCell, kindOf, withEngine } from './cells.ts';
+import { exploreCell, JOB, kindOf, withEngine } from './cells.ts';
 import { EXPECTED, KINDS, SCENARIOS } from './expected_matrix.ts';
 
 const LONG = process.env.ZSWAPD_LONG === '1';
@@ -21,6 +21,7 @@ export async function checkGroup(t: Test, scenarios: readonly string[], entries?
   const { explored } = await exploreMatrix({
     bound: BOUND,
     explorers: 1,
+    processor: JOB,
     schedulesMax: SCHEDULES_MAX,
     scenarios,
     ...(entries === undefined ? {} : { entries }),

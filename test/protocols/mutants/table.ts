@@ -18,6 +18,7 @@ export interface Mutant {
 const P4 = 'pin-validate+pin-first+skip-eexist+erase';
 const LOCKLESS = 'pin-validate+pin-first+skip-eexist+load-reload';
 const P3 = 'refcount-lru-isolate+tree-refcount+skip-eexist+erase';
+const EARLY = 'refcount-lru-isolate+drain-early-ref+skip-eexist+erase';
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -177,6 +178,52 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'if (this.running > 0)',
     to: 'if (false)',
     scenario: 'image-order',
+    combination: P4,
+  },
+  {
+    name: 'a lock: writeback takes its entry out of the tree without it',
+    file: 'protocols/pin_validate.js',
+    from: `    lockTree(trees, tree);
+    erase(trees, tree, slot);
+    unlockTree(trees, tree);`,
+    to: '    erase(trees, tree, slot);',
+    scenario: 'leak',
+    combination: P4,
+  },
+  {
+    name: 'an opaque number: writeback asks its entry for the slot after the LRU lock is dropped',
+    file: 'protocols/pin_validate.js',
+    from: 'const result = writeback(pool, x, slot, e, busy);',
+    to: 'const result = writeback(pool, x, pool.entries.slot[e], e, busy);',
+    scenario: 'leak',
+    combination: P4,
+  },
+  {
+    name: 'atomic counts: early references are counted plainly',
+    file: 'protocols/refcount_lru_isolate.js',
+    from: 'if (pool.protocols.swapoff.earlyRef)\n        return sync.add(state, e, by) + by;',
+    to: '',
+    scenario: 'leak',
+    combination: EARLY,
+  },
+  {
+    name: 'the last put: it comes before the tree is unlocked',
+    file: 'protocols/refcount_lru_isolate.js',
+    from: `    unlockTree(trees, w.tree);
+    if (earlyRef)
+        put(pool, e);`,
+    to: `    if (earlyRef)
+        put(pool, e);
+    unlockTree(trees, w.tree);`,
+    scenario: 'swapoff',
+    combination: EARLY,
+  },
+  {
+    name: 'the erase of a TRIM: the entry stays stored',
+    file: 'zswap/zswap.js',
+    from: 'this.erase(x, slot);',
+    to: '',
+    scenario: 'leak',
     combination: P4,
   },
 ];

@@ -1,29 +1,31 @@
-/** Entry point of an explorer of the matrix: one scenario under every combination. */
-import { parentPort, workerData } from 'node:worker_threads';
+/** Entry point of an explorer of the matrix: one scenario under every combination. Its argument is a Task as JSON. */
+import { setImmediate as turn } from 'node:timers/promises';
 import { allCombinations } from './combinations.ts';
 import { Engine } from './engine.ts';
 import { exhaustive } from './exhaustive.ts';
-import { cellFor, type Explored, type FromExplorer } from './matrix.ts';
+import { cellFor, type Explored, type FromExplorer, type Task } from './matrix.ts';
 import { formatReplay } from './replay_string.ts';
 import { findScenario } from './scenarios.ts';
 
-interface Task {
-  readonly scenario: string;
-  readonly bound: number;
-  readonly schedulesMax: number;
-  readonly entries: readonly string[] | null;
-}
-
-const { scenario: name, bound, schedulesMax, entries } = workerData as Task;
+const { scenario: name, bound, schedulesMax, entries, processor } = JSON.parse(process.argv[2]) as Task;
 const scenario = findScenario(name);
 if (scenario === undefined) throw new Error(`there is no scenario ${name}`);
 
-const post = (message: FromExplorer): void => parentPort?.postMessage(message);
-const engine = await Engine.create();
+// Nobody wants the result any more.
+const abandoned = (): never => process.exit(1);
+const post = (message: FromExplorer): void => {
+  process.send?.(message, undefined, undefined, (error) => {
+    if (error !== null) abandoned();
+  });
+};
+process.once('disconnect', abandoned);
+const engine = await Engine.create(processor);
 const explored: Explored[] = [];
 for (const combination of allCombinations()) {
   if (entries !== null && !entries.includes(combination.entry)) continue;
   if (cellFor(explored, name, combination) !== undefined) continue;
+  // Messages go out and the end of the parent is seen between two cells.
+  await turn();
   await engine.enter({ scenario, combination });
   const { schedules, failure, complete } = exhaustive(engine, {
     bound,
@@ -49,3 +51,5 @@ for (const combination of allCombinations()) {
   post(cell);
 }
 await engine.close();
+process.off('disconnect', abandoned);
+process.disconnect();
