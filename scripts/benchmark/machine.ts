@@ -27,7 +27,7 @@ export async function describeMachine(): Promise<Machine> {
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
     cores: cpus().length,
     memoryGib: Math.round(totalmem() / 2 ** 30),
-    kernel: release(),
+    kernel: /^[\d.]*\d/.exec(release())?.[0] ?? release(),
     node: process.version,
     nbdkit: nbdkit!,
     fio: fio!,

@@ -1,5 +1,5 @@
-/** What was measured of the combinations that a protocol is part of; nothing here is made up when there is no figure. */
-import { existsSync, readFileSync } from 'node:fs';
+/** What was measured of the combinations that a protocol is part of: costs.json is `./scripts/bench --protocols --json`. */
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { safeCombinations } from '#src/protocols/safe.js';
 import { formatCombination } from '#src/sim/replay_string.js';
@@ -29,9 +29,8 @@ const costsSchema = z.object({
 });
 export type Costs = z.infer<typeof costsSchema>;
 
-/** Null as long as nothing was measured. */
-export function readCosts(path: string): Costs | null {
-  return existsSync(path) ? costsSchema.parse(JSON.parse(readFileSync(path, 'utf8'))) : null;
+export function readCosts(path: string): Costs {
+  return costsSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
 }
 
 const HEAD = [
@@ -47,14 +46,13 @@ const HEAD = [
   'retries',
 ];
 
-/** Lines of the section; none when there is nothing to say yet. */
-export function costLines({ role, name }: Subject, costs: Costs | null): string[] {
+/** Lines of the section. */
+export function costLines({ role, name }: Subject, costs: Costs): string[] {
   const safe = safeCombinations().filter((one) => one[role] === name);
   if (safe.length === 0) {
     const text = 'Not measured: no safe combination contains it, and a figure of one that loses data says nothing.';
     return ['## Cost', '', text, ''];
   }
-  if (costs === null) return [];
   const names = safe.map((one) => formatCombination(one));
   const rows = costs.rows.filter(({ combination }) => names.includes(combination));
   const missing = names.filter((one) => !rows.some(({ combination }) => combination === one));

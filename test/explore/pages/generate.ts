@@ -1,6 +1,7 @@
 /** All pages, by file name. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Engine } from '#src/sim/engine.js';
 import { blamedOn } from './blame.ts';
 import { readCosts } from './cost.ts';
@@ -9,10 +10,13 @@ import { protocolPage } from './protocol_page.ts';
 import { Traces } from './shortest.ts';
 import { SUBJECTS, type Subject } from './subjects.ts';
 
+/** Beside the source of this file. */
+const COSTS = fileURLToPath(new URL('../../../../test/explore/pages/costs.json', import.meta.url));
+
 /** `folder`: src/protocols. */
 export async function generatePages(engine: Engine, folder: string): Promise<Map<string, string>> {
   const sourceOf = (subject: Subject): string => readFileSync(join(folder, subject.source), 'utf8');
-  const costs = readCosts(join(folder, 'costs.json'));
+  const costs = readCosts(COSTS);
   const traces = new Traces(engine);
   const pages = new Map([['README.md', indexPage(sourceOf)]]);
   for (const subject of SUBJECTS) {

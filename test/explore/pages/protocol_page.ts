@@ -20,7 +20,7 @@ export interface Material {
   readonly source: string;
   /** By kind of finding: what the protocol is to blame for. */
   readonly traces: ReadonlyMap<string, Shortest>;
-  readonly costs: Costs | null;
+  readonly costs: Costs;
 }
 
 export function protocolPage(material: Material): string {
