@@ -111,7 +111,10 @@ function brokenEntry(c: Choice): Objection[] {
   }
   if (!c.leakFix) found.push({ key: 'entry', text: 'a TRIM beside a writeback leaves the entry to nobody: leak' });
   if (c.validate && c.strandPageOnAbort) {
-    found.push({ key: 'strandPageOnAbort', text: 'an aborted writeback leaves the slot pinned: its requests hang' });
+    found.push({
+      key: 'strandPageOnAbort',
+      text: 'an aborted writeback leaves the slot pinned: its requests hang, exit 70',
+    });
   }
   return found;
 }
@@ -133,7 +136,10 @@ function brokenSwitches(c: Choice): Objection[] {
   const found: Objection[] = [];
   const object = (key: Key, text: string): unknown => found.push({ key, text });
   if (c.invalidate === 'load-noreload') {
-    object('invalidate', 'an entry that moved into the head of its tree is freed and stays there: use after free');
+    object(
+      'invalidate',
+      "an entry that moves into or out of its tree's head is freed and stays, or is lost: use after free, leak",
+    );
   }
   if (c.entry === 'pin-validate' && !c.eraseOnReject) {
     object('eraseOnReject', 'a page that the pool rejects is shadowed by the older one in the pool: stale data');

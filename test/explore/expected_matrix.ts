@@ -279,3 +279,8 @@ export const EXPECTED: Readonly<Record<string, string>> = {
   'pin-validate+pin-first+skip-eexist+load-reset+treeIndexing=absolute': '.................................',
   'pin-validate+pin-first+skip-eexist+load-reload+treeIndexing=absolute': '.................................',
 };
+
+/** Clean with two preemptions, and found with three: who erases a slot that is in use again meets its reader. */
+export const TAKES_THREE: Readonly<Record<string, readonly string[]>> = {
+  'pin-validate+pin-first+skip-eexist+erase+slotReusableBeforeInvalidate': ['read-trim'],
+};
