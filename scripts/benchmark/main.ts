@@ -52,9 +52,7 @@ async function leave(folder: string): Promise<void> {
 async function compareServers(options: Options, context: StartContext, signal: AbortSignal): Promise<number> {
   const points = options.what === 'points';
   const { present, skipped } = await splitByAvailability(points ? POINTS : kept(SERVERS, options.only), context);
-  const workloads = points
-    ? WORKLOADS.filter(({ name }) => POINTS_WORKLOADS.includes(name))
-    : kept(WORKLOADS, options.only);
+  const workloads = kept(WORKLOADS, points ? POINTS_WORKLOADS : options.only);
   const machine = await describeMachine();
   const { repeat, seconds } = options;
   const collected = await collect({ context, servers: present, workloads, repeat, seconds, progress, signal });

@@ -35,10 +35,11 @@ function copyWithoutPoints({ root, folder }: StartContext): string {
   writeFileSync(facade, text);
   const protocols = join(dist, 'protocols');
   const files = readdirSync(protocols).filter((name) => name.endsWith('.js'));
-  const steps = files.filter((name) => STEP_CALL.test(readFileSync(join(protocols, name), 'utf8')));
-  if (steps.length === 0) throw new Error(`${protocols} has no steps to take out`);
-  for (const path of steps.map((name) => join(protocols, name))) {
-    writeFileSync(path, readFileSync(path, 'utf8').replace(STEP_CALL, ''));
+  const withSteps = files.filter((name) =>
+    /\bsync\.(step|consult)\(/.test(readFileSync(join(protocols, name), 'utf8')),
+  );
+  for (const path of withSteps.map((name) => join(protocols, name))) {
+    writeFileSync(path, without(readFileSync(path, 'utf8'), STEP_CALL, path));
   }
   return join(dist, 'main.js');
 }

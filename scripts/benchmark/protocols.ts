@@ -23,7 +23,6 @@ const COUNTED = [
   'lock_wait_ms',
   'spins',
   'retries',
-  'oracle_mismatch',
   'errors',
 ] as const;
 type Counted = Record<(typeof COUNTED)[number], number>;

@@ -1,8 +1,7 @@
 // `zswapd explore`: what was asked, checked before anything starts, then the search and its report.
 // Invariant: a mistake in the arguments is one line and exit 2; what the search finds is no error of the command.
 import { availableParallelism } from 'node:os';
-import { DEFAULT_CHOICE, meaningless } from '../protocols/combinations.ts';
-import { DEFAULT_SWITCHES } from '../protocols/switches.ts';
+import { choiceOf, meaningless } from '../protocols/combinations.ts';
 import type { Cell, Combination } from '../sim/cell.ts';
 import { Engine } from '../sim/engine.ts';
 import { exhaustive } from '../sim/exhaustive.ts';
@@ -186,7 +185,7 @@ function combinationOf(settings: readonly string[]): Combination {
 }
 
 function checked(combination: Combination): Combination {
-  const [objection] = meaningless({ ...DEFAULT_CHOICE, ...DEFAULT_SWITCHES, ...combination });
+  const [objection] = meaningless(choiceOf(combination));
   if (objection !== undefined) throw usage(`protocol.${objection.key}: ${objection.text}`);
   return combination;
 }

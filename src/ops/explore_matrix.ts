@@ -4,7 +4,7 @@ import { type Matrix, matrixRows } from '../sim/matrix.ts';
 import { misfit } from '../sim/misfit.ts';
 
 /** One sign per verdict, so that the table fits a screen. */
-const SIGNS: Readonly<Record<string, string>> = {
+export const SIGNS: Readonly<Record<string, string>> = {
   clean: '.',
   leak: 'L',
   'stale data': 'S',

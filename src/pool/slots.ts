@@ -28,6 +28,8 @@ import { type Claims, claimed } from './claims.ts';
 export const ENOENT = -2;
 export const ENOMEM = -12;
 export const EEXIST = -17;
+/** What writebackDone answers; 0 where the buffer is not free yet. */
+export const ENDED = { RETIRED: 0, WRITTEN: 1, SUPERSEDED: 2 } as const;
 
 export interface SlotTable {
   /** Per bucket: [lock, head]. */
@@ -53,7 +55,6 @@ export const HOLDER_MASK = FILLED - 1;
 export const WATCHED = 1 << 30;
 const BUCKET_BITS = 12;
 const LOCK = 0;
-/** Index in `control`. */
 export const FREE_HEAD = 1;
 
 /** `records`: how many slots can be in use at once; further pins answer ENOMEM. */
@@ -231,27 +232,28 @@ export class Slots {
   }
 
   /**
-   * The image write of `buffer` ended for good: the image holds it, or something newer took its place. True if the buffer
-   * is free now. False if somebody holds the pin and may be copying from it: it is handed to onRetired when the pin goes.
+   * The image write of `buffer` ended for good: the image holds it (WRITTEN), or something newer took its place (SUPERSEDED);
+   * the buffer is free now. RETIRED if somebody holds the pin and may be copying from it: onRetired gets it when the pin goes.
    *   1. a reader pins and finds the page   2. its image write ends   3. the buffer is reused for another slot
    *   4. the reader would copy the other slot's bytes
    */
-  writebackDone(x: number, slot: number, buffer: number): boolean {
+  writebackDone(x: number, slot: number, buffer: number): number {
     const { t } = this;
     const b = bucketOf(x, slot);
     sync.lock(t.buckets, b);
     const r = this.find(b, x, slot);
     const counted = r !== 0 && t.wb[r] > 0;
-    const read = counted && t.locked[r] !== 0 && t.page[r] === buffer;
+    let ended: number = ENDED.SUPERSEDED;
     if (counted) {
       t.wb[r]--;
-      if (read) t.retired[r] = buffer;
-      else if (t.page[r] === buffer) t.page[r] = 0;
+      if (t.page[r] === buffer) ended = t.locked[r] !== 0 ? ENDED.RETIRED : ENDED.WRITTEN;
+      if (ended === ENDED.RETIRED) t.retired[r] = buffer;
+      else if (ended === ENDED.WRITTEN) t.page[r] = 0;
       this.reap(b, r);
     }
     sync.unlock(t.buckets, b);
     if (!counted) throw new Error(`writeback of slot ${slot} ended without having begun`);
-    return !read;
+    return ended;
   }
 
   private find(b: number, x: number, slot: number): number {

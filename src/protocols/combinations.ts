@@ -34,6 +34,11 @@ export const PRESET_NAMES = ['v3.12', 'v3.13', 'v6.4', 'v6.8', 'v6.9', 'v6.13'] 
 /** Without a preset: the newest of all. */
 export const DEFAULT_CHOICE: Choice = { ...DEFAULT_SWITCHES, ...PRESETS['v6.13'], treeIndexing: 'relative' };
 
+/** The same with everything said. */
+export function choiceOf(names: ProtocolNames & Partial<Choice>): Choice {
+  return { ...DEFAULT_CHOICE, ...names };
+}
+
 export interface Objection {
   /** The key that the message is about. */
   readonly key: Key;

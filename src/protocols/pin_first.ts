@@ -9,15 +9,8 @@
  * Known weakness: none with pin-validate. It needs a writeback that pins first and touches nothing after the pin.
  * Discussed: linux-mm, January 2024; merged as 5878303c5353.
  */
+import { freeImmediately } from './free_immediately.ts';
 import type { SwapoffProtocol } from './protocol.ts';
-import { discardSlice, freeAll } from './trees.ts';
 
-export const pinFirst: SwapoffProtocol = {
-  name: 'pin-first',
-  countsEntries: false,
-  earlyRef: false,
-  hold: () => true,
-  release: () => {},
-  discard: discardSlice,
-  freeTrees: freeAll,
-};
+/** The same steps: what makes them safe is the writeback that goes with it. */
+export const pinFirst: SwapoffProtocol = { ...freeImmediately, name: 'pin-first' };

@@ -1,5 +1,5 @@
 /** The combinations that hold: every choice that has a meaning and no known weakness. Tests and benchmarks go through them. */
-import { broken, type Choice, DEFAULT_CHOICE, meaningless } from './combinations.ts';
+import { broken, choiceOf, DEFAULT_CHOICE, meaningless } from './combinations.ts';
 import {
   BUSY_PROTOCOLS,
   ENTRY_PROTOCOLS,
@@ -10,21 +10,25 @@ import {
 
 export type Combination = Pick<ProtocolNames, 'entry' | 'swapoff' | 'busy' | 'invalidate'>;
 
+/** Every choice of four protocols that has a meaning. */
+export function meaningfulCombinations(): Combination[] {
+  const namesOf = <T extends object>(protocols: T) => Object.keys(protocols) as (keyof T)[];
+  return namesOf(ENTRY_PROTOCOLS)
+    .flatMap((entry) =>
+      namesOf(SWAPOFF_PROTOCOLS).flatMap((swapoff) =>
+        namesOf(BUSY_PROTOCOLS).flatMap((busy) =>
+          namesOf(INVALIDATE_PROTOCOLS).map((invalidate) => ({ entry, swapoff, busy, invalidate })),
+        ),
+      ),
+    )
+    .filter((one) => meaningless(choiceOf(one)).length === 0);
+}
+
 /** The default comes first. */
 export function safeCombinations(): Combination[] {
-  const namesOf = <T extends object>(protocols: T) => Object.keys(protocols) as (keyof T)[];
-  const all = namesOf(ENTRY_PROTOCOLS).flatMap((entry) =>
-    namesOf(SWAPOFF_PROTOCOLS).flatMap((swapoff) =>
-      namesOf(BUSY_PROTOCOLS).flatMap((busy) =>
-        namesOf(INVALIDATE_PROTOCOLS).map((invalidate) => ({ entry, swapoff, busy, invalidate })),
-      ),
-    ),
-  );
-  const held = all.filter((one) => {
-    const choice: Choice = { ...DEFAULT_CHOICE, ...one };
-    return meaningless(choice).length === 0 && broken(choice).length === 0;
-  });
-  return held.sort((a, b) => Number(isDefault(b)) - Number(isDefault(a)));
+  return meaningfulCombinations()
+    .filter((one) => broken(choiceOf(one)).length === 0)
+    .sort((a, b) => Number(isDefault(b)) - Number(isDefault(a)));
 }
 
 function isDefault(one: Combination): boolean {

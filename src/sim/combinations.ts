@@ -3,7 +3,6 @@
  * entry protocol; and the switches that break a common rule, each upon one choice per entry protocol.
  */
 
-import { DEFAULT_CHOICE, meaningless } from '../protocols/combinations.ts';
 import {
   BUSY_PROTOCOLS,
   ENTRY_PROTOCOLS,
@@ -11,6 +10,7 @@ import {
   type ProtocolNames,
   SWAPOFF_PROTOCOLS,
 } from '../protocols/index.ts';
+import { meaningfulCombinations } from '../protocols/safe.ts';
 import { DEFAULT_SWITCHES, type ProtocolSwitches } from '../protocols/switches.ts';
 
 /** How trees are indexed matters to some scenarios, so here it is part of a combination. */
@@ -64,18 +64,9 @@ const COMMON: readonly Switches[] = [
 
 /** Every combination that is not refused. */
 export function allCombinations(): Combination[] {
-  const all: Combination[] = [];
-  for (const entry of keys(ENTRY_PROTOCOLS)) {
-    for (const swapoff of keys(SWAPOFF_PROTOCOLS)) {
-      for (const busy of keys(BUSY_PROTOCOLS)) {
-        for (const invalidate of keys(INVALIDATE_PROTOCOLS)) {
-          const names = { entry, swapoff, busy, invalidate };
-          if (meaningless({ ...DEFAULT_CHOICE, ...names }).length > 0) continue;
-          for (const own of OWN[entry]) all.push({ ...names, ...own });
-        }
-      }
-    }
-  }
+  const all = meaningfulCombinations().flatMap((names) =>
+    OWN[names.entry].map((own): Combination => ({ ...names, ...own })),
+  );
   for (const entry of keys(ENTRY_PROTOCOLS)) for (const common of COMMON) all.push({ ...USUAL[entry], ...common });
   // How trees are indexed matters to how invalidate gets at an entry, and to nothing else.
   for (const invalidate of keys(INVALIDATE_PROTOCOLS)) {

@@ -25,7 +25,6 @@ import { type Cell, cellZswap } from './cell.ts';
 import { chooseOther, NOBODY } from './chooser.ts';
 import { stayOn } from './processor.ts';
 import { checkQuiescence, type Finding } from './quiescence.ts';
-import { firstSlot } from './scenario.ts';
 import { type Stage, setStage } from './stage.ts';
 import { Words } from './words.ts';
 import { createWorld, type World } from './world.ts';
@@ -93,8 +92,7 @@ export class Engine {
   private zswap: Zswap | null = null;
   private actors = 0;
   private boxes = 0;
-  private stage: Stage = { borrowed: 0, pinned: 0 };
-  private first = 0;
+  private stage: Stage = { borrowed: 0, pinned: 0, first: 0 };
   private window: readonly string[] | null = null;
   private beside: readonly string[] = [];
 
@@ -127,7 +125,6 @@ export class Engine {
     this.words.restore(this.empty);
     setChecking(true);
     this.zswap = await cellZswap(this.world, cell, THREADS_MAX - 1, () => undefined);
-    this.first = firstSlot(scenario);
     this.stage = setStage(this.world, this.zswap, scenario);
     this.start = this.words.snapshot();
     this.actors = scenario.actors.length + 1;
@@ -223,7 +220,7 @@ export class Engine {
     });
     try {
       if (this.stage.pinned > 0) this.zswap.slots.unpin(this.stage.pinned);
-      return checkQuiescence(this.world, this.zswap, this.first, this.stage.borrowed);
+      return checkQuiescence(this.world, this.zswap, this.stage);
     } catch (error) {
       return finding ?? { kind: 'exception', text: error instanceof Error ? error.message : String(error) };
     }
@@ -269,7 +266,7 @@ export class Engine {
     });
   }
 
-  /** Bits of SWITCH_NAMES that the runs of this cell looked at. */
+  /** Bits of DIMENSIONS that the runs of this cell looked at. */
   get consulted(): number {
     return this.board.ctl[B.CONSULTED];
   }

@@ -42,6 +42,18 @@ function guard<T extends Column>(name: string, column: T, writes: Rule, reads: R
   });
 }
 
+/** The table with some of its columns guarded by one rule. */
+function guardAll<T extends object>(
+  name: string,
+  table: T,
+  columns: readonly (keyof T & string)[],
+  writes: Rule,
+  reads: Rule | null = writes,
+): T {
+  const guarded = columns.map((column) => [column, guard(`${name}.${column}`, table[column] as Column, writes, reads)]);
+  return { ...table, ...Object.fromEntries(guarded) };
+}
+
 /** Who looks: thread `thread`, which lock words know as `self`. `plain` is called before each use of an entry's fields. */
 export interface Looker {
   readonly thread: number;
@@ -58,30 +70,18 @@ export function guarded(shared: Shared, looker: Looker): Shared {
     for (let word = 0; word < trees.words.length; word += STRIDE) if (holds(trees.words, word)) return true;
     return false;
   }, 'a tree lock');
-  const buffers = (set: Buffers): Buffers => ({
-    ...set,
-    next: guard(
-      'buffers.next',
-      set.next,
-      rule(() => holds(set.control, 0), "the buffers' lock"),
-    ),
-  });
+  const buffers = (set: Buffers): Buffers => {
+    const own = rule(() => holds(set.control, 0), "the buffers' lock");
+    return guardAll('buffers', set, ['next'], own);
+  };
   return {
     ...shared,
     entries: guardedEntries(entries, lru, looker),
     lru: guardedLru(lru, looker),
     slotTable: guardedSlots(slotTable, looker),
     zs: guardedZspages(zs, looker),
-    claims: {
-      ...claims,
-      first: guard('claims.first', claims.first, ownClaims),
-      end: guard('claims.end', claims.end, ownClaims),
-    },
-    trees: {
-      ...trees,
-      nodeCount: guard('trees.nodeCount', trees.nodeCount, ownTree),
-      nodeDead: guard('trees.nodeDead', trees.nodeDead, ownTree),
-    },
+    claims: guardAll('claims', claims, ['first', 'end'], ownClaims),
+    trees: guardAll('trees', trees, ['nodeCount', 'nodeDead'], ownTree),
     writebackBuffers: buffers(shared.writebackBuffers),
     requestBuffers: buffers(shared.requestBuffers),
   };
@@ -97,28 +97,14 @@ function guardedEntries(t: Entries, lru: Lru, { self, plain }: Looker): Entries 
     return isLive(t, e) ? null : `entry ${e} was freed and is used`;
   };
   const listed = rule((e) => lru.lock[t.memcg[e]] === self || t.control[0] === self, 'the LRU lock');
-  return {
-    ...t,
-    slot: guard('entries.slot', t.slot, live),
-    volume: guard('entries.volume', t.volume, live),
-    memcg: guard('entries.memcg', t.memcg, live),
-    length: guard('entries.length', t.length, live),
-    fill: guard('entries.fill', t.fill, live),
-    prev: guard('entries.prev', t.prev, listed),
-    next: guard('entries.next', t.next, listed),
-  };
+  const fields = guardAll('entries', t, ['slot', 'volume', 'memcg', 'length', 'fill'], live);
+  return guardAll('entries', fields, ['prev', 'next'], listed);
 }
 
 /** Counts and charges are read for a hint by whoever decides what to shrink. */
 function guardedLru(t: Lru, { self }: Looker): Lru {
   const list = rule((m) => t.lock[m] === self, 'the LRU lock');
-  return {
-    ...t,
-    head: guard('lru.head', t.head, list),
-    tail: guard('lru.tail', t.tail, list),
-    count: guard('lru.count', t.count, list, null),
-    charged: guard('lru.charged', t.charged, list, null),
-  };
+  return guardAll('lru', guardAll('lru', t, ['head', 'tail'], list), ['count', 'charged'], list, null);
 }
 
 /** `slot` and `volume` are not guarded: swapoff reads them for a hint (swapoff_op.ts says why it may). */
@@ -127,25 +113,11 @@ function guardedSlots(t: SlotTable, { thread, self }: Looker): SlotTable {
   const pinned = (r: number): boolean => (t.locked[r] & HOLDER_MASK) === thread + 1;
   const ofBucket = rule((r) => inBucket(r) || t.control[0] === self, "the slot bucket's lock");
   const ofPin = rule((r) => inBucket(r) || pinned(r), "the slot's pin or its bucket's lock");
-  return {
-    ...t,
-    next: guard('slotTable.next', t.next, ofBucket),
-    page: guard('slotTable.page', t.page, ofPin),
-    wb: guard('slotTable.wb', t.wb, ofBucket),
-    retired: guard('slotTable.retired', t.retired, ofBucket),
-    waiters: guard('slotTable.waiters', t.waiters, ofBucket),
-    offLru: guard('slotTable.offLru', t.offLru, ofPin),
-  };
+  const fields = guardAll('slotTable', t, ['page', 'offLru'], ofPin);
+  return guardAll('slotTable', fields, ['next', 'wb', 'retired', 'waiters'], ofBucket);
 }
 
 function guardedZspages(t: Zsmalloc, { self }: Looker): Zsmalloc {
   const own = rule((page) => t.classLock[t.classOfZspage[page]] === self || t.control[0] === self, 'the class lock');
-  return {
-    ...t,
-    inUse: guard('zs.inUse', t.inUse, own),
-    freeObject: guard('zs.freeObject', t.freeObject, own),
-    group: guard('zs.group', t.group, own),
-    prev: guard('zs.prev', t.prev, own),
-    next: guard('zs.next', t.next, own),
-  };
+  return guardAll('zs', t, ['inUse', 'freeObject', 'group', 'prev', 'next'], own);
 }

@@ -12,6 +12,7 @@ import { FREE_HEAD } from '../pool/slots.ts';
 import { get, isFreed, treeOf } from '../pool/tree.ts';
 import { LOADED, ON_IMAGE, type Zswap } from '../zswap/zswap.ts';
 import { isRight, rightVersions } from './shadow.ts';
+import type { Stage } from './stage.ts';
 import { describePage, placeOf, SLOTS, versionOf, type World } from './world.ts';
 
 export interface Finding {
@@ -21,8 +22,8 @@ export interface Finding {
   readonly step?: string;
 }
 
-/** `first`: the first slot that the scenario can use. `borrowed`: writeback buffers that were taken before the run began. */
-export function checkQuiescence(world: World, zswap: Zswap, first: number, borrowed: number): Finding | null {
+/** `stage`: what the run began with; a pin of it was dropped by now. */
+export function checkQuiescence(world: World, zswap: Zswap, { first, borrowed }: Stage): Finding | null {
   return (
     checkEntries(zswap, first) ??
     checkPins(zswap) ??

@@ -4,7 +4,7 @@ import { NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { allocNode } from '../pool/nodes.ts';
 import { STORED, type Zswap } from '../zswap/zswap.ts';
-import type { Scenario } from './scenario.ts';
+import { firstSlot, type Scenario } from './scenario.ts';
 import * as shadow from './shadow.ts';
 import { BUFFERS, fillPage, placeOf, type World } from './world.ts';
 
@@ -13,6 +13,8 @@ export interface Stage {
   readonly borrowed: number;
   /** Record of the slot that stays pinned, or 0. */
   readonly pinned: number;
+  /** The first slot that the scenario can use. */
+  readonly first: number;
 }
 
 /** No hook is set, so nothing here is a scheduling point. */
@@ -39,7 +41,7 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
   // Slots that were never written hold zeros, version 0.
   const { may } = world.shadow;
   for (let slot = 0; slot < may.length; slot++) if (may[slot] === 0) may[slot] = 1;
-  return { borrowed: BUFFERS - buffersLeft, pinned: record };
+  return { borrowed: BUFFERS - buffersLeft, pinned: record, first: firstSlot(scenario) };
 }
 
 function acknowledge(world: World, zswap: Zswap, slot: number, version: number): void {

@@ -11,6 +11,7 @@
  */
 
 import * as buffers from '../pool/buffers.ts';
+import { ENDED } from '../pool/slots.ts';
 import { C } from '../shm/counters.ts';
 import type { ImageHandle } from './image_file.ts';
 import type { Zswap } from './zswap.ts';
@@ -223,8 +224,9 @@ export class ImageQueue {
   }
 
   private finishWriteback(op: Operation): void {
-    if (!this.zswap.slots.pageIs(this.x, op.slot, op.buffer)) this.zswap.counters[C.writeback_wasted]++;
-    if (this.zswap.slots.writebackDone(this.x, op.slot, op.buffer)) this.zswap.givePage(op.buffer);
+    const ended = this.zswap.slots.writebackDone(this.x, op.slot, op.buffer);
+    if (ended === ENDED.SUPERSEDED) this.zswap.counters[C.writeback_wasted]++;
+    if (ended !== ENDED.RETIRED) this.zswap.givePage(op.buffer);
   }
 
   close(): void {

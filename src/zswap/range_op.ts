@@ -98,14 +98,9 @@ export class RangeOp implements Parkable {
     // connection's write could still be answered between the question and the claim.
     if (!this.fenced()) return true;
     zswap.counters[C.fenced_units]++;
-    this.release();
+    this.endSlice();
     this.done(NBD_ESHUTDOWN);
     return false;
-  }
-
-  private release(): void {
-    release(this.zswap.shared.claims, this.row, this.zswap.shared.boxes);
-    this.row = NO_CLAIM;
   }
 
   /** E2 broken on purpose: the slots are free for new stores before they are invalidated. */

@@ -1,11 +1,12 @@
 // Starts and `image reset` where the image can't be discarded, or not even read: one line that says why, no stack, and the
 // marker stays, so that nobody is served what is left.
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { newMarker, writeMarker } from '#src/zswap/marker.js';
 import { mount, mountsMissing } from '../image/images.ts';
+import { type Ended, runCommand } from '../ops/run_process.ts';
 import { fuseImage } from '../support/fuse_image.ts';
 import { missing } from '../support/requires.ts';
 import { tempFolder } from '../support/tmp.ts';
@@ -19,21 +20,8 @@ function stale(path: string): void {
 }
 
 /** The arguments under a limit on the size of files, as `ulimit -f` sets it. */
-function limited(args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('prlimit', [`--fsize=${MIB}`, process.execPath, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const ended = { stdout: '', stderr: '' };
-    child.stdout.on('data', (chunk) => {
-      ended.stdout += chunk;
-    });
-    child.stderr.on('data', (chunk) => {
-      ended.stderr += chunk;
-    });
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ ...ended, code }));
-  });
+function limited(args: string[]): Promise<Ended> {
+  return runCommand('prlimit', [`--fsize=${MIB}`, process.execPath, ...args]);
 }
 
 /** The last line, after what was said before the attempt. */

@@ -11,20 +11,12 @@
  *   (fast-path-grow). The reference has the collapse only.
  * A verdict is the first kind that was found; a broken combination may have others.
  */
-export const KINDS: Readonly<Record<string, string>> = {
-  '.': 'clean',
-  L: 'leak',
-  S: 'stale data',
-  X: 'lost data',
-  U: 'use after free',
-  F: 'double free',
-  D: 'double unlink',
-  K: 'deadlock',
-  V: 'livelock',
-  P: 'stranded page',
-  R: 'data race',
-  T: 'late store',
-};
+import { SIGNS } from '#src/ops/explore_matrix.js';
+
+/** Kinds of findings by their letter. */
+export const KINDS: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(SIGNS).map(([kind, sign]) => [sign, kind]),
+);
 
 export const SCENARIOS: readonly string[] = (
   'leak stale-data recycled-slot duplicate-store load swapoff swapoff-late swapon swapoff-write swapoff-header ' +

@@ -1,8 +1,7 @@
 // What is expected of the matrix agrees with what the server says at start about broken choices, and with the safety matrix
 // of the protocols' reference.
 import t from 'tap';
-import { broken, DEFAULT_CHOICE } from '#src/protocols/combinations.js';
-import { DEFAULT_SWITCHES } from '#src/protocols/switches.js';
+import { broken, choiceOf } from '#src/protocols/combinations.js';
 import type { Combination } from '#src/sim/cell.js';
 import { allCombinations } from '#src/sim/combinations.js';
 import { formatCombination } from '#src/sim/replay_string.js';
@@ -24,7 +23,7 @@ t.test('every combination and every scenario has an expectation', async (t) => {
 
 t.test('what the server calls broken is found to be broken, and the rest is clean', async (t) => {
   const disagreeing = allCombinations().filter((combination) => {
-    const said = broken({ ...DEFAULT_CHOICE, ...DEFAULT_SWITCHES, ...combination }).length > 0;
+    const said = broken(choiceOf(combination)).length > 0;
     return said !== found(combination).length > 0;
   });
   t.same(disagreeing.map(formatCombination), []);

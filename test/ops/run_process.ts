@@ -8,8 +8,12 @@ export interface Ended {
 }
 
 export function run(script: string, args: string[], started?: (child: ChildProcess) => void): Promise<Ended> {
+  return runCommand(process.execPath, [script, ...args], started);
+}
+
+export function runCommand(command: string, args: string[], started?: (child: ChildProcess) => void): Promise<Ended> {
   return new Promise((done, reject) => {
-    const child = spawn(process.execPath, [script, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
     const ended: Ended = { code: null, stdout: '', stderr: '' };
     child.stdout.on('data', (chunk) => {
       ended.stdout += chunk;

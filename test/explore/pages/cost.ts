@@ -1,36 +1,13 @@
 /** What was measured of the combinations that a protocol is part of: costs.json is `./scripts/bench --protocols --json`. */
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
 import { safeCombinations } from '#src/protocols/safe.js';
+import type { ProtocolReport, ProtocolRow } from '#src/scripts/benchmark/protocols.js';
+import { thousands } from '#src/scripts/benchmark/table.js';
 import { formatCombination } from '#src/sim/replay_string.js';
 import type { Subject } from './subjects.ts';
 
-const rowSchema = z.object({
-  combination: z.string(),
-  iops: z.number(),
-  iopsRange: z.tuple([z.number(), z.number()]),
-  writeP99: z.number(),
-  readP99: z.number(),
-  writebacksPerSecond: z.number(),
-  wasted: z.number(),
-  skippedPerSecond: z.number(),
-  lockWait: z.number(),
-  spins: z.number(),
-  retries: z.number(),
-});
-const costsSchema = z.object({
-  machine: z.string(),
-  date: z.string(),
-  repeat: z.number(),
-  seconds: z.number(),
-  deviceBytes: z.number(),
-  poolBytes: z.number(),
-  rows: z.array(rowSchema),
-});
-export type Costs = z.infer<typeof costsSchema>;
-
-export function readCosts(path: string): Costs {
-  return costsSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+export function readCosts(path: string): ProtocolReport {
+  return JSON.parse(readFileSync(path, 'utf8'));
 }
 
 const HEAD = [
@@ -47,7 +24,7 @@ const HEAD = [
 ];
 
 /** Lines of the section. */
-export function costLines({ role, name }: Subject, costs: Costs): string[] {
+export function costLines({ role, name }: Subject, costs: ProtocolReport): string[] {
   const safe = safeCombinations().filter((one) => one[role] === name);
   if (safe.length === 0) {
     const text = 'Not measured: no safe combination contains it, and a figure of one that loses data says nothing.';
@@ -75,24 +52,20 @@ export function costLines({ role, name }: Subject, costs: Costs): string[] {
   ];
 }
 
-function cellsOf(row: z.infer<typeof rowSchema>): string[] {
+function cellsOf(row: ProtocolRow): string[] {
   const [least, most] = row.iopsRange;
   return [
     `\`${row.combination}\``,
-    `${round(row.iops)} (${round(least)} to ${round(most)})`,
-    round(row.writeP99),
-    round(row.readP99),
-    round(row.writebacksPerSecond),
+    `${thousands(row.iops)} (${thousands(least)} to ${thousands(most)})`,
+    thousands(row.writeP99),
+    thousands(row.readP99),
+    thousands(row.writebacksPerSecond),
     `${(row.wasted * 100).toFixed(1)} %`,
-    round(row.skippedPerSecond),
+    thousands(row.skippedPerSecond),
     `${(row.lockWait * 100).toFixed(1)} %`,
     row.spins.toFixed(1),
     row.retries.toFixed(1),
   ];
-}
-
-function round(figure: number): string {
-  return String(Math.round(figure)).replace(/\B(?=(\d{3})+$)/g, ' ');
 }
 
 function mib(bytes: number): string {

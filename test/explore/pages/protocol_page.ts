@@ -1,10 +1,11 @@
 /** The page of one protocol: its idea, its rows of the matrix, its shortest traces, its cost. */
 import { PRESET_NAMES, PRESETS } from '#src/protocols/combinations.js';
 import { safeCombinations } from '#src/protocols/safe.js';
+import type { ProtocolReport } from '#src/scripts/benchmark/protocols.js';
 import { formatCombination } from '#src/sim/replay_string.js';
 import { formatTrace } from '#src/sim/report.js';
 import { SCENARIOS } from '../expected_matrix.ts';
-import { type Costs, costLines } from './cost.ts';
+import { costLines } from './cost.ts';
 import { proseOf } from './prose.ts';
 import { BOUND, type Shortest } from './shortest.ts';
 import { stepsText } from './steps.ts';
@@ -20,7 +21,7 @@ export interface Material {
   readonly source: string;
   /** By kind of finding: what the protocol is to blame for. */
   readonly traces: ReadonlyMap<string, Shortest>;
-  readonly costs: Costs;
+  readonly costs: ProtocolReport;
 }
 
 export function protocolPage(material: Material): string {

@@ -1,5 +1,5 @@
 /** The protocols that have a page, and the rows of the matrix that each page shows. */
-import { meaningless } from '#src/protocols/combinations.js';
+import { choiceOf, meaningless } from '#src/protocols/combinations.js';
 import {
   BUSY_PROTOCOLS,
   ENTRY_PROTOCOLS,
@@ -11,7 +11,6 @@ import { DEFAULT_SWITCHES, type ProtocolSwitches } from '#src/protocols/switches
 import type { Combination } from '#src/sim/cell.js';
 import { allCombinations, USUAL } from '#src/sim/combinations.js';
 import { formatCombination } from '#src/sim/replay_string.js';
-import { choiceOf } from './verdicts.ts';
 
 export const TABLES = {
   entry: ENTRY_PROTOCOLS,

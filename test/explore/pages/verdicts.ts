@@ -1,14 +1,9 @@
 /** Expected verdicts, which the matrix tests hold against real explorations, as text; and which protocol is to blame. */
-import { broken, type Choice, DEFAULT_CHOICE } from '#src/protocols/combinations.js';
-import { DEFAULT_SWITCHES } from '#src/protocols/switches.js';
+import { broken, choiceOf } from '#src/protocols/combinations.js';
 import type { Combination } from '#src/sim/cell.js';
 import { formatCombination } from '#src/sim/replay_string.js';
 import { SCENARIOS } from '../expected_matrix.ts';
 import { expectedVerdict } from '../matrix_group.ts';
-
-export function choiceOf(combination: Combination): Choice {
-  return { ...DEFAULT_CHOICE, ...DEFAULT_SWITCHES, ...combination };
-}
 
 export function verdictOf(combination: Combination, scenario: string): string {
   return expectedVerdict(formatCombination(combination), scenario);
