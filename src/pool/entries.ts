@@ -7,7 +7,7 @@
  *
  * Field ownership: `slot`, `volume`, `memcg`, `length`, `fill` are written before the entry is published and stay until it
  * is freed. `prev`, `next` belong to the LRU lock of the entry's memcg. `referenced` is written without a lock (it is a
- * hint). `state` belongs to the entry protocol (reference count or position). `dirty` belongs to the slot's pin.
+ * hint). `state` belongs to the entry protocol (reference count or position).
  */
 import { int32, uint8, uint16, uint32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
@@ -30,8 +30,6 @@ export interface Entries {
   readonly referenced: Uint8Array;
   readonly state: Int32Array;
   readonly generation: Uint32Array;
-  /** Epoch of publication while the image does not hold this content durably (strict durability), else 0. */
-  readonly dirty: Int32Array;
   /** [lock, free list head, high-water mark]; the free list is linked through `next`. */
   readonly control: Int32Array;
 }
@@ -53,7 +51,6 @@ export function createEntries(capacity: number): Entries {
     referenced: uint8(capacity),
     state: int32(capacity),
     generation: uint32(capacity),
-    dirty: int32(capacity),
     control: int32(4),
   };
   entries.control[HIGH_WATER] = 1;
@@ -61,7 +58,7 @@ export function createEntries(capacity: number): Entries {
 }
 
 /** Bytes of metadata per entry, over all columns and the allocator's two. */
-export const ENTRY_BYTES = 4 + 1 + 1 + 2 + 4 + 4 + 4 + 1 + 4 + 4 + 4 + 4 + 4;
+export const ENTRY_BYTES = 4 + 1 + 1 + 2 + 4 + 4 + 4 + 1 + 4 + 4 + 4 + 4;
 
 /** Takes an entry, or NONE when the table is full. Its fields are the caller's until it is published. */
 export function allocEntry(t: Entries): number {
@@ -83,7 +80,6 @@ export function freeEntry(t: Entries, e: number): void {
   sync.lock(t.control, LOCK);
   const live = (t.generation[e] & 1) === 1;
   if (live) {
-    t.dirty[e] = 0;
     if (checking) poison(t, e);
     t.generation[e]++;
     t.next[e] = t.control[FREE_HEAD];

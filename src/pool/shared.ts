@@ -8,11 +8,12 @@ import { createMailboxes, createRing, type Mailboxes, type Ring } from '../shm/m
 import { type Bits, createBits } from './bits.ts';
 import { type Buffers, createBuffers } from './buffers.ts';
 import { type Claims, createClaims } from './claims.ts';
+import { createDirty, type Dirty } from './dirty.ts';
 import { createEntries, ENTRY_BYTES, type Entries, highWater } from './entries.ts';
 import { LANES_MAX, THREADS_MAX, TREE_PAGES } from './limits.ts';
 import { createLru, type Lru } from './lru.ts';
 import { ZSPAGE_BYTES } from './size_classes.ts';
-import { createSlotTable, type SlotTable } from './slots.ts';
+import { createSlotTable, type SlotTable } from './slot_table.ts';
 import { createTrees, NODE_BYTES, nodesInUse, type Trees } from './tree.ts';
 import { createZsmalloc, totalSize, ZSPAGE_META_BYTES, type Zsmalloc } from './zsmalloc.ts';
 
@@ -46,8 +47,6 @@ export interface PoolSettings {
 export const CTL = {
   /** 1 while the pool is full: from the limit down to the accept threshold. */
   FULL: 0,
-  /** Epoch of strict durability; entries are stamped with it. */
-  EPOCH: 1,
   /** Pages stored raw (length 4096). */
   RAW_PAGES: 3,
   /** 1 asks the shrinker for its global worker. */
@@ -69,6 +68,8 @@ export interface Shared {
   readonly slotTable: SlotTable;
   readonly users: Bits;
   readonly lost: Bits;
+  /** With strict durability: what the image does not hold durably. Else null. */
+  readonly dirty: Dirty | null;
   readonly claims: Claims;
   /** Checksum per slot, when there is an oracle; else null. */
   readonly sums: readonly Int32Array[] | null;
@@ -136,6 +137,7 @@ export function createShared(settings: PoolSettings, slotRecords = SLOT_RECORDS)
     slotTable: createSlotTable(slotRecords),
     users: createBits(pages),
     lost: createBits(pages),
+    dirty: settings.strict ? createDirty(pages) : null,
     claims: createClaims(),
     sums: settings.oracle ? pages.map((count) => int32(count)) : null,
     swap: int32(pages.length),
@@ -148,17 +150,11 @@ export function createShared(settings: PoolSettings, slotRecords = SLOT_RECORDS)
     requestBuffers: createBuffers(settings.buffers),
     boxes: createMailboxes(THREADS_MAX),
     counters: createCounters(THREADS_MAX),
-    control: firstEpoch(int32(16)),
+    control: int32(16),
     imageFlags: pages.map(() => int32(4)),
     orders: createRing(ORDERS_PER_LANE * 2),
     answers: Array.from({ length: Math.min(lanes, LANES_MAX) }, () => createRing(ORDERS_PER_LANE)),
   };
-}
-
-/** Epochs count from 1, because an entry stamped 0 is clean. */
-function firstEpoch(control: Int32Array): Int32Array {
-  control[CTL.EPOCH] = 1;
-  return control;
 }
 
 /** Bytes of metadata in use: entries up to the high-water mark, tree nodes, zspage columns. */

@@ -19,64 +19,17 @@
  * and looks for pins second. Both go through sequentially consistent operations, so at least one sees the other:
  *   1. pin inserted   2. claim inserted   3. pin sees the claim and undoes itself   3'. or the claim waits for the pin
  */
-import { int32, uint8, uint32 } from '../shm/columns.ts';
 import { type Mailboxes, wakeMask } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { type Bits, testBit } from './bits.ts';
 import { type Claims, claimed } from './claims.ts';
+import { bucketOf, FILLED, FREE_HEAD, LOCK, type SlotTable, WATCHED } from './slot_table.ts';
 
 export const ENOENT = -2;
 export const ENOMEM = -12;
 export const EEXIST = -17;
 /** What writebackDone answers; 0 where the buffer is not free yet. */
 export const ENDED = { RETIRED: 0, WRITTEN: 1, SUPERSEDED: 2 } as const;
-
-export interface SlotTable {
-  /** Per bucket: [lock, head]. */
-  readonly buckets: Int32Array;
-  readonly volume: Uint8Array;
-  readonly slot: Uint32Array;
-  readonly next: Int32Array;
-  readonly locked: Int32Array;
-  readonly page: Int32Array;
-  readonly wb: Int32Array;
-  readonly retired: Int32Array;
-  readonly waiters: Int32Array;
-  /** Belongs to whoever holds the pin. */
-  readonly offLru: Uint8Array;
-  /** [lock, free list head] */
-  readonly control: Int32Array;
-}
-
-const FILLED = 0x100;
-/** The bits of `locked` that say who holds the pin. */
-export const HOLDER_MASK = FILLED - 1;
-/** In `waiters`, above all threads: the watch (zswap/pin_watch.ts) has seen this pin. It goes with the pin. */
-export const WATCHED = 1 << 30;
-const BUCKET_BITS = 12;
-const LOCK = 0;
-export const FREE_HEAD = 1;
-
-/** `records`: how many slots can be in use at once; further pins answer ENOMEM. */
-export function createSlotTable(records: number): SlotTable {
-  const next = int32(records + 1);
-  for (let r = 1; r < records; r++) next[r] = r + 1;
-  const control = int32(4);
-  control[FREE_HEAD] = 1;
-  return {
-    buckets: int32(2 << BUCKET_BITS),
-    volume: uint8(records + 1),
-    slot: uint32(records + 1),
-    next,
-    locked: int32(records + 1),
-    page: int32(records + 1),
-    wb: int32(records + 1),
-    retired: int32(records + 1),
-    waiters: int32(records + 1),
-    offLru: uint8(records + 1),
-    control,
-  };
-}
 
 /** One thread's way to the slot table. */
 export class Slots {
@@ -256,6 +209,30 @@ export class Slots {
     return ended;
   }
 
+  /**
+   * The pin's holder has failed to write a newer page: the slot's page counts again, though its own image write has ended,
+   * and needs another one. Its buffer, or 0 where there is nothing to write again.
+   */
+  unretire(x: number, slot: number): number {
+    const { t } = this;
+    const b = bucketOf(x, slot);
+    sync.lock(t.buckets, b);
+    const r = this.find(b, x, slot);
+    const buffer = r === 0 ? 0 : t.retired[r];
+    if (buffer !== 0) {
+      t.retired[r] = 0;
+      t.wb[r]++;
+    }
+    sync.unlock(t.buckets, b);
+    return buffer;
+  }
+
+  /** Calls `found` with each slot of export `x` whose page is on its way to the image. For a thread that alone starts and ends such writes. */
+  eachPage(x: number, found: (slot: number) => void): void {
+    const { t } = this;
+    for (let r = 1; r < t.page.length; r++) if (t.page[r] !== 0 && t.volume[r] === x) found(t.slot[r]);
+  }
+
   private find(b: number, x: number, slot: number): number {
     const { t } = this;
     let r = t.buckets[b + 1];
@@ -292,9 +269,4 @@ export class Slots {
     t.control[FREE_HEAD] = r;
     sync.unlock(t.control, LOCK);
   }
-}
-
-/** Index of the bucket's lock word; its head is the next word. */
-export function bucketOf(x: number, slot: number): number {
-  return (Math.imul(slot ^ (x << 25), 0x9e3779b1) >>> (32 - BUCKET_BITS)) << 1;
 }

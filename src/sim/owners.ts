@@ -9,7 +9,7 @@ import type { Buffers } from '../pool/buffers.ts';
 import { type Entries, isLive } from '../pool/entries.ts';
 import type { Lru } from '../pool/lru.ts';
 import type { Shared } from '../pool/shared.ts';
-import { bucketOf, HOLDER_MASK, type SlotTable } from '../pool/slots.ts';
+import { bucketOf, HOLDER_MASK, type SlotTable } from '../pool/slot_table.ts';
 import { STRIDE } from '../pool/tree.ts';
 import type { Zsmalloc } from '../pool/zsmalloc.ts';
 import * as sync from '../shm/sync.ts';

@@ -8,7 +8,7 @@ import { type Buffers, freeBuffers } from '../pool/buffers.ts';
 import { CLAIMS_MAX } from '../pool/claims.ts';
 import { highWater, isLive, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
-import { FREE_HEAD } from '../pool/slots.ts';
+import { FREE_HEAD } from '../pool/slot_table.ts';
 import { get, isFreed, treeOf } from '../pool/tree.ts';
 import { LOADED, ON_IMAGE, type Zswap } from '../zswap/zswap.ts';
 import { isRight, rightVersions } from './shadow.ts';

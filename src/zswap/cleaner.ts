@@ -1,35 +1,49 @@
 /**
- * Cleaning: copies stored pages to the image and keeps their entries. For FLUSH and FUA (strict durability) and for the
- * drain at a clean stop. Lives in the shrinker thread.
+ * Cleaning: copies what slots hold now to the image, and keeps it where it is. For FLUSH and FUA (strict durability), for
+ * swapoff, and for the drain at a clean stop. Lives in the shrinker thread.
  *
- * A cleaning works through a list of slots. Each slot is pinned (a busy one is waited for, never skipped), its entry copied
- * into a request buffer, its write queued, and the pin dropped; then a sync is queued, which the image queue runs after
- * everything before it, written-back pages included. An entry counts as clean only when that sync has succeeded.
+ * A cleaning works through a list of slots. Each slot is pinned (a busy one is waited for, never skipped), what it holds is
+ * copied into a request buffer, the copy's write queued, and the pin dropped; then a sync is queued, which the image queue
+ * runs after everything before it. What a slot holds is looked up in a reader's order:
+ *   page    on its way to the image: it is written once more, because its own write may fail, or be skipped when a newer
+ *           page takes its place, and this cleaning answers for it
+ *   entry   decompressed
+ *   neither: the image has it, by a write or a punch that ended before the pin could be had; the sync covers it
+ *
+ * Nothing is kept per page but what is under way, which the buffers bound.
  */
 
 import { NBD_EIO } from 'node-nbd-server';
+import { testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
+import { SlotList } from '../pool/dirty.ts';
 import { highWater, isLive, NONE } from '../pool/entries.ts';
+import { SWAP } from '../pool/shared.ts';
 import { get, lockTree, treeOf, unlockTree } from '../pool/tree.ts';
+import * as sync from '../shm/sync.ts';
 import type { ImageQueue } from './image_queue.ts';
 import type { Zswap } from './zswap.ts';
 
-/** Slots looked at in one turn, so that other work gets its turn too. */
+/** Slots looked at in one turn, so that other work gets its turn too; also how many busy ones are waited for at once. */
 const TURN = 128;
 
 export interface CleanResult {
   /** 0, or the first error met. */
   readonly errno: number;
-  /** Pages that the image did not take. */
+  /** Slots whose content the image did not take. */
   readonly failed: number;
 }
+
+/** What became of one slot. */
+const DONE = 0;
+/** It is pinned, or no buffer is free; this thread will be woken. */
+const BUSY = 1;
 
 export class Cleaning {
   private readonly zswap: Zswap;
   private readonly queue: ImageQueue;
   private readonly slots: ArrayLike<number>;
   private readonly done: (result: CleanResult) => void;
-  private readonly copied: { e: number; generation: number; dirty: number }[] = [];
   private busy: number[] = [];
   private next = 0;
   private underway = 0;
@@ -55,50 +69,59 @@ export class Cleaning {
     if (this.syncing) return false;
     const waiting = this.busy;
     this.busy = [];
-    let copied = 0;
-    for (const slot of waiting) if (!this.clean(slot)) this.busy.push(slot);
-    while (this.next < this.slots.length && copied < TURN && this.busy.length < TURN) {
-      if (buffers.freeBuffers(this.zswap.shared.requestBuffers) === 0) break;
-      if (!this.clean(this.slots[this.next])) this.busy.push(this.slots[this.next]);
+    let looked = 0;
+    for (const slot of waiting) if (this.clean(slot) === BUSY) this.busy.push(slot);
+    while (this.next < this.slots.length && looked < TURN && this.busy.length < TURN) {
+      const slot = this.slots[this.next];
+      if (this.clean(slot) === BUSY) this.busy.push(slot);
       this.next++;
-      copied++;
+      looked++;
     }
     this.queue.pump();
     this.finishWhenWritten();
-    return copied === TURN;
+    return looked === TURN;
   }
 
-  /** True when the slot is dealt with; false when it is pinned or no buffer is free, and this thread will be woken. */
-  private clean(slot: number): boolean {
+  private clean(slot: number): number {
     const { zswap } = this;
     const { x } = this.queue;
     const r = zswap.slots.pin(x, slot);
-    if (r <= 0) return false;
-    const tree = treeOf(zswap.trees, x, slot);
-    lockTree(zswap.trees, tree);
-    const e = get(zswap.trees, tree, slot);
-    unlockTree(zswap.trees, tree);
-    if (e === NONE) {
-      // Written back or trimmed since the list was made; either way the image queue knows of it.
-      zswap.slots.unpin(r);
-      return true;
-    }
-    const buffer = buffers.takeBuffer(zswap.shared.requestBuffers, zswap.thread);
-    if (buffer === 0) {
-      zswap.slots.unpin(r);
-      return false;
-    }
-    if (zswap.decompress(e, buffers.pageOf(zswap.shared.requestBuffers, buffer))) {
-      this.copied.push({ e, generation: zswap.entries.generation[e], dirty: zswap.entries.dirty[e] });
-      this.underway++;
-      this.queue.push('clean', slot, 1, buffer, (errno) => this.written(buffer, errno));
-    } else {
-      zswap.count('decompress_fail');
-      this.fail(NBD_EIO);
-      buffers.giveBuffer(zswap.shared.requestBuffers, buffer, zswap.shared.boxes);
-    }
+    if (r <= 0) return BUSY;
+    const result = this.cleanPinned(r, x, slot);
     zswap.slots.unpin(r);
-    return true;
+    return result;
+  }
+
+  private cleanPinned(r: number, x: number, slot: number): number {
+    const { zswap } = this;
+    const { shared } = zswap;
+    if (testBit(shared.lost, x, slot)) return this.fail(NBD_EIO);
+    const page = zswap.slots.t.page[r];
+    const e = page === 0 ? this.entryAt(x, slot) : NONE;
+    if (page === 0 && e === NONE) return DONE;
+    const buffer = buffers.takeBuffer(shared.requestBuffers, zswap.thread);
+    if (buffer === 0) return BUSY;
+    const copy = buffers.pageOf(shared.requestBuffers, buffer);
+    if (page !== 0) copy.set(zswap.page(page));
+    else if (!zswap.decompress(e, copy)) {
+      zswap.count('decompress_fail');
+      buffers.giveBuffer(shared.requestBuffers, buffer, shared.boxes);
+      return this.fail(NBD_EIO);
+    }
+    this.underway++;
+    this.queue.push('clean', slot, 1, buffer, (errno) => this.written(buffer, errno));
+    return DONE;
+  }
+
+  /** The slot's pin is held. Trees of an export that is swapped off are freed, and whatever they held is on the image. */
+  private entryAt(x: number, slot: number): number {
+    const { trees, shared } = this.zswap;
+    if (sync.load(shared.swap, x) === SWAP.OFF) return NONE;
+    const tree = treeOf(trees, x, slot);
+    lockTree(trees, tree);
+    const e = get(trees, tree, slot);
+    unlockTree(trees, tree);
+    return e;
   }
 
   private written(buffer: number, errno: number): void {
@@ -108,48 +131,31 @@ export class Cleaning {
     this.finishWhenWritten();
   }
 
-  private fail(errno: number): void {
+  private fail(errno: number): number {
     this.errno = this.errno === 0 ? errno : this.errno;
     this.failed++;
+    return DONE;
   }
 
   private finishWhenWritten(): void {
     if (this.syncing || this.underway > 0 || this.busy.length > 0 || this.next < this.slots.length) return;
     this.syncing = true;
     this.queue.push('sync', 0, 0, 0, (errno) => {
-      if (errno !== 0) this.errno = errno;
-      // A parked page is acknowledged data that the image does not have.
-      const parked = this.queue.parkedPages;
-      if (parked > 0 && this.errno === 0) this.errno = NBD_EIO;
-      if (this.errno === 0) this.markClean();
-      this.done({ errno: this.errno, failed: this.failed + parked });
+      if (this.errno === 0) this.errno = errno;
+      this.done({ errno: this.errno, failed: this.failed });
     });
     this.queue.pump();
   }
-
-  private markClean(): void {
-    const { entries } = this.zswap;
-    for (const { e, generation, dirty } of this.copied) {
-      // An entry that was replaced since is another generation, or carries a later epoch: it stays dirty.
-      if (entries.generation[e] === generation && entries.dirty[e] === dirty) entries.dirty[e] = 0;
-    }
-  }
 }
 
-/** The stored slots of export `x` whose entries pass, in ascending order. A scan over the entry table. */
-export function storedSlots(zswap: Zswap, x: number, wanted: (e: number) => boolean): Uint32Array {
+/** The slots of export `x` whose content the image may lack: those stored, and those whose page is on its way there. */
+export function heldSlots(zswap: Zswap, x: number): Uint32Array {
   const { entries } = zswap;
+  const held = new SlotList();
   const end = highWater(entries);
-  let count = 0;
-  let slots = new Uint32Array(1024);
-  for (let e = 1; e < end; e++) {
-    if (!isLive(entries, e) || entries.volume[e] !== x || !wanted(e)) continue;
-    if (count === slots.length) {
-      const larger = new Uint32Array(count * 2);
-      larger.set(slots);
-      slots = larger;
-    }
-    slots[count++] = entries.slot[e];
-  }
-  return slots.subarray(0, count).sort();
+  for (let e = 1; e < end; e++) if (isLive(entries, e) && entries.volume[e] === x) held.push(entries.slot[e]);
+  zswap.slots.eachPage(x, (slot) => held.push(slot));
+  const slots = held.slots().sort();
+  // One that was written again while its old page is on its way stands here twice.
+  return slots.filter((slot, i) => i === 0 || slot !== slots[i - 1]);
 }

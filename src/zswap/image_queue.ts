@@ -6,8 +6,11 @@
  * Batches run one after the other, so two operations on one slot can't overtake each other; inside a batch all slots
  * differ and runs go in parallel. Sorting into runs happens here and nowhere else.
  *
- * A written-back page whose slot got newer content meanwhile is not written at all. One whose write failed stays parked as
- * its slot's page, so loads find it, and is tried again with back-off. A request's write that failed is answered.
+ * A written-back page whose slot got newer content meanwhile is not written at all; whoever has to make a slot durable
+ * queues a copy of his own (cleaner.ts). One whose write failed stays parked as its slot's page, so loads find it, and is
+ * tried again with back-off. A request's write that failed is answered, and what it may have torn is written again.
+ *
+ * What is queued at once is bounded by the buffers (one per page) and by the orders that lanes may have under way.
  */
 
 import * as buffers from '../pool/buffers.ts';
@@ -23,6 +26,8 @@ export type QueueImage = Pick<ImageHandle, 'write' | 'punch' | 'zero' | 'sync' |
 const BATCH = 256;
 const RETRY_FIRST_MS = 100;
 const RETRY_LAST_MS = 10_000;
+/** Operations that are done and still in the array; beyond that they are cut off, also when the queue is never empty. */
+const DONE_MAX = 1024;
 
 /**
  * writeback: a page that left the pool. write: a page that a request sends, its slot pinned until it is answered.
@@ -120,13 +125,16 @@ export class ImageQueue {
       slots.add(op.slot);
       batch.push(op);
     }
-    if (this.head === this.queue.length) {
-      this.queue = [];
-      this.head = 0;
-    }
+    this.cutDone();
     if (batch.length === 0) return false;
     this.runs = isPageWrite(batch[0]) ? this.cutRuns(batch) : batch.map((op) => [op]);
     return true;
+  }
+
+  private cutDone(): void {
+    if (this.head < DONE_MAX && this.head < this.queue.length) return;
+    this.queue.splice(0, this.head);
+    this.head = 0;
   }
 
   /** Page writes go together. A punch, a zero-out or a sync is a batch of its own: it spans slots. */
@@ -204,6 +212,7 @@ export class ImageQueue {
       // The slot's parked page, if any, is older than what the image just got, and must not be retried over it. After a
       // clean this would be wrong: newer content may have been stored and written back since the copy was made.
       if (op.kind === 'write' && errno === 0) this.zswap.slots.dropPageOf(this.x, op.slot);
+      else if (op.kind === 'write') this.writeOldAgain(op.slot);
       op.done?.(errno);
       return;
     }
@@ -221,6 +230,16 @@ export class ImageQueue {
         this.retryParked();
       }, this.retryMs);
     }
+  }
+
+  /**
+   * A failed write may have torn what the image holds. Where that is the slot's page, the slot must not come to rest on it:
+   *   1. A is written back   2. a rejected WRITE of B pins the slot   3. A's image write ends; the pin keeps the page
+   *   4. B's image write fails in the middle   5. the pin goes, the page with it, and the slot reads half of each
+   */
+  private writeOldAgain(slot: number): void {
+    const buffer = this.zswap.slots.unretire(this.x, slot);
+    if (buffer !== 0) this.push('writeback', slot, 1, buffer, null);
   }
 
   private finishWriteback(op: Operation): void {

@@ -8,7 +8,7 @@
  * was paused for a minute has not waited for anybody.
  */
 import { THREAD_LANE0 } from '../pool/limits.ts';
-import { bucketOf, HOLDER_MASK, type SlotTable, WATCHED } from '../pool/slots.ts';
+import { bucketOf, HOLDER_MASK, type SlotTable, WATCHED } from '../pool/slot_table.ts';
 import * as sync from '../shm/sync.ts';
 
 /** Between two looks. */

@@ -9,7 +9,8 @@ import { checkLive, type Entries, freeEntry, isLive, LENGTH_SAME_FILLED, NONE, s
 import { PAGE_SIZE } from '../pool/limits.ts';
 import * as lru from '../pool/lru.ts';
 import { CTL, type PoolSettings, type Shared, SWAP } from '../pool/shared.ts';
-import { HOLDER_MASK, Slots } from '../pool/slots.ts';
+import { HOLDER_MASK } from '../pool/slot_table.ts';
+import { Slots } from '../pool/slots.ts';
 import type { Trees } from '../pool/tree.ts';
 import type { Place } from '../pool/tree_walk.ts';
 import { Zspool } from '../pool/zsmalloc.ts';

@@ -124,7 +124,10 @@ export class RangeOp implements Parkable {
       }
       zswap.counters[C.lost_pages] += used.length;
     } else if (this.provision) {
-      for (let slot = this.cursor; slot < this.sliceEnd; slot++) setBit(zswap.shared.users, x, slot);
+      for (let slot = this.cursor; slot < this.sliceEnd; slot++) {
+        setBit(zswap.shared.users, x, slot);
+        zswap.noteDirty(x, slot);
+      }
     }
     this.endSlice();
     this.cursor = this.sliceEnd;

@@ -19,7 +19,8 @@ import { beginWalk } from '../protocols/victim.ts';
 import { C, sum } from '../shm/counters.ts';
 import { pop, RECORD_WORDS, wake } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
-import { Cleaning, type CleanResult, storedSlots } from './cleaner.ts';
+import { Cleaning, type CleanResult, heldSlots } from './cleaner.ts';
+import { Flusher } from './flusher.ts';
 import type { ImageQueue } from './image_queue.ts';
 import { answerOrder, ORDER } from './orders.ts';
 import type { Zswap } from './zswap.ts';
@@ -54,6 +55,8 @@ export class Shrinker {
   private readonly batch: number;
   private readonly release: ReleaseMemory;
   private readonly record = new Int32Array(RECORD_WORDS);
+  /** By export; none where FLUSH is not offered. */
+  private readonly flushers: readonly Flusher[];
   private requests: ShrinkRequest[] = [];
   private cleanings: Cleaning[] = [];
   private cursor = 0;
@@ -72,12 +75,17 @@ export class Shrinker {
     this.release = release;
     zswap.onWrite = (x, slot, buffer) => queues[x].push('writeback', slot, 1, buffer, null);
     for (const queue of queues) queue.onDone = () => this.schedule();
+    const { dirty } = this.shared;
+    const flusher = (x: number): Flusher[] =>
+      dirty === null ? [] : [new Flusher(dirty, x, (slots, done) => this.clean(x, slots, ({ errno }) => done(errno)))];
+    this.flushers = queues.flatMap(({ x }) => flusher(x));
     this.maintenance = setInterval(() => this.maintain(), MAINTENANCE_MS);
   }
 
   /** Called on every wake-up: takes the orders in, then works. */
   look(): void {
     while (pop(this.shared.orders, this.record, this.shared.boxes)) this.accept(this.record);
+    for (const flusher of this.flushers) flusher.start();
     for (const queue of this.queues) queue.pump();
     this.turn();
   }
@@ -93,23 +101,10 @@ export class Shrinker {
     if (kind === ORDER.WRITE) this.queues[x].push('write', slot, 1, n, answer);
     else if (kind === ORDER.PUNCH) this.queues[x].push('punch', slot, n, 0, answer);
     else if (kind === ORDER.ZERO) this.queues[x].push('zero', slot, n, 0, answer);
-    else if (kind === ORDER.FLUSH) this.flush(x, 0, Number.POSITIVE_INFINITY, answer);
-    else if (kind === ORDER.PERSIST) this.flush(x, slot, slot + n, answer);
+    else if (kind === ORDER.FLUSH) this.flushers[x].request(0, this.zswap.settings.exports[x].pages, answer);
+    else if (kind === ORDER.PERSIST) this.flushers[x].request(slot, slot + n, answer);
     else if (kind === ORDER.SHRINK) this.requests.push({ m: n, thread, token });
     else throw new Error(`unknown order ${kind}`);
-  }
-
-  /** FLUSH covers what was published up to now; stores that come later don't extend it. */
-  private flush(x: number, first: number, end: number, answer: (errno: number) => void): void {
-    const { control } = this.shared;
-    const epoch = sync.add(control, CTL.EPOCH, 1);
-    const { dirty, slot } = this.zswap.entries;
-    const slots = storedSlots(
-      this.zswap,
-      x,
-      (e) => dirty[e] > 0 && dirty[e] <= epoch && slot[e] >= first && slot[e] < end,
-    );
-    this.clean(x, slots, ({ errno }) => answer(errno));
   }
 
   private clean(x: number, slots: ArrayLike<number>, done: (result: CleanResult) => void): Cleaning {
@@ -128,7 +123,7 @@ export class Shrinker {
     // From here on nothing leaves the pool by writeback: what is stored is copied, and then the process ends.
     this.draining = true;
     this.queues[x].retryParked();
-    const slots = storedSlots(this.zswap, x, () => true);
+    const slots = heldSlots(this.zswap, x);
     return new Promise((resolve) => {
       let timer: NodeJS.Timeout | null = null;
       const cleaning = this.clean(x, slots, (result) => {
@@ -143,7 +138,7 @@ export class Shrinker {
   /** For swapoff: copies slot 0, or everything stored of export `x`, to its image. */
   copyOut(x: number, all: boolean, done: (errno: number) => void): void {
     this.queues[x].retryParked();
-    const slots = all ? storedSlots(this.zswap, x, () => true) : [0];
+    const slots = all ? heldSlots(this.zswap, x) : [0];
     this.clean(x, slots, ({ errno }) => done(errno));
   }
 

@@ -93,6 +93,8 @@ export class StoreOp {
 
   private written(errno: number): void {
     const { zswap, x, slot } = this;
+    // Also of a write that failed: it may be torn, and then it has hit what the image held of the old page.
+    zswap.noteDirty(x, slot);
     if (errno === 0) {
       zswap.dropOld(this.r, x, slot);
       zswap.oracle?.note(x, slot, zswap.shared.requestBuffers.memory, this.buffer * PAGE_SIZE);

@@ -9,6 +9,7 @@
 
 import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import { COMPRESS_FAILED, POOR_BYTES } from '../pool/codec.ts';
+import { setDirty } from '../pool/dirty.ts';
 import { allocEntry, freeEntry, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { CTL, type Shared, SWAP } from '../pool/shared.ts';
@@ -144,8 +145,15 @@ export class Zswap extends PoolView {
     clearBit(this.shared.lost, x, slot);
     this.erase(x, slot);
     this.slots.dropPageOf(x, slot);
+    this.noteDirty(x, slot);
     this.oracle?.forget(x, slot);
     this.counters[C.invalidates]++;
+  }
+
+  /** Strict durability: what the slot holds, or its image, has changed. Pin or claim held, request not yet answered. */
+  noteDirty(x: number, slot: number): void {
+    const { dirty } = this.shared;
+    if (dirty !== null) setDirty(dirty, x, slot);
   }
 
   /** After a rejected page reached the image: forgets what the slot held before. Pin held. */
@@ -202,7 +210,6 @@ export class Zswap extends PoolView {
     entries.length[e] = bytes;
     // As in the kernel, a fresh page gets its second chance: the first walk passes it by.
     entries.referenced[e] = 1;
-    if (this.settings.strict) entries.dirty[e] = sync.load(shared.control, CTL.EPOCH);
     // Writeback asks for users before it touches the entry, so the bit is set before the entry can be found.
     setBit(shared.users, x, slot);
     const counted = this.protocols.swapoff.countsEntries;
@@ -214,6 +221,7 @@ export class Zswap extends PoolView {
       return this.rejectEntry();
     }
     clearBit(shared.lost, x, slot);
+    this.noteDirty(x, slot);
     counters[C.stored_pages]++;
     counters[C.zswpout]++;
     counters[C.compressed_bytes] += bytes;

@@ -2,7 +2,8 @@
 import t, { type Test } from 'tap';
 import { createBits } from '#src/pool/bits.js';
 import { createClaims } from '#src/pool/claims.js';
-import { createSlotTable, EEXIST, Slots } from '#src/pool/slots.js';
+import { createSlotTable } from '#src/pool/slot_table.js';
+import { EEXIST, Slots } from '#src/pool/slots.js';
 import { createMailboxes } from '#src/shm/mailbox.js';
 import { freeRecords } from '../support/pool.ts';
 

@@ -2,7 +2,8 @@
 import t from 'tap';
 import { createBits, setBit } from '#src/pool/bits.js';
 import { claim, createClaims, release } from '#src/pool/claims.js';
-import { createSlotTable, EEXIST, ENOENT, ENOMEM, Slots } from '#src/pool/slots.js';
+import { createSlotTable } from '#src/pool/slot_table.js';
+import { EEXIST, ENOENT, ENOMEM, Slots } from '#src/pool/slots.js';
 import { createMailboxes } from '#src/shm/mailbox.js';
 import { freeRecords } from '../support/pool.ts';
 import { startAll } from '../support/pool_threads.ts';

@@ -5,7 +5,7 @@ import { highWater, isLive } from '#src/pool/entries.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import { checkLru } from '#src/pool/lru.js';
 import { CTL, createShared, type PoolSettings, type Shared } from '#src/pool/shared.js';
-import type { SlotTable } from '#src/pool/slots.js';
+import type { SlotTable } from '#src/pool/slot_table.js';
 import { nodesInUse } from '#src/pool/tree.js';
 import { totalSize } from '#src/pool/zsmalloc.js';
 import { chooseProtocols, type ProtocolNames } from '#src/protocols/index.js';

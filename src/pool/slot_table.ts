@@ -1,0 +1,59 @@
+/**
+ * The memory of the slot table, which slots.ts works on: a hash table of records, one for each slot that a request or
+ * writeback uses, and the free list of those that nobody uses.
+ */
+import { int32, uint8, uint32 } from '../shm/columns.ts';
+
+export interface SlotTable {
+  /** Per bucket: [lock, head]. */
+  readonly buckets: Int32Array;
+  readonly volume: Uint8Array;
+  readonly slot: Uint32Array;
+  readonly next: Int32Array;
+  readonly locked: Int32Array;
+  readonly page: Int32Array;
+  readonly wb: Int32Array;
+  readonly retired: Int32Array;
+  readonly waiters: Int32Array;
+  /** Belongs to whoever holds the pin. */
+  readonly offLru: Uint8Array;
+  /** [lock, free list head] */
+  readonly control: Int32Array;
+}
+
+/** In `locked`: the holder has its page. */
+export const FILLED = 0x100;
+/** The bits of `locked` that say who holds the pin. */
+export const HOLDER_MASK = FILLED - 1;
+/** In `waiters`, above all threads: the watch (zswap/pin_watch.ts) has seen this pin. It goes with the pin. */
+export const WATCHED = 1 << 30;
+const BUCKET_BITS = 12;
+/** Indices in `control`. */
+export const LOCK = 0;
+export const FREE_HEAD = 1;
+
+/** `records`: how many slots can be in use at once; further pins answer ENOMEM. */
+export function createSlotTable(records: number): SlotTable {
+  const next = int32(records + 1);
+  for (let r = 1; r < records; r++) next[r] = r + 1;
+  const control = int32(4);
+  control[FREE_HEAD] = 1;
+  return {
+    buckets: int32(2 << BUCKET_BITS),
+    volume: uint8(records + 1),
+    slot: uint32(records + 1),
+    next,
+    locked: int32(records + 1),
+    page: int32(records + 1),
+    wb: int32(records + 1),
+    retired: int32(records + 1),
+    waiters: int32(records + 1),
+    offLru: uint8(records + 1),
+    control,
+  };
+}
+
+/** Index of the bucket's lock word; its head is the next word. */
+export function bucketOf(x: number, slot: number): number {
+  return (Math.imul(slot ^ (x << 25), 0x9e3779b1) >>> (32 - BUCKET_BITS)) << 1;
+}

@@ -1,0 +1,209 @@
+// The image queue: order per slot, runs, what is not written, what is tried again, and when it syncs.
+import t from 'tap';
+import { SHRINK } from '#src/protocols/protocol.js';
+import { C } from '#src/shm/counters.js';
+import { type ImageThread, imageThread, PAGES } from '../support/image_thread.ts';
+import { makePage, put, take } from '../support/pool.ts';
+
+const A = makePage('text', 1);
+const B = makePage('text', 2);
+
+/** Stores pages, coldest first, and writes them all back into the queue. */
+function writeBack(i: ImageThread, slots: readonly number[]): void {
+  for (const slot of slots) put(i.z, slot, makePage('text', slot));
+  for (const slot of slots) if (i.shrink() !== SHRINK.WRITTEN) throw new Error(`slot ${slot} is not written back`);
+}
+
+/** A `clean` of slot `slot` from a request buffer that holds `page`. */
+function queueCopy(i: ImageThread, slot: number, page: Uint8Array, buffer: number): { errno: number | null } {
+  const answer: { errno: number | null } = { errno: null };
+  i.shared.requestBuffers.memory.set(page, buffer * 4096);
+  i.queue.push('clean', slot, 1, buffer, (errno) => {
+    answer.errno = errno;
+  });
+  return answer;
+}
+
+t.test('adjacent slots go in one call, in ascending order, whatever order they came in', async (t) => {
+  const i = imageThread(t, { buffers: 32 }, { parallel: 8 });
+  writeBack(i, [7, 3, 5, 4, 9, 6]);
+  i.look();
+  t.strictSame(i.image.underway.sort(), ['write 3+5', 'write 9+1']);
+  i.settle();
+  for (const slot of [3, 4, 5, 6, 7, 9])
+    t.strictSame(i.image.page(slot).slice(), makePage('text', slot), `slot ${slot}`);
+  t.equal(i.shared.counters.length > 0 && i.queue.idle, true);
+});
+
+t.test('a run has at most runPages pages', async (t) => {
+  const i = imageThread(t, { buffers: 32 }, { parallel: 8, runPages: 4 });
+  writeBack(i, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  i.look();
+  t.strictSame(i.image.underway.sort(), ['write 0+4', 'write 4+4', 'write 8+1']);
+});
+
+t.test('no more than `parallel` calls are under way', async (t) => {
+  const i = imageThread(t, { buffers: 32 }, { parallel: 2 });
+  writeBack(i, [0, 10, 20, 30]);
+  i.look();
+  t.equal(i.image.calls.length, 2);
+  i.image.end();
+  t.equal(i.image.calls.length, 2);
+  i.settle();
+  t.strictSame(i.image.page(30).slice(), makePage('text', 30));
+});
+
+t.test('two writes of one slot are in order, and never under way together', async (t) => {
+  const i = imageThread(t, {}, { parallel: 8 });
+  queueCopy(i, 5, A, 1);
+  queueCopy(i, 5, B, 2);
+  queueCopy(i, 9, A, 3);
+  i.look();
+  t.strictSame(i.image.underway, ['write 5+1']);
+  i.settle();
+  t.strictSame(i.image.page(5).slice(), B);
+  t.strictSame(i.image.page(9).slice(), A);
+});
+
+t.test('a punch waits for what was queued before it, and holds up what comes after', async (t) => {
+  const i = imageThread(t, {}, { parallel: 8 });
+  queueCopy(i, 5, A, 1);
+  let punched = -1;
+  i.queue.push('punch', 4, 3, 0, (errno) => {
+    punched = errno;
+  });
+  queueCopy(i, 6, B, 2);
+  i.look();
+  t.strictSame(i.image.underway, ['write 5+1']);
+  i.image.end();
+  t.strictSame(i.image.underway, ['punch 4+3']);
+  i.image.end();
+  t.equal(punched, 0);
+  t.strictSame(i.image.underway, ['write 6+1']);
+  i.settle();
+  t.strictSame(i.image.page(5).slice(), new Uint8Array(4096));
+  t.strictSame(i.image.page(6).slice(), B);
+});
+
+for (const kind of ['punch', 'zero', 'sync'] as const) {
+  t.test(`the error of a ${kind} is what its owner is told`, async (t) => {
+    const i = imageThread(t);
+    let told = -1;
+    i.queue.push(kind, 4, 3, 0, (errno) => {
+      told = errno;
+    });
+    i.look();
+    i.image.end(28);
+    t.equal(told, 28);
+    t.strictSame(i.errors, [`${kind} 28`]);
+  });
+}
+
+t.test('a run that fails is tried page by page, so that one bad page fails alone', async (t) => {
+  const i = imageThread(t, {}, { parallel: 8 });
+  const answers = [A, B, A].map((page, n) => queueCopy(i, 5 + n, page, n + 1));
+  i.look();
+  t.strictSame(i.image.underway, ['write 5+3']);
+  i.image.fail();
+  t.equal(i.image.calls.length, 3);
+  while (i.image.calls.length > 0) {
+    if (i.image.underway[0] === 'write 6+1') i.image.fail();
+    else i.image.end();
+  }
+  t.strictSame(
+    answers.map(({ errno }) => errno),
+    [0, 5, 0],
+  );
+  t.strictSame(i.image.page(7).slice(), A);
+});
+
+t.test('a page whose slot got newer content before its write began is not written', async (t) => {
+  const i = imageThread(t);
+  writeBack(i, [5]);
+  put(i.z, 5, B);
+  i.look();
+  t.strictSame(i.image.underway, []);
+  t.strictSame(take(i.z, 5).page, B);
+});
+
+t.test('a page whose write failed stays readable, and is tried again by itself', async (t) => {
+  const i = imageThread(t);
+  writeBack(i, [5]);
+  i.look();
+  i.image.fail();
+  t.strictSame(take(i.z, 5).page, makePage('text', 5));
+  // The timer, which pumps the queue itself.
+  while (i.image.calls.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  i.image.end();
+  i.look();
+  t.strictSame(i.image.page(5).slice(), makePage('text', 5));
+  t.equal(
+    i.z.slots.t.page.every((buffer) => buffer === 0),
+    true,
+    'and its buffer is free',
+  );
+});
+
+t.test('a rejected page that reached the image takes the place of a parked one', async (t) => {
+  const i = imageThread(t);
+  writeBack(i, [5]);
+  i.look();
+  i.image.fail();
+  i.shared.requestBuffers.memory.set(B, 4096);
+  let told = -1;
+  i.queue.push('write', 5, 1, 1, (errno) => {
+    told = errno;
+  });
+  i.settle();
+  t.equal(told, 0);
+  i.queue.retryParked();
+  i.settle();
+  t.strictSame(i.image.page(5).slice(), B, 'the parked page is not written over it');
+});
+
+t.test('in buffered mode there is a sync after syncEvery bytes, before anything else', async (t) => {
+  const i = imageThread(t, { buffers: 32 }, { syncEvery: 3 * 4096 });
+  writeBack(i, [0, 10, 20, 30, 40]);
+  const order: string[] = [];
+  i.look();
+  while (i.image.calls.length > 0) {
+    order.push(i.image.underway[0]);
+    i.image.end();
+  }
+  t.strictSame(order, ['write 0+1', 'write 10+1', 'write 20+1', 'write 30+1', 'write 40+1', 'sync']);
+  order.length = 0;
+  writeBack(i, [100, 110, 120]);
+  writeBack(i, [130]);
+  i.look();
+  i.settle();
+  t.equal(i.image.calls.length, 0);
+});
+
+t.test('what is done is forgotten, also by a queue that is never empty', async (t) => {
+  const i = imageThread(t, { buffers: 32 });
+  for (let n = 0; n < 6000; n++) {
+    queueCopy(i, n % PAGES, A, 1 + (n % 8));
+    if (n < 300) continue;
+    i.look();
+    if (i.image.calls.length > 0) i.image.end();
+  }
+  const { queue } = i.queue as unknown as { queue: unknown[] };
+  t.ok(queue.length < 4000, `${queue.length} operations are kept`);
+  i.settle();
+  t.ok(i.queue.idle);
+});
+
+t.test('failures are counted', async (t) => {
+  const i = imageThread(t);
+  writeBack(i, [5]);
+  i.look();
+  i.image.fail();
+  const own = i.shared.counters;
+  const counted = (column: number): number => {
+    let sum = 0;
+    for (let at = column; at < own.length; at += own.length / 18) sum += own[at];
+    return sum;
+  };
+  t.equal(counted(C.writeback_failed), 1);
+  t.equal(counted(C.image_write_errors), 1);
+});
