@@ -20,7 +20,7 @@ import { PAGE_SIZE } from '../pool/limits.ts';
 import * as sync from '../shm/sync.ts';
 import { describeBlockDevice } from './block_device.ts';
 import { ImageError } from './image_error.ts';
-import { alignedBytes, fileIdentity, POOL_IO, punchUnsupported } from './image_io.ts';
+import { alignedBytes, answersSizeAtOnce, fileIdentity, POOL_IO, punchUnsupported, sizeNow } from './image_io.ts';
 
 /** What a thread has to know of an image to open it; all of it survives postMessage. */
 export interface OpenableImage {
@@ -58,6 +58,8 @@ export class ImageHandle {
   readonly #fd: number;
   readonly #image: OpenableImage;
   readonly #flags: Int32Array;
+  /** Asking the size is as good as free here. */
+  readonly #local: boolean;
   #punches = true;
   #pending = 0;
   #closing = false;
@@ -74,6 +76,7 @@ export class ImageHandle {
       closeSync(this.#fd);
       throw new ImageError('replaced', `${image.path}: is not the image that was locked at start`);
     }
+    this.#local = !image.blockDevice && answersSizeAtOnce(image.path);
     if (!image.direct) adviseRandom(this.#fd);
   }
 
@@ -233,11 +236,13 @@ export class ImageHandle {
       goOn();
       return;
     }
-    POOL_IO.size(this.#fd, (errno, size) => {
-      if (errno !== 0) finish(errno);
+    const ask = this.#local ? sizeNow : POOL_IO.size;
+    ask(this.#fd, (errno, size) => {
+      // Where the size is known at once, the caller has not returned yet, and must not be called back.
+      if (errno !== 0) setImmediate(finish, errno);
       else if (size < this.#image.bytes) {
         sync.store(this.#flags, FLAG_TRUNCATED, 1);
-        finish(EIO);
+        setImmediate(finish, EIO);
       } else goOn();
     });
   }

@@ -1,9 +1,21 @@
 /**
  * The file calls under an image, on libuv's pool: no thread of ours waits for an image, because each of them serves other
  * images too.
- * Invariant: `done` gets a positive errno or 0, and is called after the call has returned.
+ * Invariant: `done` gets a positive errno or 0, and, but for sizeNow, is called after the call has returned.
  */
-import { closeSync, constants, fdatasync, fstat, fsyncSync, openSync, read, type Stats, writev } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fdatasync,
+  fstat,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  read,
+  type Stats,
+  statfsSync,
+  writev,
+} from 'node:fs';
 import { dropCache, punchHole } from '../os/syscalls.ts';
 import { systemErrno } from './image_error.ts';
 
@@ -38,6 +50,32 @@ export const POOL_IO = {
     dropCache(fd, (code) => done(-code, 0));
   },
 };
+
+/**
+ * File systems of this machine's own disks and memory (statfs(2)): fstat looks at memory there and waits for nobody, so it
+ * need not go to a thread of the pool. On any other (FUSE, network) it may wait for as long as an answer takes.
+ */
+const LOCAL: ReadonlySet<number> = new Set([
+  0xef53, // ext2, ext3, ext4
+  0x58465342, // xfs
+  0x9123683e, // btrfs
+  0xf2f52010, // f2fs
+  0x2fc12fc1, // zfs
+  0x01021994, // tmpfs
+]);
+
+export function answersSizeAtOnce(path: string): boolean {
+  return LOCAL.has(statfsSync(path).type);
+}
+
+/** The size of an open file, asked on this thread. */
+export function sizeNow(fd: number, done: IoDone): void {
+  try {
+    done(0, fstatSync(fd).size);
+  } catch (error) {
+    done(systemErrno(error), 0);
+  }
+}
 
 function finish(error: Error | null, value: number, done: IoDone): void {
   if (error === null) done(0, value);
