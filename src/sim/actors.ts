@@ -5,6 +5,7 @@ import { SHRINK } from '../protocols/protocol.ts';
 import { beginWalk } from '../protocols/victim.ts';
 import { pop, push, RECORD_WORDS, wake } from '../shm/mailbox.ts';
 import { Cleaning } from '../zswap/cleaner.ts';
+import { Flusher } from '../zswap/flusher.ts';
 import { ImageQueue } from '../zswap/image_queue.ts';
 import { answerOrder, ORDER } from '../zswap/orders.ts';
 import { SwapoffOp, swapon } from '../zswap/swapoff_op.ts';
@@ -50,8 +51,12 @@ function walk({ zswap, baton }: Env, walks: number, mustWrite: boolean): void {
 /** The thread that owns the image queue, and answers orders as the shrinker's does. Never returns. */
 export function serveImage(env: Env): never {
   const { world, zswap, baton, scenario } = env;
-  const { parallel = 1, failWrites = 0 } = scenario.image ?? {};
-  const image = new SimImage(world.image, (text) => baton.note(text), { failWrites, lastFirst: parallel > 1 });
+  const { parallel = 1, okWrites = 0, failWrites = 0 } = scenario.image ?? {};
+  const image = new SimImage(world.image, (text) => baton.note(text), {
+    okWrites,
+    failWrites,
+    lastFirst: parallel > 1,
+  });
   const queue = new ImageQueue(zswap, X, image, { ...QUEUE, parallel });
   try {
     return answerOrders(env, queue, image);
@@ -67,6 +72,14 @@ function answerOrders({ zswap, baton }: Env, queue: ImageQueue, image: SimImage)
   const record = new Int32Array(RECORD_WORDS);
   const mailbox = new Mailbox(zswap);
   const cleanings = new Set<Cleaning>();
+  const clean = (slots: ArrayLike<number>, done: (errno: number) => void): void => {
+    const cleaning = new Cleaning(zswap, queue, slots, ({ errno }) => {
+      cleanings.delete(cleaning);
+      done(errno);
+    });
+    cleanings.add(cleaning);
+  };
+  const flusher = shared.dirty === null ? null : new Flusher(shared.dirty, X, clean);
   for (;;) {
     while (pop(shared.orders, record, shared.boxes)) {
       const [kind, , slot, n, thread, token] = record;
@@ -76,14 +89,11 @@ function answerOrders({ zswap, baton }: Env, queue: ImageQueue, image: SimImage)
       else if (kind === ORDER.PUNCH) queue.push('punch', slot, n, 0, answer);
       else if (kind === ORDER.ZERO) queue.push('zero', slot, n, 0, answer);
       else if (kind === ORDER.SHRINK) answer(shrinkForStore(zswap, n));
-      else if (kind === ORDER_COPY_HEADER) {
-        const cleaning = new Cleaning(zswap, queue, [0], ({ errno }) => {
-          cleanings.delete(cleaning);
-          answer(errno);
-        });
-        cleanings.add(cleaning);
-      } else throw new Error(`an actor sent order ${kind}`);
+      else if (kind === ORDER.FLUSH) flusher?.request(0, zswap.settings.exports[X].pages, answer);
+      else if (kind === ORDER_COPY_HEADER) clean([0], answer);
+      else throw new Error(`an actor sent order ${kind}`);
     }
+    flusher?.start();
     for (const cleaning of cleanings) cleaning.turn();
     queue.pump();
     if (image.complete()) continue;

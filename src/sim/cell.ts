@@ -39,6 +39,7 @@ export async function cellZswap(
     ...(scenario.memcgMax === undefined ? {} : { memcgMax: scenario.memcgMax }),
   });
   const shared = looker === undefined ? world.shared : guarded(world.shared, { ...looker, thread });
+  const dirty = scenario.strict === true ? shared.dirty : null;
   const protocols = chooseProtocols(cell.combination);
   const pages = settings.exports[0].pages;
   const mask = treeMask(cell.combination.treeIndexing === 'absolute');
@@ -56,7 +57,7 @@ export async function cellZswap(
       return protocols.invalidate.lockless ? shared.readers : null;
     },
   };
-  return new Zswap({ ...shared, settings, trees }, watched(protocols, consult), thread);
+  return new Zswap({ ...shared, settings, trees, dirty }, watched(protocols, consult), thread);
 }
 
 /** The same protocols, noting which of their members are looked at. Switches note themselves (switches.ts). */

@@ -10,7 +10,7 @@ import { STORED, type Zswap } from '../zswap/zswap.ts';
 import { type Env, LaneLoop } from './loop.ts';
 import type { Operation } from './scenario.ts';
 import * as shadow from './shadow.ts';
-import { describePage, fillPage, versionOf } from './world.ts';
+import { describePage, fillPage, placeOf, versionOf } from './world.ts';
 
 const X = 0;
 
@@ -57,6 +57,7 @@ export class Client {
         this.begin();
         if (operation.op === 'write') this.write(operation.slot, operation.version);
         else if (operation.op === 'read') this.read(operation.slot);
+        else if (operation.op === 'flush') this.flush(operation.slot);
         else this.trim(operation.first, operation.end);
         this.pause();
       }
@@ -87,12 +88,16 @@ export class Client {
   }
 
   private acknowledge(slot: number, version: number, errno: number): void {
-    const { scenario, baton } = this.env;
-    if (errno !== OK && scenario.errors?.includes(errno) !== true)
-      baton.violate('lost data', `a request on slot ${slot} is answered with error ${errno}`);
+    const { baton } = this.env;
+    if (errno !== OK) this.allowError(`a request on slot ${slot}`, errno);
     shadow.endWrite(this.env.world.shadow, slot, version, this.connection, errno === 0);
     const what = version === 0 ? `trim of slot ${slot}` : `write of version ${version} to slot ${slot}`;
     baton.note(`${what} is ${errno === 0 ? 'acknowledged' : `answered with error ${errno}`}`);
+  }
+
+  private allowError(what: string, errno: number): void {
+    if (this.env.scenario.errors?.includes(errno) === true) return;
+    this.env.baton.violate('lost data', `${what} is answered with error ${errno}`);
   }
 
   private read(slot: number): void {
@@ -102,7 +107,12 @@ export class Client {
       const request = this.request(() => undefined);
       this.volume.read(request, slot, 1, this.page, 0);
       this.until(() => request.settled);
-      if (request.errno !== 0) baton.violate('lost data', `reading slot ${slot} answers error ${request.errno}`);
+      if (request.errno !== 0) {
+        if (this.env.scenario.mayLose !== true)
+          baton.violate('lost data', `reading slot ${slot} answers error ${request.errno}`);
+        shadow.endRead(world.shadow, baton.me, 0);
+        return;
+      }
     }
     const right = world.shadow.seen[baton.me];
     if (!shadow.endRead(world.shadow, baton.me, versionOf(this.page, slot))) {
@@ -110,6 +120,28 @@ export class Client {
       baton.violate('stale data', `reading slot ${slot} gives ${describePage(this.page)}, acknowledged is ${wanted}`);
     }
     baton.note(`reads slot ${slot}: ${describePage(this.page)}`);
+  }
+
+  /** What was right when the FLUSH was sent, or became right since, is what a kill at its answer may leave. */
+  private flush(slot: number): void {
+    const { world, baton } = this.env;
+    shadow.beginRead(world.shadow, baton.me, slot);
+    const request = this.request(() => undefined);
+    this.volume.flush(request);
+    this.until(() => request.settled);
+    if (request.errno !== 0) {
+      this.allowError('a FLUSH', request.errno);
+      shadow.endRead(world.shadow, baton.me, 0);
+      return;
+    }
+    const at = placeOf(slot) * PAGE_SIZE;
+    this.page.set(world.image.durable.subarray(at, at + PAGE_SIZE));
+    const right = world.shadow.seen[baton.me];
+    if (!shadow.endRead(world.shadow, baton.me, versionOf(this.page, slot))) {
+      const has = `the disk has ${describePage(this.page)}`;
+      baton.violate('lost data', `a FLUSH is answered, and of slot ${slot} ${has}, not ${shadow.rightVersions(right)}`);
+    }
+    baton.note('flush is answered');
   }
 
   private trim(first: number, end: number): void {

@@ -5,6 +5,8 @@ export type Operation =
   | { readonly op: 'write'; readonly slot: number; readonly version: number }
   | { readonly op: 'read'; readonly slot: number }
   | { readonly op: 'trim'; readonly first: number; readonly end: number }
+  /** The client checks that the disk has the slot as it was answered before, or newer. */
+  | { readonly op: 'flush'; readonly slot: number }
   /**
    * Waits until nobody uses the slot, as a guest's allocator does: from here on the trim that `connection` sent has
    * happened, whatever the server still does about it.
@@ -47,14 +49,18 @@ export interface Scenario {
   readonly window?: readonly string[];
   /** Kinds of findings that other scenarios are for: they count here only if nothing else is found within the bound. */
   readonly beside?: readonly string[];
-  /** Calls on the image at once, done last first if there may be several; and how many writes of it fail, the first ones. */
-  readonly image?: { readonly parallel?: number; readonly failWrites?: number };
+  /** Calls on the image at once, done last first if there may be several; and how many writes of it fail, after `okWrites` that don't. */
+  readonly image?: { readonly parallel?: number; readonly okWrites?: number; readonly failWrites?: number };
   /** Errors that a WRITE or a TRIM may be answered with. */
   readonly errors?: readonly number[];
   /** Slots whose version only the image has when the run starts. */
   readonly onImage?: readonly { readonly slot: number; readonly version: number }[];
   /** The tree has no node to take. */
   readonly noNodes?: boolean;
+  /** A slot may be lost to an error of the image: reading it may answer EIO, which is right, and never torn bytes. */
+  readonly mayLose?: boolean;
+  /** Strict durability: FLUSH is offered. */
+  readonly strict?: boolean;
 }
 
 /** The first slot that a scenario can use: that of the tree which has its pages. */
@@ -65,6 +71,8 @@ export function firstSlot({ stored }: Scenario): number {
 export const write = (slot: number, version: number): Operation => ({ op: 'write', slot, version });
 export const read = (slot: number): Operation => ({ op: 'read', slot });
 export const trim = (first: number, end = first + 1): Operation => ({ op: 'trim', first, end });
+
+export const flush = (slot: number): Operation => ({ op: 'flush', slot });
 
 export function client(name: string, connection: number, ...operations: Operation[]): ActorSpec {
   return { kind: 'client', name, connection, operations };

@@ -14,7 +14,9 @@ import { placeOf, type SimImageMemory } from './world.ts';
 const EIO = 5;
 
 export interface ImageOptions {
-  /** How many writes fail, the first ones. */
+  /** How many writes succeed before some fail. */
+  readonly okWrites?: number;
+  /** How many writes fail then. */
   readonly failWrites?: number;
   readonly lastFirst?: boolean;
 }
@@ -23,6 +25,7 @@ export class SimImage implements QueueImage, LaneImage {
   private readonly memory: SimImageMemory;
   private readonly point: (text: string) => void;
   private readonly waiting: { what: string; run: () => void }[] = [];
+  private passes: number;
   private failures: number;
   private readonly lastFirst: boolean;
 
@@ -30,6 +33,7 @@ export class SimImage implements QueueImage, LaneImage {
   constructor(memory: SimImageMemory, point: (text: string) => void, options: ImageOptions = {}) {
     this.memory = memory;
     this.point = point;
+    this.passes = options.okWrites ?? 0;
     this.failures = options.failWrites ?? 0;
     this.lastFirst = options.lastFirst ?? false;
   }
@@ -42,7 +46,7 @@ export class SimImage implements QueueImage, LaneImage {
   }
 
   write(slot: number, pages: readonly Uint8Array[], done: (errno: number) => void): void {
-    if (this.failures > 0) {
+    if (this.passes-- <= 0 && this.failures > 0) {
       this.failures--;
       this.later(`image: the write of slot ${slot} fails`, () => {
         this.memory.bytes.set(pages[0].subarray(0, PAGE_SIZE / 2), placeOf(slot) * PAGE_SIZE);
@@ -70,7 +74,10 @@ export class SimImage implements QueueImage, LaneImage {
   }
 
   sync(done: (errno: number) => void): void {
-    this.later('image: sync', () => done(0));
+    this.later('image: sync', () => {
+      this.memory.durable.set(this.memory.bytes);
+      done(0);
+    });
   }
 
   close(): void {

@@ -15,6 +15,8 @@ export interface Stage {
   readonly pinned: number;
   /** The first slot that the scenario can use. */
   readonly first: number;
+  /** At the end a slot may read EIO. */
+  readonly mayLose: boolean;
 }
 
 /** No hook is set, so nothing here is a scheduling point. */
@@ -41,7 +43,12 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
   // Slots that were never written hold zeros, version 0.
   const { may } = world.shadow;
   for (let slot = 0; slot < may.length; slot++) if (may[slot] === 0) may[slot] = 1;
-  return { borrowed: BUFFERS - buffersLeft, pinned: record, first: firstSlot(scenario) };
+  return {
+    borrowed: BUFFERS - buffersLeft,
+    pinned: record,
+    first: firstSlot(scenario),
+    mayLose: scenario.mayLose === true,
+  };
 }
 
 function acknowledge(world: World, zswap: Zswap, slot: number, version: number): void {

@@ -4,6 +4,7 @@
  */
 
 import { createBits } from '../pool/bits.ts';
+import { createDirty } from '../pool/dirty.ts';
 import { PAGE_SIZE, TREE_PAGES } from '../pool/limits.ts';
 import { createShared, type PoolSettings, type Shared } from '../pool/shared.ts';
 import { ZSPAGE_BYTES } from '../pool/size_classes.ts';
@@ -40,6 +41,8 @@ export interface World {
 
 export interface SimImageMemory {
   readonly bytes: Uint8Array;
+  /** What a finished sync covers. */
+  readonly durable: Uint8Array;
   readonly calls: Int32Array;
 }
 
@@ -80,13 +83,13 @@ function createSmallShared(): Shared {
   const shared = createShared(worldSettings({ locklessWalks: true, exports: used }), SLOT_RECORDS);
   const { readers } = shared;
   const trees = createTrees([PAGES], NODES, { readers });
-  return { ...shared, trees, users: createBits([PAGES]), lost: createBits([PAGES]) };
+  return { ...shared, trees, users: createBits([PAGES]), lost: createBits([PAGES]), dirty: createDirty([PAGES]) };
 }
 
 export function createWorld(): World {
   return {
     shared: createSmallShared(),
-    image: { bytes: uint8(SLOTS * PAGE_SIZE), calls: int32(1) },
+    image: { bytes: uint8(SLOTS * PAGE_SIZE), durable: uint8(SLOTS * PAGE_SIZE), calls: int32(1) },
     shadow: {
       may: int32(SLOTS),
       pending: int32(SLOTS),
