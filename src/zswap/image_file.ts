@@ -29,7 +29,7 @@ import type { OpenableImage } from './image_handle.ts';
 import { alignedBytes, fileIdentity, syncFolder } from './image_io.ts';
 
 export { ImageError, type ImageErrorKind } from './image_error.ts';
-export { FLAG_SYNC_FAILED, FLAG_TRUNCATED, IMAGE_FLAG_WORDS, ImageHandle } from './image_handle.ts';
+export { FLAG_GIVEN_UP, FLAG_SYNC_FAILED, IMAGE_FLAG_WORDS, ImageHandle } from './image_handle.ts';
 
 export interface ImageSpec {
   path: string;

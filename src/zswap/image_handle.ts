@@ -10,6 +10,8 @@
  *   cases stay unseen, because no system call shows them: somebody who shortens the file and himself makes it long again
  *   between two looks, and one who shortens it in the microseconds between a look and the write of the very last page.
  * - After a failed sync all later ones fail, on every thread: the kernel reports a lost write once and then forgets it.
+ *   Without O_DIRECT it has also marked the lost pages clean: they read right while they are in the page cache, and as what
+ *   the disk has, older bytes, once they are not. Nobody can tell which pages these are, so the whole image is given up.
  * - The descriptor is closed after the last transfer, never under one: its number could by then be another file's.
  *
  * No order is kept here between two calls; the image queue does that.
@@ -31,8 +33,11 @@ export interface OpenableImage {
   identity: string;
 }
 
-/** Words of the memory that all handles of an image share, in whatever thread. */
-export const FLAG_TRUNCATED = 0;
+/**
+ * Words of the memory that all handles of an image share, in whatever thread. GIVEN_UP: it became short, or lost a write, so
+ * that nothing it says can be trusted: EIO until the server is started anew.
+ */
+export const FLAG_GIVEN_UP = 0;
 export const FLAG_SYNC_FAILED = 1;
 export const IMAGE_FLAG_WORDS = 2;
 
@@ -127,6 +132,7 @@ export class ImageHandle {
       POOL_IO.sync(this.#fd, (errno) => {
         if (errno !== 0) {
           sync.store(this.#flags, FLAG_SYNC_FAILED, 1);
+          if (!this.#image.direct) sync.store(this.#flags, FLAG_GIVEN_UP, 1);
           finish(EIO);
         } else if (this.#image.direct) finish(0);
         // The bytes are safe by now, so a cache that can't be dropped is no error.
@@ -143,7 +149,7 @@ export class ImageHandle {
   }
 
   #begin(done: ImageDone, start: (finish: ImageDone) => void): void {
-    if (this.#closing || this.#truncated()) {
+    if (this.#closing || this.#givenUp()) {
       setImmediate(done, EIO);
       return;
     }
@@ -151,8 +157,8 @@ export class ImageHandle {
     const finish: ImageDone = (errno) => {
       this.#pending--;
       if (this.#closing && this.#pending === 0) closeSync(this.#fd);
-      // Somebody may have seen the file short in the meantime; then what was read may be zeros from beyond its end.
-      if (this.#truncated()) done(EIO);
+      // Given up in the meantime: then what was read may be zeros from beyond the end, or older bytes.
+      if (this.#givenUp()) done(EIO);
       else done(errno === 0 ? 0 : FULL.has(errno) ? ENOSPC : EIO);
     };
     start(finish);
@@ -241,14 +247,14 @@ export class ImageHandle {
       // Where the size is known at once, the caller has not returned yet, and must not be called back.
       if (errno !== 0) setImmediate(finish, errno);
       else if (size < this.#image.bytes) {
-        sync.store(this.#flags, FLAG_TRUNCATED, 1);
+        sync.store(this.#flags, FLAG_GIVEN_UP, 1);
         setImmediate(finish, EIO);
       } else goOn();
     });
   }
 
-  #truncated(): boolean {
-    return sync.load(this.#flags, FLAG_TRUNCATED) !== 0;
+  #givenUp(): boolean {
+    return sync.load(this.#flags, FLAG_GIVEN_UP) !== 0;
   }
 
   /** O_DIRECT refuses memory that is not aligned; a page inside growable shared memory is. A mistake of the caller. */

@@ -4,7 +4,7 @@ import { closeSync, fdatasyncSync, openSync, truncateSync, writeFileSync } from 
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { FLAG_SYNC_FAILED } from '#src/zswap/image_file.js';
-import { filled, mount, mountsMissing, newFlags, openHandle, PAGE, prepare, sync, write } from './images.ts';
+import { filled, mount, mountsMissing, newFlags, openHandle, PAGE, prepare, read, sync, write } from './images.ts';
 
 const MIB = 2 ** 20;
 
@@ -23,6 +23,8 @@ t.test('page cache that can not be written back', { skip: mountsMissing() }, asy
   closeSync(fresh);
   t.equal(await sync(handle), 5);
   t.equal(await sync(other), 5);
+  // What the kernel could not write reads as older bytes once it has left the page cache.
+  t.equal((await read(other, 0, 1)).errno, 5);
 });
 
 /** A loop device whose backing file system has room for a part of it only. */

@@ -1,7 +1,7 @@
 // An image that becomes shorter than the device: EIO for ever, never zeros, on every handle of the image.
 import { readFileSync, statSync, truncateSync } from 'node:fs';
 import t from 'tap';
-import { FLAG_TRUNCATED, imageProblem } from '#src/zswap/image_file.js';
+import { FLAG_GIVEN_UP, imageProblem } from '#src/zswap/image_file.js';
 import { filled, open, openHandle, PAGE, punch, read, sync, write } from './images.ts';
 
 for (const direct of ['auto', 'off'] as const) {
@@ -12,7 +12,7 @@ for (const direct of ['auto', 'off'] as const) {
     // Not on a page: the half page in front of the end is not a page either.
     truncateSync(path, 2 * PAGE + 512);
     t.equal((await read(handle, 1, 3)).errno, 5);
-    t.equal(flags[FLAG_TRUNCATED], 1);
+    t.equal(flags[FLAG_GIVEN_UP], 1);
     truncateSync(path, 16 * PAGE);
     t.equal((await read(handle, 0, 1)).errno, 5, 'still EIO when the file is long again');
     t.equal((await read(other, 0, 1)).errno, 5, 'for other handles too');
@@ -36,6 +36,6 @@ t.test('a read under way while another thread sees the file short', async (t) =>
   const { flags, handle } = open(t, 16);
   t.equal(await write(handle, 0, filled(1)), 0);
   const running = read(handle, 0, 1);
-  flags[FLAG_TRUNCATED] = 1;
+  flags[FLAG_GIVEN_UP] = 1;
   t.equal((await running).errno, 5);
 });

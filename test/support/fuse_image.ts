@@ -17,12 +17,15 @@ export interface FuseImageOptions {
   readonly writeDelay?: string;
 }
 
+const REQUESTS = ['pread', 'pwrite', 'trim', 'zero'] as const;
+type Request = (typeof REQUESTS)[number];
+
 export interface FuseImage {
   readonly path: string;
   readonly bytes: number;
-  /** While failing, reads or writes are answered EIO. */
-  fail(what: 'pread' | 'pwrite'): void;
-  heal(what: 'pread' | 'pwrite'): void;
+  /** While failing, these requests are answered EIO. */
+  fail(what: Request): void;
+  heal(what: Request): void;
   /** Requests that come later wait until `resume`. Resolves once no request is under way. */
   pause(): Promise<void>;
   resume(): Promise<void>;
@@ -34,10 +37,7 @@ export async function fuseImage(t: Pick<Test, 'teardown'>, o: FuseImageOptions):
   const path = join(folder, 'image');
   const control = join(folder, 'pause');
   const trigger = (what: string): string => join(folder, `fail-${what}`);
-  const triggers = (['pread', 'pwrite'] as const).flatMap((what) => [
-    `error-${what}-rate=100%`,
-    `error-${what}-file=${trigger(what)}`,
-  ]);
+  const triggers = REQUESTS.flatMap((what) => [`error-${what}-rate=100%`, `error-${what}-file=${trigger(what)}`]);
   const { socketPath } = await startNbdkit(t, [
     ...['--filter=pause', '--filter=error', '--filter=delay', 'memory', String(o.bytes)],
     ...[`pause-control=${control}`, 'error=EIO', ...triggers, `wdelay=${o.writeDelay ?? '0'}`],
