@@ -151,4 +151,12 @@ function writePinned(pool: ProtocolPool, x: number, slot: number, e: number, r: 
   return SHRINK.WRITTEN;
 }
 
-export const pinValidate: EntryProtocol = { name: 'pin-validate', publish, drop, load, invalidate, shrinkOne };
+export const pinValidate: EntryProtocol = {
+  name: 'pin-validate',
+  erasesUnpinned: false,
+  publish,
+  drop,
+  load,
+  invalidate,
+  shrinkOne,
+};

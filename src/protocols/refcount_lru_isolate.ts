@@ -191,6 +191,7 @@ function finish(pool: ProtocolPool, result: ShrinkResult): ShrinkResult {
 
 export const refcountLruIsolate: EntryProtocol = {
   name: 'refcount-lru-isolate',
+  erasesUnpinned: true,
   publish,
   drop,
   load,

@@ -7,7 +7,7 @@
  * runs after everything before it. What a slot holds is looked up in a reader's order:
  *   page    on its way to the image: it is written once more, because its own write may fail, or be skipped when a newer
  *           page takes its place, and this cleaning answers for it
- *   entry   decompressed
+ *   entry   loaded by its protocol: not every one keeps an entry alive for whoever has the slot's pin
  *   neither: the image has it, by a write or a punch that ended before the pin could be had; the sync covers it
  *
  * Nothing is kept per page but what is under way, which the buffers bound.
@@ -17,9 +17,9 @@ import { NBD_EIO } from 'node-nbd-server';
 import { testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { SlotList } from '../pool/dirty.ts';
-import { highWater, isLive, NONE } from '../pool/entries.ts';
+import { highWater, isLive } from '../pool/entries.ts';
 import { SWAP } from '../pool/shared.ts';
-import { get, lockTree, treeOf, unlockTree } from '../pool/tree.ts';
+import { LOAD_EIO, LOAD_MISS, LOAD_OK } from '../protocols/protocol.ts';
 import * as sync from '../shm/sync.ts';
 import type { ImageQueue } from './image_queue.ts';
 import type { Zswap } from './zswap.ts';
@@ -96,32 +96,31 @@ export class Cleaning {
     const { zswap } = this;
     const { shared } = zswap;
     if (testBit(shared.lost, x, slot)) return this.fail(NBD_EIO);
-    const page = zswap.slots.t.page[r];
-    const e = page === 0 ? this.entryAt(x, slot) : NONE;
-    if (page === 0 && e === NONE) return DONE;
     const buffer = buffers.takeBuffer(shared.requestBuffers, zswap.thread);
     if (buffer === 0) return BUSY;
-    const copy = buffers.pageOf(shared.requestBuffers, buffer);
-    if (page !== 0) copy.set(zswap.page(page));
-    else if (!zswap.decompress(e, copy)) {
-      zswap.count('decompress_fail');
+    const found = this.copy(r, x, slot, buffers.pageOf(shared.requestBuffers, buffer));
+    if (found !== LOAD_OK) {
       buffers.giveBuffer(shared.requestBuffers, buffer, shared.boxes);
-      return this.fail(NBD_EIO);
+      return found === LOAD_MISS ? DONE : this.fail(NBD_EIO);
     }
     this.underway++;
     this.queue.push('clean', slot, 1, buffer, (errno) => this.written(buffer, errno));
     return DONE;
   }
 
-  /** The slot's pin is held. Trees of an export that is swapped off are freed, and whatever they held is on the image. */
-  private entryAt(x: number, slot: number): number {
-    const { trees, shared } = this.zswap;
-    if (sync.load(shared.swap, x) === SWAP.OFF) return NONE;
-    const tree = treeOf(trees, x, slot);
-    lockTree(trees, tree);
-    const e = get(trees, tree, slot);
-    unlockTree(trees, tree);
-    return e;
+  /** LOAD_MISS: neither page nor entry. The slot's pin is held. */
+  private copy(r: number, x: number, slot: number, into: Uint8Array): number {
+    const { zswap } = this;
+    const page = zswap.slots.t.page[r];
+    if (page !== 0) {
+      into.set(zswap.page(page));
+      return LOAD_OK;
+    }
+    // Trees of an export that is swapped off are freed, and whatever they held is on the image.
+    if (sync.load(zswap.shared.swap, x) === SWAP.OFF) return LOAD_MISS;
+    const found = zswap.protocols.entry.load(zswap, x, slot, into);
+    if (found === LOAD_EIO) zswap.count('decompress_fail');
+    return found;
   }
 
   private written(buffer: number, errno: number): void {

@@ -11,10 +11,9 @@
 import { type DeviceRequest, NBD_ENOSPC, NBD_ESHUTDOWN } from 'node-nbd-server';
 import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
-import { NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
-import { get, lockTree, treeOf, unlockTree } from '../pool/tree.ts';
 import { totalSize } from '../pool/zsmalloc.ts';
+import { LOAD_OK } from '../protocols/protocol.ts';
 import { C } from '../shm/counters.ts';
 import type { Lane } from './lane.ts';
 import { ORDER } from './orders.ts';
@@ -98,7 +97,7 @@ export class StoreOp {
     if (errno === 0) {
       zswap.dropOld(this.r, x, slot);
       zswap.oracle?.note(x, slot, zswap.shared.requestBuffers.memory, this.buffer * PAGE_SIZE);
-    } else if (!this.hasOldCopy()) {
+    } else if (!this.keepsOld()) {
       // The write may have been torn, so what the image had is gone as well.
       if (this.wasUsed) this.lose();
       else {
@@ -129,14 +128,18 @@ export class StoreOp {
     this.finish(errno);
   }
 
-  private hasOldCopy(): boolean {
-    const { trees, slots } = this.zswap;
-    if (slots.t.page[this.r] !== 0) return true;
-    const tree = treeOf(trees, this.x, this.slot);
-    lockTree(trees, tree);
-    const e = get(trees, tree, this.slot);
-    unlockTree(trees, tree);
-    return e !== NONE;
+  /** Whether the slot still has its old page, in a copy that stays. */
+  private keepsOld(): boolean {
+    const { zswap, x, slot } = this;
+    // On its way to the image, or about to be written there again (image_queue.ts).
+    if (zswap.slots.t.page[this.r] !== 0) return true;
+    const page = buffers.pageOf(zswap.shared.requestBuffers, this.buffer);
+    // The new page is not needed any more: its request has failed.
+    if (zswap.protocols.entry.load(zswap, x, slot, page) !== LOAD_OK) return false;
+    // A writeback of the old page may have put it on the image before our write tore it there, and be about to erase the
+    // entry:
+    //   1. A's image write ends   2. B is rejected, and fails torn   3. we find A's entry   4. the writeback erases it
+    return !zswap.protocols.entry.erasesUnpinned || zswap.storeAgain(x, slot, page) === STORED;
   }
 
   private finish(errno: number): void {

@@ -73,7 +73,12 @@ export class Zswap extends PoolView {
       return REJECTED;
     }
     if (this.protocols.busy.waits && r > 0) this.slots.fill(r);
-    const page = src.subarray(at, at + PAGE_SIZE);
+    return this.storePage(x, slot, m, src.subarray(at, at + PAGE_SIZE), settings.storeIncompressible);
+  }
+
+  /** Compresses and publishes, whatever the limits say. */
+  private storePage(x: number, slot: number, m: number, page: Uint8Array, incompressible: boolean): number {
+    const { settings, counters } = this;
     if (settings.sameFilled && this.codec.isSameFilled(page)) return this.storeFilled(x, slot, m, this.codec.fillWord);
     const bytes = this.codec.compress(page);
     if (bytes === COMPRESS_FAILED) {
@@ -81,9 +86,17 @@ export class Zswap extends PoolView {
       return REJECTED;
     }
     if (bytes < POOR_BYTES) return this.storeObject(x, slot, m, this.codec.object(bytes));
-    if (settings.storeIncompressible) return this.storeObject(x, slot, m, page);
+    if (incompressible) return this.storeObject(x, slot, m, page);
     counters[C.reject_compress_poor]++;
     return REJECTED;
+  }
+
+  /**
+   * Stores a page once more that is stored already, as an entry that no running writeback knows of. Above the limits by at
+   * most this page. Pin held.
+   */
+  storeAgain(x: number, slot: number, page: Uint8Array): number {
+    return this.storePage(x, slot, this.settings.exports[x].memcg, page, true);
   }
 
   /** Stores a page raw because its memcg may not write back; REJECTED beyond the bound on such pages. */
