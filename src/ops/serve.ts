@@ -12,7 +12,7 @@ import { setFlagsFromString } from 'node:v8';
 import { checkExports } from 'node-nbd-server';
 import { setIoFlusher } from '../os/syscalls.ts';
 import { countBits } from '../pool/bits.ts';
-import { freeBuffers } from '../pool/buffers.ts';
+import { takenBuffers } from '../pool/buffers.ts';
 import { PAGE_SIZE, THREAD_MAIN } from '../pool/limits.ts';
 import { createShared, type Shared } from '../pool/shared.ts';
 import { C, sum } from '../shm/counters.ts';
@@ -192,9 +192,9 @@ async function stop(server: Server, signals: Signals): Promise<number> {
   });
   const code = await Promise.race([drain(server, () => given), aborted]);
   if (code !== 'aborted') return code;
-  const { counters, writebackBuffers, settings } = server.shared;
+  const { counters, writebackBuffers } = server.shared;
   // What is stored, and what has left the pool and is not on the image yet.
-  const pages = sum(counters, C.stored_pages) + settings.buffers - freeBuffers(writebackBuffers);
+  const pages = sum(counters, C.stored_pages) + takenBuffers(writebackBuffers);
   log.logger.error({ pages }, `aborted by a second signal: the markers stay, up to ${pages} pages are lost`);
   return EXIT.drainFailed;
 }

@@ -4,8 +4,8 @@
  */
 
 import { testBit } from '../pool/bits.ts';
-import { type Buffers, freeBuffers } from '../pool/buffers.ts';
-import { CLAIMS_MAX } from '../pool/claims.ts';
+import { takenBuffers } from '../pool/buffers.ts';
+import { activeClaims } from '../pool/claims.ts';
 import { highWater, isLive, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { FREE_HEAD } from '../pool/slots.ts';
@@ -95,9 +95,7 @@ function checkPins({ slots, shared }: Zswap): Finding | null {
   if (free !== t.locked.length - 1) {
     return { kind: 'leak', text: `${t.locked.length - 1 - free} slot records were never given back` };
   }
-  for (let row = 0; row < CLAIMS_MAX; row++) {
-    if (shared.claims.volume[row] !== 0) return { kind: 'leak', text: `a range claim was never released` };
-  }
+  if (activeClaims(shared.claims) !== 0) return { kind: 'leak', text: `a range claim was never released` };
   return null;
 }
 
@@ -112,10 +110,9 @@ function checkObjects({ entries, shared }: Zswap, borrowed: number): Finding | n
   let objects = 0;
   for (let page = 0; page < zs.inUse.length; page++) objects += zs.inUse[page];
   if (objects !== owners) return { kind: 'leak', text: `${objects} objects, but ${owners} entries that own one` };
-  const taken = (set: Buffers): number => set.next.length - 1 - freeBuffers(set);
-  if (taken(shared.writebackBuffers) !== borrowed)
+  if (takenBuffers(shared.writebackBuffers) !== borrowed)
     return { kind: 'leak', text: 'a writeback buffer was not given back' };
-  if (taken(shared.requestBuffers) !== 0) return { kind: 'leak', text: 'a request buffer was not given back' };
+  if (takenBuffers(shared.requestBuffers) !== 0) return { kind: 'leak', text: 'a request buffer was not given back' };
   return null;
 }
 

@@ -35,7 +35,7 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
   }
   // No tree has them, and nobody gives them back.
   if (noNodes) while (allocNode(zswap.trees, 0) !== NONE);
-  for (let left = BUFFERS; left > buffersLeft; left--) zswap.takePage();
+  for (let left = BUFFERS; left > buffersLeft; left--) zswap.takePage(0);
   const record = pinned === undefined ? 0 : zswap.slots.pin(0, pinned);
   if (record > 0) zswap.slots.fill(record);
   // Slots that were never written hold zeros, version 0.

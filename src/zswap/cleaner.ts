@@ -58,7 +58,7 @@ export class Cleaning {
     let copied = 0;
     for (const slot of waiting) if (!this.clean(slot)) this.busy.push(slot);
     while (this.next < this.slots.length && copied < TURN && this.busy.length < TURN) {
-      if (buffers.freeBuffers(this.zswap.shared.requestBuffers) === 0) break;
+      if (buffers.buffersFor(this.zswap.shared.requestBuffers, this.queue.x) === 0) break;
       if (!this.clean(this.slots[this.next])) this.busy.push(this.slots[this.next]);
       this.next++;
       copied++;
@@ -83,7 +83,7 @@ export class Cleaning {
       zswap.slots.unpin(r);
       return true;
     }
-    const buffer = buffers.takeBuffer(zswap.shared.requestBuffers, zswap.thread);
+    const buffer = buffers.takeBuffer(zswap.shared.requestBuffers, x, zswap.thread);
     if (buffer === 0) {
       zswap.slots.unpin(r);
       return false;

@@ -11,12 +11,14 @@ import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import { COMPRESS_FAILED, POOR_BYTES } from '../pool/codec.ts';
 import { allocEntry, freeEntry, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
-import { CTL, type Shared, SWAP } from '../pool/shared.ts';
+import { CTL, type Shared, SWAP, WORK } from '../pool/shared.ts';
 import { totalSize } from '../pool/zsmalloc.ts';
 import { LOAD_EIO, LOAD_OK, type Protocols } from '../protocols/protocol.ts';
 import { C } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
+import { isAtLimit } from './admission.ts';
 import { Oracle } from './oracle.ts';
+import { requestWork } from './orders.ts';
 import { PoolView } from './pool_view.ts';
 import { noteHeader } from './swap_header.ts';
 
@@ -62,14 +64,14 @@ export class Zswap extends PoolView {
     const m = settings.exports[x].memcg;
     const limit = settings.memcgs[m].max;
     if (slot === 0 && !checked) noteHeader(this.shared, counters, x, src.subarray(at, at + PAGE_SIZE));
-    if (!checked && this.lru.charged[m] >= limit) {
+    if (!checked && isAtLimit(this, m, limit)) {
       if (limit > 0) return OVER_LIMIT;
       counters[C.reject_memcg_limit]++;
       return REJECTED;
     }
     if (this.poolIsFull()) {
       counters[C.reject_pool_limit]++;
-      return REJECTED;
+      return this.rejectShort(WORK.POOL);
     }
     if (this.protocols.busy.waits && r > 0) this.slots.fill(r);
     const page = src.subarray(at, at + PAGE_SIZE);
@@ -187,7 +189,7 @@ export class Zswap extends PoolView {
     if (!zspool.alloc(e, bytes)) {
       freeEntry(this.entries, e);
       this.counters[C.reject_alloc_fail]++;
-      return REJECTED;
+      return this.rejectShort(WORK.POOL);
     }
     zspool.segment(e).set(object, zspool.offset(e));
     zspool.unmap(e);
@@ -224,6 +226,12 @@ export class Zswap extends PoolView {
 
   private rejectEntry(): number {
     this.counters[C.reject_kmemcache_fail]++;
+    return this.rejectShort(WORK.ENTRIES);
+  }
+
+  /** There is no room now, but the shrinker can make some. */
+  private rejectShort(what: number): number {
+    requestWork(this.shared, what);
     return REJECTED;
   }
 }
