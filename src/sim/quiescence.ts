@@ -23,9 +23,10 @@ export interface Finding {
 }
 
 /** `stage`: what the run began with; a pin of it was dropped by now. */
-export function checkQuiescence(world: World, zswap: Zswap, { first, borrowed }: Stage): Finding | null {
+export function checkQuiescence(world: World, zswap: Zswap, { first, borrowed, memcgPages }: Stage): Finding | null {
   return (
     checkEntries(zswap, first) ??
+    checkLimit(zswap, memcgPages) ??
     checkPins(zswap) ??
     checkObjects(zswap, borrowed) ??
     checkData(world, zswap, first) ??
@@ -77,6 +78,15 @@ function checkEntries({ entries, trees, lru, shared }: Zswap, first: number): Fi
   if (lru.charged[0] !== bytes) {
     return { kind: 'charge', text: `the objects have ${bytes} bytes, ${lru.charged[0]} are charged` };
   }
+  return null;
+}
+
+function checkLimit({ lru }: Zswap, pages: number): Finding | null {
+  if (lru.count[0] > pages) {
+    return { kind: 'over limit', text: `the memcg has ${lru.count[0]} pages, and may have ${pages}` };
+  }
+  // Else what was let in for nobody stays taken from the memcg.
+  if (lru.reserved[0] !== 0) return { kind: 'leak', text: `${lru.reserved[0]} stores stay let in at the limit` };
   return null;
 }
 

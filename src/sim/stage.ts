@@ -6,7 +6,7 @@ import { allocNode } from '../pool/nodes.ts';
 import { STORED, type Zswap } from '../zswap/zswap.ts';
 import { firstSlot, type Scenario } from './scenario.ts';
 import * as shadow from './shadow.ts';
-import { BUFFERS, fillPage, placeOf, type World } from './world.ts';
+import { BUFFERS, fillPage, placeOf, SLOTS, type World } from './world.ts';
 
 export interface Stage {
   /** Writeback buffers that nobody will give back. */
@@ -15,11 +15,13 @@ export interface Stage {
   readonly pinned: number;
   /** The first slot that the scenario can use. */
   readonly first: number;
+  /** Pages that the memcg may have at the end. */
+  readonly memcgPages: number;
 }
 
 /** No hook is set, so nothing here is a scheduling point. */
 export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage {
-  const { stored, onImage = [], buffersLeft = BUFFERS, pinned, noNodes = false } = scenario;
+  const { stored, onImage = [], buffersLeft = BUFFERS, pinned, noNodes = false, memcgPages = SLOTS } = scenario;
   const page = new Uint8Array(PAGE_SIZE);
   for (const { slot, version } of stored) {
     fillPage(page, slot, version);
@@ -41,7 +43,7 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
   // Slots that were never written hold zeros, version 0.
   const { may } = world.shadow;
   for (let slot = 0; slot < may.length; slot++) if (may[slot] === 0) may[slot] = 1;
-  return { borrowed: BUFFERS - buffersLeft, pinned: record, first: firstSlot(scenario) };
+  return { borrowed: BUFFERS - buffersLeft, pinned: record, first: firstSlot(scenario), memcgPages };
 }
 
 function acknowledge(world: World, zswap: Zswap, slot: number, version: number): void {

@@ -16,7 +16,7 @@ import { totalSize } from '../pool/zsmalloc.ts';
 import { LOAD_EIO, LOAD_OK, type Protocols } from '../protocols/protocol.ts';
 import { C } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
-import { isAtLimit } from './admission.ts';
+import { enter, isLimited, settle } from './admission.ts';
 import { Oracle } from './oracle.ts';
 import { requestWork } from './orders.ts';
 import { PoolView } from './pool_view.ts';
@@ -54,21 +54,30 @@ export class Zswap extends PoolView {
    * Past the limits the page counts as being in place: who waits for the pin's page waits no longer.
    */
   store(x: number, slot: number, src: Uint8Array, at: number, checked: boolean, r = 0): number {
-    const result = this.tryStore(x, slot, src, at, checked, r);
+    const { settings, counters } = this;
+    const m = settings.exports[x].memcg;
+    const { max } = settings.memcgs[m];
+    if (slot === 0 && !checked) noteHeader(this.shared, counters, x, src.subarray(at, at + PAGE_SIZE));
+    if (checked || !isLimited(max)) return this.storeNoted(x, slot, src, at, r);
+    if (max === 0) {
+      counters[C.reject_memcg_limit]++;
+      return REJECTED;
+    }
+    if (!enter(this, m, max)) return OVER_LIMIT;
+    const result = this.storeNoted(x, slot, src, at, r);
+    settle(this, m);
+    return result;
+  }
+
+  private storeNoted(x: number, slot: number, src: Uint8Array, at: number, r: number): number {
+    const result = this.tryStore(x, slot, src, at, r);
     if (this.oracle !== null && result === STORED) this.oracle.note(x, slot, src, at);
     return result;
   }
 
-  private tryStore(x: number, slot: number, src: Uint8Array, at: number, checked: boolean, r: number): number {
+  private tryStore(x: number, slot: number, src: Uint8Array, at: number, r: number): number {
     const { settings, counters } = this;
     const m = settings.exports[x].memcg;
-    const limit = settings.memcgs[m].max;
-    if (slot === 0 && !checked) noteHeader(this.shared, counters, x, src.subarray(at, at + PAGE_SIZE));
-    if (!checked && isAtLimit(this, m, limit)) {
-      if (limit > 0) return OVER_LIMIT;
-      counters[C.reject_memcg_limit]++;
-      return REJECTED;
-    }
     if (this.poolIsFull()) {
       counters[C.reject_pool_limit]++;
       return this.rejectShort(WORK.POOL);
