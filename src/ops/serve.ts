@@ -18,7 +18,7 @@ import { createShared, type Shared } from '../pool/shared.ts';
 import { C, sum } from '../shm/counters.ts';
 import { enterThread, setDelays } from '../shm/sync.ts';
 import { attachHelp } from './attach_help.ts';
-import { imageBudget } from './budget.ts';
+import { imageBudget, poolTooSmall } from './budget.ts';
 import { makeStateFolder } from './config/environment.ts';
 import { REPOSITORY } from './config/fields.ts';
 import { protocolWarning } from './config/protocol_checks.ts';
@@ -93,6 +93,7 @@ async function startWith(
   setFlagsFromString('--min-semi-space-size=4');
   const fault = (error: Error): void => void stopOnFault(log, error);
   const budget = imageBudget(config.lanes, config.exports.length, process.env);
+  if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget));
   const threads = await startThreads({
     base: {
       shared,

@@ -40,6 +40,16 @@ t.test('pages of a few bytes: cold ones are written back until a part of the tab
   t.equal(b.count('reject_kmemcache_fail'), 1);
 });
 
+t.test('what same-filled pages take is no room to be made: of the others a part leaves, not all', async (t) => {
+  const { b, end } = full(t, (slot) => (slot % 2 === 0 ? makePage('same', slot + 1) : tiny(slot)));
+  for (let i = 0; b.shared.control[CTL.WORK] !== 0 && i < 1000; i++) {
+    b.look();
+    b.images[0].endAll();
+  }
+  const written = b.count('written_back_pages');
+  t.ok(written >= end / 16 && written <= end / 16 + 64, `${written} of ${end / 2} pages left`);
+});
+
 t.test('same-filled pages stay, and whoever finds the table full of them is rejected without a spin', async (t) => {
   const { b, end } = full(t, (slot) => makePage('same', slot + 1));
   const writes = [b.write(end + 1, makePage('same', 7)), b.write(end + 2, tiny(9))];
