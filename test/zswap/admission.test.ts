@@ -7,7 +7,7 @@ import { SHRINK } from '#src/protocols/protocol.js';
 import { admit, settle } from '#src/zswap/admission.js';
 import { EAGAIN, ENOENT } from '#src/zswap/reclaim.js';
 import { checkLists, type Kind, MIB, makePage } from '../support/pool.ts';
-import { ShrinkerBench } from '../support/shrinker_bench.ts';
+import { ShrinkerBench, type Write } from '../support/shrinker_bench.ts';
 
 const PAGE = 4096;
 const LIMIT = MIB / 4;
@@ -78,6 +78,23 @@ t.test('a store whose memcg has nothing to give is rejected, and holds no place 
   const next = b.write(2, makePage('text', 2));
   b.finish([next]);
   t.ok(inPool(b, 2), 'and the next one is let in again');
+});
+
+t.test('a stalled image that has taken what buffers it can get leaves some to a store of another export', async (t) => {
+  const exports = [0, 1].map((x) => ({ name: `${x}`, pages: 2048, memcg: x }));
+  const b = new ShrinkerBench(t, { exports, memcgs: [memcgs[0], memcgs[0]], buffers: 256 });
+  for (const x of [0, 1]) for (let slot = 0; slot < 64; slot++) b.write(slot, makePage('random', slot), x);
+  const stalled: Write[] = [];
+  for (let slot = 100; b.count('reject_memcg_limit') === 0; slot++) {
+    stalled.push(b.write(slot, makePage('random', slot), 0));
+    b.look();
+  }
+  const write = b.write(100, makePage('random', 100), 1);
+  b.look();
+  t.equal(write.errno, 0);
+  t.equal(b.count('reject_memcg_limit'), 1, 'it is let in');
+  t.strictSame(b.images[1].underway, ['write 0+16', 'write 16+16'], 'against pages of its own');
+  b.finish(stalled);
 });
 
 t.test('a memcg that may not write back has nothing to give', async (t) => {

@@ -84,25 +84,28 @@ t.test('memcgs give in turn, a batch each', async (t) => {
   t.strictSame([before[0] - b.shared.lru.count[0], before[1] - b.shared.lru.count[1]], [128, 128]);
 });
 
-t.test('an image that stalls takes no buffers from another, and the worker waits without trying', async (t) => {
-  const b = new ShrinkerBench(t, { exports: two, memcgs: [free('a'), free('b')], buffers: 256, acceptBytes: MIB });
-  for (let slot = 0; slot < 500; slot++) b.write(slot, makePage('random', slot), 0);
-  fill(b, 1);
-  for (let i = 0; i < 10; i++) b.shrinker.look();
-  t.ok(asked(b) > 0, 'there is more to do');
-  t.equal(await turns(b), 0, 'but both images are behind');
-  const stalled = b.images[0].calls.length;
-  const left = b.shared.lru.count[1];
-  for (let i = 0; i < 20; i++) {
-    b.images[1].endAll();
-    b.shrinker.look();
-  }
-  t.equal(b.images[0].calls.length, stalled);
-  t.ok(left - b.shared.lru.count[1] > 64, 'the other one goes on');
-  b.images[0].endAll();
-  await turns(b);
-  t.ok(b.images[0].calls.length > 0, 'the end of a call wakes the worker');
-});
+t.test(
+  'while both images stall the worker waits without trying, and goes on with the one that comes back',
+  async (t) => {
+    const b = new ShrinkerBench(t, { exports: two, memcgs: [free('a'), free('b')], buffers: 256, acceptBytes: MIB });
+    for (let slot = 0; slot < 500; slot++) b.write(slot, makePage('random', slot), 0);
+    fill(b, 1);
+    for (let i = 0; i < 10; i++) b.shrinker.look();
+    t.ok(asked(b) > 0, 'there is more to do');
+    t.equal(await turns(b), 0, 'but both images are behind');
+    const stalled = b.images[0].calls.length;
+    const left = b.shared.lru.count[1];
+    for (let i = 0; i < 20; i++) {
+      b.images[1].endAll();
+      b.shrinker.look();
+    }
+    t.equal(b.images[0].calls.length, stalled);
+    t.ok(left - b.shared.lru.count[1] > 64, 'the other one goes on');
+    b.images[0].endAll();
+    await turns(b);
+    t.ok(b.images[0].calls.length > 0, 'the end of a call wakes the worker');
+  },
+);
 
 t.test('exports of one memcg: pages of a stalled one are passed by', async (t) => {
   const exports = two.map((x) => ({ ...x, memcg: 0 }));
