@@ -110,7 +110,7 @@ export interface Shared {
 export const ORDERS_PER_LANE = 4096;
 const SLOT_RECORDS = 65536;
 /** Of several exports each has at least half as many buffers for itself. */
-const BUFFERS_PER_EXPORT = 16;
+const BUFFERS_PER_EXPORT = 4;
 /** An object is hardly ever smaller than this, so more entries than pool / 128 are not needed; same-filled pages share them. */
 const SMALL_OBJECT = 128;
 const ENTRIES_MIN = 65536;

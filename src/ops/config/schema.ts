@@ -122,7 +122,7 @@ const image = group(
       16,
       65_536,
       'pages of 4 KiB',
-      'Buffers for pages on their way to the image: two fixed sets, for writeback and for WRITEs that the pool rejects. Several exports divide half of a set evenly, with 8 each at least; when an export can get no more, its pages wait.',
+      'Buffers for pages on their way to the image: two fixed sets, for writeback and for WRITEs that the pool rejects. Several exports divide half of a set evenly, with two each at least; when an export can get no more, its pages wait.',
     ).prefault(1024),
   },
   'How images are written.',
