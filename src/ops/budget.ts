@@ -1,23 +1,36 @@
 /**
- * How many image calls may be under way, so that one stalled image can't take every thread of libuv's pool.
+ * How many calls on images may be under way, so that one that stalls leaves threads to the others.
  *
- * The pool's size is UV_THREADPOOL_SIZE, which only the environment of the process can set (scripts/serve does); Node's
- * default is 4. A quarter is for image writes, half for reads, shared out over images and lanes; the rest is slack for
- * punches and syncs. Each share is at least 1, so with more images than threads the isolation is partial.
+ * All calls on images run on the one pool of libuv that the process has: Node's own, and those that koffi makes for punches
+ * and for the page cache. Its size is UV_THREADPOOL_SIZE, which only the environment of the process can set (scripts/serve
+ * does); Node's default is 4. A quarter is for the image queues (writes, punches, zeros, syncs, each with the look at the
+ * size that goes before it: one call of them at a time), half for reads, shared out over images and lanes; the rest is slack.
+ *
+ * Each share is at least 1. While that exceeds nothing, all images but one may stall and the last is served as ever. With
+ * more images than that the pool can be taken by those that stall: `stalled` says how many it takes.
  */
 const DEFAULT_POOL = 4;
 
 export interface ImageBudget {
-  /** Image writes under way, per image. */
+  /** Calls of the image queue under way, per image. */
   readonly writes: number;
   /** Image reads under way, per image and lane. */
   readonly reads: number;
+  /** So many images may stall at once, and the others still have a thread each. At most `images` - 1. */
+  readonly stalled: number;
 }
 
+/** `lanes`: 0 is inline mode, where one thread does all. */
 export function imageBudget(lanes: number, images: number, environment: NodeJS.ProcessEnv): ImageBudget {
   const size = Number(environment.UV_THREADPOOL_SIZE ?? DEFAULT_POOL) || DEFAULT_POOL;
-  return {
-    writes: Math.max(1, Math.floor(size / 4 / images)),
-    reads: Math.max(1, Math.floor(size / 2 / (images * Math.max(1, lanes)))),
-  };
+  const readers = Math.max(1, lanes);
+  const writes = Math.max(1, Math.floor(size / 4 / images));
+  const reads = Math.max(1, Math.floor(size / 2 / (images * readers)));
+  const ofOne = writes + reads * readers;
+  return { writes, reads, stalled: Math.min(images - 1, Math.floor((size - 1) / ofOne)) };
+}
+
+/** What to say at start when images that stall could take every thread. */
+export function poolTooSmall({ stalled }: ImageBudget): string {
+  return `UV_THREADPOOL_SIZE is too small for this many images: if more than ${stalled} of them stall at once, the others wait for threads`;
 }

@@ -12,13 +12,13 @@ import { setFlagsFromString } from 'node:v8';
 import { checkExports } from 'node-nbd-server';
 import { setIoFlusher } from '../os/syscalls.ts';
 import { countBits } from '../pool/bits.ts';
-import { freeBuffers } from '../pool/buffers.ts';
+import { takenBuffers } from '../pool/buffers.ts';
 import { PAGE_SIZE, THREAD_MAIN } from '../pool/limits.ts';
 import { createShared, type Shared } from '../pool/shared.ts';
 import { C, sum } from '../shm/counters.ts';
 import { enterThread, setDelays } from '../shm/sync.ts';
 import { attachHelp } from './attach_help.ts';
-import { imageBudget } from './budget.ts';
+import { imageBudget, poolTooSmall } from './budget.ts';
 import { makeStateFolder } from './config/environment.ts';
 import { REPOSITORY } from './config/fields.ts';
 import { protocolWarning } from './config/protocol_checks.ts';
@@ -93,6 +93,7 @@ async function startWith(
   setFlagsFromString('--min-semi-space-size=4');
   const fault = (error: Error): void => void stopOnFault(log, error);
   const budget = imageBudget(config.lanes, config.exports.length, process.env);
+  if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget));
   const threads = await startThreads({
     base: {
       shared,
@@ -192,9 +193,9 @@ async function stop(server: Server, signals: Signals): Promise<number> {
   });
   const code = await Promise.race([drain(server, () => given), aborted]);
   if (code !== 'aborted') return code;
-  const { counters, writebackBuffers, settings } = server.shared;
+  const { counters, writebackBuffers } = server.shared;
   // What is stored, and what has left the pool and is not on the image yet.
-  const pages = sum(counters, C.stored_pages) + settings.buffers - freeBuffers(writebackBuffers);
+  const pages = sum(counters, C.stored_pages) + takenBuffers(writebackBuffers);
   log.logger.error({ pages }, `aborted by a second signal: the markers stay, up to ${pages} pages are lost`);
   return EXIT.drainFailed;
 }

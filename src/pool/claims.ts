@@ -1,78 +1,87 @@
 /**
  * Range claims: TRIM, WRITE_ZEROES and swapoff take a range of slots for themselves, a slice at a time.
  *
- * The table has CLAIMS_MAX rows; a range that overlaps a claimed one, or finds no row, waits. While a claim stands, no
- * slot in it can be pinned; its owner waits for the pins that were there before (slots.ts says why one of the two always
- * sees the other), and then has the slots to itself.
+ * Each export has a table of its own, of CLAIMS_MAX rows, so that ranges that wait for one image keep nobody else waiting
+ * and are not in the way of anybody else's pins. A range that overlaps a claimed one, or finds no row, waits. While a claim
+ * stands, no slot in it can be pinned; its owner waits for the pins that were there before (slots.ts says why one of the
+ * two always sees the other), and then has the slots to itself.
  */
 import { int32, uint32 } from '../shm/columns.ts';
 import { type Mailboxes, wakeMask } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 
+/** Rows of one export. */
 export const CLAIMS_MAX = 64;
 
 export interface Claims {
-  /** Volume + 1, or 0 for a free row. */
-  readonly volume: Int32Array;
   readonly first: Uint32Array;
+  /** 0 for a free row. */
   readonly end: Uint32Array;
-  /** [lock, rows in use, waiting threads] */
+  /** Per export, CLAIM_WORDS apart: [lock, rows in use, waiting threads] */
   readonly control: Int32Array;
 }
 
+/** A line of the cache for each export: every pin looks at the second word. */
+export const CLAIM_WORDS = 16;
 const LOCK = 0;
 const ACTIVE = 1;
 const WAITING = 2;
 
-export function createClaims(): Claims {
-  return { volume: int32(CLAIMS_MAX), first: uint32(CLAIMS_MAX), end: uint32(CLAIMS_MAX), control: int32(4) };
+export function createClaims(exports: number): Claims {
+  const rows = exports * CLAIMS_MAX;
+  return { first: uint32(rows), end: uint32(rows), control: int32(exports * CLAIM_WORDS) };
 }
 
-/** Claims slots [first, end); returns the row, or -1 when the caller has to wait (its `thread` will be woken). */
+/** Claims slots [first, end), at least one; returns the row, or -1 when the caller has to wait (its `thread` will be woken). */
 export function claim(c: Claims, x: number, first: number, end: number, thread: number): number {
-  sync.lock(c.control, LOCK);
+  const words = x * CLAIM_WORDS;
+  const rows = (x + 1) * CLAIMS_MAX;
+  sync.lock(c.control, words + LOCK);
   let row = -1;
-  for (let i = 0; i < CLAIMS_MAX; i++) {
-    if (c.volume[i] === 0) row = i;
-    else if (c.volume[i] === x + 1 && first < c.end[i] && c.first[i] < end) {
+  for (let i = x * CLAIMS_MAX; i < rows; i++) {
+    if (c.end[i] === 0) row = i;
+    else if (first < c.end[i] && c.first[i] < end) {
       row = -1;
       break;
     }
   }
   if (row >= 0) {
-    c.volume[row] = x + 1;
     c.first[row] = first;
     c.end[row] = end;
-    sync.add(c.control, ACTIVE, 1);
-  } else c.control[WAITING] |= 1 << thread;
-  sync.unlock(c.control, LOCK);
+    sync.add(c.control, words + ACTIVE, 1);
+  } else c.control[words + WAITING] |= 1 << thread;
+  sync.unlock(c.control, words + LOCK);
   return row;
 }
 
-/** Rows in use. */
+/** Rows in use, of all exports. */
 export function activeClaims(c: Claims): number {
-  return sync.load(c.control, ACTIVE);
+  let active = 0;
+  for (let words = 0; words < c.control.length; words += CLAIM_WORDS) active += sync.load(c.control, words + ACTIVE);
+  return active;
 }
 
 export function release(c: Claims, row: number, boxes: Mailboxes): void {
-  sync.lock(c.control, LOCK);
-  c.volume[row] = 0;
-  sync.add(c.control, ACTIVE, -1);
-  const waiting = c.control[WAITING];
-  c.control[WAITING] = 0;
-  sync.unlock(c.control, LOCK);
+  const words = Math.floor(row / CLAIMS_MAX) * CLAIM_WORDS;
+  sync.lock(c.control, words + LOCK);
+  c.end[row] = 0;
+  sync.add(c.control, words + ACTIVE, -1);
+  const waiting = c.control[words + WAITING];
+  c.control[words + WAITING] = 0;
+  sync.unlock(c.control, words + LOCK);
   if (waiting !== 0) wakeMask(boxes, waiting);
 }
 
 /** True if somebody claims the slot; the threads in `waiters` are then woken when a claim is released. */
 export function claimed(c: Claims, x: number, slot: number, waiters: number): boolean {
-  if (sync.load(c.control, ACTIVE) === 0) return false;
-  sync.lock(c.control, LOCK);
+  const words = x * CLAIM_WORDS;
+  if (sync.load(c.control, words + ACTIVE) === 0) return false;
+  sync.lock(c.control, words + LOCK);
+  const rows = (x + 1) * CLAIMS_MAX;
   let found = false;
-  for (let i = 0; i < CLAIMS_MAX && !found; i++) {
-    found = c.volume[i] === x + 1 && slot >= c.first[i] && slot < c.end[i];
-  }
-  if (found) c.control[WAITING] |= waiters;
-  sync.unlock(c.control, LOCK);
+  // A free row ends at 0, and so holds no slot.
+  for (let i = x * CLAIMS_MAX; i < rows && !found; i++) found = slot >= c.first[i] && slot < c.end[i];
+  if (found) c.control[words + WAITING] |= waiters;
+  sync.unlock(c.control, words + LOCK);
   return found;
 }

@@ -23,6 +23,8 @@ export interface Lru {
   readonly count: Int32Array;
   /** Bytes of compressed objects charged to the memcg (memory.zswap.current). */
   readonly charged: Float64Array;
+  /** Stores that were let in at the memcg's limit and are not charged yet (zswap/admission.ts). Under no lock. */
+  readonly reserved: Int32Array;
 }
 
 export function createLru(): Lru {
@@ -32,6 +34,7 @@ export function createLru(): Lru {
     tail: int32(MEMCGS_MAX),
     count: int32(MEMCGS_MAX),
     charged: float64(MEMCGS_MAX),
+    reserved: int32(MEMCGS_MAX),
   };
 }
 

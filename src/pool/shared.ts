@@ -49,8 +49,15 @@ export const CTL = {
   FULL: 0,
   /** Pages stored raw (length 4096). */
   RAW_PAGES: 3,
-  /** 1 asks the shrinker for its global worker. */
+  /** What stores were short of, as bits of WORK: asks the shrinker for its global worker. */
   WORK: 4,
+} as const;
+
+export const WORK = {
+  /** Memory for objects. */
+  POOL: 1,
+  /** Entries, or tree nodes for them. */
+  ENTRIES: 2,
 } as const;
 
 /** States of an export in `swap`. CLOSING and OFF: nothing can be written; OFF: its trees are freed. */
@@ -100,9 +107,11 @@ export interface Shared {
   readonly answers: readonly Ring[];
 }
 
-/** Orders that one lane may have with the shrinker; also the capacity of its ring of answers. */
+/** Orders that one lane may have with the shrinker, divided among the exports; also the capacity of its ring of answers. */
 export const ORDERS_PER_LANE = 4096;
 const SLOT_RECORDS = 65536;
+/** Of several exports each has at least half as many buffers for itself. */
+const BUFFERS_PER_EXPORT = 4;
 /** An object is hardly ever smaller than this, so more entries than pool / 128 are not needed; same-filled pages share them. */
 const SMALL_OBJECT = 128;
 const ENTRIES_MIN = 65536;
@@ -125,6 +134,7 @@ export function createShared(settings: PoolSettings, slotRecords = SLOT_RECORDS)
   const nodes = Math.ceil(leaves * 1.25) + 64 + (settings.absoluteIndexing === true ? 4 * trees : 0);
   const readers = int32(THREADS_MAX);
   const lanes = Math.max(1, settings.lanes);
+  const buffers = pages.length === 1 ? settings.buffers : Math.max(settings.buffers, pages.length * BUFFERS_PER_EXPORT);
   return {
     settings,
     entries: createEntries(capacity),
@@ -134,11 +144,11 @@ export function createShared(settings: PoolSettings, slotRecords = SLOT_RECORDS)
     }),
     lru: createLru(),
     zs: createZsmalloc(settings.poolBytes, capacity),
-    slotTable: createSlotTable(slotRecords),
+    slotTable: createSlotTable(slotRecords, pages.length),
     users: createBits(pages),
     lost: createBits(pages),
     dirty: settings.strict ? createDirty(pages) : null,
-    claims: createClaims(),
+    claims: createClaims(pages.length),
     sums: settings.oracle ? pages.map((count) => int32(count)) : null,
     swap: int32(pages.length),
     live: int32(pages.length),
@@ -146,8 +156,8 @@ export function createShared(settings: PoolSettings, slotRecords = SLOT_RECORDS)
     swapHeaders: uint8(pages.length * SWAP_HEADER_BYTES),
     deviceLock: int32(pages.length),
     readers,
-    writebackBuffers: createBuffers(settings.buffers),
-    requestBuffers: createBuffers(settings.buffers),
+    writebackBuffers: createBuffers(buffers, pages.length),
+    requestBuffers: createBuffers(buffers, pages.length),
     boxes: createMailboxes(THREADS_MAX),
     counters: createCounters(THREADS_MAX),
     control: int32(16),

@@ -3,6 +3,7 @@
  * writeback uses, and the free list of those that nobody uses.
  */
 import { int32, uint8, uint32 } from '../shm/columns.ts';
+import { createShares, type Shares } from './shares.ts';
 
 export interface SlotTable {
   /** Per bucket: [lock, head]. */
@@ -19,6 +20,8 @@ export interface SlotTable {
   readonly offLru: Uint8Array;
   /** [lock, free list head] */
   readonly control: Int32Array;
+  /** Of the records; under the lock in `control`. */
+  readonly shares: Shares;
 }
 
 /** In `locked`: the holder has its page. */
@@ -32,8 +35,8 @@ const BUCKET_BITS = 12;
 export const LOCK = 0;
 export const FREE_HEAD = 1;
 
-/** `records`: how many slots can be in use at once; further pins answer ENOMEM. */
-export function createSlotTable(records: number): SlotTable {
+/** `records`: how many slots of `exports` exports can be in use at once; further pins answer ENOMEM. */
+export function createSlotTable(records: number, exports: number): SlotTable {
   const next = int32(records + 1);
   for (let r = 1; r < records; r++) next[r] = r + 1;
   const control = int32(4);
@@ -50,6 +53,7 @@ export function createSlotTable(records: number): SlotTable {
     waiters: int32(records + 1),
     offLru: uint8(records + 1),
     control,
+    shares: createShares(records, exports),
   };
 }
 

@@ -13,7 +13,8 @@
  * The pin is not held for the whole image write: `page` outlives it. What a reader sees, under the pin: page, else
  * entry, else image. A record without pin, page and wb is taken out.
  *
- * Pin attempts answer EEXIST (in use), ENOENT (writeback only: nobody uses the slot) or ENOMEM (the table is full).
+ * Pin attempts answer EEXIST (in use), ENOENT (writeback only: nobody uses the slot) or ENOMEM (the export may have no more
+ * records; each has a share that others can't take).
  *
  * Pins against range claims (claims.ts): a pin is inserted first and looks for claims second; a claim is inserted first
  * and looks for pins second. Both go through sequentially consistent operations, so at least one sees the other:
@@ -23,6 +24,7 @@ import { type Mailboxes, wakeMask } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { type Bits, testBit } from './bits.ts';
 import { type Claims, claimed } from './claims.ts';
+import { giveShare, takeShare } from './shares.ts';
 import { bucketOf, FILLED, FREE_HEAD, LOCK, type SlotTable, WATCHED } from './slot_table.ts';
 
 export const ENOENT = -2;
@@ -49,7 +51,7 @@ export class Slots {
     this.thread = thread;
   }
 
-  /** Pins for a request. Returns the record (> 0), or EEXIST / ENOMEM; after EEXIST this thread will be woken. */
+  /** Pins for a request. Returns the record (> 0), or EEXIST / ENOMEM; then this thread will be woken. */
   pin(x: number, slot: number): number {
     return this.acquire(x, slot, 1 << this.thread);
   }
@@ -75,7 +77,7 @@ export class Slots {
     const b = bucketOf(x, slot);
     sync.lock(t.buckets, b);
     let r = this.find(b, x, slot);
-    if (r === 0) r = this.insert(b, x, slot);
+    if (r === 0) r = this.insert(b, x, slot, waiter);
     if (r === 0) {
       sync.unlock(t.buckets, b);
       return ENOMEM;
@@ -107,11 +109,11 @@ export class Slots {
     t.retired[r] = 0;
     if (retired !== 0 && t.page[r] === retired) t.page[r] = 0;
     // A record that was unpinned before may be on the free list already, where reap would look for it without end.
-    if (held) this.reap(b, r);
+    const refused = held ? this.reap(b, r) : 0;
     sync.unlock(t.buckets, b);
     if (retired !== 0) this.onRetired?.(retired);
     if (!held) throw new Error(`slot record ${r} was unpinned twice`);
-    if (waiters !== 0) wakeMask(this.boxes, waiters);
+    if ((waiters | refused) !== 0) wakeMask(this.boxes, waiters | refused);
   }
 
   /** True if somebody holds the pin; then this thread is woken when it is dropped. */
@@ -197,14 +199,16 @@ export class Slots {
     const r = this.find(b, x, slot);
     const counted = r !== 0 && t.wb[r] > 0;
     let ended: number = ENDED.SUPERSEDED;
+    let refused = 0;
     if (counted) {
       t.wb[r]--;
       if (t.page[r] === buffer) ended = t.locked[r] !== 0 ? ENDED.RETIRED : ENDED.WRITTEN;
       if (ended === ENDED.RETIRED) t.retired[r] = buffer;
       else if (ended === ENDED.WRITTEN) t.page[r] = 0;
-      this.reap(b, r);
+      refused = this.reap(b, r);
     }
     sync.unlock(t.buckets, b);
+    if (refused !== 0) wakeMask(this.boxes, refused);
     if (!counted) throw new Error(`writeback of slot ${slot} ended without having begun`);
     return ended;
   }
@@ -240,10 +244,10 @@ export class Slots {
     return r;
   }
 
-  private insert(b: number, x: number, slot: number): number {
+  private insert(b: number, x: number, slot: number, waiter: number): number {
     const { t } = this;
     sync.lock(t.control, LOCK);
-    const r = t.control[FREE_HEAD];
+    const r = takeShare(t.shares, x, waiter) ? t.control[FREE_HEAD] : 0;
     if (r !== 0) t.control[FREE_HEAD] = t.next[r];
     sync.unlock(t.control, LOCK);
     if (r === 0) return 0;
@@ -254,10 +258,10 @@ export class Slots {
     return r;
   }
 
-  /** Takes a record without pin, page and writeback out of its bucket. Bucket lock held. */
-  private reap(b: number, r: number): void {
+  /** Takes a record without pin, page and writeback out of its bucket; returns the threads that waited for one. Bucket lock held. */
+  private reap(b: number, r: number): number {
     const { t } = this;
-    if (t.locked[r] !== 0 || t.page[r] !== 0 || t.wb[r] !== 0) return;
+    if (t.locked[r] !== 0 || t.page[r] !== 0 || t.wb[r] !== 0) return 0;
     let at = t.buckets[b + 1];
     if (at === r) t.buckets[b + 1] = t.next[r];
     else {
@@ -267,6 +271,8 @@ export class Slots {
     sync.lock(t.control, LOCK);
     t.next[r] = t.control[FREE_HEAD];
     t.control[FREE_HEAD] = r;
+    const refused = giveShare(t.shares, t.volume[r]);
     sync.unlock(t.control, LOCK);
+    return refused;
   }
 }

@@ -161,7 +161,7 @@ function writeback(pool: ProtocolPool, x: number, slot: number, busy: BusyProtoc
   unlockTree(trees, tree);
   if (!ours) return e === NONE ? SHRINK.GONE : SHRINK.EEXIST;
   sync.step('W2');
-  const buffer = pool.takePage();
+  const buffer = pool.takePage(x);
   const r = buffer === 0 ? 0 : busy.pin(pool, x, slot);
   if (r > 0) return writePinned(pool, tree, slot, e, r, buffer);
   if (buffer !== 0) pool.givePage(buffer);

@@ -108,7 +108,7 @@ function shrinkOne(pool: ProtocolPool, m: number, busy: BusyProtocol): ShrinkRes
 
 /** From here on `e` is only compared, until the tree confirms it under the pin. */
 function writeback(pool: ProtocolPool, x: number, slot: number, e: number, busy: BusyProtocol): ShrinkResult {
-  const buffer = pool.takePage();
+  const buffer = pool.takePage(x);
   if (buffer === 0) return SHRINK.ENOMEM;
   sync.step('d');
   const r = busy.pin(pool, x, slot);

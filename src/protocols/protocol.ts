@@ -41,8 +41,8 @@ export interface ProtocolPool {
   free(e: number): void;
   /** Decompresses (or fills) entry `e` into `page`, 4096 bytes. False if the object does not decompress. */
   decompress(e: number, page: Uint8Array): boolean;
-  /** A free writeback buffer, or 0. */
-  takePage(): number;
+  /** A free writeback buffer for a page of export `x`, or 0. */
+  takePage(x: number): number;
   givePage(buffer: number): void;
   page(buffer: number): Uint8Array;
   /** Makes `buffer` the content of the pinned slot and enqueues its image write; returns at once. */

@@ -128,7 +128,7 @@ function writeback(pool: ProtocolPool, x: number, slot: number, busy: BusyProtoc
   unlockTree(trees, tree);
   if (e === NONE) return SHRINK.GONE;
   sync.step('W2');
-  const buffer = pool.takePage();
+  const buffer = pool.takePage(x);
   const r = buffer === 0 ? 0 : busy.pin(pool, x, slot);
   if (r <= 0) {
     if (buffer !== 0) pool.givePage(buffer);

@@ -149,7 +149,7 @@ function writeback(pool: ProtocolPool, busy: BusyProtocol): ShrinkResult {
     return SHRINK.GONE;
   }
   // Step c, which goes with b: from the reference on, nothing can happen to the entry that the failure of c would not meet.
-  const buffer = pool.takePage();
+  const buffer = pool.takePage(w.x);
   const r = buffer === 0 ? 0 : busy.pin(pool, w.x, w.slot);
   if (r > 0) return finish(pool, writePinned(pool, r, buffer));
   if (buffer !== 0) pool.givePage(buffer);

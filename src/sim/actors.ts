@@ -4,6 +4,7 @@ import { THREAD_SHRINKER } from '../pool/limits.ts';
 import { SHRINK } from '../protocols/protocol.ts';
 import { beginWalk } from '../protocols/victim.ts';
 import { pop, push, RECORD_WORDS, wake } from '../shm/mailbox.ts';
+import { admit } from '../zswap/admission.ts';
 import { Cleaning } from '../zswap/cleaner.ts';
 import { Flusher } from '../zswap/flusher.ts';
 import { ImageQueue } from '../zswap/image_queue.ts';
@@ -106,10 +107,10 @@ function answerOrders({ zswap, baton }: Env, queue: ImageQueue, image: SimImage)
   }
 }
 
-/** The memcg's own batch, of one. */
+/** Batches of one. */
 function shrinkForStore(zswap: Zswap, m: number): number {
   const { entry, busy } = zswap.protocols;
-  return entry.shrinkOne(zswap, m, busy) === SHRINK.WRITTEN ? 0 : 11;
+  return admit(zswap, m, () => (entry.shrinkOne(zswap, m, busy) === SHRINK.WRITTEN ? 0 : 11));
 }
 
 /** Slot that a holder holds. */
@@ -119,7 +120,7 @@ function hold({ zswap, baton }: Env, what: 'buffer' | 'pin' | 'claim'): void {
   const { claims, boxes } = zswap.shared;
   const got =
     what === 'buffer'
-      ? zswap.takePage()
+      ? zswap.takePage(X)
       : what === 'pin'
         ? zswap.tryPin(X, HELD)
         : claim(claims, X, HELD, HELD + 1, zswap.thread) + 1;

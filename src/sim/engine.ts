@@ -92,7 +92,7 @@ export class Engine {
   private zswap: Zswap | null = null;
   private actors = 0;
   private boxes = 0;
-  private stage: Stage = { borrowed: 0, pinned: 0, first: 0, mayLose: false };
+  private stage: Stage = { borrowed: 0, pinned: 0, first: 0, memcgPages: 0, mayLose: false };
   private window: readonly string[] | null = null;
   private beside: readonly string[] = [];
 

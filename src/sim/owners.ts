@@ -6,6 +6,7 @@
  * Columns that the façade uses as well can't be wrapped; the functions that use them plainly say so by sync.held.
  */
 import type { Buffers } from '../pool/buffers.ts';
+import { CLAIM_WORDS, CLAIMS_MAX } from '../pool/claims.ts';
 import { type Entries, isLive } from '../pool/entries.ts';
 import type { Lru } from '../pool/lru.ts';
 import type { Shared } from '../pool/shared.ts';
@@ -65,14 +66,17 @@ export interface Looker {
 export function guarded(shared: Shared, looker: Looker): Shared {
   const { entries, lru, slotTable, zs, claims, trees } = shared;
   const holds = (words: Int32Array, index: number): boolean => words[index] === looker.self;
-  const ownClaims = rule(() => holds(claims.control, 0), "the claims' lock");
+  const ownClaims = rule(
+    (row) => holds(claims.control, Math.floor(row / CLAIMS_MAX) * CLAIM_WORDS),
+    "the claims' lock",
+  );
   const ownTree = rule(() => {
     for (let word = 0; word < trees.words.length; word += STRIDE) if (holds(trees.words, word)) return true;
     return false;
   }, 'a tree lock');
   const buffers = (set: Buffers): Buffers => {
     const own = rule(() => holds(set.control, 0), "the buffers' lock");
-    return guardAll('buffers', set, ['next'], own);
+    return guardAll('buffers', set, ['next', 'owner'], own);
   };
   return {
     ...shared,

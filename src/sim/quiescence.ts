@@ -4,8 +4,8 @@
  */
 
 import { testBit } from '../pool/bits.ts';
-import { type Buffers, freeBuffers } from '../pool/buffers.ts';
-import { CLAIMS_MAX } from '../pool/claims.ts';
+import { takenBuffers } from '../pool/buffers.ts';
+import { activeClaims } from '../pool/claims.ts';
 import { highWater, isLive, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { FREE_HEAD } from '../pool/slot_table.ts';
@@ -23,9 +23,11 @@ export interface Finding {
 }
 
 /** `stage`: what the run began with; a pin of it was dropped by now. */
-export function checkQuiescence(world: World, zswap: Zswap, { first, borrowed, mayLose }: Stage): Finding | null {
+export function checkQuiescence(world: World, zswap: Zswap, stage: Stage): Finding | null {
+  const { first, borrowed, memcgPages, mayLose } = stage;
   return (
     checkEntries(zswap, first) ??
+    checkLimit(zswap, memcgPages) ??
     checkPins(zswap) ??
     checkObjects(zswap, borrowed) ??
     checkData(world, zswap, first, mayLose) ??
@@ -80,6 +82,15 @@ function checkEntries({ entries, trees, lru, shared }: Zswap, first: number): Fi
   return null;
 }
 
+function checkLimit({ lru }: Zswap, pages: number): Finding | null {
+  if (lru.count[0] > pages) {
+    return { kind: 'over limit', text: `the memcg has ${lru.count[0]} pages, and may have ${pages}` };
+  }
+  // Else what was let in for nobody stays taken from the memcg.
+  if (lru.reserved[0] !== 0) return { kind: 'leak', text: `${lru.reserved[0]} stores stay let in at the limit` };
+  return null;
+}
+
 function checkPins({ slots, shared }: Zswap): Finding | null {
   const { t } = slots;
   for (let r = 1; r < t.locked.length; r++) {
@@ -95,9 +106,7 @@ function checkPins({ slots, shared }: Zswap): Finding | null {
   if (free !== t.locked.length - 1) {
     return { kind: 'leak', text: `${t.locked.length - 1 - free} slot records were never given back` };
   }
-  for (let row = 0; row < CLAIMS_MAX; row++) {
-    if (shared.claims.volume[row] !== 0) return { kind: 'leak', text: `a range claim was never released` };
-  }
+  if (activeClaims(shared.claims) !== 0) return { kind: 'leak', text: `a range claim was never released` };
   return null;
 }
 
@@ -112,10 +121,9 @@ function checkObjects({ entries, shared }: Zswap, borrowed: number): Finding | n
   let objects = 0;
   for (let page = 0; page < zs.inUse.length; page++) objects += zs.inUse[page];
   if (objects !== owners) return { kind: 'leak', text: `${objects} objects, but ${owners} entries that own one` };
-  const taken = (set: Buffers): number => set.next.length - 1 - freeBuffers(set);
-  if (taken(shared.writebackBuffers) !== borrowed)
+  if (takenBuffers(shared.writebackBuffers) !== borrowed)
     return { kind: 'leak', text: 'a writeback buffer was not given back' };
-  if (taken(shared.requestBuffers) !== 0) return { kind: 'leak', text: 'a request buffer was not given back' };
+  if (takenBuffers(shared.requestBuffers) !== 0) return { kind: 'leak', text: 'a request buffer was not given back' };
   return null;
 }
 

@@ -43,6 +43,8 @@ export interface Scenario {
   readonly secondChance?: boolean;
   /** Compressed bytes that the memcg may have; 1 puts every store at the limit. */
   readonly memcgMax?: number;
+  /** Pages that the memcg may have at the end; more are a finding. */
+  readonly memcgPages?: number;
   /** Writeback buffers that are free when the run starts. */
   readonly buffersLeft?: number;
   /** Only a finding met by an actor whose last step was one of these counts: one window of a race that has several. */

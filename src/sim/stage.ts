@@ -6,7 +6,7 @@ import { allocNode } from '../pool/nodes.ts';
 import { STORED, type Zswap } from '../zswap/zswap.ts';
 import { firstSlot, type Scenario } from './scenario.ts';
 import * as shadow from './shadow.ts';
-import { BUFFERS, fillPage, placeOf, type World } from './world.ts';
+import { BUFFERS, fillPage, placeOf, SLOTS, type World } from './world.ts';
 
 export interface Stage {
   /** Writeback buffers that nobody will give back. */
@@ -17,11 +17,13 @@ export interface Stage {
   readonly first: number;
   /** At the end a slot may read EIO. */
   readonly mayLose: boolean;
+  /** Pages that the memcg may have at the end. */
+  readonly memcgPages: number;
 }
 
 /** No hook is set, so nothing here is a scheduling point. */
 export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage {
-  const { stored, onImage = [], buffersLeft = BUFFERS, pinned, noNodes = false } = scenario;
+  const { stored, onImage = [], buffersLeft = BUFFERS, pinned, noNodes = false, memcgPages = SLOTS } = scenario;
   const page = new Uint8Array(PAGE_SIZE);
   for (const { slot, version } of stored) {
     fillPage(page, slot, version);
@@ -37,7 +39,7 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
   }
   // No tree has them, and nobody gives them back.
   if (noNodes) while (allocNode(zswap.trees, 0) !== NONE);
-  for (let left = BUFFERS; left > buffersLeft; left--) zswap.takePage();
+  for (let left = BUFFERS; left > buffersLeft; left--) zswap.takePage(0);
   const record = pinned === undefined ? 0 : zswap.slots.pin(0, pinned);
   if (record > 0) zswap.slots.fill(record);
   // Slots that were never written hold zeros, version 0.
@@ -47,6 +49,7 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
     borrowed: BUFFERS - buffersLeft,
     pinned: record,
     first: firstSlot(scenario),
+    memcgPages,
     mayLose: scenario.mayLose === true,
   };
 }

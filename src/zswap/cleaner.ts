@@ -72,6 +72,7 @@ export class Cleaning {
     let looked = 0;
     for (const slot of waiting) if (this.clean(slot) === BUSY) this.busy.push(slot);
     while (this.next < this.slots.length && looked < TURN && this.busy.length < TURN) {
+      if (buffers.buffersFor(this.zswap.shared.requestBuffers, this.queue.x) === 0) break;
       const slot = this.slots[this.next];
       if (this.clean(slot) === BUSY) this.busy.push(slot);
       this.next++;
@@ -96,7 +97,7 @@ export class Cleaning {
     const { zswap } = this;
     const { shared } = zswap;
     if (testBit(shared.lost, x, slot)) return this.fail(NBD_EIO);
-    const buffer = buffers.takeBuffer(shared.requestBuffers, zswap.thread);
+    const buffer = buffers.takeBuffer(shared.requestBuffers, x, zswap.thread);
     if (buffer === 0) return BUSY;
     const found = this.copy(r, x, slot, buffers.pageOf(shared.requestBuffers, buffer));
     if (found !== LOAD_OK) {

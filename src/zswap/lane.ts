@@ -67,13 +67,13 @@ export class Lane {
     this.parked.push(waiting);
   }
 
-  hasRoom(): boolean {
-    return this.book.hasRoom();
+  hasRoom(x: number): boolean {
+    return this.book.hasRoom(x);
   }
 
-  /** Sends an order to the shrinker, now or as soon as there is room for it. */
+  /** Sends an order to the shrinker, now or as soon as the export has room for it. */
   order(kind: number, x: number, slot: number, n: number, answer: Answer): void {
-    if (this.book.hasRoom()) this.book.send(kind, x, slot, n, answer);
+    if (this.book.hasRoom(x)) this.book.send(kind, x, slot, n, answer);
     else this.park({ resume: () => this.order(kind, x, slot, n, answer) });
   }
 

@@ -5,11 +5,15 @@
  *   answer  [token, errno]
  *
  * A lane has at most ORDERS_PER_LANE orders under way, which is the capacity of its ring of answers, so an answer always
- * finds room. The ring of orders is shared; a lane that finds it full keeps the order and is woken when there is room.
+ * finds room. They are divided among the exports (shares.ts), so that orders that wait for one image don't keep those of
+ * another waiting. The ring of orders is shared, and emptied whatever the images do; a lane that finds it full keeps the
+ * order and is woken when there is room.
  */
 import { LANES_MAX, THREAD_LANE0, THREAD_SHRINKER } from '../pool/limits.ts';
-import { ORDERS_PER_LANE, type Shared } from '../pool/shared.ts';
+import { CTL, ORDERS_PER_LANE, type Shared } from '../pool/shared.ts';
+import { createShares, giveShare, leftFor, type Shares, takeShare } from '../pool/shares.ts';
 import { pop, push, RECORD_WORDS, wake } from '../shm/mailbox.ts';
+import * as sync from '../shm/sync.ts';
 
 export const ORDER = {
   /** Write request buffer `n` to the slot. */
@@ -36,24 +40,29 @@ export class OrderBook {
   private readonly free: number[] = [];
   private readonly unsent: Int32Array[] = [];
   private readonly record = new Int32Array(RECORD_WORDS);
+  /** This thread's alone. */
+  private readonly shares: Shares;
+  private readonly exportOf: number[] = [];
   underway = 0;
 
   constructor(shared: Shared, thread: number) {
     this.shared = shared;
     this.thread = thread;
+    this.shares = createShares(ORDERS_PER_LANE, shared.settings.exports.length);
   }
 
-  /** False when this lane has as many orders under way as it may; try again after the next answer. */
-  hasRoom(): boolean {
-    return this.underway < ORDERS_PER_LANE;
+  /** False when this lane has as many orders under way for export `x` as it may; try again after the next answer. */
+  hasRoom(x: number): boolean {
+    return leftFor(this.shares, x) > 0;
   }
 
   /** Sends an order; `answer` is called from look(), never from here. The caller asked hasRoom. */
   send(kind: number, x: number, slot: number, n: number, answer: Answer): void {
-    if (!this.hasRoom()) throw new Error('more orders under way than the ring of answers holds');
+    if (!takeShare(this.shares, x, 0)) throw new Error('more orders under way than the ring of answers holds');
     this.underway++;
     const token = this.free.pop() ?? this.answers.length;
     this.answers[token] = answer;
+    this.exportOf[token] = x;
     const record = Int32Array.of(kind, x, slot, n, this.thread, token);
     if (this.unsent.length > 0 || !push(this.shared.orders, record, this.thread)) this.unsent.push(record);
     else wake(this.shared.boxes, THREAD_SHRINKER);
@@ -68,6 +77,7 @@ export class OrderBook {
       this.answers[token] = null;
       this.free.push(token);
       this.underway--;
+      giveShare(this.shares, this.exportOf[token]);
       answer?.(this.record[1]);
     }
     let sent = 0;
@@ -77,6 +87,11 @@ export class OrderBook {
       wake(this.shared.boxes, THREAD_SHRINKER);
     }
   }
+}
+
+/** Asks the shrinker for its global worker: a store was rejected for want of `what`, bits of WORK. */
+export function requestWork(shared: Shared, what: number): void {
+  if ((sync.or(shared.control, CTL.WORK, what) & what) === 0) wake(shared.boxes, THREAD_SHRINKER);
 }
 
 /** The shrinker's end: sends an answer. */

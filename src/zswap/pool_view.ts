@@ -129,8 +129,8 @@ export class PoolView implements ProtocolPool {
     return ok;
   }
 
-  takePage(): number {
-    return buffers.takeBuffer(this.shared.writebackBuffers, this.thread);
+  takePage(x: number): number {
+    return buffers.takeBuffer(this.shared.writebackBuffers, x, this.thread);
   }
 
   givePage(buffer: number): void {

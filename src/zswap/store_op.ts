@@ -12,12 +12,11 @@ import { type DeviceRequest, NBD_ENOSPC, NBD_ESHUTDOWN } from 'node-nbd-server';
 import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
-import { totalSize } from '../pool/zsmalloc.ts';
 import { LOAD_OK } from '../protocols/protocol.ts';
 import { C } from '../shm/counters.ts';
+import { settle } from './admission.ts';
 import type { Lane } from './lane.ts';
 import { ORDER } from './orders.ts';
-import { requestWork } from './shrinker.ts';
 import { OVER_LIMIT, REJECTED, STORED, type Zswap } from './zswap.ts';
 
 export class StoreOp {
@@ -66,20 +65,20 @@ export class StoreOp {
 
   /** The memcg's limit is not looked at again, as in the kernel; when nothing could be written back, the page is rejected. */
   private shrunk(errno: number): void {
+    const { zswap, x } = this;
     // Not published yet, so a page of an ended connection is dropped here.
-    if (this.request.fenced()) {
-      this.dropped(NBD_ESHUTDOWN);
-      return;
-    }
-    if (errno !== 0) this.zswap.counters[C.reject_memcg_limit]++;
-    this.next(errno === 0 ? this.store(true) : REJECTED);
+    const fenced = this.request.fenced();
+    const result = fenced || errno !== 0 ? REJECTED : this.store(true);
+    if (errno === 0) settle(zswap, zswap.settings.exports[x].memcg);
+    else zswap.counters[C.reject_memcg_limit]++;
+    if (fenced) this.dropped(NBD_ESHUTDOWN);
+    else this.next(result);
   }
 
   private toImage(): void {
     const { zswap, x, slot } = this;
     // The image write needs the shrinker's thread, which must not wait for this pin.
     if (zswap.protocols.busy.waits) zswap.slots.fill(this.r);
-    workIfFull(zswap);
     if (!mayWriteBack(zswap, x)) {
       const { memory } = zswap.shared.requestBuffers;
       const errno = keepRaw(zswap, x, slot, this.r, memory, this.buffer * PAGE_SIZE);
@@ -148,11 +147,6 @@ export class StoreOp {
     buffers.giveBuffer(zswap.shared.requestBuffers, this.buffer, zswap.shared.boxes);
     this.request.settle(errno);
   }
-}
-
-/** A store was rejected: if the pool is above its threshold, the shrinker has work. */
-export function workIfFull(zswap: Zswap): void {
-  if (totalSize(zswap.shared.zs) > zswap.settings.acceptBytes) requestWork(zswap.shared);
 }
 
 export function mayWriteBack(zswap: Zswap, x: number): boolean {

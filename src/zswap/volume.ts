@@ -26,7 +26,7 @@ import type { Lane, Parkable } from './lane.ts';
 import { ORDER } from './orders.ts';
 import { RangeOp } from './range_op.ts';
 import { ReadOp } from './read_op.ts';
-import { keepRaw, mayWriteBack, StoreOp, workIfFull } from './store_op.ts';
+import { keepRaw, mayWriteBack, StoreOp } from './store_op.ts';
 import { LOAD_FAILED, LOADED, ON_IMAGE, REJECTED, STORED, type Zswap } from './zswap.ts';
 
 const ZEROS = new Uint8Array(PAGE_SIZE);
@@ -83,7 +83,6 @@ export class Volume implements Device {
       return OK;
     }
     if (result === REJECTED && !mayWriteBack(zswap, this.x)) {
-      workIfFull(zswap);
       const errno = keepRaw(zswap, this.x, slot, r, src, at);
       zswap.unpin(r);
       return errno;
@@ -100,16 +99,16 @@ export class Volume implements Device {
     at: number,
     result: number,
   ): number {
-    const { zswap, lane } = this;
+    const { zswap, lane, x } = this;
     const { requestBuffers } = zswap.shared;
-    const buffer = lane.hasRoom() ? buffers.takeBuffer(requestBuffers, zswap.thread) : 0;
+    const buffer = lane.hasRoom(x) ? buffers.takeBuffer(requestBuffers, x, zswap.thread) : 0;
     if (buffer === 0) {
       zswap.unpin(r);
       lane.park(request);
       return WAIT;
     }
     requestBuffers.memory.set(src.subarray(at, at + PAGE_SIZE), buffer * PAGE_SIZE);
-    new StoreOp(lane, request, this.x, slot, r, buffer).next(result);
+    new StoreOp(lane, request, x, slot, r, buffer).next(result);
     return TAKEN;
   }
 
@@ -142,7 +141,7 @@ export class Volume implements Device {
   private mergeLater(request: DeviceRequest, r: number, slot: number, within: number, part: Uint8Array): number {
     const { zswap, lane, x } = this;
     const { requestBuffers, boxes } = zswap.shared;
-    const buffer = lane.hasRoom() ? buffers.takeBuffer(requestBuffers, zswap.thread) : 0;
+    const buffer = lane.hasRoom(x) ? buffers.takeBuffer(requestBuffers, x, zswap.thread) : 0;
     if (buffer === 0) {
       zswap.unpin(r);
       lane.park(request);

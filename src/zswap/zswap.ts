@@ -12,12 +12,14 @@ import { COMPRESS_FAILED, POOR_BYTES } from '../pool/codec.ts';
 import { setDirty } from '../pool/dirty.ts';
 import { allocEntry, freeEntry, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
-import { CTL, type Shared, SWAP } from '../pool/shared.ts';
+import { CTL, type Shared, SWAP, WORK } from '../pool/shared.ts';
 import { totalSize } from '../pool/zsmalloc.ts';
 import { LOAD_EIO, LOAD_OK, type Protocols } from '../protocols/protocol.ts';
 import { C } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
+import { enter, isLimited, settle } from './admission.ts';
 import { Oracle } from './oracle.ts';
+import { requestWork } from './orders.ts';
 import { PoolView } from './pool_view.ts';
 import { noteHeader } from './swap_header.ts';
 
@@ -53,24 +55,33 @@ export class Zswap extends PoolView {
    * Past the limits the page counts as being in place: who waits for the pin's page waits no longer.
    */
   store(x: number, slot: number, src: Uint8Array, at: number, checked: boolean, r = 0): number {
-    const result = this.tryStore(x, slot, src, at, checked, r);
+    const { settings, counters } = this;
+    const m = settings.exports[x].memcg;
+    const { max } = settings.memcgs[m];
+    if (slot === 0 && !checked) noteHeader(this.shared, counters, x, src.subarray(at, at + PAGE_SIZE));
+    if (checked || !isLimited(max)) return this.storeNoted(x, slot, src, at, r);
+    if (max === 0) {
+      counters[C.reject_memcg_limit]++;
+      return REJECTED;
+    }
+    if (!enter(this, m, max)) return OVER_LIMIT;
+    const result = this.storeNoted(x, slot, src, at, r);
+    settle(this, m);
+    return result;
+  }
+
+  private storeNoted(x: number, slot: number, src: Uint8Array, at: number, r: number): number {
+    const result = this.tryStore(x, slot, src, at, r);
     if (this.oracle !== null && result === STORED) this.oracle.note(x, slot, src, at);
     return result;
   }
 
-  private tryStore(x: number, slot: number, src: Uint8Array, at: number, checked: boolean, r: number): number {
+  private tryStore(x: number, slot: number, src: Uint8Array, at: number, r: number): number {
     const { settings, counters } = this;
     const m = settings.exports[x].memcg;
-    const limit = settings.memcgs[m].max;
-    if (slot === 0 && !checked) noteHeader(this.shared, counters, x, src.subarray(at, at + PAGE_SIZE));
-    if (!checked && this.lru.charged[m] >= limit) {
-      if (limit > 0) return OVER_LIMIT;
-      counters[C.reject_memcg_limit]++;
-      return REJECTED;
-    }
     if (this.poolIsFull()) {
       counters[C.reject_pool_limit]++;
-      return REJECTED;
+      return this.rejectShort(WORK.POOL);
     }
     if (this.protocols.busy.waits && r > 0) this.slots.fill(r);
     return this.storePage(x, slot, m, src.subarray(at, at + PAGE_SIZE), settings.storeIncompressible);
@@ -208,7 +219,7 @@ export class Zswap extends PoolView {
     if (!zspool.alloc(e, bytes)) {
       freeEntry(this.entries, e);
       this.counters[C.reject_alloc_fail]++;
-      return REJECTED;
+      return this.rejectShort(WORK.POOL);
     }
     zspool.segment(e).set(object, zspool.offset(e));
     zspool.unmap(e);
@@ -245,6 +256,12 @@ export class Zswap extends PoolView {
 
   private rejectEntry(): number {
     this.counters[C.reject_kmemcache_fail]++;
+    return this.rejectShort(WORK.ENTRIES);
+  }
+
+  /** There is no room now, but the shrinker can make some. */
+  private rejectShort(what: number): number {
+    requestWork(this.shared, what);
     return REJECTED;
   }
 }

@@ -1,7 +1,7 @@
 // Range claims: overlapping ranges exclude each other, and the table is bounded.
 import fc from 'fast-check';
 import t from 'tap';
-import { CLAIMS_MAX, claim, claimed, createClaims, release } from '#src/pool/claims.js';
+import { activeClaims, CLAIMS_MAX, claim, claimed, createClaims, release } from '#src/pool/claims.js';
 import { createMailboxes } from '#src/shm/mailbox.js';
 
 t.test('any order of claims and releases agrees with a list of ranges', async () => {
@@ -9,7 +9,7 @@ t.test('any order of claims and releases agrees with a list of ranges', async ()
   const command = fc.oneof(range, fc.nat(5));
   fc.assert(
     fc.property(fc.array(command), (commands) => {
-      const c = createClaims();
+      const c = createClaims(2);
       const boxes = createMailboxes(2);
       const held: { row: number; x: number; first: number; end: number }[] = [];
       for (const what of commands) {
@@ -25,29 +25,44 @@ t.test('any order of claims and releases agrees with a list of ranges', async ()
         if (row >= 0 === overlaps) throw new Error(`${x}: ${first} to ${end} answered ${row}`);
         if (row >= 0) held.push({ row, x, first, end });
       }
-      for (let slot = 0; slot < 80; slot++) {
-        const truth = held.some((h) => h.x === 1 && h.first <= slot && slot < h.end);
-        if (claimed(c, 1, slot, 0) !== truth) throw new Error(`slot ${slot}`);
+      for (const x of [0, 1]) {
+        for (let slot = 0; slot < 80; slot++) {
+          const truth = held.some((h) => h.x === x && h.first <= slot && slot < h.end);
+          if (claimed(c, x, slot, 0) !== truth) throw new Error(`slot ${slot} of ${x}`);
+        }
       }
+      if (activeClaims(c) !== held.length) throw new Error(`${activeClaims(c)} claims, not ${held.length}`);
     }),
     { numRuns: 300 },
   );
 });
 
-t.test('a full table refuses, and wakes who was refused at the next release', async (t) => {
-  const c = createClaims();
+t.test('an export without a free row is refused, and who was refused is woken at its next release', async (t) => {
+  const c = createClaims(2);
   const boxes = createMailboxes(4);
-  const rows = Array.from({ length: CLAIMS_MAX }, (_, i) => claim(c, 0, i, i + 1, 1));
+  const rows = Array.from({ length: CLAIMS_MAX }, (_, i) => claim(c, 1, i, i + 1, 1));
   t.equal(new Set(rows).size, CLAIMS_MAX);
-  t.equal(claim(c, 1, 0, 1, 3), -1);
+  t.equal(claim(c, 1, 99, 100, 3), -1);
   t.equal(boxes[3], 0);
   release(c, rows[7], boxes);
   t.strictSame([...boxes], [0, 0, 0, 1]);
-  t.ok(claim(c, 1, 0, 1, 3) >= 0);
+  t.ok(claim(c, 1, 99, 100, 3) >= 0);
+});
+
+t.test('an export whose ranges take all of its rows keeps those of another neither waiting nor awake', async (t) => {
+  const c = createClaims(2);
+  const boxes = createMailboxes(4);
+  for (let i = 0; i < CLAIMS_MAX; i++) claim(c, 0, i, i + 1, 1);
+  t.equal(claim(c, 0, 99, 100, 1), -1);
+  const row = claim(c, 1, 0, 512, 2);
+  t.ok(row >= 0, 'a row of its own');
+  t.notOk(claimed(c, 1, 600, 0), 'and pins see only the ranges of their own export');
+  release(c, row, boxes);
+  t.strictSame([...boxes], [0, 0, 0, 0], 'whoever waits for a row of the other is left alone');
 });
 
 t.test('a claim that overlaps is refused even where a row is free behind it', async (t) => {
-  const c = createClaims();
+  const c = createClaims(1);
   const boxes = createMailboxes(4);
   claim(c, 0, 0, 10, 1);
   t.equal(claim(c, 0, 9, 20, 2), -1);

@@ -30,8 +30,29 @@ t.test('a lane has a bounded number of orders under way', async (t) => {
   const { shared } = newZswap();
   const book = new OrderBook(shared, LANE);
   for (let i = 0; i < ORDERS_PER_LANE; i++) book.send(ORDER.PUNCH, 0, i, 1, () => {});
-  t.notOk(book.hasRoom());
+  t.notOk(book.hasRoom(0));
   t.throws(() => book.send(ORDER.PUNCH, 0, 0, 1, () => {}), /more orders/);
+});
+
+t.test('orders for one export leave others their places, and a place comes back with its answer', async (t) => {
+  const exports = ['a', 'b', 'c'].map((name) => ({ name, pages: 512, memcg: 0 }));
+  const { shared } = newZswap({ exports });
+  const book = new OrderBook(shared, LANE);
+  let sent = 0;
+  for (; book.hasRoom(0); sent++) book.send(ORDER.FLUSH, 0, 0, 0, () => {});
+  t.ok(sent < ORDERS_PER_LANE);
+  for (const x of [1, 2]) {
+    let more = 0;
+    for (; book.hasRoom(x); more++) book.send(ORDER.PUNCH, x, 0, 1, () => {});
+    t.ok(more >= 512, `${more} places are left for export ${x}`);
+    sent += more;
+  }
+  t.equal(sent, ORDERS_PER_LANE, 'and none is wasted');
+  const record = new Int32Array(RECORD_WORDS);
+  pop(shared.orders, record, shared.boxes);
+  answerOrder(shared, LANE, record[5], 0);
+  book.look();
+  t.ok(book.hasRoom(0));
 });
 
 t.test('orders that find the ring full are sent later, in their order', async (t) => {

@@ -14,9 +14,9 @@ const SLOT = 5;
 const LOOKS = 1 + STUCK_MS / LOOK_MS;
 
 function table() {
-  const shared = createSlotTable(8);
+  const shared = createSlotTable(8, 4);
   const boxes = createMailboxes(4);
-  const claims = createClaims();
+  const claims = createClaims(4);
   const users = createBits([1000, 1000]);
   const of = (thread: number) => new Slots(shared, users, claims, boxes, thread);
   const slots = { main: of(THREAD_MAIN), shrinker: of(THREAD_SHRINKER), lane: of(THREAD_LANE0), other: of(3) };

@@ -8,7 +8,7 @@ import { createMailboxes } from '#src/shm/mailbox.js';
 import { freeRecords } from '../support/pool.ts';
 
 function slots(): Slots {
-  return new Slots(createSlotTable(4), createBits([100]), createClaims(), createMailboxes(4), 1);
+  return new Slots(createSlotTable(4, 1), createBits([100]), createClaims(1), createMailboxes(4), 1);
 }
 
 /** Pins slot 5, makes `buffer` its page, unpins; answers the record. */

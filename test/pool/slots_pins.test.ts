@@ -8,11 +8,11 @@ import { createMailboxes } from '#src/shm/mailbox.js';
 import { freeRecords } from '../support/pool.ts';
 import { startAll } from '../support/pool_threads.ts';
 
-/** A table of `records` and the way to it of threads 0 to 3. */
-function table(records = 8) {
-  const shared = createSlotTable(records);
+/** A table of `records` for exports 0 to 128, and the way to it of threads 0 to 3. */
+function table(records = 8, exports = 129) {
+  const shared = createSlotTable(records, exports);
   const users = createBits([1000, 1000]);
-  const claims = createClaims();
+  const claims = createClaims(exports);
   const boxes = createMailboxes(4);
   const threads = [0, 1, 2, 3].map((thread) => new Slots(shared, users, claims, boxes, thread));
   return { shared, users, claims, boxes, threads };
@@ -51,6 +51,40 @@ t.test('a full table answers ENOMEM, and takes pins again after an unpin', async
   t.equal(freeRecords(shared), 0);
 });
 
+t.test('who was told ENOMEM is woken when a record is free, and who only tried is not', async (t) => {
+  const { threads, boxes } = table(2);
+  const [, a, b, c] = threads;
+  const records = [a.pin(0, 1), a.pin(0, 2)];
+  t.equal(b.pin(0, 3), ENOMEM);
+  t.equal(c.tryPin(0, 4), ENOMEM);
+  a.attachPage(records[0], 1);
+  a.unpin(records[0]);
+  t.strictSame([...boxes], [0, 0, 0, 0], 'a record whose page is on its way to the image is still in use');
+  a.writebackDone(0, 1, 1);
+  t.strictSame([...boxes], [0, 0, 1, 0], 'the end of an image write frees one');
+  t.ok(b.pin(0, 3) > 0);
+  t.equal(b.pin(0, 5), ENOMEM);
+  a.unpin(records[1]);
+  t.strictSame([...boxes], [0, 0, 2, 0], 'as the end of a pin does');
+});
+
+t.test('an export whose slots are all in use leaves others their share of the records', async (t) => {
+  const { threads, boxes } = table(8, 2);
+  const [, a, b] = threads;
+  const held: number[] = [];
+  for (let slot = 0; slot < 6; slot++) held.push(a.pin(0, slot));
+  t.ok(held.every((r) => r > 0));
+  t.equal(a.pin(0, 6), ENOMEM);
+  const others = [b.pin(1, 0), b.pin(1, 1)];
+  t.ok(others.every((r) => r > 0));
+  b.unpin(others[0]);
+  t.strictSame([...boxes], [0, 0, 0, 0], 'what belongs to another is nothing to wait for');
+  t.equal(a.pin(0, 6), ENOMEM);
+  t.ok(b.pin(1, 7) > 0);
+  a.unpin(held[0]);
+  t.equal(boxes[1], 1);
+});
+
 t.test('a second unpin throws, whether or not the record is still in use', async (t) => {
   const { threads, shared } = table();
   const [, a] = threads;
@@ -66,7 +100,7 @@ t.test('a second unpin throws, whether or not the record is still in use', async
 });
 
 t.test('records that share a bucket are told apart and taken out singly', async (t) => {
-  const { threads, shared } = table(5000);
+  const { threads, shared } = table(5000, 2);
   const [, a] = threads;
   const records = Array.from({ length: 5000 }, (_, slot) => a.pin(slot % 2, slot));
   t.equal(new Set(records).size, 5000);

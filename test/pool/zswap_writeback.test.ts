@@ -154,7 +154,7 @@ t.test('a victim whose slot was trimmed and stored anew in another entry is not 
 
 t.test('without a free buffer nothing is written, and the page stays', async (t) => {
   const z = newZswap({ buffers: 1 });
-  const taken = z.takePage();
+  const taken = z.takePage(0);
   put(z, 1, makePage('text', 1));
   t.equal(shrink(z), SHRINK.ENOMEM);
   z.givePage(taken);

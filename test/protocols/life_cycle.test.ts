@@ -80,7 +80,7 @@ for (const names of choices.filter((one) => meaningless({ ...DEFAULT_CHOICE, ...
     t.equal(shrink(shrinker), SHRINK.GONE, 'ENOENT');
     put(lane, 1, makePage('text', 1));
     const taken: number[] = [];
-    for (let b = shrinker.takePage(); b !== 0; b = shrinker.takePage()) taken.push(b);
+    for (let b = shrinker.takePage(0); b !== 0; b = shrinker.takePage(0)) taken.push(b);
     t.equal(shrink(shrinker), SHRINK.ENOMEM);
     for (const b of taken) shrinker.givePage(b);
     t.equal(held(lane.shared).linked, 1, 'it is on the LRU again');

@@ -224,7 +224,7 @@ t.test('remove-from-lru-on-fault misses an entry that writeback has isolated', a
   const { lane, shrinker } = pair({ ...P3, busy: 'remove-from-lru-on-fault' });
   put(lane, 1, OLD);
   const taken: number[] = [];
-  for (let b = shrinker.takePage(); b !== 0; b = shrinker.takePage()) taken.push(b);
+  for (let b = shrinker.takePage(0); b !== 0; b = shrinker.takePage(0)) taken.push(b);
   let r = 0;
   const first = at(
     'f',

@@ -1,6 +1,7 @@
 // What tests of the pool share: a small pool with everything around it, pages of three kinds, and the checks for leaks.
 import type { Test } from 'tap';
-import { freeBuffers } from '#src/pool/buffers.js';
+import { takenBuffers } from '#src/pool/buffers.js';
+import { activeClaims } from '#src/pool/claims.js';
 import { highWater, isLive } from '#src/pool/entries.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import { checkLru } from '#src/pool/lru.js';
@@ -135,8 +136,8 @@ export function held(s: Shared): Record<string, number> {
     records: s.slotTable.next.length - 1 - freeRecords(s.slotTable),
     linked: s.lru.count.reduce((a, b) => a + b, 0),
     charged: s.lru.charged.reduce((a, b) => a + b, 0),
-    buffers: s.settings.buffers - freeBuffers(s.writebackBuffers),
-    claims: s.claims.control[1],
+    buffers: takenBuffers(s.writebackBuffers),
+    claims: activeClaims(s.claims),
   };
 }
 

@@ -122,7 +122,7 @@ const image = group(
       16,
       65_536,
       'pages of 4 KiB',
-      'Buffers for pages on their way to the image, a fixed set: when all are taken, writeback waits.',
+      'Buffers for pages on their way to the image: two fixed sets, for writeback and for WRITEs that the pool rejects. Several exports divide half of a set evenly, with two each at least; when an export can get no more, its pages wait.',
     ).prefault(1024),
   },
   'How images are written.',
@@ -132,7 +132,7 @@ const memcg = group(
   {
     'zswap.max': size(
       { min: 0, max: EXPORT_BYTES_MAX, wordMax: true },
-      'Limit of compressed bytes of this memcg, as memory.zswap.max. 0: none of its pages is kept in the pool.',
+      'Limit of compressed bytes of this memcg, as memory.zswap.max; one page of 4096 bytes may be above it. 0: none of its pages is kept in the pool.',
     ).prefault('max'),
     'zswap.writeback': bool('May its pages be written back to the image, as memory.zswap.writeback.').prefault(true),
   },

@@ -22,6 +22,22 @@ const EARLY = 'refcount-lru-isolate+drain-early-ref+skip-eexist+erase';
 
 export const MUTANTS: readonly Mutant[] = [
   {
+    name: 'admission: a store that was let in does not count before it is charged',
+    file: 'zswap/admission.js',
+    from: 'others * PAGE_SIZE',
+    to: '0',
+    scenario: 'limit-two-stores',
+    combination: P4,
+  },
+  {
+    name: 'admission: what was let in stays taken',
+    file: 'zswap/store_op.js',
+    from: 'settle(zswap, zswap.settings.exports[x].memcg);',
+    to: ';',
+    scenario: 'limit-two-stores',
+    combination: P4,
+  },
+  {
     name: 'validation: writeback does not compare entry and tree',
     file: 'protocols/pin_validate.js',
     from: 'if (current !== e) {',

@@ -1,0 +1,177 @@
+/**
+ * Reclaim: which pages leave the pool for their image, and when. It belongs to the shrinker's thread.
+ *
+ *   memcg limit    a store at its memcg's limit is let in against pages of its own memcg that leave for it (admission.ts)
+ *   global worker  once a store was rejected for want of room: memcgs in turn, a batch each, down to the accept threshold
+ *
+ * Counters and outcomes follow shrink_worker and shrink_memcg of mm/zswap.c; what to do with one victim is the entry
+ * protocol's. As in the kernel the worker shrinks first and looks at its threshold second, so that whoever asks gets at
+ * least one batch, also where no threshold is above what is in use. A turn is bounded, then the event loop runs.
+ *
+ * An image that is behind keeps the buffers of its own exports, and a memcg is passed by while all of its exports wait for
+ * theirs. Where all memcgs do, the worker rests until a buffer comes back: whoever was refused one is woken then, and each
+ * call on an image that ends makes a turn.
+ */
+import * as buffers from '../pool/buffers.ts';
+import { CTL, type Shared, WORK } from '../pool/shared.ts';
+import { totalSize } from '../pool/zsmalloc.ts';
+import { SHRINK } from '../protocols/protocol.ts';
+import { beginWalk } from '../protocols/victim.ts';
+import { C, sum } from '../shm/counters.ts';
+import * as sync from '../shm/sync.ts';
+import { admit } from './admission.ts';
+import type { ImageQueue } from './image_queue.ts';
+import { answerOrder } from './orders.ts';
+import type { Zswap } from './zswap.ts';
+
+/** Results of a batch, as in the kernel: 0, or nothing was written, or there is nothing to write; or for want of buffers. */
+export const EAGAIN = -11;
+export const ENOENT = -2;
+export const ENOMEM = -12;
+
+/** MAX_RECLAIM_RETRIES of the kernel, for each memcg: batches in a row that achieved nothing, after which the worker gives up. */
+const FAILURES_MAX = 16;
+const BATCHES_PER_TURN = 8;
+/** Entries one walk may pass by; it keeps a turn at a few milliseconds. */
+const ROTATE_MAX = 32_768;
+
+interface WaitingStore {
+  readonly m: number;
+  readonly thread: number;
+  readonly token: number;
+}
+
+export class Reclaim {
+  private readonly zswap: Zswap;
+  private readonly shared: Shared;
+  private readonly queues: readonly ImageQueue[];
+  private readonly batch: number;
+  /** By memcg: its exports. */
+  private readonly exports: readonly (readonly number[])[];
+  /** First come, first served. Bounded by the orders that lanes may have under way. */
+  private waiting: WaitingStore[] = [];
+  private cursor = 0;
+  private failures = 0;
+  /** Entries that the last batch passed by because they had their second chance coming. */
+  private rotated = 0;
+
+  /** `batch`: victims of one walk. */
+  constructor(zswap: Zswap, queues: readonly ImageQueue[], batch: number) {
+    this.zswap = zswap;
+    this.shared = zswap.shared;
+    this.queues = queues;
+    this.batch = batch;
+    const { memcgs, exports } = zswap.settings;
+    this.exports = memcgs.map((_, m) => exports.flatMap(({ memcg }, x) => (memcg === m ? [x] : [])));
+  }
+
+  /** A store of `thread` waits at the limit of memcg `m`; it is answered in one of the next turns. */
+  request(m: number, thread: number, token: number): void {
+    this.waiting.push({ m, thread, token });
+  }
+
+  /** Lets waiting stores in or rejects them. True while some still wait. */
+  answerStores(): boolean {
+    let batches = 0;
+    let next = 0;
+    /** By memcg: why there is nothing more to be had in this turn. */
+    const failed = new Map<number, number>();
+    while (next < this.waiting.length && batches < BATCHES_PER_TURN) {
+      const { m, thread, token } = this.waiting[next++];
+      const result = admit(this.zswap, m, () => {
+        const before = failed.get(m);
+        if (before !== undefined) return before;
+        batches++;
+        const result = this.shrinkMemcg(m);
+        if (result !== 0) failed.set(m, result);
+        return result;
+      });
+      answerOrder(this.shared, thread, token, -result);
+    }
+    this.waiting = this.waiting.slice(next);
+    return this.waiting.length > 0;
+  }
+
+  /** shrink_worker: true while there is more that can be done at once. */
+  work(): boolean {
+    const asked = sync.load(this.shared.control, CTL.WORK);
+    if (asked === 0) return false;
+    const { length: memcgs } = this.exports;
+    // Memcgs in a row that had nothing to write, or no buffers to write it to.
+    let empty = 0;
+    let behind = 0;
+    for (let batches = 0; batches < BATCHES_PER_TURN && empty + behind < memcgs; ) {
+      const m = this.cursor;
+      this.cursor = (m + 1) % memcgs;
+      const result = this.isBehind(m) ? ENOMEM : this.shrinkMemcg(m);
+      if (result === ENOENT) empty++;
+      else if (result === ENOMEM) behind++;
+      else {
+        batches++;
+        empty = 0;
+        behind = 0;
+        if (result === 0 || this.rotated > 0) this.failures = 0;
+        else if (++this.failures >= FAILURES_MAX * memcgs) return this.rest();
+        if (!this.isShort(asked)) return this.rest();
+      }
+    }
+    // A whole round over the memcgs: another one would find the same.
+    if (empty === memcgs) return this.rest();
+    return empty + behind < memcgs;
+  }
+
+  private rest(): boolean {
+    this.failures = 0;
+    sync.store(this.shared.control, CTL.WORK, 0);
+    return false;
+  }
+
+  /** Whether what was asked for is still above its accept threshold. */
+  private isShort(asked: number): boolean {
+    const { zs, counters, entries } = this.shared;
+    const { acceptBytes, poolBytes } = this.zswap.settings;
+    if ((asked & WORK.POOL) !== 0 && totalSize(zs) > acceptBytes) return true;
+    if ((asked & WORK.ENTRIES) === 0) return false;
+    // Same-filled pages are on no list and stay, so what they take is no room that writeback could make.
+    const filled = sum(counters, C.same_filled_pages);
+    return sum(counters, C.stored_pages) - filled > ((entries.capacity - 1 - filled) * acceptBytes) / poolBytes;
+  }
+
+  /** No export of the memcg could take a batch of buffers, and each has calls on its image under way, whose ends make turns. */
+  private isBehind(m: number): boolean {
+    const { writebackBuffers } = this.shared;
+    return this.exports[m].every((x) => buffers.buffersFor(writebackBuffers, x) < this.batch && !this.queues[x].idle);
+  }
+
+  /** shrink_memcg: walks up to a batch of the memcg's coldest entries. Rotated ones count as work done. */
+  shrinkMemcg(m: number): number {
+    const { zswap } = this;
+    const { entry, busy } = zswap.protocols;
+    this.rotated = 0;
+    if (!zswap.settings.memcgs[m].writeback) return ENOENT;
+    let scanned = 0;
+    let written = 0;
+    let refused = 0;
+    beginWalk();
+    // Entries that only get their second chance don't use up the batch: after one round over the list all have had it.
+    const look = this.batch + Math.min(zswap.lru.count[m], ROTATE_MAX);
+    while (scanned < this.batch && scanned + this.rotated < look) {
+      const result = entry.shrinkOne(zswap, m, busy);
+      if (result === SHRINK.EMPTY) break;
+      if (result === SHRINK.ROTATED) {
+        this.rotated++;
+        continue;
+      }
+      scanned++;
+      if (result === SHRINK.WRITTEN) written++;
+      else zswap.count('reject_reclaim_fail');
+      if (result !== SHRINK.ENOMEM) continue;
+      refused++;
+      // The next page may be of an export that has buffers.
+      if (this.exports[m].length === 1) break;
+    }
+    if (written > 0) return 0;
+    if (refused > 0) return ENOMEM;
+    return scanned === 0 && this.rotated === 0 ? ENOENT : EAGAIN;
+  }
+}
