@@ -2,12 +2,21 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { REPOSITORY } from '#src/ops/config/fields.js';
 import { startControl } from '#src/ops/control.js';
+import { tempFolder } from '../support/tmp.ts';
 import { closeOutput, run } from './run_process.ts';
 
 const zswapd = (...args: string[]) => run(resolve(REPOSITORY, 'dist/main.js'), args);
+
+/** Settings that share no socket, port or image with a server that may run from this checkout. */
+function nobodyElse(t: Test): string[] {
+  const folder = tempFolder(t);
+  const exports = [{ name: 'swap0', size: '1MiB', image: join(folder, 'swap0.img') }];
+  const values = [`listen.unix=${folder}/n`, 'listen.tcp=null', `control.listen=${folder}/c`];
+  return [...values, `exports=${JSON.stringify(exports)}`].flatMap((value) => ['--set', value]);
+}
 
 t.test('mistakes of usage are exit code 2 and one line', async (t) => {
   for (const args of [['nope'], ['serve', '--nope'], ['serve', 'x'], ['image', 'reset'], ['serve', '--set']]) {
@@ -33,7 +42,8 @@ t.test('a missing folder is exit code 2 for serve and check alike, and nothing i
 });
 
 t.test('config check --json prints plain values', async (t) => {
-  const { code, stdout } = await zswapd('config', 'check', '--json', '--set', 'pool.max=1MiB', '--set', 'lanes=1');
+  const set = [...nobodyElse(t), '--set', 'pool.max=1MiB', '--set', 'lanes=1'];
+  const { code, stdout } = await zswapd('config', 'check', '--json', ...set);
   t.equal(code, 0);
   t.match(JSON.parse(stdout), { lanes: 1, pool: { max: 2 ** 20 } });
 });
@@ -51,6 +61,23 @@ t.test('stats finds the server by --control and by the config', async (t) => {
   t.same(json, { code: 0, stdout: '{"counters":{"stored_pages":5}}\n', stderr: '' });
 });
 
+t.test('stats --check is exit code 0 only with a verdict that nothing leaked', async (t) => {
+  const listen = join(tempFolder(t), 'c');
+  let answer: object = {};
+  const control = await startControl({ listen, stats: () => ({}), check: async () => answer });
+  t.teardown(() => control.close());
+  for (const [code, line, given] of [
+    [0, /^ok: nothing leaked\n/, { quiescent: true, ok: true, problems: [] }],
+    [1, /^1 sums do not agree:\n {2}x is not y\n/, { quiescent: true, ok: false, problems: ['x is not y'] }],
+    [1, /^no verdict: requests or writebacks are under way\n/, { quiescent: false, ok: false, problems: [] }],
+    [1, /^no verdict/, { problems: [] }],
+  ] as const) {
+    answer = given;
+    t.match(await zswapd('stats', '--check', '--control', listen), { code, stdout: line });
+    t.match(await zswapd('stats', '--check', '--json', '--control', listen), { code });
+  }
+});
+
 t.test('stats without a server is exit code 1', async (t) => {
   t.match(await zswapd('stats', '--control', '/does/not/exist'), {
     code: 1,
@@ -59,6 +86,6 @@ t.test('stats without a server is exit code 1', async (t) => {
 });
 
 t.test('a closed stdout does not change the exit code', async (t) => {
-  const check = await run(resolve(REPOSITORY, 'dist/main.js'), ['config', 'check'], closeOutput);
+  const check = await run(resolve(REPOSITORY, 'dist/main.js'), ['config', 'check', ...nobodyElse(t)], closeOutput);
   t.equal(check.code, 0);
 });
