@@ -4,20 +4,22 @@ import { THREAD_SHRINKER } from '../pool/limits.ts';
 import { SHRINK } from '../protocols/protocol.ts';
 import { beginWalk } from '../protocols/victim.ts';
 import { pop, push, RECORD_WORDS, wake } from '../shm/mailbox.ts';
-import { Cleaning } from '../zswap/cleaner.ts';
+import * as sync from '../shm/sync.ts';
+import { Cleaning, storedSlots } from '../zswap/cleaner.ts';
 import { ImageQueue } from '../zswap/image_queue.ts';
 import { answerOrder, ORDER } from '../zswap/orders.ts';
 import { SwapoffOp, swapon } from '../zswap/swapoff_op.ts';
 import type { Zswap } from '../zswap/zswap.ts';
 import { Client } from './client.ts';
 import { type Env, LaneLoop, Mailbox } from './loop.ts';
-import type { ActorSpec } from './scenario.ts';
+import type { ActorSpec, Scenario } from './scenario.ts';
 import * as shadow from './shadow.ts';
 import { SimImage } from './sim_image.ts';
+import type { World } from './world.ts';
 
-/** Orders of the explorer's own: a walker's page goes to the one image queue, and swapoff has the header copied. */
+/** Orders of the explorer's own: a walker's page goes to the one image queue, and swapoff has slot 0 or all copied out. */
 const ORDER_WRITEBACK = 100;
-const ORDER_COPY_HEADER = 101;
+const ORDER_COPY_OUT = 101;
 const X = 0;
 const QUEUE = { runPages: 8, syncEvery: Number.POSITIVE_INFINITY, onError: () => undefined };
 const SHRINK_NAMES = Object.fromEntries(Object.entries(SHRINK).map(([name, value]) => [value, name]));
@@ -27,12 +29,12 @@ const SWAPOFF_CONNECTION = 31;
 export function runActor(env: Env, spec: ActorSpec): void {
   if (spec.kind === 'walker') walk(env, spec.walks, spec.mustWrite);
   else if (spec.kind === 'holder') hold(env, spec.what);
-  else if (spec.kind === 'swapoff') swapOff(env, spec.swapon);
+  else if (spec.kind === 'swapoff') swapOff(env, spec.swapon, spec.keep);
   else new Client(env, spec.connection).run(spec.operations);
 }
 
 /** A shrinker: walks its memcg's list and hands what it took to the image queue. */
-function walk({ zswap, baton }: Env, walks: number, mustWrite: boolean): void {
+function walk({ world, scenario, zswap, baton }: Env, walks: number, mustWrite: boolean): void {
   const { shared } = zswap;
   zswap.onWrite = (x, slot, buffer) => {
     push(shared.orders, Int32Array.of(ORDER_WRITEBACK, x, slot, buffer, zswap.thread, 0), zswap.thread);
@@ -40,11 +42,20 @@ function walk({ zswap, baton }: Env, walks: number, mustWrite: boolean): void {
   };
   beginWalk();
   for (let i = 0; i < walks; i++) {
-    const result = zswap.protocols.entry.shrinkOne(zswap, 0, zswap.protocols.busy);
+    const result = asShrinker(world, scenario, () => zswap.protocols.entry.shrinkOne(zswap, 0, zswap.protocols.busy));
     baton.note(`walk ends: ${SHRINK_NAMES[result]}`);
     if (mustWrite && result === SHRINK.WRITTEN) return;
   }
   if (mustWrite) baton.violate('livelock', `${walks} walks have written nothing, and a page could be written`);
+}
+
+/** Does what in service is a turn of the shrinker's thread. */
+function asShrinker<T>({ shrinker }: World, { oneShrinker }: Scenario, turn: () => T): T {
+  if (oneShrinker !== true) return turn();
+  sync.lock(shrinker, 0);
+  const result = turn();
+  sync.unlock(shrinker, 0);
+  return result;
 }
 
 /** The thread that owns the image queue, and answers orders as the shrinker's does. Never returns. */
@@ -61,12 +72,20 @@ export function serveImage(env: Env): never {
   }
 }
 
-function answerOrders({ zswap, baton }: Env, queue: ImageQueue, image: SimImage): never {
+function answerOrders({ world, scenario, zswap, baton }: Env, queue: ImageQueue, image: SimImage): never {
   const { shared } = zswap;
   zswap.onWrite = (_x, slot, buffer) => queue.push('writeback', slot, 1, buffer, null);
   const record = new Int32Array(RECORD_WORDS);
   const mailbox = new Mailbox(zswap);
   const cleanings = new Set<Cleaning>();
+  const clean = (slots: ArrayLike<number>, answer: (errno: number) => void): void => {
+    const cleaning = new Cleaning(zswap, queue, slots, ({ errno }) => {
+      cleanings.delete(cleaning);
+      answer(errno);
+    });
+    cleanings.add(cleaning);
+  };
+  const stored = (): Uint32Array => storedSlots(zswap, X, () => true);
   for (;;) {
     while (pop(shared.orders, record, shared.boxes)) {
       const [kind, , slot, n, thread, token] = record;
@@ -76,15 +95,11 @@ function answerOrders({ zswap, baton }: Env, queue: ImageQueue, image: SimImage)
       else if (kind === ORDER.PUNCH) queue.push('punch', slot, n, 0, answer);
       else if (kind === ORDER.ZERO) queue.push('zero', slot, n, 0, answer);
       else if (kind === ORDER.SHRINK) answer(shrinkForStore(zswap, n));
-      else if (kind === ORDER_COPY_HEADER) {
-        const cleaning = new Cleaning(zswap, queue, [0], ({ errno }) => {
-          cleanings.delete(cleaning);
-          answer(errno);
-        });
-        cleanings.add(cleaning);
-      } else throw new Error(`an actor sent order ${kind}`);
+      else if (kind === ORDER.FLUSH) clean(stored(), answer);
+      else if (kind === ORDER_COPY_OUT) clean(n === 1 ? stored() : [0], answer);
+      else throw new Error(`an actor sent order ${kind}`);
     }
-    for (const cleaning of cleanings) cleaning.turn();
+    for (const cleaning of cleanings) asShrinker(world, scenario, () => cleaning.turn());
     queue.pump();
     if (image.complete()) continue;
     if (queue.parkedPages > 0) {
@@ -123,7 +138,7 @@ function hold({ zswap, baton }: Env, what: 'buffer' | 'pin' | 'claim'): void {
 }
 
 /** swapoff of the export as in service. What the shrinker does there for it, the thread of the image does here. */
-function swapOff(env: Env, again: boolean): void {
+function swapOff(env: Env, again: boolean, keep: boolean): void {
   const { world, zswap, baton } = env;
   const { pages } = zswap.settings.exports[X];
   const loop = new LaneLoop(env);
@@ -132,13 +147,15 @@ function swapOff(env: Env, again: boolean): void {
     zswap,
     park: (waiting: { resume(): void }) => loop.lane.park(waiting),
     defer: (task: () => void) => loop.lane.defer(task),
-    copyOut: (x: number, _all: boolean, done: (errno: number) => void) =>
-      loop.lane.order(ORDER_COPY_HEADER, x, 0, 1, done),
+    copyOut: (x: number, all: boolean, done: (errno: number) => void) =>
+      loop.lane.order(ORDER_COPY_OUT, x, 0, all ? 1 : 0, done),
     punch: (x: number, first: number, count: number, done: (errno: number) => void) =>
       loop.lane.order(ORDER.PUNCH, x, first, count, done),
   };
-  for (let slot = 1; slot < pages; slot++) shadow.beginWrite(world.shadow, slot, 0, SWAPOFF_CONNECTION);
-  new SwapoffOp(host, X, false, (errno) => {
+  // With `keep` nothing is discarded: what was acknowledged stays so.
+  const discarded = keep ? 1 : pages;
+  for (let slot = 1; slot < discarded; slot++) shadow.beginWrite(world.shadow, slot, 0, SWAPOFF_CONNECTION);
+  new SwapoffOp(host, X, keep, (errno) => {
     if (errno !== 0) throw new Error(`swapoff ends with error ${errno}`);
     ended = true;
   }).resume();
@@ -147,7 +164,7 @@ function swapOff(env: Env, again: boolean): void {
     () => undefined,
     () => undefined,
   );
-  for (let slot = 1; slot < pages; slot++) shadow.endWrite(world.shadow, slot, 0, SWAPOFF_CONNECTION, true);
+  for (let slot = 1; slot < discarded; slot++) shadow.endWrite(world.shadow, slot, 0, SWAPOFF_CONNECTION, true);
   baton.note('swapoff ends');
   if (!again) return;
   swapon(zswap, X);

@@ -57,6 +57,7 @@ export class Client {
         this.begin();
         if (operation.op === 'write') this.write(operation.slot, operation.version);
         else if (operation.op === 'read') this.read(operation.slot);
+        else if (operation.op === 'flush') this.flush();
         else this.trim(operation.first, operation.end);
         this.pause();
       }
@@ -121,6 +122,14 @@ export class Client {
     this.until(() => request.settled);
     if (this.fenced()) return;
     for (let slot = first; slot < end; slot++) this.acknowledge(slot, 0, request.errno);
+  }
+
+  private flush(): void {
+    const request = this.request(() => undefined);
+    this.volume.flush(request);
+    this.until(() => request.settled);
+    if (request.errno !== 0) this.env.baton.violate('lost data', `a FLUSH is answered with error ${request.errno}`);
+    this.env.baton.note('FLUSH is acknowledged');
   }
 
   /**

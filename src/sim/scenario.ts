@@ -5,6 +5,7 @@ export type Operation =
   | { readonly op: 'write'; readonly slot: number; readonly version: number }
   | { readonly op: 'read'; readonly slot: number }
   | { readonly op: 'trim'; readonly first: number; readonly end: number }
+  | { readonly op: 'flush' }
   /**
    * Waits until nobody uses the slot, as a guest's allocator does: from here on the trim that `connection` sent has
    * happened, whatever the server still does about it.
@@ -20,8 +21,8 @@ export type ActorSpec =
       readonly connection: number;
       readonly operations: readonly Operation[];
     }
-  /** The export is swapped off. */
-  | { readonly kind: 'swapoff'; readonly name: string; readonly swapon: boolean }
+  /** The export is swapped off; with `keep` every slot stays readable, on the image. */
+  | { readonly kind: 'swapoff'; readonly name: string; readonly swapon: boolean; readonly keep: boolean }
   /** Takes something that others wait for, and gives it back: a writeback buffer, or the pin or a claim of slot 1. */
   | { readonly kind: 'holder'; readonly name: string; readonly what: 'buffer' | 'pin' | 'claim' }
   /** `mustWrite`: it ends with the first page written, and writing none in all its walks is a livelock. */
@@ -53,6 +54,11 @@ export interface Scenario {
   readonly errors?: readonly number[];
   /** Slots whose version only the image has when the run starts. */
   readonly onImage?: readonly { readonly slot: number; readonly version: number }[];
+  /**
+   * Walks and cleanings are the work of one thread, as in service: neither ever meets the other half way, for an entry
+   * protocol that frees what it wrote back after it dropped the pin would show a bug that is none.
+   */
+  readonly oneShrinker?: boolean;
   /** The tree has no node to take. */
   readonly noNodes?: boolean;
 }
@@ -77,6 +83,9 @@ export function walker(name = 'shrinker', walks = 1, mustWrite = false): ActorSp
 export const allocate = (slot: number, connection: number): Operation => ({ op: 'allocate', slot, connection });
 export const giveUp = (connection: number): Operation => ({ op: 'give-up', connection });
 
-export function swapoff(swapon = false): ActorSpec {
-  return { kind: 'swapoff', name: swapon ? 'swapoff, swapon' : 'swapoff', swapon };
+export const flush = (): Operation => ({ op: 'flush' });
+
+export function swapoff({ swapon = false, keep = false } = {}): ActorSpec {
+  const name = `swapoff${keep ? ' --keep' : ''}${swapon ? ', swapon' : ''}`;
+  return { kind: 'swapoff', name, swapon, keep };
 }

@@ -36,6 +36,8 @@ export interface World {
   readonly shadow: Shadow;
   /** Per connection: [1 once the client gave it up, 1 while a request of it runs between two waits]. */
   readonly connections: Int32Array;
+  /** A lock in place of the one thread that walks and cleans (`oneShrinker` of a scenario). */
+  readonly shrinker: Int32Array;
 }
 
 export interface SimImageMemory {
@@ -96,6 +98,7 @@ export function createWorld(): World {
       seen: int32(ACTORS_MAX),
     },
     connections: int32(ACTORS_MAX * 2),
+    shrinker: int32(1),
   };
 }
 

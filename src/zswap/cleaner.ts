@@ -74,12 +74,9 @@ export class Cleaning {
     const { x } = this.queue;
     const r = zswap.slots.pin(x, slot);
     if (r <= 0) return false;
-    const tree = treeOf(zswap.trees, x, slot);
-    lockTree(zswap.trees, tree);
-    const e = get(zswap.trees, tree, slot);
-    unlockTree(zswap.trees, tree);
+    const e = zswap.hasTrees(x) ? this.entryAt(slot) : NONE;
     if (e === NONE) {
-      // Written back or trimmed since the list was made; either way the image queue knows of it.
+      // Written back, trimmed or swapped off since the list was made; either way the image queue knows of it.
       zswap.slots.unpin(r);
       return true;
     }
@@ -99,6 +96,15 @@ export class Cleaning {
     }
     zswap.slots.unpin(r);
     return true;
+  }
+
+  private entryAt(slot: number): number {
+    const { trees } = this.zswap;
+    const tree = treeOf(trees, this.queue.x, slot);
+    lockTree(trees, tree);
+    const e = get(trees, tree, slot);
+    unlockTree(trees, tree);
+    return e;
   }
 
   private written(buffer: number, errno: number): void {
