@@ -44,6 +44,7 @@ for (const lanes of [2, 0]) {
     server.child.kill('SIGTERM');
     // The stop has come as far as it can: a drain that did not wait would be at work now.
     await until(() => /waiting for connections and verbs to end|"draining"/.test(server.stderr()));
+    t.notMatch(server.stderr(), /"draining"/, 'which waits');
     await disk.resume();
     t.match(await answer, { state: 'off', kept: true }, 'the verb is finished first');
     const { code, stderr } = await server.ended;
