@@ -49,7 +49,8 @@ export class LaneRole {
 
   receive(message: ToLane): void {
     if (message.type === 'socket') this.serve(message.fd);
-    else this.stop();
+    else if (message.type === 'stop') this.stop();
+    else this.cut();
   }
 
   private serve(fd: number): void {
@@ -93,6 +94,14 @@ export class LaneRole {
     this.stopping = true;
     for (const connection of [...this.connections]) connection.stop();
     this.reportStopped();
+  }
+
+  /**
+   * The stop has waited long enough. Requests that have not arrived whole are dropped, with nobody to answer them; what the
+   * device was given runs out: a published page is drained like any other.
+   */
+  private cut(): void {
+    for (const connection of [...this.connections]) connection.destroy();
   }
 
   private reportStopped(): void {

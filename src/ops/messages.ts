@@ -27,7 +27,11 @@ export interface ShrinkerData extends RoleData {
   readonly syncEvery: number;
 }
 
-export type ToLane = { readonly type: 'socket'; readonly fd: number } | { readonly type: 'stop' };
+export type ToLane =
+  | { readonly type: 'socket'; readonly fd: number }
+  | { readonly type: 'stop' }
+  /** The deadline of the stop is over: what connections there are end now. */
+  | { readonly type: 'cut' };
 
 export type FromLane =
   | { readonly type: 'ready' }
@@ -48,7 +52,7 @@ export type FromShrinker =
   | { readonly type: 'ready' }
   | { readonly type: 'progress'; readonly x: number; readonly done: number; readonly total: number }
   | { readonly type: 'drained'; readonly failed: number; readonly errno: number }
-  | { readonly type: 'copied'; readonly errno: number }
-  | { readonly type: 'punched'; readonly errno: number }
+  | { readonly type: 'copied'; readonly x: number; readonly errno: number }
+  | { readonly type: 'punched'; readonly x: number; readonly errno: number }
   | { readonly type: 'imageError'; readonly x: number; readonly what: string; readonly errno: number }
   | { readonly type: 'closed' };

@@ -1,21 +1,15 @@
 /**
- * `zswapd serve`: starts everything in the order that keeps data safe, and stops it the same way.
+ * `zswapd serve`: starts everything in the order that keeps data safe; stop.ts stops it the same way.
  *
- *   start   lock images, decide on markers -> shared memory -> threads ready -> markers written -> sockets -> ready lines
- *   stop    no new connections -> running requests finish -> drain to the images -> sync -> markers removed -> exit 0
- *
- * A second signal, or an image that does not take what it should, keeps the marker: exit 4, and the loss is stated.
+ *   lock images, decide on markers -> shared memory -> threads ready -> markers written -> sockets -> ready lines
  */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { checkExports } from 'node-nbd-server';
 import { setIoFlusher } from '../os/syscalls.ts';
-import { countBits } from '../pool/bits.ts';
-import { takenBuffers } from '../pool/buffers.ts';
-import { PAGE_SIZE, THREAD_MAIN } from '../pool/limits.ts';
+import { THREAD_MAIN } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
-import { C, sum } from '../shm/counters.ts';
 import { enterThread, setDelays } from '../shm/sync.ts';
 import { attachHelp } from './attach_help.ts';
 import { imageBudget, poolTooSmall } from './budget.ts';
@@ -25,27 +19,19 @@ import { protocolWarning } from './config/protocol_checks.ts';
 import type { Config } from './config/schema.ts';
 import { type Control, ControlError, startControl } from './control.ts';
 import { EXIT } from './exit_error.ts';
-import { findUsers, openImages, removeMarkers, type ServedImage, takeBack, writeMarkers } from './images.ts';
+import { findUsers, openImages, type ServedImage, takeBack, writeMarkers } from './images.ts';
 import { foreignSockets } from './inherited_sockets.ts';
-import { type Listeners, listen } from './listeners.ts';
+import { listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
 import type { FromShrinker } from './messages.ts';
 import { poolCheck } from './pool_check.ts';
+import { ServiceManager } from './service_manager.ts';
 import { exportInfos, reserveShared } from './settings.ts';
 import { statsReport } from './stats_report.ts';
+import { type Running, Signals, stop } from './stop.ts';
 import { SwapControl } from './swap_control.ts';
 import { nameThreads } from './thread_names.ts';
-import { startThreads, type Threads } from './threads.ts';
-
-interface Server {
-  readonly config: Config;
-  readonly log: Log;
-  readonly shared: Shared;
-  readonly images: readonly ServedImage[];
-  readonly threads: Threads;
-  readonly listeners: Listeners;
-  readonly control: Control | null;
-}
+import { startThreads } from './threads.ts';
 
 /** Serves until a signal; resolves with the exit code. */
 export async function serve(config: Config): Promise<number> {
@@ -54,14 +40,14 @@ export async function serve(config: Config): Promise<number> {
   const server = await start(config, log);
   for (const uri of server.listeners.uris) process.stdout.write(`ready ${uri}\n`);
   if (process.stderr.isTTY) process.stderr.write(attachHelp(server.listeners.uris));
-  const signal = await signals.next();
-  log.logger.info({ signal }, 'stopping: running requests finish, then the pool is drained to the images');
+  const names = config.exports.map((one) => one.name).join(', ');
+  server.manager.ready(`serving ${names}`);
   const code = await stop(server, signals);
   await log.flush();
   process.exit(code);
 }
 
-async function start(config: Config, log: Log): Promise<Server> {
+async function start(config: Config, log: Log): Promise<Running> {
   const warn = (line: string): void => log.logger.warn(line);
   for (const line of [protocolWarning(config), foreignSockets(process.env)]) if (line !== null) warn(line);
   const made = makeStateFolder(config);
@@ -81,7 +67,7 @@ async function startWith(
   config: Config,
   log: Log,
   warn: (line: string) => void,
-): Promise<Server> {
+): Promise<Running> {
   const exports = exportInfos(config);
   checkExports(exports);
   const shared = reserveShared(config);
@@ -99,6 +85,9 @@ async function startWith(
     fault = reject;
   });
   failed.catch(() => undefined);
+  const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
+  const swap = new SwapControl(shared, config, (message) => threads.shrinker.send(message));
+  const note = imageErrorLog(config, log, manager);
   const budget = imageBudget(config.lanes, config.exports.length, process.env);
   if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget));
   const starting = startThreads({
@@ -120,20 +109,23 @@ async function startWith(
       syncEvery: config.image.syncEvery,
     },
     onFault: (error) => fault(error),
-    onShrinker: imageErrorLog(config, log),
+    onShrinker: (message) => {
+      note(message);
+      if (message.type === 'copied' || message.type === 'punched') swap.answered(message);
+    },
   });
   const threads = await Promise.race([starting, failed]);
   // All sockets come before the markers, so that one in use changes nothing; clients are let in after them.
   const listeners = await listen({ config, lanes: threads.lanes, onError: warn });
   let control: Control | null = null;
   try {
-    control = await Promise.race([openControl(config, shared, threads, log), failed]);
+    control = await Promise.race([openControl(config, shared, swap, log), failed]);
     writeMarkers(images, config.durability);
     fault = (error) => void stopOnFault(log, error);
     const flusher = setIoFlusher();
     if (flusher < 0) log.logger.debug({ errno: -flusher }, 'PR_SET_IO_FLUSHER is not permitted here');
     listeners.admit();
-    return { config, log, shared, images, threads, listeners, control };
+    return { config, log, shared, images, threads, listeners, control, swap, manager };
   } catch (error) {
     listeners.close();
     await control?.close();
@@ -141,11 +133,10 @@ async function startWith(
   }
 }
 
-async function openControl(config: Config, shared: Shared, threads: Threads, log: Log): Promise<Control | null> {
+async function openControl(config: Config, shared: Shared, swap: SwapControl, log: Log): Promise<Control | null> {
   if (config.control.listen === null) return null;
   const { version } = JSON.parse(readFileSync(resolve(REPOSITORY, 'package.json'), 'utf8'));
   const started = performance.now();
-  const swap = new SwapControl(shared, config, threads.shrinker);
   return startControl({
     listen: config.control.listen,
     stats: () => statsReport(shared, config, version, started, log.dropped()),
@@ -162,12 +153,14 @@ async function openControl(config: Config, shared: Shared, threads: Threads, log
 }
 
 /** One line per image and kind of failure; the counters have the rest. */
-function imageErrorLog(config: Config, log: Log): (message: FromShrinker) => void {
+function imageErrorLog(config: Config, log: Log, manager: ServiceManager): (message: FromShrinker) => void {
   const seen = new Set<string>();
   return (message) => {
     if (message.type === 'progress') {
       const { x, done, total } = message;
-      log.logger.info({ export: config.exports[x].name, done, total }, 'draining');
+      const { name } = config.exports[x];
+      log.logger.info({ export: name, done, total }, 'draining');
+      manager.status(`draining ${name}: ${done} of ${total} pages`);
     }
     if (message.type !== 'imageError') return;
     const { x, what, errno } = message;
@@ -184,76 +177,4 @@ async function stopOnFault(log: Log, error: Error): Promise<void> {
   log.logger.fatal(error.message);
   await log.flush();
   process.exit(EXIT.internal);
-}
-
-async function stop(server: Server, signals: Signals): Promise<number> {
-  const { log } = server;
-  let given = false;
-  const aborted = signals.next().then(() => {
-    given = true;
-    return 'aborted' as const;
-  });
-  const code = await Promise.race([drain(server, () => given), aborted]);
-  if (code !== 'aborted') return code;
-  const { counters, writebackBuffers } = server.shared;
-  // What is stored, and what has left the pool and is not on the image yet.
-  const pages = sum(counters, C.stored_pages) + takenBuffers(writebackBuffers);
-  log.logger.error({ pages }, `aborted by a second signal: the markers stay, up to ${pages} pages are lost`);
-  return EXIT.drainFailed;
-}
-
-/** `aborted`: whether somebody else has stated the loss by now, so that no marker may go any more. */
-async function drain(server: Server, aborted: () => boolean): Promise<number> {
-  const { log, threads, shared, config } = server;
-  server.listeners.close();
-  const stopped = threads.lanes.map((lane) => lane.next('stopped'));
-  for (const lane of threads.lanes) lane.send({ type: 'stop' });
-  await Promise.all(stopped);
-  const drained = threads.shrinker.next('drained');
-  threads.shrinker.send({ type: 'drain' });
-  const { failed, errno } = await drained;
-  const closed = threads.shrinker.next('closed');
-  threads.shrinker.send({ type: 'close' });
-  await closed;
-  await server.control?.close();
-  if (errno !== 0) {
-    log.logger.error({ pages: failed, errno }, `drain failed: the markers stay, ${failed} pages are lost`);
-    return EXIT.drainFailed;
-  }
-  // A lost slot reads EIO while we serve; an image can't say that, so it must not pass for what a client would have read.
-  const lost = config.exports.reduce((pages, one, x) => pages + countBits(shared.lost, x, one.size / PAGE_SIZE), 0);
-  if (lost > 0) {
-    log.logger.error({ pages: lost }, `${lost} pages were lost to image errors: the markers stay`);
-    return EXIT.drainFailed;
-  }
-  if (aborted()) return EXIT.drainFailed;
-  const problem = removeMarkers(server.images);
-  if (problem !== null) {
-    log.logger.error(`drain failed: the markers stay: ${problem}`);
-    return EXIT.drainFailed;
-  }
-  log.logger.info({ exports: config.exports.map((one) => one.name) }, 'stopped: the images hold everything');
-  return EXIT.ok;
-}
-
-/** SIGTERM, SIGINT and SIGHUP, one after the other; kept when nobody waits yet. */
-class Signals {
-  private readonly arrived: string[] = [];
-  private readonly waiting: ((signal: string) => void)[] = [];
-
-  constructor() {
-    for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-      process.on(name, () => {
-        const resolve = this.waiting.shift();
-        if (resolve !== undefined) resolve(name);
-        else this.arrived.push(name);
-      });
-    }
-  }
-
-  next(): Promise<string> {
-    const signal = this.arrived.shift();
-    if (signal !== undefined) return Promise.resolve(signal);
-    return new Promise((resolve) => this.waiting.push(resolve));
-  }
 }

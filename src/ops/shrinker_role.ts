@@ -43,10 +43,11 @@ export class ShrinkerRole {
   receive(message: ToShrinker): void {
     if (message.type === 'drain') void this.drain();
     else if (message.type === 'copyOut') {
-      this.shrinker.copyOut(message.x, message.all, (errno) => this.post({ type: 'copied', errno }));
+      const { x, all } = message;
+      this.shrinker.copyOut(x, all, (errno) => this.post({ type: 'copied', x, errno }));
     } else if (message.type === 'punch') {
       const { x, first, count } = message;
-      this.shrinker.punch(x, first, count, (errno) => this.post({ type: 'punched', errno }));
+      this.shrinker.punch(x, first, count, (errno) => this.post({ type: 'punched', x, errno }));
     } else {
       this.closed = true;
       this.shrinker.close();

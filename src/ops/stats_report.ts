@@ -1,6 +1,7 @@
 /** What GET /stats answers: the counters, and what can be computed from the shared state. Bytes, pages and milliseconds. */
 import { countBits } from '../pool/bits.ts';
 import { freeBuffers } from '../pool/buffers.ts';
+import { stateOf, TABLE } from '../pool/export_state.ts';
 import { THREAD_LANE0 } from '../pool/limits.ts';
 import { metadataBytes, type Shared } from '../pool/shared.ts';
 import { dirtySize, totalSize } from '../pool/zsmalloc.ts';
@@ -27,9 +28,6 @@ const LANE_COUNTERS = [
   'fenced_units',
   'gc_ms',
 ] as const;
-
-/** By SWAP. */
-const SWAP_STATES = ['on', 'closing', 'off'] as const;
 
 export function statsReport(
   shared: Shared,
@@ -68,7 +66,7 @@ export function statsReport(
       memcg: settings.memcgs[one.memcg].name,
       used_pages: countBits(shared.users, x, one.pages),
       lost_pages: countBits(shared.lost, x, one.pages),
-      state: SWAP_STATES[shared.swap[x]],
+      state: TABLE[stateOf(shared.states, x)].name,
       clients: shared.clients[x],
       swap_signature: readHeader(shared, x),
     })),

@@ -1,11 +1,14 @@
 /**
- * The control verbs swapoff and swapon. swapoff runs here, on the main thread, while the shrinker writes back on its own:
- * that is what the swapoff protocols are about. What needs the images is asked of the shrinker's thread.
+ * The control verbs swapoff and swapon, and what a stop has to do with them. This is the owner of the exports' states
+ * (pool/export_state.ts has the table of what is refused when).
  *
- * One swapoff at a time; an export that clients use is refused unless forced.
+ * swapoff runs here, on the main thread, while the shrinker writes back on its own: that is what the swapoff protocols are
+ * about. What needs the images is asked of the shrinker's thread. One verb at a time to an export; verbs of several exports
+ * run side by side, so that a stalled image holds up none but its own. An export that clients use is refused unless forced.
  */
+import { enter, STATE, stateOf, TABLE } from '../pool/export_state.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
-import { type Shared, SWAP } from '../pool/shared.ts';
+import type { Shared } from '../pool/shared.ts';
 import { chooseProtocols } from '../protocols/index.ts';
 import { C, sum } from '../shm/counters.ts';
 import { attend } from '../shm/mailbox.ts';
@@ -15,7 +18,7 @@ import { type SwapoffHost, SwapoffOp, swapon } from '../zswap/swapoff_op.ts';
 import { Zswap } from '../zswap/zswap.ts';
 import type { Config } from './config/schema.ts';
 import { ControlError } from './control.ts';
-import type { Threads } from './threads.ts';
+import type { FromShrinker, ToShrinker } from './messages.ts';
 
 export interface SwapoffFlags {
   /** Although clients are connected. */
@@ -24,26 +27,32 @@ export interface SwapoffFlags {
   readonly keep: boolean;
 }
 
+/** How an order of a verb ended. */
+type Answer = Extract<FromShrinker, { x: number; errno: number; type: 'copied' | 'punched' }>;
+
 export class SwapControl {
   private readonly shared: Shared;
   private readonly config: Config;
-  private readonly shrinker: Threads['shrinker'];
+  private readonly send: (message: ToShrinker) => void;
   /** Made with the first verb: it has a compressor of its own. */
   private zswap: Zswap | null = null;
   private parked: Parkable[] = [];
-  private running = false;
+  /** By export: what its verb waits for from the shrinker, and its end. */
+  private readonly asked = new Map<number, (errno: number) => void>();
+  private readonly running = new Map<number, Promise<number>>();
+  private stopping = false;
 
-  constructor(shared: Shared, config: Config, shrinker: Threads['shrinker']) {
+  /** `send`: to the shrinker's thread, whose answers have to come to answered(). */
+  constructor(shared: Shared, config: Config, send: (message: ToShrinker) => void) {
     this.shared = shared;
     this.config = config;
-    this.shrinker = shrinker;
+    this.send = send;
   }
 
-  /** Throws a ControlError where the export is unknown, in use, or not on. */
+  /** Throws a ControlError where the export is unknown, in use, or in a state that refuses it. */
   async swapoff(name: string, { force, keep }: SwapoffFlags): Promise<object> {
     const x = this.find(name);
-    if (this.running) throw new ControlError(409, 'a swapoff is running, allowed: one at a time');
-    if (this.shared.swap[x] !== SWAP.ON) throw new ControlError(409, `export ${name} is swapped off already`);
+    this.refuse(x, 'swapoff');
     const clients = sync.load(this.shared.clients, x);
     if (clients > 0 && !force) {
       throw new ControlError(
@@ -53,22 +62,71 @@ export class SwapControl {
     }
     const stored = (): number => sum(this.shared.counters, C.stored_pages);
     const before = stored();
-    this.running = true;
+    const running = this.run(x, keep);
+    this.running.set(x, running);
     try {
-      const errno = await this.run(x, keep);
+      const errno = await running;
       if (errno !== 0) throw new ControlError(503, `the image of ${name} failed with errno ${errno}; it is still on`);
     } finally {
-      this.running = false;
+      this.running.delete(x);
+      if (this.stopping) this.leave(x);
     }
     return { export: name, state: 'off', kept: keep, freed_pages: Math.max(0, before - stored()) };
   }
 
   swapon(name: string): object {
     const x = this.find(name);
-    if (this.running) throw new ControlError(409, 'a swapoff is running, allowed: when it has ended');
-    if (this.shared.swap[x] !== SWAP.OFF) throw new ControlError(409, `export ${name} is not swapped off`);
+    this.refuse(x, 'swapon');
     swapon(this.mine(), x);
     return { export: name, state: 'on' };
+  }
+
+  /** What the shrinker says of a copyOut or a punch. */
+  answered({ x, errno }: Answer): void {
+    const done = this.asked.get(x);
+    this.asked.delete(x);
+    done?.(errno);
+  }
+
+  /** Exports that a verb is at work on. */
+  get verbs(): string[] {
+    return [...this.running.keys()].map((x) => this.config.exports[x].name);
+  }
+
+  /**
+   * The stop has begun: verbs are refused from here on. Resolves when those that run have ended. That has no deadline of its
+   * own, as the drain has none: what a swapoff waits for is the image, and with --keep it does the drain's work.
+   */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    for (const x of this.config.exports.keys()) this.leave(x);
+    while (this.running.size > 0) await Promise.allSettled(this.running.values());
+  }
+
+  /** No connection is left, and no verb: from here on nothing but the drain moves. */
+  drain(): void {
+    this.advance(STATE.STOPPING, STATE.DRAINING);
+  }
+
+  /** Everything is on the images, or what is not has been stated. */
+  end(): void {
+    this.advance(STATE.DRAINING, STATE.ENDED);
+  }
+
+  private advance(from: typeof STATE.STOPPING | typeof STATE.DRAINING, to: Parameters<typeof enter>[2]): void {
+    const { states } = this.shared;
+    for (const x of this.config.exports.keys()) if (stateOf(states, x) === from) enter(states, x, to);
+  }
+
+  /** Where the stop takes an export that no verb is at work on. */
+  private leave(x: number): void {
+    const to = TABLE[stateOf(this.shared.states, x)].stop;
+    if (to !== null) enter(this.shared.states, x, to);
+  }
+
+  private refuse(x: number, verb: 'swapoff' | 'swapon'): void {
+    const why = TABLE[stateOf(this.shared.states, x)][verb];
+    if (why !== null) throw new ControlError(409, `export ${this.config.exports[x].name} ${why}`);
   }
 
   private find(name: string): number {
@@ -113,22 +171,16 @@ export class SwapControl {
   }
 
   private host(guard: (task: () => void) => void): SwapoffHost {
-    const { shrinker } = this;
-    const answered = (message: Promise<{ errno: number }>, done: (errno: number) => void): void => {
-      void message.then(({ errno }) => guard(() => done(errno)));
+    const ask = (message: Extract<ToShrinker, { x: number }>, done: (errno: number) => void): void => {
+      this.asked.set(message.x, (errno) => guard(() => done(errno)));
+      this.send(message);
     };
     return {
       zswap: this.mine(),
       park: (waiting) => this.parked.push(waiting),
       defer: (task) => setImmediate(() => guard(task)),
-      copyOut: (x, all, done) => {
-        answered(shrinker.next('copied'), done);
-        shrinker.send({ type: 'copyOut', x, all });
-      },
-      punch: (x, first, count, done) => {
-        answered(shrinker.next('punched'), done);
-        shrinker.send({ type: 'punch', x, first, count });
-      },
+      copyOut: (x, all, done) => ask({ type: 'copyOut', x, all }, done),
+      punch: (x, first, count, done) => ask({ type: 'punch', x, first, count }, done),
     };
   }
 }

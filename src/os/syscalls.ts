@@ -17,6 +17,12 @@ const cStatx = libc.func('int statx(int dirfd, const char *path, int flags, unsi
 const cFlock = libc.func('int flock(int fd, int operation)');
 const cPrctl = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
 
+const cSocket = libc.func('int socket(int domain, int type, int protocol)');
+const cSendTo = libc.func(
+  'int64_t sendto(int fd, const uint8_t *buf, size_t len, int flags, const uint8_t *addr, unsigned int addrlen)',
+);
+const cClose = libc.func('int close(int fd)');
+
 const cSetAffinity = libc.func('int sched_setaffinity(int pid, size_t size, const uint8_t *mask)');
 const cGetAffinity = libc.func('int sched_getaffinity(int pid, size_t size, _Out_ uint8_t *mask)');
 
@@ -42,6 +48,13 @@ const LOCK_EX_NB = 2 | 4;
 const PR_SET_IO_FLUSHER = 57;
 /** Bytes of a cpu_set_t: 1024 processors. */
 const CPU_SET_BYTES = 128;
+
+const AF_UNIX = 1;
+const SOCK_DGRAM_CLOEXEC = 2 | 0x80000;
+const MSG_DONTWAIT_NOSIGNAL = 0x40 | 0x4000;
+/** Bytes of sun_path. */
+const UNIX_PATH_BYTES = 108;
+const EINVAL = 22;
 
 export const EAGAIN = 11;
 export const ENXIO = 6;
@@ -141,4 +154,24 @@ export function runOn(cpus: readonly number[]): number {
   const mask = Buffer.alloc(CPU_SET_BYTES);
   for (const cpu of cpus) mask[cpu >>> 3] |= 1 << (cpu & 7);
   return result(cSetAffinity(0, CPU_SET_BYTES, mask));
+}
+
+/**
+ * Sends one datagram to a unix socket, a path or, with a leading @, an abstract name, and does not wait: 0 or -errno; an
+ * address that no unix socket can have is -EINVAL.
+ */
+export function sendUnixDatagram(address: string, payload: Uint8Array): number {
+  const name = Buffer.from(address);
+  const abstract = name[0] === 0x40;
+  // A path ends in a zero byte inside sun_path; an abstract name begins with one, and ends where the address does.
+  if (name.length < 2 || name.length > UNIX_PATH_BYTES - (abstract ? 0 : 1)) return -EINVAL;
+  if (abstract) name[0] = 0;
+  const to = Buffer.alloc(2 + name.length + (abstract ? 0 : 1));
+  to.writeUInt16LE(AF_UNIX, 0);
+  name.copy(to, 2);
+  const fd = result(cSocket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0));
+  if (fd < 0) return fd;
+  const sent = result(Number(cSendTo(fd, payload, payload.length, MSG_DONTWAIT_NOSIGNAL, to, to.length)));
+  cClose(fd);
+  return Math.min(sent, 0);
 }

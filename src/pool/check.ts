@@ -11,8 +11,9 @@ import * as sync from '../shm/sync.ts';
 import { testBit } from './bits.ts';
 import { activeClaims } from './claims.ts';
 import { type Entries, highWater, isLive, LENGTH_SAME_FILLED, NONE } from './entries.ts';
+import { runsVerb } from './export_state.ts';
 import type { Lru } from './lru.ts';
-import { CTL, type Shared, SWAP } from './shared.ts';
+import { CTL, type Shared } from './shared.ts';
 import { CLASSES, ZSPAGE_BYTES } from './size_classes.ts';
 import { isFreed, lockTree, unlockTree } from './tree.ts';
 import { eachEntry } from './tree_walk.ts';
@@ -42,7 +43,7 @@ export function busy(s: Shared): Busy {
     claims: activeClaims(s.claims),
     orders: ringLength(s.orders),
     shrinker: sync.load(s.control, CTL.WORK),
-    swapoffs: s.swap.filter((state) => state === SWAP.CLOSING).length,
+    swapoffs: s.states.filter((_, x) => runsVerb(s.states, x)).length,
   };
 }
 

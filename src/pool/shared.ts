@@ -60,9 +60,6 @@ export const WORK = {
   ENTRIES: 2,
 } as const;
 
-/** States of an export in `swap`. CLOSING and OFF: nothing can be written; OFF: its trees are freed. */
-export const SWAP = { ON: 0, CLOSING: 1, OFF: 2 } as const;
-
 /** Bytes of a row of `swapHeaders`. */
 export const SWAP_HEADER_BYTES = 48;
 
@@ -80,8 +77,8 @@ export interface Shared {
   readonly claims: Claims;
   /** Per export: checksum per slot, a wide column, when there is an oracle; else null. */
   readonly sums: readonly (readonly Int32Array[])[] | null;
-  /** Per export: SWAP. Changes under no lock: it is read under a pin or claim that swapoff waits for. */
-  readonly swap: Int32Array;
+  /** Per export: its state (export_state.ts says who changes it, and when it may be asked). */
+  readonly states: Int32Array;
   /** Per export: live entries, kept for swapoff protocols that wait for them. */
   readonly live: Int32Array;
   /** Per export: connections that are using it. */
@@ -146,7 +143,7 @@ export function createShared(settings: PoolSettings, slotRecords = SLOT_RECORDS)
     dirty: settings.strict ? createDirty(pages) : null,
     claims: createClaims(pages.length),
     sums: settings.oracle ? pages.map((count) => wideInt32(count)) : null,
-    swap: int32(pages.length),
+    states: int32(pages.length),
     live: int32(pages.length),
     clients: int32(pages.length),
     swapHeaders: uint8(pages.length * SWAP_HEADER_BYTES),

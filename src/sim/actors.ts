@@ -5,7 +5,7 @@ import { SHRINK } from '../protocols/protocol.ts';
 import { beginWalk } from '../protocols/victim.ts';
 import { pop, push, RECORD_WORDS, wake } from '../shm/mailbox.ts';
 import { admit } from '../zswap/admission.ts';
-import { Cleaning } from '../zswap/cleaner.ts';
+import { Cleaning, heldSlots } from '../zswap/cleaner.ts';
 import { Flusher } from '../zswap/flusher.ts';
 import { ImageQueue } from '../zswap/image_queue.ts';
 import { answerOrder, ORDER } from '../zswap/orders.ts';
@@ -17,9 +17,9 @@ import type { ActorSpec } from './scenario.ts';
 import * as shadow from './shadow.ts';
 import { SimImage } from './sim_image.ts';
 
-/** Orders of the explorer's own: a walker's page goes to the one image queue, and swapoff has the header copied. */
+/** Orders of the explorer's own: a walker's page goes to the one image queue, and swapoff has slot 0 or all copied out. */
 const ORDER_WRITEBACK = 100;
-const ORDER_COPY_HEADER = 101;
+const ORDER_COPY_OUT = 101;
 const X = 0;
 const QUEUE = { runPages: 8, syncEvery: Number.POSITIVE_INFINITY, onError: () => undefined };
 const SHRINK_NAMES = Object.fromEntries(Object.entries(SHRINK).map(([name, value]) => [value, name]));
@@ -29,7 +29,7 @@ const SWAPOFF_CONNECTION = 31;
 export function runActor(env: Env, spec: ActorSpec): void {
   if (spec.kind === 'walker') walk(env, spec.walks, spec.mustWrite);
   else if (spec.kind === 'holder') hold(env, spec.what);
-  else if (spec.kind === 'swapoff') swapOff(env, spec.swapon);
+  else if (spec.kind === 'swapoff') swapOff(env, spec.swapon, spec.keep);
   else new Client(env, spec.connection).run(spec.operations);
 }
 
@@ -91,7 +91,7 @@ function answerOrders({ zswap, baton }: Env, queue: ImageQueue, image: SimImage)
       else if (kind === ORDER.ZERO) queue.push('zero', slot, n, 0, answer);
       else if (kind === ORDER.SHRINK) answer(shrinkForStore(zswap, n));
       else if (kind === ORDER.FLUSH) flusher?.request(0, zswap.settings.exports[X].pages, answer);
-      else if (kind === ORDER_COPY_HEADER) clean([0], answer);
+      else if (kind === ORDER_COPY_OUT) clean(n === 1 ? heldSlots(zswap, X) : [0], answer);
       else throw new Error(`an actor sent order ${kind}`);
     }
     flusher?.start();
@@ -134,7 +134,7 @@ function hold({ zswap, baton }: Env, what: 'buffer' | 'pin' | 'claim'): void {
 }
 
 /** swapoff of the export as in service. What the shrinker does there for it, the thread of the image does here. */
-function swapOff(env: Env, again: boolean): void {
+function swapOff(env: Env, again: boolean, keep: boolean): void {
   const { world, zswap, baton } = env;
   const { pages } = zswap.settings.exports[X];
   const loop = new LaneLoop(env);
@@ -143,13 +143,15 @@ function swapOff(env: Env, again: boolean): void {
     zswap,
     park: (waiting: { resume(): void }) => loop.lane.park(waiting),
     defer: (task: () => void) => loop.lane.defer(task),
-    copyOut: (x: number, _all: boolean, done: (errno: number) => void) =>
-      loop.lane.order(ORDER_COPY_HEADER, x, 0, 1, done),
+    copyOut: (x: number, all: boolean, done: (errno: number) => void) =>
+      loop.lane.order(ORDER_COPY_OUT, x, 0, all ? 1 : 0, done),
     punch: (x: number, first: number, count: number, done: (errno: number) => void) =>
       loop.lane.order(ORDER.PUNCH, x, first, count, done),
   };
-  for (let slot = 1; slot < pages; slot++) shadow.beginWrite(world.shadow, slot, 0, SWAPOFF_CONNECTION);
-  new SwapoffOp(host, X, false, (errno) => {
+  // With `keep` nothing is discarded: what was acknowledged stays so.
+  const discarded = keep ? 1 : pages;
+  for (let slot = 1; slot < discarded; slot++) shadow.beginWrite(world.shadow, slot, 0, SWAPOFF_CONNECTION);
+  new SwapoffOp(host, X, keep, (errno) => {
     if (errno !== 0) throw new Error(`swapoff ends with error ${errno}`);
     ended = true;
   }).resume();
@@ -158,7 +160,7 @@ function swapOff(env: Env, again: boolean): void {
     () => undefined,
     () => undefined,
   );
-  for (let slot = 1; slot < pages; slot++) shadow.endWrite(world.shadow, slot, 0, SWAPOFF_CONNECTION, true);
+  for (let slot = 1; slot < discarded; slot++) shadow.endWrite(world.shadow, slot, 0, SWAPOFF_CONNECTION, true);
   baton.note('swapoff ends');
   if (!again) return;
   swapon(zswap, X);

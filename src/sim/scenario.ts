@@ -22,8 +22,8 @@ export type ActorSpec =
       readonly connection: number;
       readonly operations: readonly Operation[];
     }
-  /** The export is swapped off. */
-  | { readonly kind: 'swapoff'; readonly name: string; readonly swapon: boolean }
+  /** The export is swapped off; with `keep` every slot stays readable, on the image. */
+  | { readonly kind: 'swapoff'; readonly name: string; readonly swapon: boolean; readonly keep: boolean }
   /** Takes something that others wait for, and gives it back: a writeback buffer, or the pin or a claim of slot 1. */
   | { readonly kind: 'holder'; readonly name: string; readonly what: 'buffer' | 'pin' | 'claim' }
   /** `mustWrite`: it ends with the first page written, and writing none in all its walks is a livelock. */
@@ -87,6 +87,7 @@ export function walker(name = 'shrinker', walks = 1, mustWrite = false): ActorSp
 export const allocate = (slot: number, connection: number): Operation => ({ op: 'allocate', slot, connection });
 export const giveUp = (connection: number): Operation => ({ op: 'give-up', connection });
 
-export function swapoff(swapon = false): ActorSpec {
-  return { kind: 'swapoff', name: swapon ? 'swapoff, swapon' : 'swapoff', swapon };
+export function swapoff({ swapon = false, keep = false } = {}): ActorSpec {
+  const name = `swapoff${keep ? ' --keep' : ''}${swapon ? ', swapon' : ''}`;
+  return { kind: 'swapoff', name, swapon, keep };
 }

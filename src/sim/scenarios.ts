@@ -68,7 +68,7 @@ export const SCENARIOS: readonly Scenario[] = [
     about: 'the export is swapped off and on again while a page of it is being written back',
     stored: one,
     pages: 2,
-    actors: [walker(), swapoff(true)],
+    actors: [walker(), swapoff({ swapon: true })],
   },
   {
     name: 'swapoff-write',
@@ -94,6 +94,28 @@ export const SCENARIOS: readonly Scenario[] = [
     pages: 2,
     errors: [NBD_ESHUTDOWN],
     actors: [client('trim', 0, trim(0, 2)), swapoff()],
+  },
+  {
+    name: 'swapoff-slot-0',
+    about: 'the export is swapped off while the page of its header, whose slot stays in use, is being written back',
+    stored: [{ slot: 0, version: 1 }],
+    pages: 1,
+    actors: [walker(), swapoff()],
+  },
+  {
+    name: 'swapoff-keep',
+    about: 'as swapoff, with --keep: every slot stays in use',
+    stored: one,
+    pages: 2,
+    actors: [walker(), swapoff({ keep: true })],
+  },
+  {
+    name: 'swapoff-flush',
+    about: 'the export is swapped off while a FLUSH copies what is stored to the image',
+    stored: one,
+    pages: 2,
+    strict: true,
+    actors: [client('flush', 0, flush(1)), swapoff()],
   },
   {
     name: 'two-writebacks',

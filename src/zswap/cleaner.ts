@@ -18,9 +18,7 @@ import { testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { SlotList } from '../pool/dirty.ts';
 import { highWater, isLive } from '../pool/entries.ts';
-import { SWAP } from '../pool/shared.ts';
 import { LOAD_EIO, LOAD_MISS, LOAD_OK } from '../protocols/protocol.ts';
-import * as sync from '../shm/sync.ts';
 import type { ImageQueue } from './image_queue.ts';
 import type { Zswap } from './zswap.ts';
 
@@ -118,7 +116,7 @@ export class Cleaning {
       return LOAD_OK;
     }
     // Trees of an export that is swapped off are freed, and whatever they held is on the image.
-    if (sync.load(zswap.shared.swap, x) === SWAP.OFF) return LOAD_MISS;
+    if (!zswap.hasTrees(x)) return LOAD_MISS;
     const found = zswap.protocols.entry.load(zswap, x, slot, into);
     if (found === LOAD_EIO) zswap.count('decompress_fail');
     return found;

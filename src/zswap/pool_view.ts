@@ -6,11 +6,12 @@
 import * as buffers from '../pool/buffers.ts';
 import { Codec, fillPage } from '../pool/codec.ts';
 import { checkLive, type Entries, freeEntry, isLive, LENGTH_SAME_FILLED, NONE, setChecking } from '../pool/entries.ts';
+import { hasTrees, mayWriteBack, takesWrites } from '../pool/export_state.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import * as lru from '../pool/lru.ts';
-import { CTL, type PoolSettings, type Shared, SWAP } from '../pool/shared.ts';
+import { CTL, type PoolSettings, type Shared } from '../pool/shared.ts';
 import { HOLDER_MASK } from '../pool/slot_table.ts';
-import { Slots } from '../pool/slots.ts';
+import { ENOENT, Slots } from '../pool/slots.ts';
 import type { Trees } from '../pool/tree.ts';
 import type { Place } from '../pool/tree_walk.ts';
 import { Zspool } from '../pool/zsmalloc.ts';
@@ -84,9 +85,14 @@ export class PoolView implements ProtocolPool {
     this.slots.unpin(r);
   }
 
-  /** True from the begin of swapoff to swapon. Asked under a pin or a claim, which swapoff waits for. */
+  /** Nothing can be written, as from the begin of swapoff to swapon. Asked under a pin or a claim, which swapoff waits for. */
   isSwappedOff(x: number): boolean {
-    return sync.load(this.shared.swap, x) !== SWAP.ON;
+    return !takesWrites(this.shared.states, x);
+  }
+
+  /** False when the trees of the export are freed, and what is still readable is on the image. Asked under a pin. */
+  hasTrees(x: number): boolean {
+    return hasTrees(this.shared.states, x);
   }
 
   // What protocols see of the pool; protocol.ts has the contract.
@@ -164,7 +170,13 @@ export class PoolView implements ProtocolPool {
     if (underDeviceLock) sync.lock(this.shared.deviceLock, x);
     const r = this.slots.pinForWriteback(x, slot);
     if (underDeviceLock) sync.unlock(this.shared.deviceLock, x);
-    return r;
+    // A slot that stays in use over swapoff (slot 0, with --keep every one) can be pinned when its tree is freed:
+    //   1. writeback copies the slot's number   2. swapoff frees the trees, and gives its claim back
+    //   3. writeback pins   4. it would look the slot up in a freed tree
+    // Asked after the pin and not before it, because from the pin on swapoff waits for us.
+    if (r <= 0 || mayWriteBack(this.shared.states, x)) return r;
+    this.slots.unpin(r);
+    return ENOENT;
   }
 }
 

@@ -3,7 +3,7 @@
  *
  *   closing (no more writes) -> writes that are under way end -> slot 0, or with `keep` everything, is copied to the image
  *   -> slice by slice: range claim, wait for the pins in it, users := 0, discard
- *   -> claim of all slots, wait for all pins: trees freed, off -> punch
+ *   -> claim of all slots, wait for all pins: trees freed -> punch -> off
  *
  * Slot 0 is the header that the next swapon reads: it stays, on the image. With `keep` every slot does, and nothing is
  * punched. swapoff waits for pins and for image operations by parking, and for writeback as its protocol says. Between the
@@ -15,8 +15,8 @@
 import { clearBit, findBit, setBit } from '../pool/bits.ts';
 import { claim, release } from '../pool/claims.ts';
 import { NONE } from '../pool/entries.ts';
+import { enter, STATE } from '../pool/export_state.ts';
 import { SLICE_SLOTS, TREE_PAGES } from '../pool/limits.ts';
-import { SWAP } from '../pool/shared.ts';
 import { get, isEmpty, lockTree, reviveTree, treeOf, unlockTree } from '../pool/tree.ts';
 import { C } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
@@ -69,7 +69,7 @@ export class SwapoffOp implements Parkable {
   }
 
   private close(): void {
-    sync.store(this.zswap.shared.swap, this.x, SWAP.CLOSING);
+    enter(this.zswap.shared.states, this.x, this.keep ? STATE.KEEPING : STATE.SWAPPING_OFF);
     this.pinned = this.pinnedSlots();
     this.next = () => this.waitForWrites();
     this.next();
@@ -78,7 +78,7 @@ export class SwapoffOp implements Parkable {
   private pinnedSlots(): number[] {
     const { t } = this.zswap.slots;
     const pinned: number[] = [];
-    // A hint without the buckets' locks: who does not see what we stored before (CLOSING, or the claim) has pinned, and
+    // A hint without the buckets' locks: who does not see what we stored before (the state, or the claim) has pinned, and
     // unlocked his bucket, before that, so his record can be read here; a record that changes meanwhile is of somebody who
     // will see it.
     for (let r = 1; r < t.locked.length; r++) {
@@ -100,7 +100,7 @@ export class SwapoffOp implements Parkable {
     }
     this.host.copyOut(this.x, this.keep, (errno) => {
       if (errno !== 0) {
-        sync.store(this.zswap.shared.swap, this.x, SWAP.ON);
+        enter(this.zswap.shared.states, this.x, STATE.SERVING);
         this.done(errno);
         return;
       }
@@ -139,7 +139,7 @@ export class SwapoffOp implements Parkable {
    */
   private free(): void {
     const { zswap, x } = this;
-    const { claims, swap, boxes } = zswap.shared;
+    const { claims, states, boxes } = zswap.shared;
     if (this.row === NO_CLAIM) {
       this.row = claim(claims, x, 0, this.pages, zswap.thread);
       if (this.row !== NO_CLAIM) this.pinned = this.pinnedSlots();
@@ -150,7 +150,7 @@ export class SwapoffOp implements Parkable {
       return;
     }
     zswap.protocols.swapoff.freeTrees(zswap, x);
-    sync.store(swap, x, SWAP.OFF);
+    enter(states, x, STATE.PUNCHING);
     release(claims, this.row, boxes);
     this.row = NO_CLAIM;
     this.punchNext();
@@ -202,6 +202,7 @@ export class SwapoffOp implements Parkable {
   private punchNext(): void {
     const tree = this.discarded.pop();
     if (tree === undefined) {
+      enter(this.zswap.shared.states, this.x, STATE.OFF);
       this.done(0);
       return;
     }
@@ -232,6 +233,7 @@ export class SwapoffOp implements Parkable {
 /** swapon: the export gets new trees and takes writes again. */
 export function swapon(zswap: Zswap, x: number): void {
   const { base } = zswap.trees;
+  enter(zswap.shared.states, x, STATE.SWAPPING_ON);
   for (let tree = base[x]; tree < base[x + 1]; tree++) reviveTree(zswap.trees, tree);
-  sync.store(zswap.shared.swap, x, SWAP.ON);
+  enter(zswap.shared.states, x, STATE.SERVING);
 }

@@ -12,7 +12,7 @@ import { COMPRESS_FAILED, POOR_BYTES } from '../pool/codec.ts';
 import { setDirty } from '../pool/dirty.ts';
 import { allocEntry, freeEntry, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
-import { CTL, type Shared, SWAP, WORK } from '../pool/shared.ts';
+import { CTL, type Shared, WORK } from '../pool/shared.ts';
 import { totalSize } from '../pool/zsmalloc.ts';
 import { LOAD_EIO, LOAD_OK, type Protocols } from '../protocols/protocol.ts';
 import { C } from '../shm/counters.ts';
@@ -142,8 +142,7 @@ export class Zswap extends PoolView {
       counters[C.zswpin]++;
       return this.isStale(x, slot, dst, at) ? STALE : LOADED;
     }
-    // The trees are gone, and what is still readable is on the image.
-    if (sync.load(shared.swap, x) === SWAP.OFF) return ON_IMAGE;
+    if (!this.hasTrees(x)) return ON_IMAGE;
     const result = this.protocols.entry.load(this, x, slot, dst.subarray(at, at + PAGE_SIZE));
     if (result === LOAD_OK) {
       counters[C.zswpin]++;

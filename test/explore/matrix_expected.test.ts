@@ -43,8 +43,16 @@ const REFERENCE: readonly (readonly [string, readonly string[], readonly string[
     ['leak', 'stale-data', 'recycled-slot'],
   ],
   ['cas-2013+free-immediately+none+erase', ['duplicate-store', 'fault-recursion'], ['leak', 'recycled-slot']],
-  ['refcount-lru-isolate+free-immediately+skip-eexist+erase', ['swapoff', 'swapoff-late', 'swapon'], ['leak']],
-  ['refcount-lru-isolate+drain+skip-eexist+erase', ['swapoff'], ['leak', 'stale-data']],
+  [
+    'refcount-lru-isolate+free-immediately+skip-eexist+erase',
+    ['swapoff', 'swapoff-late', 'swapon', 'swapoff-slot-0', 'swapoff-keep'],
+    ['leak'],
+  ],
+  [
+    'refcount-lru-isolate+drain+skip-eexist+erase',
+    ['swapoff', 'swapoff-slot-0', 'swapoff-keep'],
+    ['leak', 'stale-data'],
+  ],
   ['refcount-lru-isolate+tree-refcount+skip-eexist+erase', [], SCENARIOS],
   ['refcount-lru-isolate+drain-early-ref+skip-eexist+erase', [], SCENARIOS],
   ['refcount-lru-isolate+tree-refcount+remove-from-lru-on-fault+erase', ['fault-recursion-putback'], ['leak']],

@@ -2,7 +2,8 @@
  * Broken protocols under real traffic, with a thread stalled at a step: stale data is an EIO, a leak is counted by
  * `zswapd stats --check`, a deadlock ends the process with a report. Nothing wrong is ever read without an error.
  *
- * Once each in a plain run, ten times with ZSWAPD_LONG=1; each has to happen within 60 s.
+ * Once each in a plain run, ten times with ZSWAPD_LONG=1. Each goes on until it has happened, however long a loaded machine
+ * takes for that; the timeout of the file is the one bound.
  */
 import { execFile } from 'node:child_process';
 import t, { type Test } from 'tap';
@@ -13,11 +14,10 @@ import { Traffic, type TrafficOptions } from '../support/traffic.ts';
 import { MAIN, type RunningServer, startServer } from '../support/zswapd.ts';
 
 const PAGE = 4096;
-const LIMIT_SECONDS = 60;
 const rounds = process.env.ZSWAPD_LONG === '1' ? 10 : 1;
 const seed = chooseSeed();
 t.comment(`ZSWAPD_SEED=${seed}`);
-t.setTimeout(rounds * 120_000);
+t.setTimeout(rounds * 300_000);
 // Those that end in a deadlock mostly wait.
 t.jobs = 2;
 
@@ -65,8 +65,8 @@ for (let round = 0; round < rounds; round++) {
     const s = await start(t, { 'protocol.preset': 'v3.12', 'debug.delay': { W2: 5000 } });
     const client = await s.connect();
     const load = new Traffic(client, traffic(round));
-    await load.run(LIMIT_SECONDS, () => load.refused >= 3);
-    t.ok(load.refused > 0, 'a stale page was found');
+    await load.run(Number.POSITIVE_INFINITY, () => load.refused >= 3);
+    t.equal(load.lost, 0, 'stale pages were found, and the server goes on');
     t.equal(load.silent, 0, 'and none was read');
     // A read that fails at once is tried again in its own time; what the answer says is counted.
     t.equal((await s.stats()).pool.oracle_mismatch, load.refused);
@@ -78,14 +78,12 @@ for (let round = 0; round < rounds; round++) {
     const s = await start(t, { 'protocol.preset': 'v3.12', 'debug.delay': { W1: 200, W2: 5000 } });
     const client = await s.connect();
     const load = new Traffic(client, traffic(round, { reads: 10, trims: 40 }));
-    const begun = performance.now();
     let leaked = 0;
-    while (leaked === 0 && performance.now() - begun < LIMIT_SECONDS * 1000) {
+    while (leaked === 0) {
       await load.run(1, () => false);
       const { entries } = (await quiescent(s)) as { entries: { leaked: number } };
       leaked = entries.leaked;
     }
-    t.ok(leaked > 0, 'entries are alive and in no tree');
     t.equal(load.silent, 0);
     const human = await check(s);
     t.equal(human.code, 1);
@@ -100,7 +98,7 @@ for (let round = 0; round < rounds; round++) {
   t.test(`cas-2013: a store and a writeback that wait for each other end the process, ${round}`, async (t) => {
     const s = await start(t, { 'protocol.entry': 'cas-2013', 'debug.delay': { W5: 5000 } });
     const load = new Traffic(await s.connect(), traffic(round, { reads: 0 }));
-    await load.run(LIMIT_SECONDS, () => false);
+    await load.run(Number.POSITIVE_INFINITY, () => false);
     const { code, stderr } = await s.ended;
     t.equal(code, 70);
     t.match(

@@ -9,12 +9,12 @@ import { newZswap } from '../support/pool.ts';
 
 const WAITING = [0, 3, THREADS_MAX - 1];
 
-const take = (b: Buffers, thread: number) => takeBuffer(b, thread);
+const take = (b: Buffers, thread: number) => takeBuffer(b, 0, thread);
 
 const woken = (boxes: Mailboxes) => [...boxes].flatMap((count, thread) => (count > 0 ? [thread] : []));
 
 t.test('for a buffer', async (t) => {
-  const b = createBuffers(2);
+  const b = createBuffers(2, 1);
   const boxes = createMailboxes(THREADS_MAX);
   const [first, second] = [take(b, 1), take(b, 1)];
   for (const thread of WAITING) t.equal(take(b, thread), 0);
@@ -32,7 +32,7 @@ t.test('for a buffer', async (t) => {
 });
 
 t.test('for a range that overlaps', async (t) => {
-  const c = createClaims();
+  const c = createClaims(2);
   const boxes = createMailboxes(THREADS_MAX);
   const row = claim(c, 0, 10, 20, 1);
   for (const thread of WAITING) t.equal(claim(c, 0, 19, 21, thread), -1);
@@ -43,7 +43,7 @@ t.test('for a range that overlaps', async (t) => {
 });
 
 t.test('for a slot in a range, beside those who wait for the range', async (t) => {
-  const c = createClaims();
+  const c = createClaims(2);
   const boxes = createMailboxes(THREADS_MAX);
   const row = claim(c, 0, 10, 20, 1);
   claim(c, 0, 0, 11, 2);

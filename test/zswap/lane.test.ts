@@ -66,7 +66,7 @@ t.test('an order that finds no room is sent when there is some', async (t) => {
   const b = new Bench();
   const ended: number[] = [];
   for (let i = 0; i < ORDERS_PER_LANE + 2; i++) b.lane.order(ORDER.PUNCH, 0, i, 1, () => ended.push(i));
-  t.notOk(b.lane.hasRoom());
+  t.notOk(b.lane.hasRoom(0));
   const [first, second, ...others] = b.orders();
   t.equal(others.length, ORDERS_PER_LANE - 2);
   b.answer(first);
@@ -81,5 +81,5 @@ t.test('an order that finds no room is sent when there is some', async (t) => {
   );
   t.strictSame(ended, [0, 1]);
   for (const order of others) b.answer(order);
-  t.ok(b.lane.hasRoom());
+  t.ok(b.lane.hasRoom(0));
 });

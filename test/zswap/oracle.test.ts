@@ -1,11 +1,11 @@
 // The oracle: every byte of a page counts, and what is not known is not judged.
 import t from 'tap';
-import { int32 } from '#src/shm/columns.js';
+import { wideInt32 } from '#src/shm/columns.js';
 import { Oracle } from '#src/zswap/oracle.js';
 import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
 import { makePage, newZswap, pinned, put, take } from '../support/pool.ts';
 
-const oracle = () => new Oracle([int32(4), int32(4)]);
+const oracle = () => new Oracle([wideInt32(4), wideInt32(4)]);
 
 t.test('a byte that differs anywhere is noticed, at any address', async (t) => {
   const o = oracle();

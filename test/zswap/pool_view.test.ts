@@ -1,7 +1,7 @@
 // What a thread's view of the pool keeps in order around protocols: faults, live entries, raw pages, double frees.
 import t from 'tap';
 import { clearBit, setBit } from '#src/pool/bits.js';
-import { SWAP } from '#src/pool/shared.js';
+import { STATE } from '#src/pool/export_state.js';
 import { EEXIST, ENOENT } from '#src/pool/slots.js';
 import { chooseProtocols, SWAPOFF_PROTOCOLS } from '#src/protocols/index.js';
 import { C } from '#src/shm/counters.js';
@@ -95,10 +95,10 @@ t.test('from swapoff on nothing is loaded from trees that are gone', async (t) =
   const z = newZswap();
   put(z, 1, makePage('text', 1));
   t.notOk(z.isSwappedOff(0));
-  z.shared.swap[0] = SWAP.CLOSING;
+  z.shared.states[0] = STATE.SWAPPING_OFF;
   t.ok(z.isSwappedOff(0));
   t.equal(take(z, 1).result, STORED, 'while it closes they are there');
-  z.shared.swap[0] = SWAP.OFF;
+  z.shared.states[0] = STATE.OFF;
   t.ok(z.isSwappedOff(0));
   t.equal(take(z, 1).result, ON_IMAGE);
 });

@@ -3,8 +3,8 @@ import { NBD_EIO, NBD_ESHUTDOWN } from 'node-nbd-server';
 import t, { type Test } from 'tap';
 import { countBits, setBit, testBit } from '#src/pool/bits.js';
 import { activeClaims, claim, release } from '#src/pool/claims.js';
+import { STATE } from '#src/pool/export_state.js';
 import { PAGE_SIZE, SLICE_SLOTS } from '#src/pool/limits.js';
-import { SWAP } from '#src/pool/shared.js';
 import { EEXIST } from '#src/pool/slots.js';
 import { C } from '#src/shm/counters.js';
 import { ORDER } from '#src/zswap/orders.js';
@@ -168,7 +168,7 @@ t.test('of a connection that ends meanwhile, the slice that has begun is complet
 t.test('an export that is swapped off is not trimmed', async (t) => {
   const b = bench();
   put(b.z, 10, makePage('text', 1));
-  b.z.shared.swap[0] = SWAP.CLOSING;
+  b.z.shared.states[0] = STATE.SWAPPING_OFF;
   untouched(t, b, trim(b, 10, 20));
 });
 

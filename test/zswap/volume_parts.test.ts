@@ -3,8 +3,8 @@ import { NBD_EIO, NBD_ESHUTDOWN, NBD_STATE_HOLE, NBD_STATE_ZERO, OK, TAKEN, WAIT
 import t, { type Test } from 'tap';
 import { setBit, testBit } from '#src/pool/bits.js';
 import { freeBuffers, takeBuffer } from '#src/pool/buffers.js';
+import { STATE } from '#src/pool/export_state.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
-import { SWAP } from '#src/pool/shared.js';
 import { C } from '#src/shm/counters.js';
 import { ORDER } from '#src/zswap/orders.js';
 import { LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
@@ -94,7 +94,7 @@ t.test('a part of a lost slot fails, and without a buffer it waits', async (t) =
   for (const slot of [5, 6]) setBit(b.z.shared.users, 0, slot);
   setBit(b.z.shared.lost, 0, 5);
   t.equal(b.volume.writePart(new Request(), 5, 0, 10, bytes(10, 3), 0), NBD_EIO);
-  takeBuffer(b.z.shared.requestBuffers, -1);
+  takeBuffer(b.z.shared.requestBuffers, 0, -1);
   const request = new Request();
   t.equal(b.volume.writePart(request, 6, 0, 10, bytes(10, 3), 0), WAIT);
   t.equal(b.reading.length, 0);
@@ -125,7 +125,7 @@ for (const part of [false, true]) {
     const request = new Request();
     request.gone = true;
     t.equal(write(b, request), NBD_ESHUTDOWN);
-    b.z.shared.swap[0] = SWAP.CLOSING;
+    b.z.shared.states[0] = STATE.SWAPPING_OFF;
     t.equal(write(b, new Request()), NBD_ESHUTDOWN);
     t.notOk(testBit(b.z.shared.users, 0, 5));
     t.equal(b.z.counters[C.stored_pages], 0);

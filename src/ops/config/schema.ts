@@ -198,6 +198,17 @@ const log = group(
   'The log.',
 );
 
+const stop = group(
+  {
+    deadline: duration(
+      0,
+      600_000,
+      'How long a stop waits for connections to end by themselves; after that they are cut, and what was stored is drained, which takes as long as the images do. A client that still receives or sends at any useful speed ends its largest request (32 MiB) in less; systemd allows 90 s for a stop before it has to be told to wait.',
+    ).prefault('10s'),
+  },
+  'How the server stops.',
+);
+
 export const DEFAULT_EXPORTS = [{ name: 'swap0', size: '1GiB', image: 'var/swap0.img' }];
 const exportsAllowed = `a list of 1 to ${EXPORTS_MAX} objects {name, size, image, ...}`;
 
@@ -237,6 +248,7 @@ export const configSchema = group(
     faults,
     control: controlGroup.prefault({}),
     log: log.prefault({}),
+    stop: stop.prefault({}),
   },
   'Configuration of zswapd.',
 ).transform(({ $schema: _editorOnly, ...options }) => options);

@@ -104,6 +104,43 @@ export const MUTANTS: readonly Mutant[] = [
     combination: P4,
   },
   {
+    name: 'swapoff: writeback does not ask whether the export still has trees',
+    file: 'zswap/pool_view.js',
+    from: 'if (r <= 0 || mayWriteBack(this.shared.states, x))',
+    to: 'if (true)',
+    scenario: 'swapoff-slot-0',
+    combination: P4,
+  },
+  {
+    name: 'swapoff --keep: writeback does not ask whether the export still has trees',
+    file: 'zswap/pool_view.js',
+    from: 'if (r <= 0 || mayWriteBack(this.shared.states, x))',
+    to: 'if (true)',
+    scenario: 'swapoff-keep',
+    combination: P4,
+  },
+  {
+    name: 'swapoff: writeback asks before its pin',
+    file: 'zswap/pool_view.js',
+    from: `        const r = this.slots.pinForWriteback(x, slot);
+        if (underDeviceLock)
+            sync.unlock(this.shared.deviceLock, x);`,
+    to: `        const served = mayWriteBack(this.shared.states, x);
+        const r = this.slots.pinForWriteback(x, slot);
+        if (served)
+            return r;`,
+    scenario: 'swapoff-slot-0',
+    combination: P4,
+  },
+  {
+    name: 'swapoff: a cleaning does not ask whether the export still has trees',
+    file: 'zswap/cleaner.js',
+    from: 'zswap.hasTrees(x) ?',
+    to: 'true ?',
+    scenario: 'swapoff-flush',
+    combination: P4,
+  },
+  {
     name: 'pin, then claim: claims are looked at before the pin is set',
     file: 'pool/slots.js',
     from: `        t.locked[r] = this.thread + 1;

@@ -1,0 +1,47 @@
+/**
+ * What a service manager is told (sd_notify): datagrams to the socket that NOTIFY_SOCKET names, none without it.
+ *
+ * A stop lasts as long as the images take, so the manager is asked for more time as long as it moves, and no longer: a drain
+ * that stands still is for the operator's own limit (TimeoutStopSec) to judge.
+ */
+import { sendUnixDatagram } from '../os/syscalls.ts';
+
+/** A manager that has heard nothing for so long may end us. Longer than any one call on a working image takes. */
+const EXTEND_US = 60_000_000;
+
+export class ServiceManager {
+  private readonly address: string | undefined;
+  private readonly warn: (line: string) => void;
+  private failed = false;
+
+  /** `address`: the value of NOTIFY_SOCKET. `warn` is told once when it can't be reached. */
+  constructor(address: string | undefined, warn: (line: string) => void) {
+    this.address = address === '' ? undefined : address;
+    this.warn = warn;
+  }
+
+  ready(status: string): void {
+    this.notify('READY=1', `STATUS=${status}`);
+  }
+
+  stopping(status: string): void {
+    this.notify('STOPPING=1', `STATUS=${status}`, `EXTEND_TIMEOUT_USEC=${EXTEND_US}`);
+  }
+
+  /** The stop has moved on. */
+  moved(): void {
+    this.notify(`EXTEND_TIMEOUT_USEC=${EXTEND_US}`);
+  }
+
+  status(status: string): void {
+    this.notify(`STATUS=${status}`);
+  }
+
+  private notify(...lines: string[]): void {
+    if (this.address === undefined) return;
+    const result = sendUnixDatagram(this.address, Buffer.from(lines.join('\n')));
+    if (result >= 0 || this.failed) return;
+    this.failed = true;
+    this.warn(`NOTIFY_SOCKET: can't be told anything, errno ${-result}: ${this.address}`);
+  }
+}

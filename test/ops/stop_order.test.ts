@@ -1,0 +1,137 @@
+// The order of a stop, with threads that the test plays: what is said to whom, and who may say that the images are complete.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import type { Config } from '#src/ops/config/schema.js';
+import type { FromLane, FromShrinker, ToLane, ToShrinker } from '#src/ops/messages.js';
+import { type Running, stop, watch } from '#src/ops/stop.js';
+import { onceOf } from '#src/ops/wait.js';
+import { takeBuffer } from '#src/pool/buffers.js';
+import { C, rowOf } from '#src/shm/counters.js';
+import { prepareImage } from '#src/zswap/image_file.js';
+import { newMarker, writeMarker } from '#src/zswap/marker.js';
+import { makePage, newZswap, put } from '../support/pool.ts';
+import { tempFolder } from '../support/tmp.ts';
+
+const PAGES = 16;
+
+/** A server of which only the images are real. What happens is in `said`, in order. */
+function server(t: Test) {
+  const path = join(tempFolder(t), 'image');
+  const marker = `${path}.zswapd`;
+  const image = prepareImage({ path, bytes: PAGES * 4096, direct: 'off' });
+  writeMarker(marker, newMarker(image, 'volatile'));
+  const z = newZswap({ exports: [{ name: 'a', pages: PAGES, memcg: 0 }] });
+  const said: string[] = [];
+  const lane = onceOf<FromLane>();
+  const shrinker = onceOf<FromShrinker>();
+  const signals: ((signal: string) => void)[] = [];
+  const logged = (...[, text]: unknown[]): void => {
+    said.push(String(text));
+  };
+  const running = {
+    config: { exports: [{ name: 'a', size: PAGES * 4096 }], stop: { deadline: 60_000 } } as unknown as Config,
+    log: { logger: { info: logged, warn: logged, error: logged } },
+    shared: z.shared,
+    images: [{ image, marker, marked: false }],
+    threads: {
+      lanes: [{ send: ({ type }: ToLane) => said.push(`lane: ${type}`), next: lane.next, connections: 0 }],
+      shrinker: { send: ({ type }: ToShrinker) => said.push(`shrinker: ${type}`), next: shrinker.next },
+    },
+    listeners: { uris: [], close: () => said.push('listeners closed') },
+    control: { close: async () => void said.push('control closed') },
+    swap: {
+      verbs: [],
+      stop: async () => void said.push('verbs end'),
+      drain: () => said.push('draining'),
+      end: () => said.push('ended'),
+    },
+    manager: {
+      ready: () => undefined,
+      stopping: () => said.push('manager: stopping'),
+      moved: () => said.push('manager: moved'),
+      status: () => undefined,
+    },
+  } as unknown as Running;
+  const code = stop(running, { next: () => new Promise((resolve) => signals.push(resolve)) });
+  return {
+    z,
+    running,
+    said,
+    code,
+    signal: async (): Promise<void> => {
+      signals.shift()?.('SIGTERM');
+      await turn();
+    },
+    lanesStop: async (): Promise<void> => {
+      lane.deliver({ type: 'stopped' });
+      await turn();
+    },
+    /** The shrinker has drained, and closes when it is told to. */
+    drained: async (failed = 0, errno = 0): Promise<void> => {
+      shrinker.deliver({ type: 'drained', failed, errno });
+      await turn();
+      shrinker.deliver({ type: 'closed' });
+      await turn();
+    },
+    isMarked: () => existsSync(marker),
+  };
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+t.test('connections and verbs end before the drain, the drain before the marker', async (t) => {
+  const s = server(t);
+  await s.signal();
+  t.strictSame(s.said.slice(1), ['manager: stopping', 'listeners closed', 'lane: stop', 'verbs end']);
+  await s.lanesStop();
+  t.strictSame(s.said.slice(5), ['draining', 'shrinker: drain']);
+  t.ok(s.isMarked());
+  await s.drained();
+  t.equal(await s.code, 0);
+  t.strictSame(s.said.slice(7), ['ended', 'shrinker: close', 'control closed', 'stopped: the images hold everything']);
+  t.notOk(s.isMarked());
+});
+
+t.test('once the loss is stated, a drain that ends after all takes no marker away', async (t) => {
+  const s = server(t);
+  put(s.z, 1, makePage('text', 1));
+  put(s.z, 2, makePage('text', 2));
+  takeBuffer(s.z.shared.writebackBuffers, 0, s.z.thread);
+  await s.signal();
+  await s.lanesStop();
+  await s.signal();
+  t.equal(await s.code, 4);
+  t.equal(s.said.at(-1), 'aborted by a second signal: the markers stay, up to 3 pages are lost');
+  await s.drained();
+  t.equal(s.said.at(-1), 'control closed', 'the drain has come to its end');
+  t.ok(s.isMarked(), 'and the marker stays');
+});
+
+t.test('a drain that failed keeps the marker', async (t) => {
+  const s = server(t);
+  await s.signal();
+  await s.lanesStop();
+  await s.drained(7, 5);
+  t.equal(await s.code, 4);
+  t.equal(s.said.at(-1), 'drain failed: the markers stay, 7 pages are lost');
+  t.ok(s.isMarked());
+});
+
+t.test('the manager waits as long as the images take something, and no longer', async (t) => {
+  const s = server(t);
+  const running = { ...s.running, config: { ...s.running.config, stop: { deadline: 0 } } };
+  const look = watch(running);
+  const asked = (): number => s.said.filter((line) => line === 'manager: moved').length;
+  look();
+  t.equal(asked(), 1, 'the first look has nothing to compare with');
+  look();
+  t.equal(asked(), 1, 'nothing has moved');
+  rowOf(s.z.shared.counters, 1)[C.image_writes]++;
+  look();
+  t.equal(asked(), 2);
+  rowOf(s.z.shared.counters, 1)[C.image_punches]++;
+  look();
+  look();
+  t.equal(asked(), 3);
+});

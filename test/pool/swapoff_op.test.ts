@@ -1,0 +1,220 @@
+// swapoff of an export, step by step: what it asks of the image, what it waits for, and what an error leaves behind.
+import t from 'tap';
+import { countBits, setBit, testBit } from '#src/pool/bits.js';
+import { activeClaims, claim, release } from '#src/pool/claims.js';
+import { STATE, stateOf } from '#src/pool/export_state.js';
+import { isFreed, treeOf } from '#src/pool/tree.js';
+import { C } from '#src/shm/counters.js';
+import type { Parkable } from '#src/zswap/lane.js';
+import { SwapoffOp, swapon } from '#src/zswap/swapoff_op.js';
+import { LOAD_FAILED, LOADED, ON_IMAGE, type Zswap } from '#src/zswap/zswap.js';
+import { checkEmpty, makePage, newZswap, put, take } from '../support/pool.ts';
+
+const EIO = 5;
+
+/** A host that notes what is asked of it; the test answers. */
+class Host {
+  readonly asked: string[] = [];
+  readonly zswap: Zswap;
+  readonly ended: number[] = [];
+  private readonly parked: Parkable[] = [];
+  private readonly tasks: (() => void)[] = [];
+  private answer: ((errno: number) => void) | null = null;
+
+  constructor(zswap: Zswap) {
+    this.zswap = zswap;
+  }
+
+  swapoff(keep = false): this {
+    new SwapoffOp(this, 0, keep, (errno) => this.ended.push(errno)).resume();
+    return this.run();
+  }
+
+  /** The image is done with what was asked. */
+  answers(errno: number): this {
+    const { answer } = this;
+    this.answer = null;
+    if (answer === null) throw new Error('nothing was asked');
+    answer(errno);
+    return this.run();
+  }
+
+  /** This thread was woken. */
+  wake(): this {
+    for (const waiting of this.parked.splice(0)) waiting.resume();
+    return this.run();
+  }
+
+  get waits(): boolean {
+    return this.parked.length > 0;
+  }
+
+  park(waiting: Parkable): void {
+    this.parked.push(waiting);
+  }
+
+  defer(task: () => void): void {
+    this.tasks.push(task);
+  }
+
+  copyOut(x: number, all: boolean, done: (errno: number) => void): void {
+    this.asked.push(`copy ${all ? 'all' : 'slot 0'} of ${x}`);
+    this.answer = done;
+  }
+
+  punch(x: number, first: number, count: number, done: (errno: number) => void): void {
+    this.asked.push(`punch ${first} to ${first + count - 1} of ${x}`);
+    this.answer = done;
+  }
+
+  private run(): this {
+    for (let task = this.tasks.shift(); task !== undefined; task = this.tasks.shift()) task();
+    return this;
+  }
+}
+
+const state = (z: Zswap) => stateOf(z.shared.states, 0);
+const used = (z: Zswap): number => countBits(z.shared.users, 0, z.settings.exports[0].pages);
+const SECOND_TREE = 16_384;
+
+function filled(...slots: number[]): Host {
+  const z = newZswap();
+  for (const slot of slots) put(z, slot, makePage('text', slot));
+  return new Host(z);
+}
+
+t.test('slot 0 is copied first; then all is discarded, tree by tree, and punched', async (t) => {
+  const host = filled(0, 5, 9, SECOND_TREE + 7);
+  const z = host.zswap;
+  host.swapoff();
+  t.strictSame(host.asked, ['copy slot 0 of 0']);
+  t.equal(state(z), STATE.SWAPPING_OFF);
+  t.equal(take(z, 5).result, LOADED, 'nothing is discarded before the image has slot 0');
+  host.answers(0);
+  t.equal(state(z), STATE.PUNCHING);
+  t.ok(isFreed(z.trees, treeOf(z.trees, 0, 5)));
+  t.equal(used(z), 1, 'slot 0 stays in use');
+  t.equal(take(z, 0).result, ON_IMAGE);
+  host.answers(0).answers(0);
+  t.strictSame(host.asked, [
+    'copy slot 0 of 0',
+    `punch ${SECOND_TREE + 7} to ${2 * SECOND_TREE - 1} of 0`,
+    `punch 5 to ${SECOND_TREE - 1} of 0`,
+  ]);
+  t.strictSame(host.ended, [0]);
+  t.equal(state(z), STATE.OFF);
+  t.equal(activeClaims(z.shared.claims), 0);
+  checkEmpty(t, z.shared);
+});
+
+t.test('without slot 0 in the pool nothing is copied', async (t) => {
+  const host = filled(5).swapoff();
+  t.strictSame(host.asked, [`punch 5 to ${SECOND_TREE - 1} of 0`]);
+});
+
+t.test('with keep everything is copied, stays in use, and nothing is punched', async (t) => {
+  const host = filled(1, 2, SECOND_TREE);
+  const z = host.zswap;
+  host.swapoff(true);
+  t.equal(state(z), STATE.KEEPING);
+  host.answers(0);
+  t.strictSame(host.asked, ['copy all of 0']);
+  t.strictSame(host.ended, [0]);
+  t.equal(state(z), STATE.OFF);
+  t.equal(used(z), 3);
+  for (const slot of [1, 2, SECOND_TREE]) t.equal(take(z, slot).result, ON_IMAGE);
+  checkEmpty(t, z.shared);
+});
+
+for (const keep of [true, false]) {
+  t.test(
+    `an image that fails the copy: the error, every page, and the export is on again (keep: ${keep})`,
+    async (t) => {
+      const host = filled(0, 1, 2);
+      const z = host.zswap;
+      host.swapoff(keep).answers(EIO);
+      t.strictSame(host.ended, [EIO]);
+      t.equal(host.asked.length, 1, 'nothing else is asked of the image');
+      t.equal(state(z), STATE.SERVING);
+      for (const slot of [0, 1, 2]) {
+        const { result, page } = take(z, slot);
+        t.equal(result, LOADED);
+        t.ok(Buffer.from(page).equals(makePage('text', slot)));
+      }
+      put(z, 3, makePage('text', 3));
+      t.equal(take(z, 3).result, LOADED);
+    },
+  );
+}
+
+t.test('a failed punch: what the slots held is lost, not old', async (t) => {
+  const host = filled(5, 9);
+  const z = host.zswap;
+  host.swapoff().answers(EIO);
+  t.strictSame(host.ended, [0], 'the export is off all the same');
+  t.equal(z.counters[C.lost_pages], 2);
+  for (const slot of [5, 9]) t.equal(take(z, slot).result, LOAD_FAILED);
+  t.notOk(testBit(z.shared.lost, 0, 6));
+  swapon(z, 0);
+  t.equal(take(z, 5).result, LOAD_FAILED, 'also after swapon');
+  put(z, 5, makePage('text', 55));
+  t.equal(take(z, 5).result, LOADED, 'until it is written');
+});
+
+t.test('a slot that was lost before is forgotten with the rest', async (t) => {
+  const host = filled(5);
+  const z = host.zswap;
+  setBit(z.shared.lost, 0, 5);
+  host.swapoff().answers(0);
+  t.notOk(testBit(z.shared.lost, 0, 5));
+  t.equal(z.counters[C.lost_pages], 0);
+});
+
+t.test('a write that is under way is waited for, before anything is copied', async (t) => {
+  const host = filled(0, 1);
+  const z = host.zswap;
+  const r = z.slots.pin(0, 1);
+  host.swapoff();
+  t.ok(host.waits);
+  t.strictSame(host.asked, []);
+  t.ok(z.isSwappedOff(0), 'later writes are refused');
+  host.wake();
+  t.ok(host.waits, 'a wake-up for something else changes nothing');
+  z.slots.unpin(r);
+  host.wake();
+  t.strictSame(host.asked, ['copy slot 0 of 0']);
+});
+
+t.test('a pin and a claim that come later are waited for by the slice and by the whole', async (t) => {
+  const host = filled(0, 1);
+  const z = host.zswap;
+  host.swapoff();
+  const r = z.slots.pin(0, 1);
+  host.answers(0);
+  t.ok(host.waits, 'for the pin of a reader');
+  t.notOk(isFreed(z.trees, treeOf(z.trees, 0, 0)));
+  t.ok(z.slots.tryPin(0, 2) < 0, 'its slice can not be pinned any more');
+  z.slots.unpin(r);
+  const row = claim(z.shared.claims, 0, 60_000, 60_001, 2);
+  host.wake();
+  t.ok(host.waits, 'for the range of a TRIM');
+  t.notOk(isFreed(z.trees, treeOf(z.trees, 0, 0)));
+  t.equal(state(z), STATE.SWAPPING_OFF);
+  release(z.shared.claims, row, z.shared.boxes);
+  host.wake();
+  t.ok(isFreed(z.trees, treeOf(z.trees, 0, 0)));
+  host.answers(0);
+  t.strictSame(host.ended, [0]);
+});
+
+t.test('swapon: new trees, writes are taken', async (t) => {
+  const host = filled(1);
+  const z = host.zswap;
+  host.swapoff().answers(0);
+  swapon(z, 0);
+  t.equal(state(z), STATE.SERVING);
+  t.notOk(z.isSwappedOff(0));
+  t.notOk(isFreed(z.trees, treeOf(z.trees, 0, 1)));
+  put(z, 1, makePage('text', 2));
+  t.equal(take(z, 1).result, LOADED);
+});
