@@ -26,13 +26,20 @@ interface ImageRead {
   readonly done: (errno: number) => void;
 }
 
+/** Requests that are looked at in one go. Those of an image that stalls may be thousands, and others are served in between. */
+const RESUMED_PER_TURN = 256;
+
 export class Lane {
   readonly zswap: Zswap;
   readonly shared: Shared;
   private readonly images: readonly LaneImage[];
   private readonly book: OrderBook;
   private readonly readsMax: number;
+  /** First in, first out: what parks again goes to the end. */
   private parked: Parkable[] = [];
+  /** How many of the first ones are still to be looked at since the last wake-up. */
+  private due = 0;
+  private scheduled = false;
   private reading: number[];
   private readonly waitingReads: ImageRead[][];
   /** Runs a task after the caller has returned. An explorer, where no promise may run, drains a list of its own. */
@@ -52,10 +59,21 @@ export class Lane {
   /** Called on every wake-up. */
   look(): void {
     this.book.look();
-    if (this.parked.length === 0) return;
-    const parked = this.parked;
-    this.parked = [];
-    for (const waiting of parked) waiting.resume();
+    // A wake-up does not say what it is for, so each looks at all that wait by then.
+    this.due = this.parked.length;
+    this.resumeDue();
+  }
+
+  private resumeDue(): void {
+    const now = this.parked.splice(0, Math.min(this.due, RESUMED_PER_TURN));
+    this.due -= now.length;
+    for (const waiting of now) waiting.resume();
+    if (this.due === 0 || this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      this.resumeDue();
+    });
   }
 
   /** One entry per waiting request: bounded by the requests in flight. */

@@ -90,8 +90,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the fence after the wait for the shrinker: a write of an ended connection is stored',
     file: 'zswap/store_op.js',
-    from: 'if (this.request.fenced()) {',
-    to: 'if (false) {',
+    from: 'const fenced = this.request.fenced();',
+    to: 'const fenced = false;',
     scenario: 'resend-limit',
     combination: P4,
   },
