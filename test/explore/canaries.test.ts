@@ -47,6 +47,9 @@ async function firstFinding(
   }
 }
 
+// Two searches for each, on a processor that others may want as well.
+t.setTimeout(MUTANTS.length * 60_000);
+
 MUTANTS.forEach((mutant, number) => {
   t.test(mutant.name, async (t) => {
     t.equal(await firstFinding(DIST, mutant), undefined, 'clean as it is');
