@@ -1,21 +1,23 @@
 // Several threads wait for one thing (a buffer, a claim, a pin): each of them is woken, also thread 0 and the highest one.
 import t from 'tap';
-import { createBits } from '#src/pool/bits.js';
-import { createBuffers, freeBuffers, giveBuffer, takeBuffer } from '#src/pool/buffers.js';
+import { type Buffers, createBuffers, freeBuffers, giveBuffer, takeBuffer } from '#src/pool/buffers.js';
 import { activeClaims, claim, claimed, createClaims, release } from '#src/pool/claims.js';
 import { THREADS_MAX } from '#src/pool/limits.js';
-import { createSlotTable, EEXIST, Slots } from '#src/pool/slots.js';
+import { EEXIST, Slots } from '#src/pool/slots.js';
 import { createMailboxes, type Mailboxes } from '#src/shm/mailbox.js';
+import { newZswap } from '../support/pool.ts';
 
 const WAITING = [0, 3, THREADS_MAX - 1];
+
+const take = (b: Buffers, thread: number) => takeBuffer(b, thread);
 
 const woken = (boxes: Mailboxes) => [...boxes].flatMap((count, thread) => (count > 0 ? [thread] : []));
 
 t.test('for a buffer', async (t) => {
   const b = createBuffers(2);
   const boxes = createMailboxes(THREADS_MAX);
-  const [first, second] = [takeBuffer(b, 1), takeBuffer(b, 1)];
-  for (const thread of WAITING) t.equal(takeBuffer(b, thread), 0);
+  const [first, second] = [take(b, 1), take(b, 1)];
+  for (const thread of WAITING) t.equal(take(b, thread), 0);
   giveBuffer(b, second, boxes);
   t.strictSame(woken(boxes), WAITING);
   giveBuffer(b, first, boxes);
@@ -25,7 +27,7 @@ t.test('for a buffer', async (t) => {
     'once',
   );
   t.equal(freeBuffers(b), 2);
-  t.strictSame([takeBuffer(b, 1), takeBuffer(b, 1)].sort(), [first, second].sort());
+  t.strictSame([take(b, 1), take(b, 1)].sort(), [first, second].sort());
   t.equal(freeBuffers(b), 0);
 });
 
@@ -55,10 +57,8 @@ t.test('for a slot in a range, beside those who wait for the range', async (t) =
 });
 
 t.test('for a pin, and for a slot to be unpinned', async (t) => {
-  const table = createSlotTable(8);
-  const boxes = createMailboxes(THREADS_MAX);
-  const [users, claims] = [createBits([100]), createClaims()];
-  const of = (thread: number) => new Slots(table, users, claims, boxes, thread);
+  const { slotTable, users, claims, boxes } = newZswap().shared;
+  const of = (thread: number) => new Slots(slotTable, users, claims, boxes, thread);
   const owner = of(1);
   const r = owner.pin(0, 5);
   const [a, b, c] = WAITING.map(of);
