@@ -1,4 +1,5 @@
-// Locks and retries between real threads.
+// Locks and retries between real threads. A bound of none stands where a thread has to start first: how long that takes is
+// for the machine to say.
 import t from 'tap';
 import { C, COUNTER_NAMES } from '#src/shm/counters.js';
 import * as sync from '#src/shm/sync.js';
@@ -56,9 +57,13 @@ t.test('a retry ends when the word changes, and is reported when it never does',
     20,
   );
   t.throws(() => sync.retry(shared, 0, 0), /word 0 stays 0/);
-  sync.enterThread(7, (report) => {
-    throw new Error(report);
-  });
+  sync.enterThread(
+    7,
+    (report) => {
+      throw new Error(report);
+    },
+    Number.POSITIVE_INFINITY,
+  );
   const changer = start('change', { words: shared });
   sync.retry(shared, 0, 0);
   t.equal(shared[0], 7);

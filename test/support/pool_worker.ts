@@ -118,9 +118,14 @@ function drop(pool: Zspool, handle: number, value: number, length: number): numb
 }
 
 const { role, data, thread, gate } = workerData as Job<keyof Roles>;
-sync.enterThread(thread, (report) => {
-  throw new Error(report);
-});
+// Without a bound: who holds a lock may not be running, and that takes as long as the machine is busy.
+sync.enterThread(
+  thread,
+  (report) => {
+    throw new Error(report);
+  },
+  Number.POSITIVE_INFINITY,
+);
 if (gate !== null) {
   // Threads that start one after the other would be done before they meet.
   sync.add(gate, 0, 1);

@@ -16,7 +16,24 @@ export interface StressData {
   readonly versions: Int32Array;
   /** The image: a page per slot of each export. */
   readonly image: Uint8Array;
+  /** Per name of WANTED, 1 once it has happened. */
+  readonly seen: Int32Array;
 }
+
+/** What has to happen at least once, whatever the machine's load: the threads go on until it has. */
+export const WANTED = [
+  'stores',
+  'loads',
+  'imageLoads',
+  'trimmedLoads',
+  'rejected',
+  'overLimit',
+  'trims',
+  'WRITTEN',
+  'ROTATED',
+  'compacted',
+  'givenBack',
+];
 
 /** What a thread did, by name. */
 export type Done = Record<string, number>;

@@ -11,17 +11,20 @@ import { SHRINK } from '#src/protocols/protocol.js';
 import * as sync from '#src/shm/sync.js';
 import { LOADED, ON_IMAGE, OVER_LIMIT, STORED, Zswap } from '#src/zswap/zswap.js';
 import { endWrite } from './pool.ts';
-import { type Done, EXPORTS, pageAt, randoms, type StressData } from './stress.ts';
+import { type Done, EXPORTS, pageAt, randoms, type StressData, WANTED } from './stress.ts';
 
 const data = workerData as StressData;
-const { shared, thread, slots, stop, versions, image } = data;
+const { shared, thread, slots, stop, versions, image, seen } = data;
 const zswap = new Zswap(shared, chooseProtocols(data.protocols), thread);
 const random = randoms(data.seed + thread * 7919);
 const done: Done = {};
 const page = new Uint8Array(PAGE_SIZE);
 
-function count(what: string): void {
-  done[what] = (done[what] ?? 0) + 1;
+function count(what: string, times = 1): void {
+  if (times === 0) return;
+  done[what] = (done[what] ?? 0) + times;
+  const wanted = WANTED.indexOf(what);
+  if (wanted >= 0 && seen[wanted] === 0) sync.store(seen, wanted, 1);
 }
 
 /** Where a slot's page and version are. */
@@ -99,12 +102,9 @@ function trim(x: number, first: number, end: number): void {
   count('trims');
 }
 
-/** On a busy machine time alone would not bring the pool to its limits. */
-const ENOUGH_STORES = 5000;
-
-/** Goes on until told to stop and until it has done its share; a thread that failed ends it at once. */
+/** Goes on until told to stop; a thread that failed ends it at once. */
 function lane(): void {
-  while (sync.load(stop, 1) === 0 && (sync.load(stop, 0) === 0 || (done.stores ?? 0) < ENOUGH_STORES)) {
+  while (sync.load(stop, 1) === 0 && sync.load(stop, 0) === 0) {
     const x = random(EXPORTS);
     const slot = random(slots);
     const what = random(100);
@@ -124,6 +124,13 @@ function lane(): void {
   }
 }
 
+/** A zspage without objects is zeros afterwards: that is how the system took it. */
+function giveBack(segment: Uint8Array, offset: number, bytes: number): void {
+  if (releaseMemory(segment, offset, bytes) < 0) throw new Error('madvise failed');
+  if (segment[offset] !== 0 || segment[offset + bytes - 1] !== 0) throw new Error('a zspage given back has content');
+  count('givenBack');
+}
+
 function shrinker(): void {
   const pending: { x: number; slot: number; buffer: number }[] = [];
   zswap.onWrite = (x, slot, buffer) => pending.push({ x, slot, buffer });
@@ -139,14 +146,8 @@ function shrinker(): void {
     const result = zswap.protocols.entry.shrinkOne(zswap, random(EXPORTS), zswap.protocols.busy);
     count(names[result]);
     if (result === SHRINK.ENOMEM || random(8) === 0) finish(random(pending.length + 1));
-    if (random(16) === 0) done.compacted = (done.compacted ?? 0) + compact(zswap.zspool, 4);
-    if (random(64) === 0) {
-      done.trimmed =
-        (done.trimmed ?? 0) +
-        zswap.zspool.trim(0, 2, (segment, offset, bytes) => {
-          if (releaseMemory(segment, offset, bytes) < 0) throw new Error('madvise failed');
-        });
-    }
+    if (random(16) === 0) count('compacted', compact(zswap.zspool, 4));
+    if (random(64) === 0) zswap.zspool.trim(0, 2, giveBack);
     // A lane may wait for the write of its slot, so none is kept back for longer than this.
     if (random(32) === 0) finish(0);
   }

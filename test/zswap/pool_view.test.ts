@@ -34,7 +34,7 @@ t.test('live entries are counted per export where swapoff waits for them, and no
     const exports = [0, 1].map((x) => ({ name: `${x}`, pages: 100, memcg: 0 }));
     const { shared } = newZswap({ exports });
     const z = new Zswap(shared, chooseProtocols({ ...NEWEST, swapoff: swapoff as keyof typeof SWAPOFF_PROTOCOLS }), 2);
-    KINDS.forEach((kind, slot) => put(z, slot, makePage(kind, slot), 1));
+    for (const [slot, kind] of KINDS.entries()) put(z, slot, makePage(kind, slot), 1);
     put(z, 2, makePage('text', 9), 1);
     t.strictSame([...shared.live.subarray(0, 2)], [0, countsEntries ? 3 : 0], swapoff);
     const { control } = z.trees;
