@@ -88,6 +88,18 @@ t.test('one object more than fits beside it moves nothing', async (t) => {
   t.strictSame([...pool.z.location], before);
 });
 
+t.test('zspages that are nearly full give one of them up when the others have room for it', async (t) => {
+  const length = 28;
+  const objects = CLASSES.objects[classOf(length)];
+  const zspages = 14;
+  const kept = 1900;
+  const pool = new Zspool(createZsmalloc(zspages * ZSPAGE_BYTES, zspages * objects));
+  for (let h = 0; h < zspages * objects; h++) make(pool, h, length);
+  for (let h = 0; h < zspages * objects; h++) if (h % objects >= kept) pool.free(h, length);
+  t.ok(kept > 0.9 * objects && (zspages - 1) * (objects - kept) >= kept);
+  t.equal(compact(pool, 99), 1);
+});
+
 t.test('who waits for a moved object is told that it has moved', async (t) => {
   const length = LENGTHS[0];
   const objects = CLASSES.objects[classOf(length)];

@@ -20,6 +20,7 @@ import {
 } from '#src/pool/tree.js';
 import { clearAt, eachEntry, isCurrent, type Place, walk } from '#src/pool/tree_walk.js';
 import * as rcu from '#src/shm/rcu.js';
+import { passing } from '../support/facade.ts';
 
 const words = (length: number) => new Int32Array(new SharedArrayBuffer(4 * length));
 
@@ -92,6 +93,21 @@ t.test('a walk finds what get finds, in the head, in a leaf, two levels down, an
   t.strictSame([both(0), both(63), both(62), both(64)], [7, 8, NONE, NONE]);
   exchange(trees, 0, 16_383, 9);
   t.strictSame([both(0), both(63), both(16_383), both(16_382), both(4096)], [7, 8, 9, NONE, NONE]);
+});
+
+t.test('a walk that meets a node which died under it starts again', async (t) => {
+  const trees = createTrees([1000], 16, { readers: words(2) });
+  exchange(trees, 0, 0, 7);
+  exchange(trees, 0, 5, 8);
+  const found = place();
+  // 1. the walk reads the head   2. the sibling goes, the lone entry moves into the head   3. the walk reads the dead node
+  let looks = 0;
+  passing(
+    () => walk(trees, 0, 0, found),
+    ({ words: read }) => read === trees.nodeSlots && looks++ === 0 && erase(trees, 0, 5),
+  );
+  t.strictSame(found, { node: 0, at: 0, e: 7 });
+  t.ok(isCurrent(trees, 0, found));
 });
 
 t.test('a place is stale once its entry was replaced, taken out, or moved with its node', async (t) => {

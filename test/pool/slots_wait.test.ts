@@ -1,11 +1,14 @@
 // Waiting for a pin, as writeback of older kernels does: when there is nothing to wait for, and what a store tells who waits.
 import t from 'tap';
 import { claim, release } from '#src/pool/claims.js';
-import { EEXIST, HOLDER_MASK, type Slots } from '#src/pool/slots.js';
+import { EEXIST, type Slots } from '#src/pool/slots.js';
 import { chooseProtocols } from '#src/protocols/index.js';
 import { OVER_LIMIT, STORED, Zswap } from '#src/zswap/zswap.js';
 import { passing } from '../support/facade.ts';
 import { makePage, NEWEST, newZswap } from '../support/pool.ts';
+
+/** Who holds a pin, in the word that says so. */
+const HOLDER_MASK = 0xff;
 
 /** Two threads; the second one waits. */
 function two() {
