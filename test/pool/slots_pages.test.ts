@@ -61,6 +61,22 @@ t.test('a page dropped by the pin its write ended under gives its buffer back on
   left(t, s);
 });
 
+t.test('a page that the holder of the pin put in place of one whose write ended stays', async (t) => {
+  const s = slots();
+  const back: number[] = [];
+  s.onRetired = (buffer) => back.push(buffer);
+  attach(s, 3);
+  const r = s.pin(0, 5);
+  s.writebackDone(0, 5, 3);
+  s.dropPage(r);
+  s.attachPage(r, 4);
+  s.unpin(r);
+  t.strictSame(back, [3]);
+  t.ok(s.pageIs(0, 5, 4));
+  t.ok(s.writebackDone(0, 5, 4));
+  left(t, s);
+});
+
 t.test('a dropped page is no longer the content, but its write is still counted', async (t) => {
   const s = slots();
   const r = attach(s, 3);
