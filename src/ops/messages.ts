@@ -27,12 +27,14 @@ export interface ShrinkerData extends RoleData {
   readonly syncEvery: number;
 }
 
-export type ToLane = { readonly type: 'socket'; readonly fd: number } | { readonly type: 'stop' };
+export type ToLane =
+  /** `listener`: which one it came from, said again when it ends. */
+  { readonly type: 'socket'; readonly fd: number; readonly listener: number } | { readonly type: 'stop' };
 
 export type FromLane =
   | { readonly type: 'ready' }
   /** A connection ended. */
-  | { readonly type: 'ended' }
+  | { readonly type: 'ended'; readonly listener: number }
   /** Every connection is closed, after a stop. */
   | { readonly type: 'stopped' };
 

@@ -118,10 +118,10 @@ async function startWith(
   const listeners = await listen({ config, lanes: threads.lanes, onError: warn });
   try {
     const control = await openControl(config, shared, threads, log);
-    writeMarkers(images, config.durability);
+    const markers = writeMarkers(images, config.durability);
     const flusher = setIoFlusher();
     if (flusher < 0) log.logger.debug({ errno: -flusher }, 'PR_SET_IO_FLUSHER is not permitted here');
-    listeners.admit();
+    listeners.admit(markers);
     return { config, log, shared, images, threads, listeners, control };
   } catch (error) {
     listeners.close();

@@ -1,8 +1,14 @@
 // Listening on a unix socket: the file left over by a dead server is replaced, that of a live one is not touched.
-// Invariant: the socket's mode is 0600 from its first moment, and nothing but a dead socket is ever unlinked.
-import { lstatSync, unlinkSync } from 'node:fs';
+// Invariants: at no moment may more users connect than were asked for, and nothing but a dead socket is ever unlinked.
+import { chmodSync, chownSync, closeSync, constants, fstatSync, lstatSync, openSync, unlinkSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
+import { groupNumber } from '../os/groups.ts';
 import { EXIT, ExitError, errorCode, errorText } from './exit_error.ts';
+
+/** Mode of a socket before it is given to others, and of one that is not. */
+const OWNER_ONLY = 0o600;
+/** A descriptor of a file that is not opened: a socket can't be. Node has no name for it. */
+const O_PATH = 0x20_0000;
 
 type Probe = 'live' | 'dead' | 'gone';
 
@@ -55,8 +61,18 @@ function probe(path: string): Promise<Probe> {
   });
 }
 
-/** Claims `path` and listens on it with mode 0600. Main thread only, because only it may set the umask. */
-export async function listenUnix(server: Server, path: string, backlog = 511): Promise<void> {
+export interface UnixSocketOptions {
+  readonly backlog?: number;
+  /** Such as 0o660; 0600 unless given. */
+  readonly mode?: number;
+  /** Name or number of the group that may connect, where `mode` lets one. null: that of the process. */
+  readonly group?: string | null;
+}
+
+/** Claims `path` and listens on it. Main thread only, because only it may set the umask. */
+export async function listenUnix(server: Server, path: string, o: UnixSocketOptions = {}): Promise<void> {
+  const { backlog = 511, mode = OWNER_ONLY, group = null } = o;
+  const gid = group === null ? null : groupOf(group, path);
   await claimUnixSocket(path);
   await new Promise<void>((resolve, reject) => {
     function fail(error: Error): void {
@@ -64,7 +80,7 @@ export async function listenUnix(server: Server, path: string, backlog = 511): P
     }
     server.once('error', fail);
     // bind(2) happens inside listen(), so the socket never exists with wider rights; chmod would leave a window.
-    const umask = process.umask(0o177);
+    const umask = process.umask(0o777 & ~OWNER_ONLY);
     try {
       server.listen({ path, backlog }, () => {
         server.removeListener('error', fail);
@@ -74,4 +90,34 @@ export async function listenUnix(server: Server, path: string, backlog = 511): P
       process.umask(umask);
     }
   });
+  if (gid === null && mode === OWNER_ONLY) return;
+  try {
+    widen(path, gid, mode);
+  } catch (error) {
+    // Nobody else could connect so far; closing removes the file.
+    server.close();
+    const to = `${gid === null ? '' : `group ${group} and `}mode ${mode.toString(8).padStart(4, '0')}`;
+    throw new ExitError(EXIT.usage, `${path}: can't give the socket ${to}: ${errorText(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Group first, then mode, so that the process's own group is never let in by the way. Through a descriptor of the socket
+ * itself: by its path, a link that somebody put there would lead to another file.
+ */
+function widen(path: string, gid: number | null, mode: number): void {
+  const fd = openSync(path, O_PATH | constants.O_NOFOLLOW);
+  try {
+    if (!fstatSync(fd).isSocket()) throw new Error('somebody has put another file there');
+    if (gid !== null) chownSync(`/proc/self/fd/${fd}`, process.geteuid!(), gid);
+    chmodSync(`/proc/self/fd/${fd}`, mode);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function groupOf(group: string, path: string): number {
+  const gid = groupNumber(group);
+  if (gid === null) throw new ExitError(EXIT.usage, `${path}: no group ${group}, allowed: a group of this machine`);
+  return gid;
 }

@@ -1,6 +1,8 @@
 // A left-over socket file is replaced; a live socket, or a file that is no socket, is never touched.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, lstatSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -43,6 +45,38 @@ t.test('a live socket is refused with exit code 2 and goes on', async (t) => {
     message: `${path}: a server already answers on this socket`,
   });
   await t.rejects(claimUnixSocket(path), { exitCode: 2, message: 'already answers' }, 'the first one still does');
+});
+
+/** Listens for one connection at a time, and then never looks at its socket again. */
+const HANGING = `require('node:net').createServer().listen({ path: process.argv[1], backlog: 1 }, () => {
+  require('node:fs').writeSync(1, 'listening');
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+})`;
+
+/** Connects until the kernel has no room for one more that waits. */
+async function fillBacklog(t: Test, path: string): Promise<void> {
+  for (;;) {
+    const socket = connect(path);
+    t.teardown(() => socket.destroy());
+    const error = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
+      socket.once('connect', () => resolve(null)).once('error', resolve);
+    });
+    if (error === null) continue;
+    t.equal(error.code, 'EAGAIN', 'the backlog is full');
+    return;
+  }
+}
+
+t.test('a server that hangs, with a full backlog, is alive: its socket stays', async (t) => {
+  const path = join(folderOf(t), 's');
+  const child = spawn(process.execPath, ['-e', HANGING, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  await once(child.stdout, 'data');
+  await fillBacklog(t, path);
+  const { ino } = lstatSync(path);
+  await t.rejects(claimUnixSocket(path), { exitCode: 2, message: 'already answers' });
+  await t.rejects(listenUnix(serverOf(t), path), { exitCode: 2, message: 'already answers' });
+  t.equal(lstatSync(path).ino, ino, 'it is the same socket');
 });
 
 t.test('a file that is no socket is left alone', async (t) => {

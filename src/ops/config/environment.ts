@@ -2,6 +2,7 @@
 // Invariant: looks only, creates nothing; `zswapd config check` and `zswapd serve` ask the same questions.
 import { accessSync, constants, mkdirSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { groupNumber } from '../../os/groups.ts';
 import { errorCode, errorText } from '../exit_error.ts';
 import { REPOSITORY } from './fields.ts';
 import type { Config } from './schema.ts';
@@ -11,6 +12,8 @@ import { formatSize } from './units.ts';
 export const STATE_FOLDER = resolve(REPOSITORY, 'var');
 
 const SECTOR = 512;
+/** Search permission for the group, or somebody named in an access list, or all. */
+const OTHERS_ENTER = 0o011;
 
 /** Creates the repository's var/. Called by serve after everything was checked. */
 export function makeStateFolder(): void {
@@ -24,7 +27,10 @@ export function checkEnvironment(config: Config, environment: NodeJS.ProcessEnv 
   if (config.listen.unix === null && config.listen.tcp === null && !inherited) {
     problems.push('listen: unix and tcp are both null, allowed: one of them, or sockets inherited by LISTEN_FDS');
   }
-  if (config.listen.unix !== null && !inherited) problems.push(...checkFolder('listen.unix', config.listen.unix));
+  if (config.listen.unix !== null && !inherited) {
+    const found = checkFolder('listen.unix', config.listen.unix);
+    problems.push(...found, ...(found.length > 0 ? [] : checkSocketUsers(config.listen, config.listen.unix)));
+  }
   if (config.control.listen !== null) problems.push(...checkFolder('control.listen', config.control.listen));
 
   const images = new Map<string, number>();
@@ -63,6 +69,21 @@ function checkFolder(option: string, path: string): string[] {
   } catch (error) {
     return [`${option}: can't use folder ${folder}: ${errorText(error)}, allowed: a folder that can be written`];
   }
+}
+
+/** Who shall connect to the unix socket has to exist, and to be able to get there. */
+function checkSocketUsers({ unixMode, unixGroup }: Config['listen'], path: string): string[] {
+  if (unixMode === '0600') return [];
+  if (unixGroup !== null && groupNumber(unixGroup) === null) {
+    return [`listen.unixGroup: there is no group ${unixGroup}, allowed: the name or number of a group of this machine`];
+  }
+  const folder = dirname(path);
+  const found = stat(folder);
+  // Before its first use, var/ is what makeStateFolder will make of it. A folder of another user's is his to enter.
+  const ownerOnly = found === undefined || (found.uid === process.geteuid!() && (found.mode & OTHERS_ENTER) === 0);
+  return ownerOnly
+    ? [`listen.unix: only its owner can enter ${folder}, allowed: with unixMode ${unixMode}, a folder that others can`]
+    : [];
 }
 
 function checkImage(option: string, sizeOption: string, path: string, size: number): string[] {

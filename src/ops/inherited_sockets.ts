@@ -1,0 +1,36 @@
+/** The sockets that a service manager hands over by LISTEN_PID and LISTEN_FDS. They are served as they are given. */
+import { fstatSync, readFileSync } from 'node:fs';
+import { EXIT, ExitError } from './exit_error.ts';
+
+/** First descriptor of the LISTEN_FDS protocol of systemd. */
+export const LISTEN_FDS_START = 3;
+const LISTEN_FDS_MAX = 64;
+/** A server listens on what it inherited, or on the two of its config. */
+export const LISTENERS_MAX = LISTEN_FDS_MAX;
+
+/** How many sockets were inherited for this process. */
+export function inheritedSockets(environment: NodeJS.ProcessEnv): number {
+  if (environment.LISTEN_FDS === undefined) return 0;
+  if (environment.LISTEN_PID !== undefined && Number(environment.LISTEN_PID) !== process.pid) return 0;
+  const count = Number(environment.LISTEN_FDS);
+  if (!Number.isInteger(count) || count < 1 || count > LISTEN_FDS_MAX) {
+    throw new ExitError(
+      EXIT.usage,
+      `LISTEN_FDS: ${environment.LISTEN_FDS} is not a number of sockets, allowed: 1 to ${LISTEN_FDS_MAX}`,
+    );
+  }
+  return count;
+}
+
+/** The path that an inherited unix socket is bound to, by its inode in the kernel's table. */
+export function inheritedPath(fd: number): string {
+  const inode = fstatSync(fd).ino;
+  for (const line of readFileSync('/proc/net/unix', 'utf8').split('\n')) {
+    const [, found, path] = /^(?:\S+\s+){6}(\d+) (\/.*)$/.exec(line) ?? [];
+    if (path !== undefined && Number(found) === inode) return path;
+  }
+  throw new ExitError(
+    EXIT.usage,
+    `LISTEN_FDS socket ${fd}: has no absolute path, allowed: TCP, or a unix socket with one`,
+  );
+}
