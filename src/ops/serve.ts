@@ -10,7 +10,6 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { checkExports } from 'node-nbd-server';
-import { setIoFlusher } from '../os/syscalls.ts';
 import { countBits } from '../pool/bits.ts';
 import { freeBuffers } from '../pool/buffers.ts';
 import { PAGE_SIZE, THREAD_MAIN } from '../pool/limits.ts';
@@ -26,11 +25,13 @@ import type { Config } from './config/schema.ts';
 import { type Control, ControlError, startControl } from './control.ts';
 import { EXIT, ExitError, errorText } from './exit_error.ts';
 import { findUsers, openImages, removeMarkers, type ServedImage, takeBack, writeMarkers } from './images.ts';
+import { lookAtThreads } from './io_flusher.ts';
 import { type Listeners, listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
 import type { FromShrinker } from './messages.ts';
 import { poolCheck } from './pool_check.ts';
 import { exportInfos, poolSettings } from './settings.ts';
+import { closeInspector, Signals } from './signals.ts';
 import { statsReport } from './stats_report.ts';
 import { SwapControl } from './swap_control.ts';
 import { nameThreads } from './thread_names.ts';
@@ -46,11 +47,17 @@ interface Server {
   readonly control: Control | null;
 }
 
-/** Serves until a signal; resolves with the exit code. */
-export async function serve(config: Config): Promise<number> {
-  const log = createLog(config.log.level);
+/** Serves until a signal; resolves with the exit code. `notFlusher`: why the threads are no I/O flushers, if so. */
+export async function serve(config: Config, notFlusher: string | null): Promise<number> {
   const signals = new Signals();
+  await closeInspector();
+  const log = createLog(config.log.level);
+  if (signals.ignored.length > 0) {
+    log.logger.info(`${signals.ignored.join(' and ')} is ignored, as it was by who started this server`);
+  }
   const server = await start(config, log);
+  const { text, threads, total } = lookAtThreads(notFlusher);
+  log.logger.info({ threads, total }, text);
   for (const uri of server.listeners.uris) process.stdout.write(`ready ${uri}\n`);
   if (process.stderr.isTTY) process.stderr.write(attachHelp(server.listeners.uris));
   const signal = await signals.next();
@@ -118,10 +125,7 @@ async function startWith(
   const listeners = await listen({ config, lanes: threads.lanes, onError: warn });
   try {
     const control = await openControl(config, shared, threads, log);
-    const markers = writeMarkers(images, config.durability);
-    const flusher = setIoFlusher();
-    if (flusher < 0) log.logger.debug({ errno: -flusher }, 'PR_SET_IO_FLUSHER is not permitted here');
-    listeners.admit(markers);
+    listeners.admit(writeMarkers(images, config.durability));
     return { config, log, shared, images, threads, listeners, control };
   } catch (error) {
     listeners.close();
@@ -231,26 +235,4 @@ async function drain(server: Server, aborted: () => boolean): Promise<number> {
   }
   log.logger.info({ exports: config.exports.map((one) => one.name) }, 'stopped: the images hold everything');
   return EXIT.ok;
-}
-
-/** SIGTERM, SIGINT and SIGHUP, one after the other; kept when nobody waits yet. */
-class Signals {
-  private readonly arrived: string[] = [];
-  private readonly waiting: ((signal: string) => void)[] = [];
-
-  constructor() {
-    for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-      process.on(name, () => {
-        const resolve = this.waiting.shift();
-        if (resolve !== undefined) resolve(name);
-        else this.arrived.push(name);
-      });
-    }
-  }
-
-  next(): Promise<string> {
-    const signal = this.arrived.shift();
-    if (signal !== undefined) return Promise.resolve(signal);
-    return new Promise((resolve) => this.waiting.push(resolve));
-  }
 }

@@ -15,7 +15,6 @@ const cLseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
 const cFadvise = libc.func('int posix_fadvise(int fd, int64_t offset, int64_t len, int advice)');
 const cStatx = libc.func('int statx(int dirfd, const char *path, int flags, unsigned int mask, _Out_ uint8_t *buf)');
 const cFlock = libc.func('int flock(int fd, int operation)');
-const cPrctl = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
 const cSetSocketOption = libc.func(
   'int setsockopt(int fd, int level, int name, const int *value, unsigned int length)',
 );
@@ -42,7 +41,6 @@ const STATX_DIO_OFFSET = 156;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const LOCK_EX_NB = 2 | 4;
-const PR_SET_IO_FLUSHER = 57;
 const SOL_SOCKET = 1;
 const SO_KEEPALIVE = 9;
 const IPPROTO_TCP = 6;
@@ -147,11 +145,6 @@ export function keepAlive(fd: number, o: { idle: number; interval: number; count
     if (code < 0) return code;
   }
   return 0;
-}
-
-/** Tells the kernel that this process does I/O on behalf of reclaim (PR_SET_IO_FLUSHER, Linux 5.6). 0 or -errno. */
-export function setIoFlusher(): number {
-  return result(cPrctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0));
 }
 
 /** Numbers of the processors that the calling thread may run on; empty if the kernel does not say. */
