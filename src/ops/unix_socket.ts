@@ -1,6 +1,17 @@
 // Listening on a unix socket: the file left over by a dead server is replaced, that of a live one is not touched.
 // Invariants: at no moment may more users connect than were asked for, and nothing but a dead socket is ever unlinked.
-import { chmodSync, chownSync, closeSync, constants, fstatSync, lstatSync, openSync, unlinkSync } from 'node:fs';
+import {
+  type BigIntStats,
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+} from 'node:fs';
 import { connect, type Server } from 'node:net';
 import { groupNumber } from '../os/groups.ts';
 import { EXIT, ExitError, errorCode, errorText } from './exit_error.ts';
@@ -12,29 +23,61 @@ const O_PATH = 0x20_0000;
 
 type Probe = 'live' | 'dead' | 'gone';
 
-/** Makes way for a socket at `path`, or throws with exit code 2. */
-export async function claimUnixSocket(path: string): Promise<void> {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined) return;
+/** The left-over socket at `path`, or null if nothing is there; throws with exit code 2 for anything else. */
+async function leftOver(path: string): Promise<BigIntStats | null> {
+  const found = lstatSync(path, { throwIfNoEntry: false, bigint: true });
+  if (found === undefined) return null;
   if (!found.isSocket()) {
     throw new ExitError(EXIT.usage, `${path}: exists and is not a socket, allowed: a new path, or a left-over socket`);
   }
   const state = await probe(path);
-  if (state === 'gone') return;
-  if (state === 'live') {
-    throw new ExitError(
-      EXIT.usage,
-      `${path}: a server already answers on this socket, allowed: another path, or stop that server`,
-    );
-  }
+  if (state === 'live') throw inUse(path);
+  return state === 'dead' ? found : null;
+}
+
+/** Makes way for a socket at `path`, or throws with exit code 2. */
+export async function claimUnixSocket(path: string): Promise<void> {
+  const dead = await leftOver(path);
+  if (dead === null) return;
   try {
-    unlinkSync(path);
+    if (!removeDead(path, dead)) throw inUse(path);
   } catch (error) {
+    if (error instanceof ExitError) throw error;
     if (errorCode(error) === 'ENOENT') return;
     throw new ExitError(EXIT.usage, `${path}: can't replace the left-over socket: ${errorText(error)}`, {
       cause: error,
     });
   }
+}
+
+/**
+ * Removes the socket that was found dead, and no other. Two servers that start at the same time:
+ *   1. both find the same dead socket,
+ *   2. the other one removes it and listens on this path,
+ *   3. ours would remove a live socket.
+ * So it is first moved away in one step, looked at, and put back if it is another.
+ */
+function removeDead(path: string, dead: BigIntStats): boolean {
+  const aside = `${path}.${process.pid}`;
+  renameSync(path, aside);
+  if (!isSame(lstatSync(aside, { bigint: true }), dead)) {
+    renameSync(aside, path);
+    return false;
+  }
+  unlinkSync(aside);
+  return true;
+}
+
+/** The number of an inode is used again, but not together with the time at which the socket was made. */
+function isSame(one: BigIntStats, other: BigIntStats): boolean {
+  return one.dev === other.dev && one.ino === other.ino && one.mtimeNs === other.mtimeNs;
+}
+
+function inUse(path: string): ExitError {
+  return new ExitError(
+    EXIT.usage,
+    `${path}: a server already answers on this socket, allowed: another path, or stop that server`,
+  );
 }
 
 /** Whether somebody listens: the kernel answers at once, without a word from the server. */
@@ -90,6 +133,7 @@ export async function listenUnix(server: Server, path: string, o: UnixSocketOpti
       process.umask(umask);
     }
   });
+  keepOthers(server, path);
   if (gid === null && mode === OWNER_ONLY) return;
   try {
     widen(path, gid, mode);
@@ -99,6 +143,26 @@ export async function listenUnix(server: Server, path: string, o: UnixSocketOpti
     const to = `${gid === null ? '' : `group ${group} and `}mode ${mode.toString(8).padStart(4, '0')}`;
     throw new ExitError(EXIT.usage, `${path}: can't give the socket ${to}: ${errorText(error)}`, { cause: error });
   }
+}
+
+/**
+ * A close unlinks the path, whatever is there by then: the socket of another server, if somebody removed ours and started
+ * one. Another one steps aside for that moment.
+ */
+function keepOthers(server: Server, path: string): void {
+  const own = lstatSync(path, { bigint: true });
+  const close = server.close.bind(server);
+  server.close = (done) => {
+    const found = lstatSync(path, { throwIfNoEntry: false, bigint: true });
+    if (found === undefined || isSame(found, own)) return close(done);
+    const aside = `${path}.${process.pid}`;
+    renameSync(path, aside);
+    try {
+      return close(done);
+    } finally {
+      renameSync(aside, path);
+    }
+  };
 }
 
 /**
