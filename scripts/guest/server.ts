@@ -60,7 +60,8 @@ async function startZswapd(
   const exports = [{ name: NAME, size: '1GiB', image: join(folder, `${NAME}.img`) }];
   const settings = [
     `listen.unix=${join(sockets, 'nbd.sock')}`,
-    'listen.tcp=127.0.0.1:0',
+    // QEMU's client takes the unix socket; the guest's own can only come over TCP, which is off by default.
+    `listen.tcp=${attach === 'nbd' ? '127.0.0.1:0' : 'null'}`,
     `control.listen=${join(sockets, 'control.sock')}`,
     `exports=${JSON.stringify(exports)}`,
   ];
@@ -73,7 +74,6 @@ async function startZswapd(
     }),
     (text) => appendFileSync(log, text),
   );
-  // QEMU's client takes the unix socket, the guest's own can only come over TCP.
   const listener = attach === 'blk' ? 'path' : 'port';
   const endpoint = () => ready.find(({ name, address }) => name === NAME && listener in address);
   await until(child, log, () => endpoint() !== undefined);

@@ -38,9 +38,11 @@ function buildProgram(done: (exitCode: number) => void): Command {
     .action(async (flags: ConfigFlags) => {
       const config = checkedConfig(flags);
       // Imported late: everything above answers a mistake without loading the server and its native modules.
+      const { becomeIoFlusher } = await import('./io_flusher.ts');
+      const notFlusher = becomeIoFlusher();
       const { serve } = await import('./serve.ts');
       try {
-        done(await serve(config));
+        done(await serve(config, notFlusher));
       } catch (error) {
         // A start may fail when its threads run already, and those would keep the process for ever.
         process.exit(report(error));

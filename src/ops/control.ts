@@ -64,7 +64,7 @@ export async function startControl(options: ControlOptions): Promise<Control> {
   server.maxConnections = MAX_CONNECTIONS;
   // A client that reads nothing would otherwise hold its answer for ever.
   server.setTimeout(timeout);
-  await listenUnix(server, options.listen, MAX_CONNECTIONS);
+  await listenUnix(server, options.listen, { backlog: MAX_CONNECTIONS });
   // An accept that fails, for want of descriptors say, ends nothing: the socket listens on.
   server.on('error', (error) => options.onError?.(error));
   return {

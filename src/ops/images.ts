@@ -16,6 +16,11 @@ import type { Config } from './config/schema.ts';
 import { EXIT, ExitError, errorText } from './exit_error.ts';
 import { programLine } from './program.ts';
 
+/** What writeMarkers has put on the disk. The door asks to be shown it, so that it can't be opened before. */
+export interface MarkersWritten {
+  readonly markers: readonly string[];
+}
+
 export interface ServedImage {
   readonly image: PreparedImage;
   readonly marker: string;
@@ -91,7 +96,7 @@ function firstPage(x: number, path: string): Uint8Array {
   return page;
 }
 
-export function writeMarkers(served: readonly ServedImage[], durability: Config['durability']): void {
+export function writeMarkers(served: readonly ServedImage[], durability: Config['durability']): MarkersWritten {
   for (const { image, marker } of served) {
     try {
       writeMarker(marker, newMarker(image, durability));
@@ -99,6 +104,7 @@ export function writeMarkers(served: readonly ServedImage[], durability: Config[
       throw new ExitError(EXIT.usage, `${marker}: can't write the marker: ${errorText(error)}`, { cause: error });
     }
   }
+  return { markers: served.map(({ marker }) => marker) };
 }
 
 /** A start that failed before any client got in: nothing was served, so the markers and files of this start go again. */

@@ -1,9 +1,12 @@
 /** The sockets that a service manager hands over by LISTEN_PID and LISTEN_FDS. They are served as they are given. */
+import { fstatSync, readFileSync } from 'node:fs';
 import { EXIT, ExitError } from './exit_error.ts';
 
 /** First descriptor of the LISTEN_FDS protocol of systemd. */
 export const LISTEN_FDS_START = 3;
 const LISTEN_FDS_MAX = 64;
+/** A server listens on what it inherited, or on the two of its config. */
+export const LISTENERS_MAX = LISTEN_FDS_MAX;
 
 /** How many sockets were inherited for this process. */
 export function inheritedSockets(environment: NodeJS.ProcessEnv): number {
@@ -27,4 +30,17 @@ export function foreignSockets(environment: NodeJS.ProcessEnv): string | null {
   const { LISTEN_FDS, LISTEN_PID } = environment;
   if (LISTEN_FDS === undefined || LISTEN_PID === undefined || Number(LISTEN_PID) === process.pid) return null;
   return `LISTEN_PID is ${LISTEN_PID} and this process ${process.pid}: the sockets of LISTEN_FDS are not for us`;
+}
+
+/** The path that an inherited unix socket is bound to, by its inode in the kernel's table. */
+export function inheritedPath(fd: number): string {
+  const inode = fstatSync(fd).ino;
+  for (const line of readFileSync('/proc/net/unix', 'utf8').split('\n')) {
+    const [, found, path] = /^(?:\S+\s+){6}(\d+) (\/.*)$/.exec(line) ?? [];
+    if (path !== undefined && Number(found) === inode) return path;
+  }
+  throw new ExitError(
+    EXIT.usage,
+    `LISTEN_FDS socket ${fd}: has no absolute path, allowed: TCP, or a unix socket with one`,
+  );
 }

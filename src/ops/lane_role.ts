@@ -48,12 +48,12 @@ export class LaneRole {
   }
 
   receive(message: ToLane): void {
-    if (message.type === 'socket') this.serve(message.fd);
+    if (message.type === 'socket') this.serve(message.fd, message.listener);
     else if (message.type === 'stop') this.stop();
     else this.cut();
   }
 
-  private serve(fd: number): void {
+  private serve(fd: number, listener: number): void {
     this.zswap.counters[C.connections]++;
     let x = -1;
     const connection: Connection = new Connection({
@@ -75,7 +75,7 @@ export class LaneRole {
       onEnd: () => {
         this.connections.delete(connection);
         if (x >= 0) sync.add(this.data.shared.clients, x, -1);
-        this.post({ type: 'ended' });
+        this.post({ type: 'ended', listener });
         this.reportStopped();
       },
     });

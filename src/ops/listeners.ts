@@ -1,32 +1,36 @@
 /**
  * The sockets that clients connect to. The main thread accepts and hands each socket to the lane with the fewest
  * connections; it reads no byte of it, closes its own descriptor and never shuts the connection down.
+ *
+ * Each listener has a cap of its own (listen.maxConnections) and takes nothing from another's: whoever may use one, and
+ * any local user may use a loopback port, can fill that one alone.
  */
-import { fstatSync, readFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { dup } from '../os/syscalls.ts';
+import { dup, keepAlive } from '../os/syscalls.ts';
 import type { Config } from './config/schema.ts';
 import { EXIT, ExitError, errorText } from './exit_error.ts';
+import type { MarkersWritten } from './images.ts';
+import { inheritedPath, inheritedSockets, LISTEN_FDS_START } from './inherited_sockets.ts';
+import { Refusals } from './refusals.ts';
 import type { LaneHandle } from './threads.ts';
 import { listenUnix } from './unix_socket.ts';
 
-/** First descriptor of the LISTEN_FDS protocol of systemd. */
-const LISTEN_FDS_START = 3;
 const BACKLOG = 128;
+
+/**
+ * When a TCP peer that is silent is asked whether it is still there, in seconds, and how often: one that vanished is given
+ * up after 15 minutes. The kernel waits as long for an answer to data that it sent (tcp_retries2), and a guest that is
+ * paused for a while must find its swap again.
+ */
+const KEEP_ALIVE = { idle: 300, interval: 60, count: 10 } as const;
 
 export interface Listeners {
   /** One line per export and socket: `nbd+unix:///NAME?socket=PATH` or `nbd://HOST:PORT/NAME`. */
   readonly uris: readonly string[];
   /** Lets clients in. Until then accepted sockets wait: the markers must be on disk before anybody can write. */
-  admit(): void;
+  admit(markers: MarkersWritten): void;
   /** Stops accepting. */
   close(): void;
-}
-
-/** Where accepted sockets go; before admit() they are kept, at most as many as may be connected. */
-interface Door {
-  open: boolean;
-  readonly waiting: Socket[];
 }
 
 export interface ListenOptions {
@@ -35,106 +39,113 @@ export interface ListenOptions {
   readonly onError: (line: string) => void;
 }
 
+/** One listening socket. */
+interface Listener {
+  readonly server: Server;
+  /** Of this listener, in LaneHandle.connections. */
+  readonly index: number;
+  readonly refusals: Refusals;
+  /** Accepted before admit(), at most as many as may be connected. */
+  readonly waiting: Socket[];
+  path: string | null;
+}
+
 export async function listen(o: ListenOptions): Promise<Listeners> {
   const { config } = o;
-  const door: Door = { open: false, waiting: [] };
-  const servers: { server: Server; where: (name: string) => string }[] = [];
+  const { unix, unixMode, unixGroup, tcp } = config.listen;
+  const listeners: Listener[] = [];
+  const door = { open: false };
+  const add = (name: string): Listener => {
+    const listener = newListener(o, name, listeners.length, door);
+    listeners.push(listener);
+    return listener;
+  };
   const inherited = inheritedSockets(process.env);
   try {
-    if (inherited > 0) {
-      for (let i = 0; i < inherited; i++) {
-        const server = accepting(o, door);
-        const fd = LISTEN_FDS_START + i;
-        await listening(server, { fd }, `LISTEN_FDS socket ${fd}`);
-        // Of a unix socket that was given to it, Node does not know the path.
-        const address = server.address() ?? inheritedPath(fd);
-        servers.push({ server, where: (name) => uriOf(address, name) });
-      }
-    } else {
-      if (config.listen.unix !== null) {
-        const server = accepting(o, door);
-        await listenUnix(server, config.listen.unix, BACKLOG);
-        servers.push({ server, where: (name) => uriOf(server.address(), name) });
-      }
-      if (config.listen.tcp !== null) {
-        const server = accepting(o, door);
-        const { host, port } = config.listen.tcp;
-        await listening(server, { host, port, backlog: BACKLOG }, `listen.tcp: ${host}:${port}`);
-        servers.push({ server, where: (name) => uriOf(server.address(), name) });
-      }
+    for (let fd = LISTEN_FDS_START; fd < LISTEN_FDS_START + inherited; fd++) {
+      const what = `LISTEN_FDS socket ${fd}`;
+      const listener = add(what);
+      await listening(listener.server, { fd }, what);
+      // Of a unix socket that was given to it, Node does not know the path.
+      if (listener.server.address() === null) listener.path = inheritedPath(fd);
+    }
+    if (inherited === 0 && unix !== null) {
+      await listenUnix(add('listen.unix').server, unix, {
+        backlog: BACKLOG,
+        mode: Number.parseInt(unixMode, 8),
+        group: unixGroup,
+      });
+    }
+    if (inherited === 0 && tcp !== null) {
+      const { host, port } = tcp;
+      await listening(add('listen.tcp').server, { host, port, backlog: BACKLOG }, `listen.tcp: ${host}:${port}`);
     }
   } catch (error) {
-    for (const { server } of servers) server.close();
+    for (const { server } of listeners) server.close();
     throw error;
   }
-  for (const { server } of servers) server.on('error', (error) => o.onError(`accept failed: ${error.message}`));
+  for (const { server, refusals } of listeners) server.on('error', (error) => refusals.add(error.message));
   return {
-    uris: servers.flatMap(({ where }) => config.exports.map((one) => where(one.name))),
-    admit() {
+    uris: listeners.flatMap(({ server, path }) =>
+      config.exports.map((one) => uriOf(path ?? server.address(), one.name)),
+    ),
+    admit(_markers) {
       door.open = true;
-      for (const socket of door.waiting.splice(0)) handOver(o, socket);
+      for (const listener of listeners) for (const socket of listener.waiting.splice(0)) handOver(o, listener, socket);
     },
     close() {
-      for (const { server } of servers) server.close();
-      for (const socket of door.waiting.splice(0)) socket.destroy();
+      for (const { server, refusals, waiting } of listeners) {
+        server.close();
+        for (const socket of waiting.splice(0)) socket.destroy();
+        refusals.close();
+      }
     },
   };
 }
 
-/** How many sockets were inherited for this process, by LISTEN_PID and LISTEN_FDS. */
-function inheritedSockets(environment: NodeJS.ProcessEnv): number {
-  if (environment.LISTEN_FDS === undefined) return 0;
-  if (environment.LISTEN_PID !== undefined && Number(environment.LISTEN_PID) !== process.pid) return 0;
-  const count = Number(environment.LISTEN_FDS);
-  if (!Number.isInteger(count) || count < 1 || count > 64) {
-    throw new ExitError(
-      EXIT.usage,
-      `LISTEN_FDS: ${environment.LISTEN_FDS} is not a number of sockets, allowed: 1 to 64`,
-    );
-  }
-  return count;
-}
-
-/** The path that an inherited unix socket is bound to, by its inode in the kernel's table. */
-function inheritedPath(fd: number): string {
-  const inode = fstatSync(fd).ino;
-  for (const line of readFileSync('/proc/net/unix', 'utf8').split('\n')) {
-    const [, found, path] = /^(?:\S+\s+){6}(\d+) (\/.*)$/.exec(line) ?? [];
-    if (path !== undefined && Number(found) === inode) return path;
-  }
-  throw new ExitError(
-    EXIT.usage,
-    `LISTEN_FDS socket ${fd}: has no absolute path, allowed: TCP, or a unix socket with one`,
-  );
-}
-
-function accepting(o: ListenOptions, door: Door): Server {
-  return createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) => {
+function newListener(o: ListenOptions, name: string, index: number, door: { readonly open: boolean }): Listener {
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) => {
     socket.on('error', () => socket.destroy());
-    if (door.open) handOver(o, socket);
-    else if (door.waiting.length < o.config.listen.maxConnections) door.waiting.push(socket);
-    else socket.destroy();
+    if (door.open) handOver(o, listener, socket);
+    else if (listener.waiting.length < o.config.listen.maxConnections) listener.waiting.push(socket);
+    else refuse(o, listener, socket);
   });
+  const listener: Listener = { server, index, refusals: new Refusals(name, o.onError), waiting: [], path: null };
+  return listener;
 }
 
-function handOver(o: ListenOptions, socket: Socket): void {
-  const total = o.lanes.reduce((sum, lane) => sum + lane.connections, 0);
+function handOver(o: ListenOptions, listener: Listener, socket: Socket): void {
+  const { index, refusals } = listener;
+  const open = o.lanes.reduce((sum, { connections }) => sum + connections[index], 0);
   const fd = descriptorOf(socket);
-  if (total >= o.config.listen.maxConnections || fd < 0) {
-    socket.destroy();
-    if (fd >= 0) o.onError(`connection refused: listen.maxConnections (${o.config.listen.maxConnections}) are open`);
+  if (open >= o.config.listen.maxConnections && fd >= 0) {
+    refuse(o, listener, socket);
     return;
   }
-  const copy = dup(fd);
+  const copy = fd < 0 ? fd : dup(fd);
+  const isTcp = socket.remoteFamily !== undefined;
   // Closing our descriptor does not end the connection: the copy is the same open socket.
   socket.destroy();
+  // The client has gone already.
+  if (fd < 0) return;
   if (copy < 0) {
-    o.onError(`connection refused: no descriptor left (errno ${-copy})`);
+    refusals.add(`no descriptor left (errno ${-copy})`);
     return;
   }
-  const lane = o.lanes.reduce((best, other) => (other.connections < best.connections ? other : best));
-  lane.connections++;
-  lane.send({ type: 'socket', fd: copy });
+  const failed = isTcp ? keepAlive(copy, KEEP_ALIVE) : 0;
+  if (failed < 0) o.onError(`no keep-alive for a TCP connection (errno ${-failed})`);
+  const lane = o.lanes.reduce((best, other) => (total(other) < total(best) ? other : best));
+  lane.connections[index]++;
+  lane.send({ type: 'socket', fd: copy, listener: index });
+}
+
+function refuse(o: ListenOptions, { refusals }: Listener, socket: Socket): void {
+  socket.destroy();
+  refusals.add(`listen.maxConnections (${o.config.listen.maxConnections}) are open`);
+}
+
+function total(lane: LaneHandle): number {
+  return lane.connections.reduce((sum, count) => sum + count, 0);
 }
 
 /** The descriptor under a socket. Node keeps it behind an undocumented property that is stable since version 0.x. */

@@ -28,7 +28,8 @@ export interface ShrinkerData extends RoleData {
 }
 
 export type ToLane =
-  | { readonly type: 'socket'; readonly fd: number }
+  /** `listener`: which one it came from, said again when it ends. */
+  | { readonly type: 'socket'; readonly fd: number; readonly listener: number }
   | { readonly type: 'stop' }
   /** The deadline of the stop is over: what connections there are end now. */
   | { readonly type: 'cut' };
@@ -36,7 +37,7 @@ export type ToLane =
 export type FromLane =
   | { readonly type: 'ready' }
   /** A connection ended. */
-  | { readonly type: 'ended' }
+  | { readonly type: 'ended'; readonly listener: number }
   /** Every connection is closed, after a stop. */
   | { readonly type: 'stopped' };
 

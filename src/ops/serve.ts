@@ -7,7 +7,6 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { checkExports } from 'node-nbd-server';
-import { setIoFlusher } from '../os/syscalls.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
 import { enterThread, setDelays } from '../shm/sync.ts';
@@ -21,23 +20,31 @@ import { type Control, ControlError, startControl } from './control.ts';
 import { EXIT } from './exit_error.ts';
 import { findUsers, openImages, type ServedImage, takeBack, writeMarkers } from './images.ts';
 import { foreignSockets } from './inherited_sockets.ts';
+import { lookAtThreads } from './io_flusher.ts';
 import { listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
 import type { FromShrinker } from './messages.ts';
 import { poolCheck } from './pool_check.ts';
 import { ServiceManager } from './service_manager.ts';
 import { exportInfos, reserveShared } from './settings.ts';
+import { closeInspector, Signals } from './signals.ts';
 import { statsReport } from './stats_report.ts';
-import { type Running, Signals, stop } from './stop.ts';
+import { type Running, stop } from './stop.ts';
 import { SwapControl } from './swap_control.ts';
 import { nameThreads } from './thread_names.ts';
 import { startThreads } from './threads.ts';
 
-/** Serves until a signal; resolves with the exit code. */
-export async function serve(config: Config): Promise<number> {
-  const log = createLog(config.log.level);
+/** Serves until a signal; resolves with the exit code. `notFlusher`: why the threads are no I/O flushers, if so. */
+export async function serve(config: Config, notFlusher: string | null): Promise<number> {
   const signals = new Signals();
+  await closeInspector();
+  const log = createLog(config.log.level);
+  if (signals.ignored.length > 0) {
+    log.logger.info(`${signals.ignored.join(' and ')} is ignored, as it was by who started this server`);
+  }
   const server = await start(config, log);
+  const { text, threads, total } = lookAtThreads(notFlusher);
+  log.logger.info({ threads, total }, text);
   for (const uri of server.listeners.uris) process.stdout.write(`ready ${uri}\n`);
   if (process.stderr.isTTY) process.stderr.write(attachHelp(server.listeners.uris));
   const names = config.exports.map((one) => one.name).join(', ');
@@ -120,11 +127,8 @@ async function startWith(
   let control: Control | null = null;
   try {
     control = await Promise.race([failed, openControl(config, shared, swap, log)]);
-    writeMarkers(images, config.durability);
+    listeners.admit(writeMarkers(images, config.durability));
     fault = (error) => void stopOnFault(log, error);
-    const flusher = setIoFlusher();
-    if (flusher < 0) log.logger.debug({ errno: -flusher }, 'PR_SET_IO_FLUSHER is not permitted here');
-    listeners.admit();
     return { config, log, shared, images, threads, listeners, control, swap, manager };
   } catch (error) {
     listeners.close();

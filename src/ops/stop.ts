@@ -21,6 +21,7 @@ import { removeMarkers, type ServedImage } from './images.ts';
 import type { Listeners } from './listeners.ts';
 import type { Log } from './log.ts';
 import type { ServiceManager } from './service_manager.ts';
+import type { Signals } from './signals.ts';
 import type { SwapControl } from './swap_control.ts';
 import type { Threads } from './threads.ts';
 
@@ -83,7 +84,7 @@ export function watch({ shared, threads, swap, log, manager, config }: Running):
 }
 
 function countConnections(threads: Threads): number {
-  return threads.lanes.reduce((all, lane) => all + lane.connections, 0);
+  return threads.lanes.reduce((all, { connections }) => all + connections.reduce((a, b) => a + b, 0), 0);
 }
 
 /** `aborted`: whether somebody else has stated the loss by now, so that no marker may go any more. */
@@ -134,26 +135,4 @@ async function endConnections({ threads: { lanes }, threads, config, log }: Runn
   }, config.stop.deadline);
   await Promise.all(stopped);
   clearTimeout(timer);
-}
-
-/** SIGTERM, SIGINT and SIGHUP, one after the other; kept when nobody waits yet. */
-export class Signals {
-  private readonly arrived: string[] = [];
-  private readonly waiting: ((signal: string) => void)[] = [];
-
-  constructor() {
-    for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-      process.on(name, () => {
-        const resolve = this.waiting.shift();
-        if (resolve !== undefined) resolve(name);
-        else this.arrived.push(name);
-      });
-    }
-  }
-
-  next(): Promise<string> {
-    const signal = this.arrived.shift();
-    if (signal !== undefined) return Promise.resolve(signal);
-    return new Promise((resolve) => this.waiting.push(resolve));
-  }
 }

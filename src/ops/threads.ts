@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { LANES_MAX, THREAD_LANE0, THREAD_SHRINKER } from '../pool/limits.ts';
+import { LISTENERS_MAX } from './inherited_sockets.ts';
 import { LaneRole } from './lane_role.ts';
 import type { FromLane, FromShrinker, LaneData, RoleData, ShrinkerData, ToLane, ToShrinker } from './messages.ts';
 import { ShrinkerRole } from './shrinker_role.ts';
@@ -18,7 +19,8 @@ export interface Role<To, From> {
 }
 
 export interface LaneHandle extends Role<ToLane, FromLane> {
-  connections: number;
+  /** Open ones, by the listener that they came from. */
+  readonly connections: number[];
 }
 
 export interface Threads {
@@ -46,12 +48,12 @@ export async function startThreads(o: ThreadOptions): Promise<Threads> {
   for (let i = 0; i < Math.min(Math.max(1, o.lanes), LANES_MAX); i++) {
     const data: LaneData = { ...o.base, ...o.lane, thread: THREAD_LANE0 + i };
     const listen = (message: FromLane): void => {
-      if (message.type === 'ended') lanes[i].connections--;
+      if (message.type === 'ended') lanes[i].connections[message.listener]--;
     };
     const role: Role<ToLane, FromLane> = inline
       ? inlineRole((post) => new LaneRole(data, post), listen)
       : workerRole(`lane ${i}`, { role: 'lane', data }, o.onFault, listen);
-    lanes.push(Object.assign(role, { connections: 0 }));
+    lanes.push(Object.assign(role, { connections: new Array<number>(LISTENERS_MAX).fill(0) }));
   }
   await Promise.all([shrinker.next('ready'), ...lanes.map((lane) => lane.next('ready'))]);
   return { lanes, shrinker };

@@ -15,7 +15,9 @@ const cLseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
 const cFadvise = libc.func('int posix_fadvise(int fd, int64_t offset, int64_t len, int advice)');
 const cStatx = libc.func('int statx(int dirfd, const char *path, int flags, unsigned int mask, _Out_ uint8_t *buf)');
 const cFlock = libc.func('int flock(int fd, int operation)');
-const cPrctl = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
+const cSetSocketOption = libc.func(
+  'int setsockopt(int fd, int level, int name, const int *value, unsigned int length)',
+);
 
 const cSocket = libc.func('int socket(int domain, int type, int protocol)');
 const cSendTo = libc.func(
@@ -45,7 +47,12 @@ const STATX_DIO_OFFSET = 156;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const LOCK_EX_NB = 2 | 4;
-const PR_SET_IO_FLUSHER = 57;
+const SOL_SOCKET = 1;
+const SO_KEEPALIVE = 9;
+const IPPROTO_TCP = 6;
+const TCP_KEEPIDLE = 4;
+const TCP_KEEPINTVL = 5;
+const TCP_KEEPCNT = 6;
 /** Bytes of a cpu_set_t: 1024 processors. */
 const CPU_SET_BYTES = 128;
 
@@ -135,9 +142,22 @@ export function lockFile(fd: number): number {
   return result(cFlock(fd, LOCK_EX_NB));
 }
 
-/** Tells the kernel that this process does I/O on behalf of reclaim (PR_SET_IO_FLUSHER, Linux 5.6). 0 or -errno. */
-export function setIoFlusher(): number {
-  return result(cPrctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0));
+/**
+ * Ends a TCP connection whose peer has vanished: after `idle` seconds of silence it is asked, every `interval` seconds, and
+ * given up when `count` of these in a row were not answered. 0 or -errno.
+ */
+export function keepAlive(fd: number, o: { idle: number; interval: number; count: number }): number {
+  const options = [
+    [SOL_SOCKET, SO_KEEPALIVE, 1],
+    [IPPROTO_TCP, TCP_KEEPIDLE, o.idle],
+    [IPPROTO_TCP, TCP_KEEPINTVL, o.interval],
+    [IPPROTO_TCP, TCP_KEEPCNT, o.count],
+  ] as const;
+  for (const [level, name, value] of options) {
+    const code = result(cSetSocketOption(fd, level, name, [value], 4));
+    if (code < 0) return code;
+  }
+  return 0;
 }
 
 /** Numbers of the processors that the calling thread may run on; empty if the kernel does not say. */

@@ -7,7 +7,7 @@ import { loadConfigText } from '#src/ops/config/load.js';
 
 function check(folder: string, images: string[], options: object = {}, environment: NodeJS.ProcessEnv = {}): string[] {
   const exports = images.map((image, index) => ({ name: `e${index}`, size: '1MiB', image }));
-  const config = { listen: { unix: null }, control: { listen: null }, exports, ...options };
+  const config = { listen: { unix: null, tcp: '127.0.0.1:0' }, control: { listen: null }, exports, ...options };
   const lines = checkEnvironment(loadConfigText(join(folder, 'c'), JSON.stringify(config)).config, environment);
   return lines.map((line) => line.replaceAll(folder, '.'));
 }

@@ -26,6 +26,7 @@ function checkListen({ listen, control }: Config): Problem[] {
     const message = `${listen.tcp.host} is not a loopback address, allowed: 127.0.0.1, [::1], localhost, or listen.allowRemote: true`;
     problems.push({ path: ['listen', 'tcp'], message });
   }
+  problems.push(...checkSocketMode(listen));
   for (const [path, socket] of [
     [['listen', 'unix'], listen.unix],
     [['control', 'listen'], control.listen],
@@ -41,6 +42,21 @@ function checkListen({ listen, control }: Config): Problem[] {
     problems.push({ path: ['control', 'listen'], message: 'is the socket of listen.unix, allowed: another path' });
   }
   return problems;
+}
+
+function checkSocketMode({ unixMode, unixGroup, allowOthers }: Config['listen']): Problem[] {
+  const path = ['listen', 'unixMode'];
+  if (unixMode === '0666' && !allowOthers) {
+    return [{ path, message: '"0666" lets every local user in, allowed: "0600", "0660", or listen.allowOthers: true' }];
+  }
+  if (unixMode === '0660' && unixGroup === null) {
+    return [{ path, message: '"0660" lets a group in, allowed: with the name of one in listen.unixGroup' }];
+  }
+  if (unixMode !== '0660' && unixGroup !== null) {
+    const message = `does nothing with listen.unixMode: ${JSON.stringify(unixMode)}, allowed: null, or unixMode: "0660"`;
+    return [{ path: ['listen', 'unixGroup'], message }];
+  }
+  return [];
 }
 
 function checkExports({ exports, listen, control }: Config): Problem[] {

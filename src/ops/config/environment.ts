@@ -3,6 +3,7 @@
 // tells is in rehearsal.ts for the one, and found by trying it by the other.
 import { accessSync, constants, mkdirSync, readFileSync, realpathSync, rmdirSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { groupNumber } from '../../os/groups.ts';
 import { EXIT, ExitError, errorCode, errorText } from '../exit_error.ts';
 import { foreignSockets, inheritedSockets } from '../inherited_sockets.ts';
 import { descriptorLimit } from '../requirements.ts';
@@ -15,6 +16,8 @@ import { formatSize } from './units.ts';
 export const STATE_FOLDER = resolve(REPOSITORY, 'var');
 
 const SECTOR = 512;
+/** Search permission for the group, or somebody named in an access list, or all. */
+const OTHERS_ENTER = 0o011;
 
 /**
  * Makes the repository's var/ where something of this config lies in it: a socket, an image, the marker of a block device.
@@ -55,7 +58,10 @@ export function checkEnvironment(config: Config, environment: NodeJS.ProcessEnv 
     const why = foreign === null ? '' : ` and ${foreign}`;
     problems.push(`listen: unix and tcp are both null${why}, allowed: one of them, or sockets inherited by LISTEN_FDS`);
   }
-  if (unix !== null && inherited === 0) problems.push(...checkFolder('listen.unix', unix));
+  if (unix !== null && inherited === 0) {
+    const found = checkFolder('listen.unix', unix);
+    problems.push(...found, ...(found.length > 0 ? [] : checkSocketUsers(config.listen, unix)));
+  }
   if (config.control.listen !== null) problems.push(...checkFolder('control.listen', config.control.listen));
   // The markers of block devices lie in var/.
   const device = config.exports.findIndex(({ image }) => stat(image)?.isBlockDevice() === true);
@@ -111,6 +117,21 @@ function checkFolder(option: string, path: string): string[] {
   } catch (error) {
     return [`${option}: can't use folder ${folder}: ${errorText(error)}, allowed: a folder that can be written`];
   }
+}
+
+/** Who shall connect to the unix socket has to exist, and to be able to get there. */
+function checkSocketUsers({ unixMode, unixGroup }: Config['listen'], path: string): string[] {
+  if (unixMode === '0600') return [];
+  if (unixGroup !== null && groupNumber(unixGroup) === null) {
+    return [`listen.unixGroup: there is no group ${unixGroup}, allowed: the name or number of a group of this machine`];
+  }
+  const folder = dirname(path);
+  const found = stat(folder);
+  // Before its first use, var/ is what makeStateFolder will make of it. A folder of another user's is his to enter.
+  const ownerOnly = found === undefined || (found.uid === process.geteuid!() && (found.mode & OTHERS_ENTER) === 0);
+  return ownerOnly
+    ? [`listen.unix: only its owner can enter ${folder}, allowed: with unixMode ${unixMode}, a folder that others can`]
+    : [];
 }
 
 function checkImage(option: string, sizeOption: string, path: string, size: number): string[] {

@@ -155,6 +155,20 @@ export function fileOrNull(description: string) {
   });
 }
 
+/** A group of the machine, or null for none. Whether it exists is for the environment to say. */
+export function groupOrNull(description: string) {
+  function parse(value: unknown): string | null | undefined {
+    if (value === null) return null;
+    if (typeof value === 'number') return Number.isInteger(value) && value >= 0 ? String(value) : undefined;
+    return typeof value === 'string' && inBytes(value, 1, 255) && !/\p{Cc}/u.test(value) ? value : undefined;
+  }
+  return parsed(parse, 'a group', {
+    description,
+    allowed: 'the name or number of a group, or null for none',
+    json: { type: ['string', 'integer', 'null'] },
+  });
+}
+
 export interface SizeBounds {
   min: number;
   max: number;

@@ -12,6 +12,7 @@ import {
   file,
   fileOrNull,
   group,
+  groupOrNull,
   integer,
   laneCount,
   size,
@@ -27,10 +28,18 @@ const POOL_BYTES_MAX = 128 * 1024 * MIB;
 
 const listen = group(
   {
-    unix: fileOrNull('Unix socket of the NBD server, mode 0600. null: none.').prefault('var/swap0.sock'),
+    unix: fileOrNull('Unix socket of the NBD server. null: none.').prefault('var/swap0.sock'),
+    unixMode: choice(
+      ['0600', '0660', '0666'],
+      "Who may connect to the unix socket, and so read and write the guest's memory: the user that the server runs as, a group as well (unixGroup), or every local user (allowOthers).",
+    ).prefault('0600'),
+    unixGroup: groupOrNull(
+      'Group of the unix socket, for unixMode 0660: that of a QEMU which is not root, say. Its folder has to let that group in; var/ does not.',
+    ).prefault(null),
+    allowOthers: bool('Allow unixMode 0666.').prefault(false),
     tcp: tcpAddress(
-      'TCP address of the NBD server; port 0 picks a free one, shown in the ready line. null: none. NBD has no passwords, so only loopback is taken without allowRemote.',
-    ).prefault('127.0.0.1:10809'),
+      'TCP address of the NBD server; port 0 picks a free one, shown in the ready line. null: none. NBD has no passwords: every local user reaches a loopback port, and other addresses need allowRemote.',
+    ).prefault(null),
     allowRemote: bool(
       "Allow listen.tcp to be an address other than loopback. Whoever reaches it reads and writes the guest's memory.",
     ).prefault(false),
@@ -38,7 +47,7 @@ const listen = group(
       1,
       10_000,
       'connections',
-      'NBD connections at a time; a further one is closed at once. Bounds the memory that clients can make the server hold.',
+      'NBD connections of each listener at a time; a further one is closed at once. Each has its own, so that those of other users over TCP keep nobody from the unix socket. Bounds the memory that clients can make the server hold.',
     ).prefault(100),
     handshakeTimeout: duration(
       100,

@@ -1,0 +1,68 @@
+// A TCP peer that vanished is noticed: the server's end of each connection asks for a sign of life.
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import koffi from 'koffi';
+import t from 'tap';
+import { keepAlive } from '#src/os/syscalls.js';
+import { startServer } from '../support/zswapd.ts';
+
+const KEEP_ALIVE_PENDING = '02';
+
+/** Timer of the connection from `local` to `remote` in /proc/net/tcp: which one runs, and in how many 1/100 s it fires. */
+function timerOf(local: number, remote: number): { kind: string; ticks: number } {
+  const end = (port: number): string => `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  for (const line of readFileSync('/proc/net/tcp', 'utf8').split('\n')) {
+    const [, from, to, , , timer] = line.trim().split(/\s+/);
+    if (from !== end(local) || to !== end(remote)) continue;
+    const [kind, when] = timer.split(':');
+    return { kind, ticks: Number.parseInt(when, 16) };
+  }
+  throw new Error('no such connection');
+}
+
+t.test('of a real server', async (t) => {
+  const server = await startServer(t, { size: '8MiB', set: ['listen.tcp=127.0.0.1:0'] });
+  const port = Number(new URL(server.uris.find((uri) => uri.startsWith('nbd:')) ?? '').port);
+  const client = connect(port, '127.0.0.1');
+  t.teardown(() => client.destroy());
+  // With the greeting the lane has it.
+  await once(client, 'data');
+  const { kind, ticks } = timerOf(port, client.localPort!);
+  t.equal(kind, KEEP_ALIVE_PENDING);
+  t.ok(ticks <= 300 * 100, `after five minutes of silence at most: ${ticks / 100} s`);
+  t.ok(ticks > 60 * 100, 'and not in the next one');
+  client.destroy();
+  t.equal((await server.stop()).code, 0);
+});
+
+t.test("idle time, interval and count are the kernel's", async (t) => {
+  const libc = koffi.load('libc.so.6');
+  const get = libc.func('int getsockopt(int fd, int level, int name, _Out_ int *value, _Inout_ unsigned int *length)');
+  const read = (fd: number, level: number, name: number): number => {
+    const value = [0];
+    t.equal(get(fd, level, name, value, [4]), 0);
+    return value[0];
+  };
+  const listening = createServer();
+  t.teardown(() => listening.close());
+  const accepted = new Promise<Socket>((resolve) => listening.once('connection', resolve));
+  await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve));
+  const client = connect((listening.address() as { port: number }).port, '127.0.0.1');
+  const socket = await accepted;
+  t.teardown(() => {
+    client.destroy();
+    socket.destroy();
+  });
+  const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
+  const [SOL_SOCKET, SO_KEEPALIVE, IPPROTO_TCP, IDLE, INTERVAL, COUNT] = [1, 9, 6, 4, 5, 6];
+  t.equal(read(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+  t.equal(keepAlive(fd, { idle: 300, interval: 60, count: 10 }), 0);
+  t.equal(read(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+  t.same(
+    [IDLE, INTERVAL, COUNT].map((name) => read(fd, IPPROTO_TCP, name)),
+    [300, 60, 10],
+  );
+  const EBADF = 9;
+  t.equal(keepAlive(1_000_000, { idle: 1, interval: 1, count: 1 }), -EBADF);
+});
