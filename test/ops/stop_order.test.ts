@@ -35,7 +35,7 @@ function server(t: Test) {
     shared: z.shared,
     images: [{ image, marker, marked: false }],
     threads: {
-      lanes: [{ send: ({ type }: ToLane) => said.push(`lane: ${type}`), next: lane.next, connections: 0 }],
+      lanes: [{ send: ({ type }: ToLane) => said.push(`lane: ${type}`), next: lane.next, connections: [0, 0] }],
       shrinker: { send: ({ type }: ToShrinker) => said.push(`shrinker: ${type}`), next: shrinker.next },
     },
     listeners: { uris: [], close: () => said.push('listeners closed') },

@@ -135,8 +135,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'swapoff: a cleaning does not ask whether the export still has trees',
     file: 'zswap/cleaner.js',
-    from: 'zswap.hasTrees(x) ?',
-    to: 'true ?',
+    from: 'if (!zswap.hasTrees(x))',
+    to: 'if (false)',
     scenario: 'swapoff-flush',
     combination: P4,
   },
