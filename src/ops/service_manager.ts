@@ -4,15 +4,21 @@
  * A stop lasts as long as the images take, so the manager is asked for more time as long as it moves, and no longer: a drain
  * that stands still is for the operator's own limit (TimeoutStopSec) to judge.
  */
-import { sendUnixDatagram } from '../os/syscalls.ts';
+import { EAGAIN, sendUnixDatagram } from '../os/syscalls.ts';
 
 /** A manager that has heard nothing for so long may end us. Longer than any one call on a working image takes. */
 const EXTEND_US = 60_000_000;
+/** A manager hears many services, so its socket may be full for a moment; READY must not be lost over that. */
+const RETRY_MS = 50;
+/** Messages kept until then. Beyond it the newest takes the place of the one before: a status is outdated by the next. */
+const PENDING_MAX = 16;
 
 export class ServiceManager {
   private readonly address: string | undefined;
   private readonly warn: (line: string) => void;
   private failed = false;
+  private readonly pending: string[] = [];
+  private retry: NodeJS.Timeout | null = null;
 
   /** `address`: the value of NOTIFY_SOCKET. `warn` is told once when it can't be reached. */
   constructor(address: string | undefined, warn: (line: string) => void) {
@@ -39,9 +45,24 @@ export class ServiceManager {
 
   private notify(...lines: string[]): void {
     if (this.address === undefined) return;
-    const result = sendUnixDatagram(this.address, Buffer.from(lines.join('\n')));
-    if (result >= 0 || this.failed) return;
-    this.failed = true;
-    this.warn(`NOTIFY_SOCKET: can't be told anything, errno ${-result}: ${this.address}`);
+    if (this.pending.length === PENDING_MAX) this.pending.pop();
+    this.pending.push(lines.join('\n'));
+    if (this.retry === null) this.send(this.address);
+  }
+
+  private send(address: string): void {
+    this.retry = null;
+    while (this.pending.length > 0) {
+      const result = sendUnixDatagram(address, Buffer.from(this.pending[0]));
+      if (result === -EAGAIN) {
+        this.retry = setTimeout(() => this.send(address), RETRY_MS);
+        return;
+      }
+      this.pending.shift();
+      if (result < 0 && !this.failed) {
+        this.failed = true;
+        this.warn(`NOTIFY_SOCKET: can't be told anything, errno ${-result}: ${address}`);
+      }
+    }
   }
 }

@@ -13,13 +13,14 @@ import { startServer } from '../support/zswapd.ts';
 
 const skip = missing('python3');
 const disk = missing('python3', 'root', '/dev/fuse', 'nbdfuse', 'nbdkit');
-/** Binds the address of its argument, and prints each datagram as a line of JSON. */
+/** Binds the address of its argument and, once it is told to, prints each datagram as a line of JSON. */
 const RECEIVER = `
 import json, socket, sys
 address = sys.argv[1]
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind(('\\0' + address[1:]) if address[0] == '@' else address)
 print(json.dumps('bound'), flush=True)
+sys.stdin.readline()
 while True: print(json.dumps(s.recv(65536).decode()), flush=True)
 `;
 
@@ -27,10 +28,12 @@ interface Receiver {
   readonly heard: readonly string[];
   /** Resolves when a datagram has such a line. */
   hears(line: string): Promise<void>;
+  /** From here on it reads. */
+  read(): void;
 }
 
 async function receiver(t: Test, address: string): Promise<Receiver> {
-  const child: ChildProcess = spawn('python3', ['-c', RECEIVER, address], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child: ChildProcess = spawn('python3', ['-c', RECEIVER, address], { stdio: ['pipe', 'pipe', 'inherit'] });
   const gone = once(child, 'exit');
   t.teardown(async () => {
     child.kill('SIGKILL');
@@ -43,7 +46,7 @@ async function receiver(t: Test, address: string): Promise<Receiver> {
     while (!heard.includes(line)) await once(lines, 'line');
   };
   await hears('bound');
-  return { heard, hears };
+  return { heard, hears, read: () => child.stdin!.end('\n') };
 }
 
 for (const kind of ['path', 'abstract'] as const) {
@@ -51,6 +54,7 @@ for (const kind of ['path', 'abstract'] as const) {
     const name = join(tempFolder(t), 'notify');
     const address = kind === 'path' ? name : `@${name}`;
     const manager = await receiver(t, address);
+    manager.read();
     const server = await startServer(t, { env: { NOTIFY_SOCKET: address } });
     await manager.hears('READY=1');
     t.ok(manager.heard.includes('STATUS=serving swap0'));
@@ -68,6 +72,7 @@ t.test(
   async (t) => {
     const address = join(tempFolder(t), 'notify');
     const manager = await receiver(t, address);
+    manager.read();
     // 20 pages apart from each other, 200 ms each, one after the other: four seconds.
     const image = await fuseImage(t, { bytes: 16 * 2 ** 20, writeDelay: '200ms' });
     const server = await startServer(t, { size: '16MiB', image: image.path, env: { NOTIFY_SOCKET: address } });
@@ -101,4 +106,19 @@ t.test('without an address nothing is sent; one that no socket can have is said'
     new ServiceManager(address, (line) => said.push(line)).ready('x');
   t.equal(said.length, 3);
   t.ok(said.every((line) => line.includes('errno 22')));
+});
+
+t.test('a manager that is behind hears all the same that we are ready', { skip }, async (t) => {
+  const address = join(tempFolder(t), 'notify');
+  const behind = await receiver(t, address);
+  const said: string[] = [];
+  const manager = new ServiceManager(address, (line) => said.push(line));
+  // More than a socket holds.
+  for (let i = 0; i < 2000; i++) manager.status(`${i}`);
+  manager.ready('late');
+  behind.read();
+  await behind.hears('READY=1');
+  t.equal(behind.heard.at(-1), 'STATUS=late');
+  t.ok(behind.heard.length < 1500, `${behind.heard.length} lines were heard, and none is kept for ever`);
+  t.same(said, []);
 });
