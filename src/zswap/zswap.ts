@@ -99,7 +99,9 @@ export class Zswap extends PoolView {
     if (bytes < POOR_BYTES) return this.storeObject(x, slot, m, this.codec.object(bytes));
     if (incompressible) return this.storeObject(x, slot, m, page);
     counters[C.reject_compress_poor]++;
-    return REJECTED;
+    // Here we ask for more than the kernel does, which waits for the limit: whoever sends such a page is short of memory, and
+    // above the threshold there is something to be made ready for his next one.
+    return totalSize(this.shared.zs) > settings.acceptBytes ? this.rejectShort(WORK.POOL) : REJECTED;
   }
 
   /**

@@ -151,3 +151,15 @@ t.test('holes that writeback leaves are compacted, and free memory goes back to 
     if (!Buffer.from(take(b.z, slot).page).equals(makePage('random', slot))) t.fail(`slot ${slot}`);
   }
 });
+
+t.test('a page that does not compress asks for room only while the pool is above its threshold', async (t) => {
+  const b = new ShrinkerBench(t, { exports: one, storeIncompressible: false });
+  b.write(1, makePage('random', 1));
+  t.equal(asked(b), 0);
+  for (let slot = 2; totalSize(b.shared.zs) <= b.shared.settings.acceptBytes; slot++)
+    b.write(slot, makePage('text', slot));
+  t.equal(asked(b), 0);
+  b.write(1, makePage('random', 2));
+  b.write(0, makePage('random', 2));
+  t.equal(asked(b), WORK.POOL);
+});
