@@ -2,7 +2,7 @@
  * Everything that threads share, made once by the main thread and handed to each worker as it is (structured clone of
  * views keeps the memory shared). Sizes are bounds: the memory is reserved, and costs what is touched.
  */
-import { int32, uint8 } from '../shm/columns.ts';
+import { int32, uint8, wideInt32 } from '../shm/columns.ts';
 import { type Counters, createCounters } from '../shm/counters.ts';
 import { createMailboxes, createRing, type Mailboxes, type Ring } from '../shm/mailbox.ts';
 import { type Bits, createBits } from './bits.ts';
@@ -10,11 +10,11 @@ import { type Buffers, createBuffers } from './buffers.ts';
 import { type Claims, createClaims } from './claims.ts';
 import { createDirty, type Dirty } from './dirty.ts';
 import { createEntries, ENTRY_BYTES, type Entries, highWater } from './entries.ts';
-import { LANES_MAX, THREADS_MAX, TREE_PAGES } from './limits.ts';
+import { LANES_MAX, THREADS_MAX } from './limits.ts';
 import { createLru, type Lru } from './lru.ts';
 import { ZSPAGE_BYTES } from './size_classes.ts';
 import { createSlotTable, type SlotTable } from './slot_table.ts';
-import { createTrees, NODE_BYTES, nodesInUse, type Trees } from './tree.ts';
+import { createTrees, NODE_BYTES, nodesFor, nodesInUse, type Trees } from './tree.ts';
 import { createZsmalloc, totalSize, ZSPAGE_META_BYTES, type Zsmalloc } from './zsmalloc.ts';
 
 /** What the pool is set to; plain values, the same in every thread. */
@@ -71,8 +71,8 @@ export interface Shared {
   /** With strict durability: what the image does not hold durably. Else null. */
   readonly dirty: Dirty | null;
   readonly claims: Claims;
-  /** Checksum per slot, when there is an oracle; else null. */
-  readonly sums: readonly Int32Array[] | null;
+  /** Per export: checksum per slot, a wide column, when there is an oracle; else null. */
+  readonly sums: readonly (readonly Int32Array[])[] | null;
   /** Per export: SWAP. Changes under no lock: it is read under a pin or claim that swapoff waits for. */
   readonly swap: Int32Array;
   /** Per export: live entries, kept for swapoff protocols that wait for them. */
@@ -118,11 +118,7 @@ export function createShared(settings: PoolSettings, slotRecords = SLOT_RECORDS)
     Math.min(totalPages, ENTRIES_MAX, Math.max(ENTRIES_MIN, Math.ceil(settings.poolBytes / SMALL_OBJECT))) +
     1 +
     THREADS_MAX;
-  // Leaves for every slot, or for every entry alone in its leaf, and the levels above.
-  const leaves = Math.min(Math.ceil(totalPages / 64) + pages.length, capacity);
-  // With absolute indices the trees have up to four levels more above them, of one node each.
-  const trees = pages.reduce((sum, count) => sum + Math.ceil(count / TREE_PAGES), 0);
-  const nodes = Math.ceil(leaves * 1.25) + 64 + (settings.absoluteIndexing === true ? 4 * trees : 0);
+  const nodes = nodesFor(pages, capacity, settings.absoluteIndexing === true);
   const readers = int32(THREADS_MAX);
   const lanes = Math.max(1, settings.lanes);
   return {
@@ -139,7 +135,7 @@ export function createShared(settings: PoolSettings, slotRecords = SLOT_RECORDS)
     lost: createBits(pages),
     dirty: settings.strict ? createDirty(pages) : null,
     claims: createClaims(),
-    sums: settings.oracle ? pages.map((count) => int32(count)) : null,
+    sums: settings.oracle ? pages.map((count) => wideInt32(count)) : null,
     swap: int32(pages.length),
     live: int32(pages.length),
     clients: int32(pages.length),

@@ -18,9 +18,9 @@ import { int32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
 import { NONE } from './entries.ts';
 import { TREE_PAGES, TREE_SHIFT } from './limits.ts';
-import { allocNode, createNodes, FANOUT, freeNode, type Nodes } from './nodes.ts';
+import { allocNode, createNodes, FANOUT, freeNode, type Nodes, placeOf, slotsOf } from './nodes.ts';
 
-export { NODE_BYTES, nodesInUse } from './nodes.ts';
+export { NODE_BYTES, nodesFor, nodesInUse } from './nodes.ts';
 
 export const NODE = 0x40000000;
 /** Left in slot 0 of a dead node: a lockless walker that meets it must start again. */
@@ -149,7 +149,7 @@ export function get(t: Trees, tree: number, slot: number): number {
   let shift = t.nodeShift[node];
   if (index >>> shift >= FANOUT) return NONE;
   for (;;) {
-    const below = t.nodeSlots[node * FANOUT + ((index >>> shift) & (FANOUT - 1))];
+    const below = slotsOf(t, node)[placeOf(node, (index >>> shift) & (FANOUT - 1))];
     if (shift === 0 || below === NONE) return below;
     node = below;
     shift -= 6;
@@ -169,8 +169,9 @@ export function exchange(t: Trees, tree: number, slot: number, e: number): numbe
   if (!growTo(t, headWord, index)) return NO_MEMORY;
   let node = t.words[headWord] & ~NODE;
   for (let shift = t.nodeShift[node]; shift > 0; shift -= 6) {
-    const at = node * FANOUT + ((index >>> shift) & (FANOUT - 1));
-    let below = t.nodeSlots[at];
+    const slots = slotsOf(t, node);
+    const at = placeOf(node, (index >>> shift) & (FANOUT - 1));
+    let below = slots[at];
     if (below === NONE) {
       below = allocNode(t, shift - 6);
       if (below === NONE) {
@@ -178,14 +179,15 @@ export function exchange(t: Trees, tree: number, slot: number, e: number): numbe
         prune(t, headWord, index);
         return NO_MEMORY;
       }
-      t.nodeSlots[at] = below;
+      slots[at] = below;
       t.nodeCount[node]++;
     }
     node = below;
   }
-  const at = node * FANOUT + (index & (FANOUT - 1));
-  const old = t.nodeSlots[at];
-  sync.store(t.nodeSlots, at, e);
+  const slots = slotsOf(t, node);
+  const at = placeOf(node, index & (FANOUT - 1));
+  const old = slots[at];
+  sync.store(slots, at, e);
   if (old === NONE) t.nodeCount[node]++;
   return old;
 }
@@ -204,19 +206,19 @@ export function erase(t: Trees, tree: number, slot: number): number {
   let node = head & ~NODE;
   if (index >>> t.nodeShift[node] >= FANOUT) return NONE;
   while (t.nodeShift[node] > 0) {
-    node = t.nodeSlots[node * FANOUT + ((index >>> t.nodeShift[node]) & (FANOUT - 1))];
+    node = slotsOf(t, node)[placeOf(node, (index >>> t.nodeShift[node]) & (FANOUT - 1))];
     if (node === NONE) return NONE;
   }
-  const at = node * FANOUT + (index & (FANOUT - 1));
-  const old = t.nodeSlots[at];
+  const at = placeOf(node, index & (FANOUT - 1));
+  const old = slotsOf(t, node)[at];
   if (old !== NONE) clear(t, headWord, node, at, index);
   return old;
 }
 
-/** Empties a used slot of a leaf, then takes back what is no longer needed above it. */
+/** Empties a used slot of a leaf, at `at` of its part, then takes back what is no longer needed above it. */
 export function clear(t: Trees, headWord: number, node: number, at: number, index: number): void {
   sync.held(t.words, headWord - HEAD);
-  sync.store(t.nodeSlots, at, NONE);
+  sync.store(slotsOf(t, node), at, NONE);
   t.nodeCount[node]--;
   // Only a writer with a stale place meets a dead node; what it does there reaches nothing.
   if (t.nodeDead[node] === 1) return;
@@ -235,7 +237,7 @@ function growTo(t: Trees, headWord: number, index: number): boolean {
       const root = allocNode(t, head === NONE ? shift : 0);
       if (root === NONE) return false;
       if (head !== NONE) {
-        t.nodeSlots[root * FANOUT] = head;
+        slotsOf(t, root)[placeOf(root, 0)] = head;
         t.nodeCount[root] = 1;
       }
       sync.store(t.words, headWord, root | NODE);
@@ -249,7 +251,7 @@ function growTo(t: Trees, headWord: number, index: number): boolean {
       shrink(t, headWord);
       return false;
     }
-    t.nodeSlots[above * FANOUT] = root;
+    slotsOf(t, above)[placeOf(above, 0)] = root;
     t.nodeCount[above] = 1;
     sync.store(t.words, headWord, above | NODE);
   }
@@ -264,11 +266,12 @@ function prune(t: Trees, headWord: number, index: number): void {
     let at = 0;
     let node = head & ~NODE;
     while (t.nodeShift[node] > 0 && t.nodeCount[node] > 0) {
-      const slot = node * FANOUT + ((index >>> t.nodeShift[node]) & (FANOUT - 1));
-      if (t.nodeSlots[slot] === NONE) break;
+      const place = placeOf(node, (index >>> t.nodeShift[node]) & (FANOUT - 1));
+      const below = slotsOf(t, node)[place];
+      if (below === NONE) break;
       above = node;
-      at = slot;
-      node = t.nodeSlots[slot];
+      at = place;
+      node = below;
     }
     if (t.nodeCount[node] > 0) break;
     if (above === NONE) {
@@ -276,7 +279,7 @@ function prune(t: Trees, headWord: number, index: number): void {
       freeNode(t, node);
       return;
     }
-    t.nodeSlots[at] = NONE;
+    slotsOf(t, above)[at] = NONE;
     t.nodeCount[above]--;
     freeNode(t, node);
   }
@@ -289,10 +292,11 @@ function shrink(t: Trees, headWord: number): void {
     const head = t.words[headWord];
     if ((head & NODE) === 0) return;
     const root = head & ~NODE;
-    const only = t.nodeSlots[root * FANOUT];
+    const slots = slotsOf(t, root);
+    const only = slots[placeOf(root, 0)];
     if (t.nodeCount[root] !== 1 || only === NONE) return;
     sync.store(t.words, headWord, t.nodeShift[root] === 0 ? only : only | NODE);
-    sync.store(t.nodeSlots, root * FANOUT, RETRY);
+    sync.store(slots, placeOf(root, 0), RETRY);
     freeNode(t, root);
   }
 }

@@ -6,10 +6,10 @@
  */
 import * as sync from '../shm/sync.ts';
 import { NONE } from './entries.ts';
-import { FANOUT } from './nodes.ts';
+import { FANOUT, placeOf, slotsOf } from './nodes.ts';
 import { clear, HEAD, NODE, RETRY, STRIDE, type Trees } from './tree.ts';
 
-/** Where a lockless walk ended: the leaf (IN_HEAD: the head word itself), the index in nodeSlots, and what was there. */
+/** Where a lockless walk ended: the leaf (IN_HEAD: the head word itself), the place in its part of nodeSlots, and what was there. */
 export interface Place {
   node: number;
   at: number;
@@ -31,8 +31,8 @@ export function walk(t: Trees, tree: number, slot: number, into: Place): void {
     let shift = t.nodeShift[node];
     if (index >>> shift >= FANOUT) return;
     for (;;) {
-      const at = node * FANOUT + ((index >>> shift) & (FANOUT - 1));
-      const below = sync.load(t.nodeSlots, at);
+      const at = placeOf(node, (index >>> shift) & (FANOUT - 1));
+      const below = sync.load(slotsOf(t, node), at);
       if (below === RETRY) break;
       if (shift === 0 || below === NONE) {
         into.node = node;
@@ -49,7 +49,7 @@ export function walk(t: Trees, tree: number, slot: number, into: Place): void {
 /** True while the place still holds the entry that the walk found there. Caller holds the tree lock. */
 export function isCurrent(t: Trees, tree: number, place: Place): boolean {
   if (place.node === IN_HEAD) return t.words[tree * STRIDE + HEAD] === place.e;
-  return t.nodeDead[place.node] === 0 && t.nodeSlots[place.at] === place.e;
+  return t.nodeDead[place.node] === 0 && slotsOf(t, place.node)[place.at] === place.e;
 }
 
 /** Writes "none" through a remembered place, whatever it is by now. Caller holds the tree lock. */
@@ -68,7 +68,7 @@ export function eachEntry(t: Trees, tree: number, visit: (index: number, e: numb
 function eachBelow(t: Trees, node: number, base: number, visit: (index: number, e: number) => void): void {
   const shift = t.nodeShift[node];
   for (let i = 0; i < FANOUT; i++) {
-    const below = t.nodeSlots[node * FANOUT + i];
+    const below = slotsOf(t, node)[placeOf(node, i)];
     if (below === NONE) continue;
     const index = base | (i << shift);
     if (shift === 0) visit(index, below);

@@ -16,6 +16,17 @@ export function int32(length: number): Int32Array {
   return new Int32Array(reserve(length * 4), 0, length);
 }
 
+/** Words of one part of a wide column: 256 MiB. V8 makes no buffer of more than 4 GiB, and a small one finds room more easily. */
+export const PART_SHIFT = 26;
+export const PART_WORDS = 2 ** PART_SHIFT;
+
+/** A column that may be longer than a buffer can be: word i is word i % PART_WORDS of part i / PART_WORDS. */
+export function wideInt32(length: number): Int32Array[] {
+  const parts: Int32Array[] = [];
+  for (let left = length; left > 0; left -= PART_WORDS) parts.push(int32(Math.min(left, PART_WORDS)));
+  return parts;
+}
+
 export function uint32(length: number): Uint32Array {
   return new Uint32Array(reserve(length * 4), 0, length);
 }

@@ -6,30 +6,31 @@
  * trimmed). Written and compared under the slot's pin.
  */
 import { PAGE_SIZE } from '../pool/limits.ts';
+import { PART_SHIFT, PART_WORDS } from '../shm/columns.ts';
 
 export class Oracle {
-  /** Per export, a sum per slot. */
-  private readonly sums: readonly Int32Array[];
+  /** Per export, a sum per slot, as a wide column. */
+  private readonly sums: readonly (readonly Int32Array[])[];
   /** Pages start at any address; here they are looked at as words. */
   private readonly page = new Uint8Array(PAGE_SIZE);
   private readonly words = new Int32Array(this.page.buffer);
 
-  constructor(sums: readonly Int32Array[]) {
+  constructor(sums: readonly (readonly Int32Array[])[]) {
     this.sums = sums;
   }
 
   /** The page at src[at..] is what the slot holds from now on. */
   note(x: number, slot: number, src: Uint8Array, at: number): void {
-    this.sums[x][slot] = this.sumOf(src, at);
+    this.sums[x][slot >>> PART_SHIFT][slot & (PART_WORDS - 1)] = this.sumOf(src, at);
   }
 
   forget(x: number, slot: number): void {
-    this.sums[x][slot] = 0;
+    this.sums[x][slot >>> PART_SHIFT][slot & (PART_WORDS - 1)] = 0;
   }
 
   /** False if the page at dst[at..] is not what was last noted for the slot. */
   agrees(x: number, slot: number, dst: Uint8Array, at: number): boolean {
-    const sum = this.sums[x][slot];
+    const sum = this.sums[x][slot >>> PART_SHIFT][slot & (PART_WORDS - 1)];
     return sum === 0 || sum === this.sumOf(dst, at);
   }
 
