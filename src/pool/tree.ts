@@ -21,7 +21,6 @@ import { TREE_PAGES, TREE_SHIFT } from './limits.ts';
 import { allocNode, createNodes, FANOUT, freeNode, type Nodes, placeOf, slotsOf } from './nodes.ts';
 
 export { NODE_BYTES, nodesFor, nodesInUse } from './nodes.ts';
-
 export const NODE = 0x40000000;
 /** Left in slot 0 of a dead node: a lockless walker that meets it must start again. */
 export const RETRY = -1;
@@ -292,11 +291,10 @@ function shrink(t: Trees, headWord: number): void {
     const head = t.words[headWord];
     if ((head & NODE) === 0) return;
     const root = head & ~NODE;
-    const slots = slotsOf(t, root);
-    const only = slots[placeOf(root, 0)];
+    const only = slotsOf(t, root)[placeOf(root, 0)];
     if (t.nodeCount[root] !== 1 || only === NONE) return;
     sync.store(t.words, headWord, t.nodeShift[root] === 0 ? only : only | NODE);
-    sync.store(slots, placeOf(root, 0), RETRY);
+    sync.store(slotsOf(t, root), placeOf(root, 0), RETRY);
     freeNode(t, root);
   }
 }
