@@ -1,7 +1,7 @@
 // Bitmaps against a Set.
 import fc from 'fast-check';
 import t from 'tap';
-import { clearBit, createBits, findBit, setBit, setRange, testBit } from '#src/pool/bits.js';
+import { clearBit, countBits, createBits, findBit, setBit, setRange, testBit } from '#src/pool/bits.js';
 
 const SLOTS = 200;
 const slot = fc.nat(SLOTS - 1);
@@ -35,6 +35,7 @@ t.test('findBit finds the first slot of either value, or the end', async () => {
         if (first < end) truth.fill(true, first, end);
       }
       for (let s = 0; s < SLOTS; s++) if (testBit(bits, 0, s) !== truth[s]) throw new Error(`setRange: ${s}`);
+      if (countBits(bits, 0, SLOTS) !== truth.filter(Boolean).length) throw new Error('countBits');
       const at = truth.findIndex((bit, s) => s >= from && s < to && bit === value);
       const found = findBit(bits, 0, from, to, value);
       if (found !== (at === -1 ? to : at)) throw new Error(`found ${found}, not ${at}`);
