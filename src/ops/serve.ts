@@ -14,23 +14,24 @@ import { setIoFlusher } from '../os/syscalls.ts';
 import { countBits } from '../pool/bits.ts';
 import { freeBuffers } from '../pool/buffers.ts';
 import { PAGE_SIZE, THREAD_MAIN } from '../pool/limits.ts';
-import { createShared, type Shared } from '../pool/shared.ts';
+import type { Shared } from '../pool/shared.ts';
 import { C, sum } from '../shm/counters.ts';
 import { enterThread, setDelays } from '../shm/sync.ts';
 import { attachHelp } from './attach_help.ts';
 import { imageBudget } from './budget.ts';
-import { makeStateFolder } from './config/environment.ts';
+import { makeStateFolder, removeStateFolder } from './config/environment.ts';
 import { REPOSITORY } from './config/fields.ts';
 import { protocolWarning } from './config/protocol_checks.ts';
 import type { Config } from './config/schema.ts';
 import { type Control, ControlError, startControl } from './control.ts';
-import { EXIT, ExitError, errorText } from './exit_error.ts';
+import { EXIT } from './exit_error.ts';
 import { findUsers, openImages, removeMarkers, type ServedImage, takeBack, writeMarkers } from './images.ts';
+import { foreignSockets } from './inherited_sockets.ts';
 import { type Listeners, listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
 import type { FromShrinker } from './messages.ts';
 import { poolCheck } from './pool_check.ts';
-import { exportInfos, poolSettings } from './settings.ts';
+import { exportInfos, reserveShared } from './settings.ts';
 import { statsReport } from './stats_report.ts';
 import { SwapControl } from './swap_control.ts';
 import { nameThreads } from './thread_names.ts';
@@ -61,15 +62,16 @@ export async function serve(config: Config): Promise<number> {
 }
 
 async function start(config: Config, log: Log): Promise<Server> {
-  makeStateFolder();
-  const unsafe = protocolWarning(config);
-  if (unsafe !== null) log.logger.warn(unsafe);
   const warn = (line: string): void => log.logger.warn(line);
-  const images = openImages(config, warn);
+  for (const line of [protocolWarning(config), foreignSockets(process.env)]) if (line !== null) warn(line);
+  const made = makeStateFolder(config);
+  let images: readonly ServedImage[] = [];
   try {
+    images = openImages(config, warn);
     return await startWith(images, config, log, warn);
   } catch (error) {
     takeBack(images);
+    if (made) removeStateFolder();
     throw error;
   }
 }
@@ -91,9 +93,14 @@ async function startWith(
   // A young generation that starts at 4 MiB instead of 1: four times fewer collections of the views made per page. Must
   // be set before the threads are made.
   setFlagsFromString('--min-semi-space-size=4');
-  const fault = (error: Error): void => void stopOnFault(log, error);
+  // Until everything runs, a fault fails the start, which takes back what it made; later ones stop the process.
+  let fault: (error: Error) => void = () => undefined;
+  const failed = new Promise<never>((_, reject) => {
+    fault = reject;
+  });
+  failed.catch(() => undefined);
   const budget = imageBudget(config.lanes, config.exports.length, process.env);
-  const threads = await startThreads({
+  const starting = startThreads({
     base: {
       shared,
       protocols: config.protocol,
@@ -111,30 +118,25 @@ async function startWith(
       writesMax: budget.writes,
       syncEvery: config.image.syncEvery,
     },
-    onFault: fault,
+    onFault: (error) => fault(error),
     onShrinker: imageErrorLog(config, log),
   });
+  const threads = await Promise.race([starting, failed]);
   // All sockets come before the markers, so that one in use changes nothing; clients are let in after them.
   const listeners = await listen({ config, lanes: threads.lanes, onError: warn });
+  let control: Control | null = null;
   try {
-    const control = await openControl(config, shared, threads, log);
+    control = await Promise.race([openControl(config, shared, threads, log), failed]);
     writeMarkers(images, config.durability);
+    fault = (error) => void stopOnFault(log, error);
     const flusher = setIoFlusher();
     if (flusher < 0) log.logger.debug({ errno: -flusher }, 'PR_SET_IO_FLUSHER is not permitted here');
     listeners.admit();
     return { config, log, shared, images, threads, listeners, control };
   } catch (error) {
     listeners.close();
+    await control?.close();
     throw error;
-  }
-}
-
-function reserveShared(config: Config): Shared {
-  try {
-    return createShared(poolSettings(config));
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new ExitError(EXIT.usage, `pool.max: the address space has no room for it: ${errorText(error)}`);
   }
 }
 

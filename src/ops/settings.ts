@@ -11,9 +11,10 @@ import {
   NBD_MAX_PAYLOAD,
 } from 'node-nbd-server';
 import { MEMCGS_MAX, PAGE_SIZE } from '../pool/limits.ts';
-import type { PoolSettings } from '../pool/shared.ts';
+import { createShared, type PoolSettings, type Shared } from '../pool/shared.ts';
 import { INVALIDATE_PROTOCOLS } from '../protocols/index.ts';
 import type { Config } from './config/schema.ts';
+import { formatSize } from './config/units.ts';
 import { EXIT, ExitError } from './exit_error.ts';
 
 export function poolSettings(config: Config): PoolSettings {
@@ -48,6 +49,22 @@ export function poolSettings(config: Config): PoolSettings {
       writeback: config.memcgs[name]?.['zswap.writeback'] ?? true,
     })),
   };
+}
+
+/** Reserves the shared memory; what is reserved and not touched costs address space alone. Exit code 2 where it can't be had. */
+export function reserveShared(config: Config): Shared {
+  try {
+    return createShared(poolSettings(config));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const total = config.exports.reduce((sum, one) => sum + one.size, 0);
+    const what = `${formatSize(config.pool.max)} of pool and the tables for ${formatSize(total)} of exports`;
+    throw new ExitError(
+      EXIT.usage,
+      `pool.max: the address space of this process has no room for ${what} (${error.message}), allowed: less of either, or a higher limit (ulimit -v)`,
+      { cause: error },
+    );
+  }
 }
 
 /** FLUSH and FUA are offered only where they can be kept: a pool in RAM is volatile. */

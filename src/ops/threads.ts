@@ -70,7 +70,9 @@ function workerRole<To, From extends { type: string }>(
     waiting.deliver(message);
     listen(message);
   });
-  worker.on('error', (error) => onFault(new Error(`${name}: ${error instanceof Error ? error.stack : error}`)));
+  worker.on('error', (error) =>
+    onFault(new Error(`${name}: ${error instanceof Error ? error.stack : error}`, { cause: error })),
+  );
   worker.on('exit', (code) => {
     if (!ending) onFault(new Error(`${name} ended unasked with code ${code}`));
   });

@@ -6,21 +6,26 @@ import { EXIT, ExitError, errorCode, errorText } from './exit_error.ts';
 
 type Probe = 'live' | 'dead' | 'gone';
 
-/** Makes way for a socket at `path`, or throws with exit code 2. */
-export async function claimUnixSocket(path: string): Promise<void> {
+/** True if a left-over socket is at `path`, false if nothing is; throws with exit code 2 for anything else. Changes nothing. */
+export async function isLeftOver(path: string): Promise<boolean> {
   const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined) return;
+  if (found === undefined) return false;
   if (!found.isSocket()) {
     throw new ExitError(EXIT.usage, `${path}: exists and is not a socket, allowed: a new path, or a left-over socket`);
   }
   const state = await probe(path);
-  if (state === 'gone') return;
   if (state === 'live') {
     throw new ExitError(
       EXIT.usage,
       `${path}: a server already answers on this socket, allowed: another path, or stop that server`,
     );
   }
+  return state === 'dead';
+}
+
+/** Makes way for a socket at `path`, or throws with exit code 2. */
+export async function claimUnixSocket(path: string): Promise<void> {
+  if (!(await isLeftOver(path))) return;
   try {
     unlinkSync(path);
   } catch (error) {

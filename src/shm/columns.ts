@@ -6,10 +6,20 @@
  * The views have a fixed length: a length-tracking view would be slower on every access.
  */
 
+/** What this thread has reserved so far, for the report of a reservation that fails. */
+let reserved = 0;
+
 /** Reserves `bytes` of zeroed shared memory that starts on a page. Throws RangeError when the address space is full. */
 export function reserve(bytes: number): SharedArrayBuffer {
   const size = Math.max(4096, Math.ceil(bytes / 4096) * 4096);
-  return new SharedArrayBuffer(size, { maxByteLength: size });
+  try {
+    const buffer = new SharedArrayBuffer(size, { maxByteLength: size });
+    reserved += size;
+    return buffer;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new RangeError(`${error.message}: ${size} bytes after ${reserved}`, { cause: error });
+  }
 }
 
 export function int32(length: number): Int32Array {

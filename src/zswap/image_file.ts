@@ -58,16 +58,12 @@ export interface PreparedImage extends LockedImage, OpenableImage {
 /** Gets an image ready to be served; throws ImageError with one line. */
 export function prepareImage(spec: ImageSpec): PreparedImage {
   const created = createIfMissing(spec);
-  const image = lockImage(spec.path);
+  const image = lockPrepared(spec.path, created);
   try {
     // Two servers may race to create a file, and a crash may come between creation and size: empty means new.
     const isNew = !image.blockDevice && image.bytes === 0;
-    if (isNew) growNew(image, spec.bytes);
-    const fits = isNew || (image.blockDevice ? image.bytes >= spec.bytes : image.bytes === spec.bytes);
-    if (!fits) {
-      const allowed = `${image.blockDevice ? 'at most ' : ''}${image.bytes}`;
-      throw new ImageError('size', `${spec.path}: an export of ${spec.bytes} bytes doesn't fit, allowed: ${allowed}`);
-    }
+    if (isNew) growNew(image, spec);
+    else checkSize(image, spec);
     const direct = chooseDirect(image, spec);
     return { ...image, bytes: spec.bytes, direct, created };
   } catch (error) {
@@ -75,6 +71,61 @@ export function prepareImage(spec: ImageSpec): PreparedImage {
     closeSync(image.fd);
     throw error;
   }
+}
+
+function lockPrepared(path: string, created: boolean): LockedImage {
+  try {
+    return lockImage(path);
+  } catch (error) {
+    // One that somebody else has locked since is his by now.
+    if (created && !(error instanceof ImageError && error.kind === 'locked')) unlinkSync(path);
+    throw error;
+  }
+}
+
+/**
+ * What prepareImage would refuse, or null, with the image as it is there now; changes nothing. One that is not there yet
+ * is tried as a file without a name in its folder, where the file system has such.
+ */
+export function rehearseImage(
+  spec: ImageSpec,
+  folder: string,
+): { image: LockedImage | null; problem: ImageError | null } {
+  let image: LockedImage | null = null;
+  try {
+    const found = statSync(spec.path, { throwIfNoEntry: false });
+    const isNew = found === undefined || (found.isFile() && found.size === 0);
+    image = isNew ? unnamedImage(folder) : lockImage(spec.path);
+    if (image === null) return { image, problem: null };
+    if (isNew) setSize(image.fd, spec);
+    else checkSize(image, spec);
+    chooseDirect(image, spec);
+    return { image: isNew ? null : image, problem: null };
+  } catch (error) {
+    return { image: null, problem: error instanceof ImageError ? error : openError(spec.path, error) };
+  } finally {
+    if (image !== null) closeSync(image.fd);
+  }
+}
+
+/** __O_TMPFILE of Linux, which Node has no name for. */
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
+
+/** null where the file system has no files without a name. */
+function unnamedImage(folder: string): LockedImage | null {
+  try {
+    const fd = openSync(folder, O_TMPFILE | constants.O_RDWR, 0o600);
+    return { path: `/proc/self/fd/${fd}`, fd, ...describe(fstatSync(fd)) };
+  } catch (error) {
+    if (['EOPNOTSUPP', 'ENOTSUP', 'EISDIR', 'EINVAL'].includes(systemCode(error))) return null;
+    throw error;
+  }
+}
+
+function checkSize(image: LockedImage, { path, bytes }: ImageSpec): void {
+  if (image.blockDevice ? image.bytes >= bytes : image.bytes === bytes) return;
+  const allowed = `${image.blockDevice ? 'at most ' : ''}${image.bytes}`;
+  throw new ImageError('size', `${path}: an export of ${bytes} bytes doesn't fit, allowed: ${allowed}`);
 }
 
 /** Opens and locks what is there; throws ImageError. `path` may be a link. */
@@ -168,15 +219,27 @@ function createIfMissing({ path }: ImageSpec): boolean {
   }
 }
 
-function growNew(image: LockedImage, bytes: number): void {
+function growNew(image: LockedImage, spec: ImageSpec): void {
+  setSize(image.fd, spec);
   try {
-    ftruncateSync(image.fd, bytes);
     fsyncSync(image.fd);
     syncFolder(dirname(image.path));
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
-    throw new ImageError('open', `${image.path}: can't be made ${bytes} bytes long: ${text}`, { cause: error });
+    throw sizeError(spec, error);
   }
+}
+
+function setSize(fd: number, spec: ImageSpec): void {
+  try {
+    ftruncateSync(fd, spec.bytes);
+  } catch (error) {
+    throw sizeError(spec, error);
+  }
+}
+
+function sizeError({ path, bytes }: ImageSpec, error: unknown): ImageError {
+  const text = error instanceof Error ? error.message : String(error);
+  return new ImageError('open', `${path}: can't be made ${bytes} bytes long: ${text}`, { cause: error });
 }
 
 function chooseDirect(image: LockedImage, spec: ImageSpec): boolean {

@@ -2,12 +2,21 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { REPOSITORY } from '#src/ops/config/fields.js';
 import { startControl } from '#src/ops/control.js';
+import { tempFolder } from '../support/tmp.ts';
 import { closeOutput, run } from './run_process.ts';
 
 const zswapd = (...args: string[]) => run(resolve(REPOSITORY, 'dist/main.js'), args);
+
+/** Settings that share no socket, port or image with a server that may run from this checkout. */
+function nobodyElse(t: Test): string[] {
+  const folder = tempFolder(t);
+  const exports = [{ name: 'swap0', size: '1MiB', image: join(folder, 'swap0.img') }];
+  const values = [`listen.unix=${folder}/n`, 'listen.tcp=null', `control.listen=${folder}/c`];
+  return [...values, `exports=${JSON.stringify(exports)}`].flatMap((value) => ['--set', value]);
+}
 
 t.test('mistakes of usage are exit code 2 and one line', async (t) => {
   for (const args of [['nope'], ['serve', '--nope'], ['serve', 'x'], ['image', 'reset'], ['serve', '--set']]) {
@@ -33,7 +42,8 @@ t.test('a missing folder is exit code 2 for serve and check alike, and nothing i
 });
 
 t.test('config check --json prints plain values', async (t) => {
-  const { code, stdout } = await zswapd('config', 'check', '--json', '--set', 'pool.max=1MiB', '--set', 'lanes=1');
+  const set = [...nobodyElse(t), '--set', 'pool.max=1MiB', '--set', 'lanes=1'];
+  const { code, stdout } = await zswapd('config', 'check', '--json', ...set);
   t.equal(code, 0);
   t.match(JSON.parse(stdout), { lanes: 1, pool: { max: 2 ** 20 } });
 });
@@ -59,6 +69,6 @@ t.test('stats without a server is exit code 1', async (t) => {
 });
 
 t.test('a closed stdout does not change the exit code', async (t) => {
-  const check = await run(resolve(REPOSITORY, 'dist/main.js'), ['config', 'check'], closeOutput);
+  const check = await run(resolve(REPOSITORY, 'dist/main.js'), ['config', 'check', ...nobodyElse(t)], closeOutput);
   t.equal(check.code, 0);
 });

@@ -1,8 +1,12 @@
 // What a config needs of the machine: folders, images of the right size, something to listen on.
-// Invariant: looks only, creates nothing; `zswapd config check` and `zswapd serve` ask the same questions.
-import { accessSync, constants, mkdirSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
+// Invariant: looks only, creates nothing; `zswapd config check` and `zswapd serve` ask the same questions. What only a try
+// tells is in rehearsal.ts for the one, and found by trying it by the other.
+import { accessSync, constants, mkdirSync, readFileSync, realpathSync, rmdirSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { errorCode, errorText } from '../exit_error.ts';
+import { EXIT, ExitError, errorCode, errorText } from '../exit_error.ts';
+import { foreignSockets, inheritedSockets } from '../inherited_sockets.ts';
+import { descriptorLimit } from '../requirements.ts';
+import { descriptorsNeeded } from './descriptors.ts';
 import { REPOSITORY } from './fields.ts';
 import type { Config } from './schema.ts';
 import { formatSize } from './units.ts';
@@ -12,20 +16,52 @@ export const STATE_FOLDER = resolve(REPOSITORY, 'var');
 
 const SECTOR = 512;
 
-/** Creates the repository's var/. Called by serve after everything was checked. */
-export function makeStateFolder(): void {
-  mkdirSync(STATE_FOLDER, { recursive: true, mode: 0o700 });
+/**
+ * Makes the repository's var/ where something of this config lies in it: a socket, an image, the marker of a block device.
+ * To be called after everything was checked. Answers true if it was not there before.
+ */
+export function makeStateFolder(config: Config): boolean {
+  if (!usesStateFolder(config)) return false;
+  try {
+    return mkdirSync(STATE_FOLDER, { recursive: true, mode: 0o700 }) !== undefined;
+  } catch (error) {
+    throw new ExitError(EXIT.usage, `${STATE_FOLDER}: can't make this folder: ${errorText(error)}`, { cause: error });
+  }
 }
 
-/** What stands in the way of serving this config, each as `option: what is wrong, what is allowed`; empty if nothing does. */
+/** Takes var/ away again after a start that failed and had made it. What somebody else has put there by now stays. */
+export function removeStateFolder(): void {
+  try {
+    rmdirSync(STATE_FOLDER);
+  } catch (error) {
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errorCode(error))) throw error;
+  }
+}
+
+function usesStateFolder({ listen, control, exports }: Config): boolean {
+  const inherited = inheritedSockets(process.env) > 0;
+  const files = [inherited ? null : listen.unix, control.listen, ...exports.map(({ image }) => image)];
+  if (files.some((path) => path !== null && dirname(path) === STATE_FOLDER)) return true;
+  return exports.some(({ image }) => stat(image)?.isBlockDevice() === true);
+}
+
+/** What can be seen to stand in the way of serving this config, each as `option: what is wrong, what is allowed`; empty if nothing does. */
 export function checkEnvironment(config: Config, environment: NodeJS.ProcessEnv = process.env): string[] {
   const problems: string[] = [];
-  const inherited = environment.LISTEN_FDS !== undefined;
-  if (config.listen.unix === null && config.listen.tcp === null && !inherited) {
-    problems.push('listen: unix and tcp are both null, allowed: one of them, or sockets inherited by LISTEN_FDS');
+  const inherited = inheritedSockets(environment);
+  const { unix, tcp } = config.listen;
+  if (unix === null && tcp === null && inherited === 0) {
+    const foreign = foreignSockets(environment);
+    const why = foreign === null ? '' : ` and ${foreign}`;
+    problems.push(`listen: unix and tcp are both null${why}, allowed: one of them, or sockets inherited by LISTEN_FDS`);
   }
-  if (config.listen.unix !== null && !inherited) problems.push(...checkFolder('listen.unix', config.listen.unix));
+  if (unix !== null && inherited === 0) problems.push(...checkFolder('listen.unix', unix));
   if (config.control.listen !== null) problems.push(...checkFolder('control.listen', config.control.listen));
+  // The markers of block devices lie in var/.
+  const device = config.exports.findIndex(({ image }) => stat(image)?.isBlockDevice() === true);
+  if (device >= 0) problems.push(...checkFolder(`exports[${device}].image`, join(STATE_FOLDER, 'marker')));
+  const listeners = inherited > 0 ? inherited : Number(unix !== null) + Number(tcp !== null);
+  problems.push(...checkDescriptors(config, listeners));
 
   const images = new Map<string, number>();
   for (const [index, { image, size }] of config.exports.entries()) {
@@ -45,17 +81,29 @@ export function checkEnvironment(config: Config, environment: NodeJS.ProcessEnv 
   return problems;
 }
 
+function checkDescriptors(config: Config, listeners: number): string[] {
+  const limit = descriptorLimit(readFileSync('/proc/self/limits', 'utf8'));
+  const needed = descriptorsNeeded(config, listeners);
+  if (needed <= limit) return [];
+  const { maxConnections } = config.listen;
+  return [
+    `listen.maxConnections: with ${maxConnections} of them ${needed} files may be open, and this process may open ${limit}, allowed: fewer, or a higher limit (ulimit -n, LimitNOFILE)`,
+  ];
+}
+
 function stat(path: string): Stats | undefined {
   return statSync(path, { throwIfNoEntry: false });
 }
 
-/** The folder of a file has to exist, except var/, which serve creates. */
+/** The folder of a file has to exist, except var/, which serve creates where it can. */
 function checkFolder(option: string, path: string): string[] {
   const folder = dirname(path);
   try {
     const found = stat(folder);
     if (found === undefined) {
-      return folder === STATE_FOLDER ? [] : [`${option}: folder ${folder} does not exist, allowed: an existing folder`];
+      if (folder !== STATE_FOLDER) return [`${option}: folder ${folder} does not exist, allowed: an existing folder`];
+      accessSync(REPOSITORY, constants.W_OK | constants.X_OK);
+      return [];
     }
     if (!found.isDirectory()) return [`${option}: ${folder} is not a folder, allowed: an existing folder`];
     accessSync(folder, constants.W_OK | constants.X_OK);
@@ -71,7 +119,8 @@ function checkImage(option: string, sizeOption: string, path: string, size: numb
     if (found === undefined) return [];
     accessSync(path, constants.R_OK | constants.W_OK);
     if (found.isFile()) {
-      if (found.size === size) return [];
+      // Empty: a start that was cut short, or somebody who made it for us. It gets its size.
+      if (found.size === size || found.size === 0) return [];
       return [
         `${sizeOption}: ${formatSize(size)} is not the size of ${path}, allowed: ${formatSize(found.size)}, as the file is`,
       ];

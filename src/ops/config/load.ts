@@ -19,8 +19,8 @@ export class ConfigError extends ExitError {
   override readonly name = 'ConfigError';
   readonly problems: readonly string[];
 
-  constructor(problems: readonly string[]) {
-    super(EXIT.usage, problems[0]);
+  constructor(problems: readonly string[], exitCode: number = EXIT.usage) {
+    super(exitCode, problems[0]);
     this.problems = problems;
   }
 }

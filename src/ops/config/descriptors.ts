@@ -1,0 +1,17 @@
+// How many descriptors a server may have open at once: what its process has to be allowed.
+import type { Config } from './schema.ts';
+
+/** Node itself, the log, libuv's pool, and the modules that the main thread has open while it loads. */
+const PROCESS = 160;
+/** A thread's event loop, and the modules that it has open while it loads. */
+const PER_THREAD = 32;
+/** The sockets of the control plane. */
+const CONTROL = 17;
+
+export function descriptorsNeeded(config: Config, listeners: number): number {
+  // Inline mode has no threads; one set of descriptors of the images is then as many as for a lane.
+  const threads = config.lanes + 1;
+  const images = config.exports.length * (threads + 2);
+  const connections = listeners * (config.listen.maxConnections + 1);
+  return PROCESS + PER_THREAD * threads + images + connections + CONTROL;
+}

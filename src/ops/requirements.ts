@@ -1,0 +1,42 @@
+// What every command needs of its process, asked before anything else is loaded: see main.ts.
+// Invariant: imports nothing, and an old Node can read it.
+
+/**
+ * Descriptors that a process needs to get going: modules are opened by the dozen at once, in the main thread and in each
+ * worker. What a server needs beyond that depends on its config (config/descriptors.ts).
+ */
+export const DESCRIPTORS_MIN = 256;
+
+/** What is wrong with a Node of this version, or null. `wanted` is `engines.node` of package.json: ">=20.11". */
+export function nodeProblem(version: string, wanted: string): string | null {
+  const least = wanted.replace('>=', '').split('.').map(Number);
+  const found = version.split('.').map(Number);
+  for (let i = 0; i < least.length; i++) {
+    if (found[i] > least[i]) return null;
+    if (found[i] < least[i]) return `this is Node ${version}, allowed: ${wanted}`;
+  }
+  return null;
+}
+
+/** The descriptors that this process may have open, of the text of /proc/self/limits; Node has raised them to the hard limit. */
+export function descriptorLimit(limits: string): number {
+  const line = /^Max open files +(\d+|unlimited)/m.exec(limits);
+  return line === null || line[1] === 'unlimited' ? Infinity : Number(line[1]);
+}
+
+export function descriptorProblem(limits: string): string | null {
+  const limit = descriptorLimit(limits);
+  if (limit >= DESCRIPTORS_MIN) return null;
+  return `this process may open ${limit} files, allowed: at least ${DESCRIPTORS_MIN} (ulimit -n, LimitNOFILE)`;
+}
+
+/** What keeps a module from being loaded, where that is not our fault; else null. */
+export function loadProblem(error: { code?: string; message: string; cause?: unknown }): string | null {
+  const { code, message } = error;
+  if (error.cause instanceof Error) return loadProblem(error.cause);
+  const line = message.split('\n')[0];
+  if (code === 'EMFILE' || code === 'ENFILE')
+    return `too many open files: ${line}, allowed: a higher limit (ulimit -n)`;
+  if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND' && code !== 'ERR_DLOPEN_FAILED') return null;
+  return `${line}, allowed: what scripts/build installs and compiles for this Node`;
+}
