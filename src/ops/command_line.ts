@@ -11,6 +11,7 @@ import type { Config } from './config/schema.ts';
 import { EXIT, ExitError } from './exit_error.ts';
 import type { ExploreFlags } from './explore.ts';
 import { ignoreClosedOutput } from './log.ts';
+import { programLine } from './program.ts';
 import { loadProblem } from './requirements.ts';
 
 interface ConfigFlags {
@@ -208,7 +209,8 @@ function report(error: unknown): number {
 function furtherProblems(error: ExitError): string {
   if (!(error instanceof ConfigError) || error.problems.length === 1) return '';
   if (process.argv[2] === 'config') return `\n${error.problems.slice(1).join('\n')}`;
-  return ` (and ${error.problems.length - 1} more, shown by: zswapd config check)`;
+  const flags = process.argv[2] === 'serve' ? process.argv.slice(3) : [];
+  return ` (and ${error.problems.length - 1} more, shown by: ${programLine('config', 'check', ...flags)})`;
 }
 
 /** Runs what the command line says; answers the exit code. */

@@ -14,6 +14,7 @@ import { decideStart } from '../zswap/unclean.ts';
 import { STATE_FOLDER } from './config/environment.ts';
 import type { Config } from './config/schema.ts';
 import { EXIT, ExitError, errorText } from './exit_error.ts';
+import { programLine } from './program.ts';
 
 export interface ServedImage {
   readonly image: PreparedImage;
@@ -37,6 +38,7 @@ export function openImages(config: Config, warn: (line: string) => void): Served
         onUnclean: one.onUnclean,
         path: image.path,
         exportIndex: x,
+        resetLine: (path) => programLine('image', 'reset', path),
         warn,
       });
       if (start === 'reset') {

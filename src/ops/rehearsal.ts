@@ -11,6 +11,7 @@ import { STATE_FOLDER } from './config/environment.ts';
 import type { Config } from './config/schema.ts';
 import { EXIT, ExitError, errorText } from './exit_error.ts';
 import { inheritedSockets } from './inherited_sockets.ts';
+import { programLine } from './program.ts';
 import { reserveShared } from './settings.ts';
 import { isLeftOver } from './unix_socket.ts';
 
@@ -55,7 +56,8 @@ function tryImage(config: Config, x: number): void {
   try {
     const marker = readMarker(markerPath(image, STATE_FOLDER));
     // What is worth a line in the log of a server is none of a check that finds the config good.
-    decideStart({ marker, onUnclean, path: image.path, exportIndex: x, warn: () => undefined });
+    const resetLine = (stale: string): string => programLine('image', 'reset', stale);
+    decideStart({ marker, onUnclean, path: image.path, exportIndex: x, resetLine, warn: () => undefined });
   } catch (error) {
     if (!(error instanceof ImageError)) throw error;
     complain(error);

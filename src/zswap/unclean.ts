@@ -3,6 +3,7 @@
  * Invariant: a stale image is never served or discarded unless somebody said so by name; a marker that can't be read is
  * the worst case, that of a volatile server.
  */
+import { shellWord } from '../os/shell.ts';
 import { ImageError } from './image_error.ts';
 import type { MarkerState } from './marker.ts';
 
@@ -14,6 +15,8 @@ export interface StartQuestion {
   /** Path of the image, and the place of its export in the config, for the command lines that lead out. */
   path: string;
   exportIndex: number;
+  /** A line for a shell that resets the image at this path. */
+  resetLine: (path: string) => string;
   /** Gets a line for the log where the operator should know what is served. */
   warn: (line: string) => void;
 }
@@ -33,12 +36,12 @@ export function decideStart(question: StartQuestion): 'clean' | 'serve' | 'reset
   return onUnclean;
 }
 
-function refusal({ marker, path, exportIndex }: StartQuestion): string {
+function refusal({ marker, path, exportIndex, resetLine }: StartQuestion): string {
+  const setting = (value: OnUnclean): string => shellWord(`exports[${exportIndex}].onUnclean=${value}`);
   return (
     `${path}: stale, because ${lastServer(marker)} did not stop cleanly; ` +
-    `allowed: discard the content with \`zswapd image reset ${quoted(path)}\`, or ` +
-    `start with \`--set exports[${exportIndex}].onUnclean=reset\`, or ` +
-    `get the old bytes with \`--set exports[${exportIndex}].onUnclean=serve\``
+    `allowed: discard the content with \`${resetLine(path)}\`, or ` +
+    `start with \`--set ${setting('reset')}\`, or get the old bytes with \`--set ${setting('serve')}\``
   );
 }
 
@@ -47,9 +50,4 @@ export function lastServer(marker: MarkerState): string {
   if (marker === null) return 'no server';
   if (marker === 'unreadable') return 'its last server (the marker is unreadable)';
   return `its last server (pid ${marker.pid}, started ${marker.started})`;
-}
-
-/** For pasting into a shell. */
-function quoted(path: string): string {
-  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }

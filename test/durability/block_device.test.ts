@@ -54,7 +54,7 @@ t.test('a kill', { skip }, async (t) => {
   await server.kill9();
   const { code, stderr } = await failedStart(t, { size: '8MiB', image });
   t.equal(code, 3);
-  t.match(stderr, `\`zswapd image reset ${image}\``);
+  t.match(stderr, `image reset ${image}\``);
   t.match(await run(MAIN, ['image', 'reset', image]), { code: 0, stderr: /discarded its content \(8MiB/ });
   t.same(markers(image), []);
   const again = await startServer(t, { size: '8MiB', image });

@@ -30,9 +30,9 @@ t.test('the start is refused with both ways out as command lines', async (t) => 
   t.equal(code, 3);
   t.equal(stdout, '');
   t.match(stderr, /^[^\n]+\n$/, 'one line');
-  t.match(stderr, `\`zswapd image reset ${server.image}\``);
-  t.match(stderr, '`--set exports[0].onUnclean=reset`');
-  t.match(stderr, '`--set exports[0].onUnclean=serve`');
+  t.match(stderr, `image reset ${server.image}\``);
+  t.match(stderr, "`--set 'exports[0].onUnclean=reset'`");
+  t.match(stderr, "`--set 'exports[0].onUnclean=serve'`");
   t.match(stderr, `pid ${server.pid}`);
   t.equal(firstDifference(readImage(server.image), before), -1, 'the image is untouched');
   t.ok(isMarked(server.image), 'and still stale');
