@@ -19,6 +19,8 @@ export interface ControlOptions {
   /** POST /swapoff?export=NAME&force&keep and POST /swapon?export=NAME. A ControlError is the client's answer. */
   swapoff?(name: string, flags: { force: boolean; keep: boolean }): Promise<object>;
   swapon?(name: string): object;
+  /** How long a client may take for its request, and a GET for its answer, in milliseconds; 5 s unless given. */
+  timeoutMs?: number;
   /** Told of a route that threw, when the client gets a 500, and of a failed accept. */
   onError?(error: unknown): void;
 }
@@ -46,12 +48,13 @@ export class ControlError extends Error {
 /** Listens, or throws an ExitError with exit code 2 where the socket can't be had. */
 export async function startControl(options: ControlOptions): Promise<Control> {
   const routes = makeRoutes(options);
+  const timeout = options.timeoutMs ?? REQUEST_TIMEOUT_MS;
   const server = createServer(
     {
       maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: REQUEST_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      keepAliveTimeout: REQUEST_TIMEOUT_MS,
+      headersTimeout: timeout,
+      requestTimeout: timeout,
+      keepAliveTimeout: timeout,
       connectionsCheckingInterval: 1000,
     },
     (request, response) => {
@@ -60,7 +63,7 @@ export async function startControl(options: ControlOptions): Promise<Control> {
   );
   server.maxConnections = MAX_CONNECTIONS;
   // A client that reads nothing would otherwise hold its answer for ever.
-  server.setTimeout(REQUEST_TIMEOUT_MS);
+  server.setTimeout(timeout);
   await listenUnix(server, options.listen, MAX_CONNECTIONS);
   // An accept that fails, for want of descriptors say, ends nothing: the socket listens on.
   server.on('error', (error) => options.onError?.(error));

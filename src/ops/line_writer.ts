@@ -1,6 +1,7 @@
 // Writes lines to a descriptor without ever blocking or failing its caller: the destination of the log.
 // pino's own destination retries a full disk for ever when the process exits, and its flush does not wait.
-// Invariant: at most MAX_QUEUED characters wait, one write is in flight, and lines that are dropped are counted.
+// Invariants: at most MAX_QUEUED characters wait, and one line of ours beside them; one write is in flight; lines that are
+// dropped are counted, and once a write succeeds again a line says how many they were.
 import { write } from 'node:fs';
 import { errorCode } from './exit_error.ts';
 
@@ -10,14 +11,20 @@ const RETRY_MS = 20;
 
 export class LineWriter {
   readonly #fd: number;
+  readonly #report: (dropped: number, total: number) => string;
   #lines: string[] = [];
   #queued = 0;
   #dropped = 0;
+  /** Of those, how many were said to be; and how many are said by a line that is on its way, else 0. */
+  #reported = 0;
+  #reporting = 0;
   #writing = false;
   #idle: (() => void)[] = [];
 
-  constructor(fd: number) {
+  /** `report`: the line that says that lines were dropped, how many since the last such line and in all. */
+  constructor(fd: number, report: (dropped: number, total: number) => string) {
     this.#fd = fd;
+    this.#report = report;
   }
 
   /** Lines that could not be written so far: the reader was too slow or gone, or the disk was full. */
@@ -61,13 +68,25 @@ export class LineWriter {
         return;
       }
       // Any other error is about the only place it could be reported to; the lines are given up, later ones are tried.
-      if (error !== null) this.#dropped += lines;
-      else if (written < bytes.length) {
+      if (error !== null) {
+        // The line that reports others is not one of them, and is made again.
+        this.#dropped += lines - Number(this.#reporting > 0);
+        this.#reporting = 0;
+      } else if (written < bytes.length) {
         this.#writeBytes(bytes.subarray(written), lines);
         return;
-      }
+      } else this.#reportDropped();
       this.#finishWrite();
     });
+  }
+
+  /** A write has succeeded, and the line that it may have had about others with it. */
+  #reportDropped(): void {
+    if (this.#reporting > 0) this.#reported = this.#reporting;
+    this.#reporting = 0;
+    if (this.#dropped === this.#reported) return;
+    this.#reporting = this.#dropped;
+    this.#lines.push(this.#report(this.#dropped - this.#reported, this.#dropped));
   }
 
   #finishWrite(): void {

@@ -1,5 +1,6 @@
 // The log: JSON lines by pino on stderr, from the main thread only.
-// Invariant: no state of stdout or stderr stops or stalls the server; lines that can't be written are dropped and counted.
+// Invariant: no state of stdout or stderr stops or stalls the server; lines that can't be written are dropped, counted, and
+// reported by a line as soon as one can be written, and by GET /stats.
 import { constants, fstatSync, openSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { isMainThread } from 'node:worker_threads';
@@ -19,12 +20,18 @@ export interface Log {
 
 export function createLog(level: string): Log {
   if (!isMainThread) throw new Error('only the main thread logs; a worker sends its lines there');
-  const writer = new LineWriter(openWithoutBlocking(STDERR));
+  const writer = new LineWriter(openWithoutBlocking(STDERR), droppedLine);
   return {
     logger: pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, writer),
     dropped: () => writer.dropped,
     flush: () => writer.flush(FLUSH_DEADLINE_MS),
   };
+}
+
+/** As pino would write it at level error; not through pino, so that no level hides it. */
+function droppedLine(dropped: number, total: number): string {
+  const msg = `${dropped} log lines could not be written and are lost`;
+  return `${JSON.stringify({ level: pino.levels.values.error, time: new Date().toISOString(), dropped, total, msg })}\n`;
 }
 
 /**

@@ -9,8 +9,9 @@ import type { Shared } from '../pool/shared.ts';
 const PATIENCE_MS = 2500;
 const AGAIN_MS = 50;
 
-export async function poolCheck(shared: Shared): Promise<object> {
-  const deadline = performance.now() + PATIENCE_MS;
+/** `patienceMs`: how long to wait for quiescence. */
+export async function poolCheck(shared: Shared, patienceMs = PATIENCE_MS): Promise<object> {
+  const deadline = performance.now() + patienceMs;
   for (;;) {
     const before = stamp(shared);
     const then = busy(shared);

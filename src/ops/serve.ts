@@ -147,7 +147,7 @@ async function openControl(config: Config, shared: Shared, threads: Threads, log
   const swap = new SwapControl(shared, config, threads.shrinker);
   return startControl({
     listen: config.control.listen,
-    stats: () => statsReport(shared, config, version, started),
+    stats: () => statsReport(shared, config, version, started, log.dropped()),
     check: () => poolCheck(shared),
     swapoff: (name, flags) =>
       swap.swapoff(name, flags).catch((error: Error) => {

@@ -10,13 +10,18 @@ const MIB = 1024 * 1024;
 type Row = Record<string, unknown>;
 
 /** GET of a JSON object from the control socket; POST for a verb, which may take as long as it does. */
-export function fetchControl(socketPath: string, path: string, method: 'GET' | 'POST' = 'GET'): Promise<Row> {
+export function fetchControl(
+  socketPath: string,
+  path: string,
+  method: 'GET' | 'POST' = 'GET',
+  timeoutMs = TIMEOUT_MS,
+): Promise<Row> {
   return new Promise((resolve, reject) => {
     function fail(error: unknown): void {
       reject(new ExitError(EXIT.failed, explain(socketPath, error), { cause: error }));
     }
     const call = request(
-      { socketPath, path, method, agent: false, ...(method === 'GET' ? { timeout: TIMEOUT_MS } : {}) },
+      { socketPath, path, method, agent: false, ...(method === 'GET' ? { timeout: timeoutMs } : {}) },
       (response) => {
         const chunks: Buffer[] = [];
         let bytes = 0;
@@ -35,7 +40,7 @@ export function fetchControl(socketPath: string, path: string, method: 'GET' | '
         });
       },
     );
-    call.on('timeout', () => call.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
+    call.on('timeout', () => call.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
     call.on('error', fail);
     call.end();
   });

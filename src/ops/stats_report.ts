@@ -31,12 +31,19 @@ const LANE_COUNTERS = [
 /** By SWAP. */
 const SWAP_STATES = ['on', 'closing', 'off'] as const;
 
-export function statsReport(shared: Shared, config: Config, version: string, startedMs: number): object {
+export function statsReport(
+  shared: Shared,
+  config: Config,
+  version: string,
+  startedMs: number,
+  droppedLines: number,
+): object {
   const counters = Object.fromEntries(COUNTER_NAMES.map((name, column) => [name, round(sum(shared.counters, column))]));
   const { settings, lru } = shared;
   return {
     version,
     uptime_s: Math.round((performance.now() - startedMs) / 1000),
+    log_lines_dropped: droppedLines,
     durability: config.durability,
     protocol: config.protocol,
     pool: {

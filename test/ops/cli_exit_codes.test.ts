@@ -61,6 +61,23 @@ t.test('stats finds the server by --control and by the config', async (t) => {
   t.same(json, { code: 0, stdout: '{"counters":{"stored_pages":5}}\n', stderr: '' });
 });
 
+t.test('stats --check is exit code 0 only with a verdict that nothing leaked', async (t) => {
+  const listen = join(tempFolder(t), 'c');
+  let answer: object = {};
+  const control = await startControl({ listen, stats: () => ({}), check: async () => answer });
+  t.teardown(() => control.close());
+  for (const [code, line, given] of [
+    [0, /^ok: nothing leaked\n/, { quiescent: true, ok: true, problems: [] }],
+    [1, /^1 sums do not agree:\n {2}x is not y\n/, { quiescent: true, ok: false, problems: ['x is not y'] }],
+    [1, /^no verdict: requests or writebacks are under way\n/, { quiescent: false, ok: false, problems: [] }],
+    [1, /^no verdict/, { problems: [] }],
+  ] as const) {
+    answer = given;
+    t.match(await zswapd('stats', '--check', '--control', listen), { code, stdout: line });
+    t.match(await zswapd('stats', '--check', '--json', '--control', listen), { code });
+  }
+});
+
 t.test('stats without a server is exit code 1', async (t) => {
   t.match(await zswapd('stats', '--control', '/does/not/exist'), {
     code: 1,

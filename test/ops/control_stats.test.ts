@@ -1,7 +1,7 @@
 // The control plane over its real socket, and what `zswapd stats` makes of it.
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -81,6 +81,56 @@ t.test('a fault of the callback is a 500 and is reported', async (t) => {
   });
   await t.rejects(fetchControl(socket, '/stats'), { exitCode: 1, message: /the server answered 500/ });
   t.match(reported, [{ message: 'broken' }]);
+});
+
+/** A promise, and what settles it. */
+function pending(): { promise: Promise<object>; resolve: (value: object) => void } {
+  let resolve: (value: object) => void = () => undefined;
+  const promise = new Promise<object>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
+
+t.test('a verb may take longer than the time that cuts everything else', async (t) => {
+  const verb = pending();
+  const begun = pending();
+  const { socket } = await start(t, {
+    timeoutMs: 50,
+    check: () => pending().promise,
+    swapoff: () => {
+      begun.resolve({});
+      return verb.promise;
+    },
+  });
+  const answer = fetchControl(socket, '/swapoff?export=a', 'POST', 50);
+  await begun.promise;
+  // Each of these begins after the verb, and is cut by the time that the verb has outlived by then.
+  for (let i = 0; i < 2; i++)
+    await t.rejects(fetchControl(socket, '/check', 'GET', 60_000), { message: /socket hang up/ });
+  await t.rejects(fetchControl(socket, '/check', 'GET', 10), { message: /no answer within 0\.01 s/ });
+  verb.resolve({ state: 'off' });
+  t.same(await answer, { state: 'off' });
+});
+
+t.test('sixteen clients at a time, and a further one is closed at once', async (t) => {
+  const { socket } = await start(t, { timeoutMs: 600_000 });
+  const clients: Socket[] = [];
+  for (let i = 0; i < 16; i++) {
+    const client = connect(socket);
+    t.teardown(() => client.destroy());
+    // Answered, so it is one of those that the server counts.
+    client.write('GET /stats HTTP/1.1\r\nhost: x\r\n\r\n');
+    await new Promise((done) => client.once('data', done));
+    clients.push(client);
+  }
+  await t.rejects(fetchControl(socket, '/stats', 'GET', 60_000), { message: /socket hang up|ECONNRESET|EPIPE/ });
+  const again = new Promise((done) => clients[3].once('data', done));
+  clients[3].write('GET /stats HTTP/1.1\r\nhost: x\r\n\r\n');
+  t.match(String(await again), /^HTTP\/1\.1 200/, 'those inside are served on');
+  clients[0].end();
+  await new Promise((done) => clients[0].resume().once('close', done));
+  t.same(await fetchControl(socket, '/stats', 'GET', 60_000), STATS, 'and there is room again when one has gone');
 });
 
 t.test('nobody there is one line with exit code 1', async (t) => {
