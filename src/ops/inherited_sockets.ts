@@ -1,6 +1,8 @@
 /** The sockets that a service manager hands over by LISTEN_PID and LISTEN_FDS. They are served as they are given. */
 import { EXIT, ExitError } from './exit_error.ts';
 
+/** First descriptor of the LISTEN_FDS protocol of systemd. */
+export const LISTEN_FDS_START = 3;
 const LISTEN_FDS_MAX = 64;
 
 /** How many sockets were inherited for this process. */

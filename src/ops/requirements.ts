@@ -30,13 +30,15 @@ export function descriptorProblem(limits: string): string | null {
   return `this process may open ${limit} files, allowed: at least ${DESCRIPTORS_MIN} (ulimit -n, LimitNOFILE)`;
 }
 
-/** What keeps a module from being loaded, where that is not our fault; else null. */
+/** What keeps a module from being loaded or a thread from being started, where that is not our fault; else null. */
 export function loadProblem(error: { code?: string; message: string; cause?: unknown }): string | null {
   const { code, message } = error;
   if (error.cause instanceof Error) return loadProblem(error.cause);
   const line = message.split('\n')[0];
   if (code === 'EMFILE' || code === 'ENFILE')
     return `too many open files: ${line}, allowed: a higher limit (ulimit -n)`;
+  if (code === 'ERR_WORKER_INIT_FAILED')
+    return `can't start a thread: ${line}, allowed: more processes (ulimit -u), or memory`;
   if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND' && code !== 'ERR_DLOPEN_FAILED') return null;
   return `${line}, allowed: what scripts/build installs and compiles for this Node`;
 }

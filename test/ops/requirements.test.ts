@@ -55,5 +55,9 @@ t.test('what cannot be loaded is one line where it is not our fault', async (t) 
     /^x\.node: wrong version, allowed: what scripts/,
   );
   t.match(loadProblem(new Error('lane 0: x', { cause: error('ENFILE', 'full') })), /^too many open files: full/);
+  t.match(
+    loadProblem(error('ERR_WORKER_INIT_FAILED', 'EAGAIN')),
+    /^can't start a thread: EAGAIN, allowed: more processes/,
+  );
   t.equal(loadProblem(new Error('ours')), null);
 });

@@ -138,6 +138,22 @@ t.test('nobody to listen to', async (t) => {
   await bothRefuse(t, { set, env: { LISTEN_FDS: 'x' } }, /^LISTEN_FDS: x is not a number of sockets/);
 });
 
+t.test('a descriptor that is no socket is not one to listen on', async (t) => {
+  const wrap = ['sh', '-c', 'exec "$0" "$@" 3</dev/null'];
+  await bothRefuse(t, { wrap, env: { LISTEN_FDS: '1' } }, /LISTEN_FDS socket 3: /);
+});
+
+t.test('too few threads', { skip: process.getuid!() === 0 ? false : 'the limit counts all of a user' }, async (t) => {
+  const folder = tempFolder(t);
+  chmodSync(folder, 0o777);
+  const [main, ...args] = serverArguments(folder, { set: ['lanes=16'] });
+  // Node has ten threads of its own; no other process is of this user.
+  const wrap = ['setpriv', '--reuid=61234', '--regid=61234', '--clear-groups', 'prlimit', '--nproc=16'];
+  const { code, stderr } = await runAll([...wrap, process.execPath, main, ...args]);
+  t.match({ code, stderr }, { code: 2, stderr: /^zswapd: can't start a thread: [^\n]*\n$/ });
+  t.same(readdirSync(folder), [], 'nothing is left');
+});
+
 t.test('sockets that were handed to another process are said to be left alone', async (t) => {
   const server = await startServer(t, { env: { LISTEN_PID: '1', LISTEN_FDS: '1' } });
   await (await server.connect()).disconnect();

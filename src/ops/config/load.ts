@@ -70,7 +70,7 @@ function loadFrom(source: Source, folder: string, options: LoadOptions): Loaded 
   const config: Config = deepFreeze(result.data);
   const problems = crossCheck(config);
   if (problems.length > 0) throw new ConfigError(problems.map(report));
-  return { config, locate: (line) => locateLine(line, report) };
+  return { config, locate: (line) => locateLine(line, config, report) };
 }
 
 /** The options that are paths, with the index of a list left out. */
@@ -117,10 +117,11 @@ function reportLine(problem: Problem, source: Source, overrides: readonly Overri
   return formatPath(best.path) === option ? `--set ${option}: ${message}` : `${best.flag}: ${named}`;
 }
 
-function locateLine(line: string, report: (problem: Problem) => string): string {
+/** A line about something else, an environment variable say, stays as it is. */
+function locateLine(line: string, config: Config, report: (problem: Problem) => string): string {
   const colon = line.indexOf(': ');
   const path = colon < 0 ? undefined : parsePath(line.slice(0, colon));
-  return path === undefined ? line : report({ path, message: line.slice(colon + 2) });
+  return path === undefined || !(path[0] in config) ? line : report({ path, message: line.slice(colon + 2) });
 }
 
 function deepFreeze<T>(value: T): T {
