@@ -14,9 +14,9 @@ A config is JSON with comments; an unknown key is an error. Sizes are bytes or \
 powers of 1024), times carry their unit (\`"10s"\`). Relative paths in a file are relative to that file, in \`--set\` to
 the current directory, and defaults to the repository. Without \`--config\`, \`config/default.jsonc\` is read.
 
-\`--set path=value\` overrides one option: \`--set pool.max=25%\`, \`--set exports[0].size=4GiB\`,
+\`--set path=value\` overrides one option: \`--set pool.max=25%\`, \`--set 'exports[0].size=4GiB'\`,
 \`--set memcgs.swap0.zswap.max=256MiB\`. The value is JSON, or else a string. An index equal to the length of a list
-appends: \`--set exports[1].name=b\`. Names with other characters go in brackets: \`--set 'memcgs["a.b"]={}'\`.
+appends: \`--set 'exports[1].name=b'\`. Names with other characters go in brackets: \`--set 'memcgs["a.b"]={}'\`.
 
 Exit code 2 and one line \`file:line:column: what is wrong, what is allowed\` for a config that is not accepted.
 `;
