@@ -126,7 +126,7 @@ async function startWith(
   const listeners = await listen({ config, lanes: threads.lanes, onError: warn });
   let control: Control | null = null;
   try {
-    control = await Promise.race([openControl(config, shared, threads, log), failed]);
+    control = await Promise.race([failed, openControl(config, shared, threads, log)]);
     writeMarkers(images, config.durability);
     fault = (error) => void stopOnFault(log, error);
     const flusher = setIoFlusher();
