@@ -11,13 +11,15 @@ import {
   type NbdClientOptions,
 } from 'node-nbd-server';
 import type { Test } from 'tap';
-import { dup, peek, peerClosed } from '#src/os/syscalls.js';
+import { dup, peek, peerClosed, receive } from '#src/os/syscalls.js';
 import { tempFolder } from './tmp.ts';
 
 export interface Served {
   readonly socketPath: string;
   readonly counters: ConnectionCounters;
   readonly connections: Connection[];
+  /** The descriptor of each connection, also when it is closed. */
+  readonly fds: number[];
   /** Resolves when `n` connections have ended. */
   ended(n: number): Promise<void>;
   connect(o?: NbdClientOptions): Promise<NbdClient>;
@@ -35,14 +37,17 @@ export async function serve(
   const socketPath = join(tempFolder(t), 'nbd.sock');
   const counters = connectionCounters();
   const connections: Connection[] = [];
+  const fds: number[] = [];
   let ended = 0;
   let notify = (): void => undefined;
   const server = createServer({ pauseOnConnect: true }, (socket: Socket) => {
     const fd = dup((socket as unknown as { _handle: { fd: number } })._handle.fd);
     socket.destroy();
+    fds.push(fd);
     const fence = {
       peerClosed: () => o.fence !== 'blind' && peerClosed(fd),
       peek: (into: Uint8Array) => peek(fd, into),
+      receive: (into: Uint8Array) => receive(fd, into),
     };
     const connection = new Connection({
       fd,
@@ -70,6 +75,7 @@ export async function serve(
     socketPath,
     counters,
     connections,
+    fds,
     async ended(n) {
       while (ended < n) {
         await new Promise<void>((resolve) => {
