@@ -20,6 +20,8 @@ export interface Served {
   readonly connections: Connection[];
   /** The descriptor of each connection, also when it is closed. */
   readonly fds: number[];
+  /** Connections that have ended so far. */
+  readonly ends: number;
   /** Resolves when `n` connections have ended. */
   ended(n: number): Promise<void>;
   connect(o?: NbdClientOptions): Promise<NbdClient>;
@@ -32,7 +34,7 @@ export interface Served {
 export async function serve(
   t: Test,
   device: Device,
-  o: { fence?: 'blind'; handshakeTimeoutMs?: number } = {},
+  o: { fence?: 'blind'; handshakeTimeoutMs?: number; stopTimeoutMs?: number } = {},
 ): Promise<Served> {
   const socketPath = join(tempFolder(t), 'nbd.sock');
   const counters = connectionCounters();
@@ -60,6 +62,7 @@ export async function serve(
         notify();
       },
       ...(o.handshakeTimeoutMs === undefined ? {} : { handshakeTimeoutMs: o.handshakeTimeoutMs }),
+      ...(o.stopTimeoutMs === undefined ? {} : { stopTimeoutMs: o.stopTimeoutMs }),
     });
     connections.push(connection);
   });
@@ -76,6 +79,9 @@ export async function serve(
     counters,
     connections,
     fds,
+    get ends() {
+      return ended;
+    },
     async ended(n) {
       while (ended < n) {
         await new Promise<void>((resolve) => {
