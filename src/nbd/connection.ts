@@ -6,12 +6,13 @@
  *   inbox, MAX_CHUNKS chunks of replies and the read buffers, whatever the client sends or fails to read;
  * - `onEnd` is called exactly once, when the socket is closed and no request of it is with the device any more.
  */
+import { Arrivals } from './arrivals.ts';
 import { type ConnectionOptions, HANDSHAKE_TIMEOUT_MS, LINGER_MS } from './connection_options.ts';
 import { type ConnectionSocket, openSocket } from './connection_socket.ts';
 import { type ConnectionCounters, connectionCounters } from './counters.ts';
 import type { Device } from './device.ts';
 import type { ExportInfo } from './export_info.ts';
-import { OpenFence, STALE_AFTER_MS } from './fence.ts';
+import { OpenFence } from './fence.ts';
 import { Handshake } from './handshake.ts';
 import { Inbox, MAX_BLOCK_SIZE } from './inbox.ts';
 import { Outbox } from './outbox.ts';
@@ -29,6 +30,7 @@ export class Connection implements TransmissionHost {
   readonly #socket: ConnectionSocket;
   readonly #handshake: Handshake;
   readonly #fence: OpenFence | null;
+  readonly #arrivals: Arrivals;
   readonly #budget = new TurnBudget();
   readonly #small = Buffer.allocUnsafeSlow(HANDSHAKE_BYTES);
   readonly #onTurn = (): void => this.#turn();
@@ -37,7 +39,7 @@ export class Connection implements TransmissionHost {
   #transmission: Transmission | null = null;
   #timer: NodeJS.Timeout | null = null;
   #kicked = false;
-  /** The socket was told to pause because the inbox is crowded. */
+  /** The socket was told to pause: the inbox is crowded, or its end may stand behind more than was read. */
   #paused = false;
   /** Nothing is read any more, for good. */
   #deaf = false;
@@ -45,19 +47,15 @@ export class Connection implements TransmissionHost {
   #finishing = false;
   #closed = false;
   #reported = false;
-  #pausedAt = 0;
   /** What the socket was offered for its next read. */
   #offered: Uint8Array = this.#small;
-  /** When the socket was last found empty. Nobody knows for how long the first bytes have lain there. */
-  #emptyAt = Number.NEGATIVE_INFINITY;
-  /** When it was found empty before the bytes that came last. */
-  #cameAfter = Number.NEGATIVE_INFINITY;
   #counted = 0;
 
   constructor(o: ConnectionOptions) {
     this.#o = o;
     this.counters = o.counters ?? connectionCounters();
     this.#fence = o.fence === null ? null : new OpenFence(o.fence);
+    this.#arrivals = new Arrivals(this.#fence, () => this.kick());
     this.#handshake = new Handshake({
       exports: o.exports,
       write: (bytes) => this.#socket.write(bytes),
@@ -175,24 +173,27 @@ export class Connection implements TransmissionHost {
   #received(n: number): boolean {
     this.counters.bytesIn += n;
     if (this.#deaf) return false;
-    const now = performance.now();
     const empty = n < this.#offered.length;
-    this.#cameAfter = this.#emptyAt;
-    if (empty) this.#emptyAt = now;
+    const arrivals = this.#arrivals;
+    arrivals.read(empty);
     const inbox = this.#inbox;
     if (inbox === null) return this.#greeted(n);
     inbox.received(this.#offered, n);
     const transmission = this.#transmission!;
-    if (now - this.#cameAfter > STALE_AFTER_MS) transmission.behind = true;
+    if (arrivals.stale) transmission.behind = true;
     // What was left over came earlier, and keeps its time.
-    if (transmission.starved) transmission.cameAfter(this.#cameAfter);
+    if (transmission.starved) transmission.cameAfter(arrivals.cameAfter);
     this.#budget.received(n);
+    if (arrivals.mayHideEnd(n)) {
+      this.#paused = true;
+      this.kick();
+      return false;
+    }
     this.#run(transmission);
     // A socket that was found empty is not read again in this turn.
     if (empty) this.#budget.renew();
     if (empty && transmission.starved) transmission.behind = false;
     this.#paused = inbox.crowded;
-    this.#pausedAt = now;
     return !this.#paused && !this.#deaf;
   }
 
@@ -201,22 +202,22 @@ export class Connection implements TransmissionHost {
     this.#budget.renew();
     const transmission = this.#transmission;
     if (transmission === null || transmission.ended || this.#finishing) return;
-    if (this.#paused && !this.#deaf && !transmission.writes.waiting) this.#catchUp();
+    if (this.#mayRead(transmission) && this.#arrivals.catchUp(this.#inbox!, (n) => this.#took(n))) return;
     this.#run(transmission);
-    if (this.#paused && !this.#deaf && this.#inbox!.roomy && !transmission.writes.waiting) {
+    if (this.#mayRead(transmission) && this.#inbox!.roomy) {
       this.#paused = false;
       this.#socket.resume();
     }
   }
 
-  /**
-   * The end of a TCP connection stands behind all that its client had queued, and arrives only when there is room for
-   * that. So after a long pause the bytes come in first, and what to do with them is seen then.
-   */
-  #catchUp(): void {
-    if (this.#fence === null || performance.now() - this.#pausedAt < STALE_AFTER_MS) return;
-    this.counters.bytesIn += this.#fence.takeInto(this.#inbox!);
-    this.#pausedAt = performance.now();
+  /** Whether the socket is paused for want of room, and more could be done with more bytes. */
+  #mayRead(transmission: Transmission): boolean {
+    return this.#paused && !this.#deaf && !transmission.writes.waiting;
+  }
+
+  #took(bytes: number): void {
+    this.counters.bytesIn += bytes;
+    this.#budget.received(bytes);
   }
 
   #run(transmission: Transmission): void {
@@ -256,7 +257,7 @@ export class Connection implements TransmissionHost {
     const { counters } = this;
     const [fence, budget] = [this.#fence, this.#budget];
     this.#transmission = new Transmission({ host: this, device, negotiated, inbox, outbox, fence, counters, budget });
-    this.#transmission.cameAfter(this.#cameAfter);
+    this.#transmission.cameAfter(this.#arrivals.cameAfter);
     this.#run(this.#transmission);
   }
 

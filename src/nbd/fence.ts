@@ -37,6 +37,11 @@ export class OpenFence implements ConnectionFence {
     return this.#fence === null ? 0 : this.#fence.peek(into);
   }
 
+  /** Whether the peer's end can stand behind bytes that have no room yet. */
+  get hidesEnd(): boolean {
+    return this.#fence?.receive !== undefined;
+  }
+
   /** Takes what the kernel has into the inbox, as far as that has room, unless the peer is gone; returns the bytes. */
   takeInto(inbox: Inbox): number {
     const fence = this.#fence;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import {
   Connection,
   type ConnectionCounters,
+  type ConnectionFence,
   connectionCounters,
   type Device,
   NbdClient,
@@ -28,13 +29,12 @@ export interface Served {
 }
 
 /**
- * Each connection gets a descriptor of its own, as in the daemon. A 'blind' fence never sees that a peer is gone, like one
- * that was asked a moment too early.
+ * Each connection gets a descriptor of its own, as in the daemon. Its fence may be replaced.
  */
 export async function serve(
   t: Test,
   device: Device,
-  o: { fence?: 'blind'; handshakeTimeoutMs?: number; stopTimeoutMs?: number } = {},
+  o: { fence?: (real: ConnectionFence) => ConnectionFence; handshakeTimeoutMs?: number; stopTimeoutMs?: number } = {},
 ): Promise<Served> {
   const socketPath = join(tempFolder(t), 'nbd.sock');
   const counters = connectionCounters();
@@ -46,8 +46,8 @@ export async function serve(
     const fd = dup((socket as unknown as { _handle: { fd: number } })._handle.fd);
     socket.destroy();
     fds.push(fd);
-    const fence = {
-      peerClosed: () => o.fence !== 'blind' && peerClosed(fd),
+    const fence: ConnectionFence = {
+      peerClosed: () => peerClosed(fd),
       peek: (into: Uint8Array) => peek(fd, into),
       receive: (into: Uint8Array) => receive(fd, into),
     };
@@ -55,7 +55,7 @@ export async function serve(
       fd,
       exports: [device.info],
       device: () => device,
-      fence,
+      fence: o.fence?.(fence) ?? fence,
       counters,
       onEnd: () => {
         ended++;
