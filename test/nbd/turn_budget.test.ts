@@ -70,10 +70,14 @@ class CountingDevice extends RamDevice {
   }
 }
 
-async function counted(t: Test, o: Partial<wire.ExportInfo> = {}): Promise<{ device: CountingDevice; served: Served }> {
+async function counted(
+  t: Test,
+  o: Partial<wire.ExportInfo> = {},
+  tcp = false,
+): Promise<{ device: CountingDevice; served: Served }> {
   const device = new CountingDevice(o);
   t.teardown(() => device.stop());
-  return { device, served: await serve(t, device) };
+  return { device, served: await serve(t, device, { tcp }) };
 }
 
 t.test('small reads', async (t) => {
@@ -99,6 +103,16 @@ for (const [name, others] of [
     t.ok(device.most.blocks <= MAX_BLOCKS + 2 * SLICE_BLOCKS, `${device.most.blocks} blocks in a turn`);
   });
 }
+
+t.test('writes of 32 MiB, of which the kernel holds more than one read can take', async (t) => {
+  // A socket with that much is read again and again in one turn, and all these reads share one budget.
+  const { device, served } = await counted(t, {}, true);
+  const client = await served.connect();
+  const data = Buffer.alloc(32 * MIB, 1);
+  await Promise.all([client.write(0, data), client.write(8 * MIB, data)]);
+  t.ok(device.bytes.equals(Buffer.alloc(40 * MIB, 1)));
+  t.ok(device.most.blocks <= MAX_BLOCKS + 2, `${device.most.blocks} blocks in a turn`);
+});
 
 t.test('block status over a terabyte without a change', async (t) => {
   const { device, served } = await counted(t, { size: 2 ** 40 });

@@ -1,4 +1,4 @@
-/** Serves devices on a unix socket for the time of one test, with the fence of the daemon, and connects clients. */
+/** Serves devices on a unix socket, or over TCP, for the time of one test, with the fence of the daemon, and connects clients. */
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -34,7 +34,12 @@ export interface Served {
 export async function serve(
   t: Test,
   device: Device,
-  o: { fence?: (real: ConnectionFence) => ConnectionFence; handshakeTimeoutMs?: number; stopTimeoutMs?: number } = {},
+  o: {
+    fence?: (real: ConnectionFence) => ConnectionFence;
+    handshakeTimeoutMs?: number;
+    stopTimeoutMs?: number;
+    tcp?: boolean;
+  } = {},
 ): Promise<Served> {
   const socketPath = join(tempFolder(t), 'nbd.sock');
   const counters = connectionCounters();
@@ -66,8 +71,10 @@ export async function serve(
     });
     connections.push(connection);
   });
-  server.listen(socketPath);
+  server.listen(o.tcp === true ? { host: '127.0.0.1', port: 0 } : { path: socketPath });
   await once(server, 'listening');
+  const address = server.address();
+  const where = address !== null && typeof address === 'object' ? { port: address.port } : { socketPath };
   const clients: NbdClient[] = [];
   t.teardown(() => {
     for (const client of clients) client.destroy();
@@ -90,7 +97,7 @@ export async function serve(
       }
     },
     async connect(options = {}) {
-      const client = await NbdClient.connect({ socketPath, baseAllocation: true, ...options });
+      const client = await NbdClient.connect({ ...where, baseAllocation: true, ...options });
       clients.push(client);
       return client;
     },
