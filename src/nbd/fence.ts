@@ -134,7 +134,6 @@ export class PeerFence {
     const here = inbox.bytes.subarray(inbox.start, inbox.end);
     if (walkRest(here, missing, 1).endsInDisc) {
       this.promised = true;
-      this.#stopReading();
     } else if (this.#fence !== null) {
       const all = withUnread(here, this.#fence);
       if (all.length > here.length && walkRest(all, missing, 1).endsInDisc) {
