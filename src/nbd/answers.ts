@@ -11,6 +11,7 @@ import type { Outbox } from './outbox.ts';
 import { READ_DONE, ReadPath } from './read_path.ts';
 import { Replies } from './replies.ts';
 import { PHASE_READ, PHASE_REPLY, PHASE_STATUS, Request, type RequestOwner } from './request.ts';
+import type { TurnBudget } from './turn_budget.ts';
 
 export class Answers {
   /** Requests begun and not released. */
@@ -22,6 +23,7 @@ export class Answers {
   readonly #counters: ConnectionCounters;
   readonly #replies: Replies;
   readonly #reads: ReadPath;
+  readonly #budget: TurnBudget;
   readonly #pool: Request[] = [];
 
   constructor(o: {
@@ -30,16 +32,18 @@ export class Answers {
     outbox: Outbox;
     structured: boolean;
     counters: ConnectionCounters;
+    budget: TurnBudget;
   }) {
     this.#owner = o.owner;
     this.#device = o.device;
     this.#outbox = o.outbox;
     this.#counters = o.counters;
     this.#replies = new Replies(o.outbox, o.structured);
-    this.#reads = new ReadPath(o.device, this.#replies);
+    this.#budget = o.budget;
+    this.#reads = new ReadPath(o.device, this.#replies, o.budget);
   }
 
-  /** Whether requests wait for room, or for a read buffer. */
+  /** Whether requests wait for room, for a read buffer, or for the next turn. */
   get waiting(): boolean {
     return this.#replies.first !== null;
   }
@@ -82,20 +86,24 @@ export class Answers {
   }
 
   status(request: Request): void {
-    if (!this.#replies.mayEnter(request) || !blockStatus(this.#device, this.#replies, request)) {
+    if (!this.#replies.mayEnter(request) || !blockStatus(this.#device, this.#replies, request, this.#budget)) {
       this.#later(request, PHASE_STATUS);
     } else {
       this.release(request);
     }
   }
 
-  /** Continues requests that wait for room, or for a read buffer. */
+  /** Continues requests that wait. */
   drain(): void {
     // One that found no read buffer may find one that was given back later in the same pass, and no event would tell it.
-    for (let before = -1; this.waiting && before !== this.inFlight && !this.#outbox.full; ) {
+    for (let before = -1; this.waiting && before !== this.inFlight && this.#mayGoOn; ) {
       before = this.inFlight;
       this.#pass();
     }
+  }
+
+  get #mayGoOn(): boolean {
+    return !this.#outbox.full && !this.#budget.spent;
   }
 
   #pass(): void {
@@ -106,11 +114,11 @@ export class Answers {
         this.#advance(request);
       } else {
         const status = request.phase === PHASE_STATUS;
-        const done = status ? blockStatus(this.#device, replies, request) : replies.final(request);
+        const done = status ? blockStatus(this.#device, replies, request, this.#budget) : replies.final(request);
         if (done) this.release(request);
         else replies.defer(request);
       }
-      if (request === last || this.#outbox.full || replies.first === request) return;
+      if (request === last || !this.#mayGoOn || replies.first === request) return;
     }
   }
 

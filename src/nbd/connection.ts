@@ -6,48 +6,32 @@
  *   inbox, MAX_CHUNKS chunks of replies and the read buffers, whatever the client sends or fails to read;
  * - `onEnd` is called exactly once, when the socket is closed and no request of it is with the device any more.
  */
-import type { Socket } from 'node:net';
+import { Arrivals } from './arrivals.ts';
+import { type ConnectionOptions, HANDSHAKE_TIMEOUT_MS, LINGER_MS } from './connection_options.ts';
 import { type ConnectionSocket, openSocket } from './connection_socket.ts';
 import { type ConnectionCounters, connectionCounters } from './counters.ts';
-import type { ConnectionFence, Device } from './device.ts';
+import type { Device } from './device.ts';
 import type { ExportInfo } from './export_info.ts';
+import { OpenFence } from './fence.ts';
 import { Handshake } from './handshake.ts';
 import { Inbox, MAX_BLOCK_SIZE } from './inbox.ts';
 import { Outbox } from './outbox.ts';
 import { Transmission, type TransmissionHost } from './transmission.ts';
+import { TurnBudget } from './turn_budget.ts';
 
-/** Deadline for the handshake unless another one is given. */
-export const HANDSHAKE_TIMEOUT_MS = 10_000;
-/** How long a finished connection waits for its client to take the last replies. */
-export const LINGER_MS = 10_000;
-/** A socket that was last empty longer ago than this may bring requests that their client has given up. */
-export const STALE_AFTER_MS = 500;
+/** When that time is up, a client that comes to owe something is cut after this long. */
+const DEBT_LOOK_MS = 100;
 /** Receive buffer before transmission begins. */
 const HANDSHAKE_BYTES = 4096;
-
-export interface ConnectionOptions {
-  /** An open descriptor that the connection takes over. Either this or `socket`. */
-  readonly fd?: number;
-  /** A socket accepted with `pauseOnConnect`, of which no byte was read. It is of no use to its owner afterwards. */
-  readonly socket?: Socket;
-  readonly exports: readonly ExportInfo[];
-  /** Finds the device of the export that the client chose. An error thrown here ends the connection. */
-  readonly device: (info: ExportInfo) => Device;
-  /** How to learn that the peer has ended; null if there is no way. */
-  readonly fence: ConnectionFence | null;
-  /** Whether the server is stopping: the handshake refuses, and requests are answered with ESHUTDOWN. */
-  readonly stopping?: () => boolean;
-  readonly listing?: boolean;
-  readonly handshakeTimeoutMs?: number;
-  readonly counters?: ConnectionCounters;
-  readonly onEnd?: (connection: Connection) => void;
-}
 
 export class Connection implements TransmissionHost {
   readonly counters: ConnectionCounters;
   readonly #o: ConnectionOptions;
   readonly #socket: ConnectionSocket;
   readonly #handshake: Handshake;
+  readonly #fence: OpenFence | null;
+  readonly #arrivals: Arrivals;
+  readonly #budget = new TurnBudget();
   readonly #small = Buffer.allocUnsafeSlow(HANDSHAKE_BYTES);
   readonly #onTurn = (): void => this.#turn();
   #inbox: Inbox | null = null;
@@ -55,7 +39,7 @@ export class Connection implements TransmissionHost {
   #transmission: Transmission | null = null;
   #timer: NodeJS.Timeout | null = null;
   #kicked = false;
-  /** The socket was told to pause because the inbox is crowded. */
+  /** The socket was told to pause: the inbox is crowded, or its end may stand behind more than was read. */
   #paused = false;
   /** Nothing is read any more, for good. */
   #deaf = false;
@@ -63,16 +47,15 @@ export class Connection implements TransmissionHost {
   #finishing = false;
   #closed = false;
   #reported = false;
-  #pausedAt = 0;
   /** What the socket was offered for its next read. */
   #offered: Uint8Array = this.#small;
-  /** When the socket was last found empty. */
-  #emptyAt = 0;
   #counted = 0;
 
   constructor(o: ConnectionOptions) {
     this.#o = o;
     this.counters = o.counters ?? connectionCounters();
+    this.#fence = o.fence === null ? null : new OpenFence(o.fence);
+    this.#arrivals = new Arrivals(this.#fence, () => this.kick());
     this.#handshake = new Handshake({
       exports: o.exports,
       write: (bytes) => this.#socket.write(bytes),
@@ -80,7 +63,10 @@ export class Connection implements TransmissionHost {
       ...(o.listing === undefined ? {} : { listing: o.listing }),
     });
     this.#socket = openSocket(o, { buffer: () => this.#space(), callback: (n) => this.#received(n) });
-    this.#socket.beforeClose = () => this.#lost();
+    this.#socket.beforeClose = () => {
+      this.#lost();
+      this.#fence?.close();
+    };
     // What went wrong with a socket is told by its end; without a listener it would end the process.
     this.#socket.on('error', () => this.#lost());
     this.#socket.on('end', () => this.#peerEnded());
@@ -107,28 +93,30 @@ export class Connection implements TransmissionHost {
     return this.#transmission?.idle ?? true;
   }
 
-  /** Lets running requests finish, answers new ones with ESHUTDOWN, and closes when there is none left. */
+  /**
+   * Lets running requests finish, answers new ones with ESHUTDOWN, and closes when there is none left. What the peer owes,
+   * the rest of a request or room for its replies, has to be there in time, and nothing that it does meanwhile buys more.
+   * Waiting for the device has no such bound: what it was given has to finish, unless somebody calls `destroy`.
+   */
   stop(): void {
+    if (this.#stopping) return;
     this.#stopping = true;
     if (this.#transmission === null) this.destroy();
-    else if (!this.#finishing) this.#watchPeer();
+    else this.#setTimer(this.#o.stopTimeoutMs ?? LINGER_MS, () => this.#cutDebtor());
     this.kick();
   }
 
-  /**
-   * A peer that neither reads its replies nor sends the rest of a request is given up after LINGER_MS, so that it can't
-   * hold up a stop. Waiting for the device has no such bound: what it was given has to finish.
-   */
-  #watchPeer(before = -1): void {
-    const { bytesRead, bytesWritten, writableLength } = this.#socket;
+  #cutDebtor(): void {
     const { writes, starved } = this.#transmission!;
-    const moved = bytesRead + bytesWritten - writableLength;
-    const owed = writableLength > 0 || (writes.receiving !== null && starved);
-    if (owed && moved === before) this.destroy();
-    else this.#setTimer(LINGER_MS, () => this.#watchPeer(moved));
+    const owes = this.#socket.writableLength > 0 || (writes.receiving !== null && starved);
+    if (owes) this.destroy();
+    else this.#setTimer(DEBT_LOOK_MS, () => this.#cutDebtor());
   }
 
-  /** Ends the connection at once; requests that are with the device run out, fenced. */
+  /**
+   * Ends the connection at once, whatever it is doing. What was published stays, what was not is dropped; a unit that the
+   * device has taken is dropped as soon as it asks, and `onEnd` comes when the last one has settled.
+   */
   destroy(): void {
     if (this.#transmission !== null) this.#transmission.drop();
     this.cut();
@@ -154,13 +142,16 @@ export class Connection implements TransmissionHost {
       this.#report();
       return;
     }
-    this.#setTimer(LINGER_MS);
+    // A stop has set its own deadline already.
+    if (this.#timer === null) this.#setTimer(LINGER_MS);
     this.#socket.end(() => this.#socket.destroy());
   }
 
   cut(): void {
     this.#setTimer(0);
     this.#socket.destroy();
+    // One that outlived its socket has no close to wait for.
+    this.#report();
   }
 
   drained(): void {
@@ -182,42 +173,51 @@ export class Connection implements TransmissionHost {
   #received(n: number): boolean {
     this.counters.bytesIn += n;
     if (this.#deaf) return false;
+    const empty = n < this.#offered.length;
+    const arrivals = this.#arrivals;
+    arrivals.read(empty);
     const inbox = this.#inbox;
     if (inbox === null) return this.#greeted(n);
     inbox.received(this.#offered, n);
     const transmission = this.#transmission!;
-    const now = performance.now();
-    const empty = n < this.#offered.length;
-    if (now - this.#emptyAt > STALE_AFTER_MS) transmission.behind = true;
-    if (empty) this.#emptyAt = now;
+    if (arrivals.stale) transmission.behind = true;
+    // What was left over came earlier, and keeps its time.
+    if (transmission.starved) transmission.cameAfter(arrivals.cameAfter);
+    this.#budget.received(n);
+    if (arrivals.mayHideEnd(n)) {
+      this.#paused = true;
+      this.kick();
+      return false;
+    }
     this.#run(transmission);
+    // A socket that was found empty is not read again in this turn.
+    if (empty) this.#budget.renew();
     if (empty && transmission.starved) transmission.behind = false;
     this.#paused = inbox.crowded;
-    this.#pausedAt = now;
     return !this.#paused && !this.#deaf;
   }
 
   #turn(): void {
     this.#kicked = false;
+    this.#budget.renew();
     const transmission = this.#transmission;
     if (transmission === null || transmission.ended || this.#finishing) return;
-    if (this.#paused && !this.#deaf && !transmission.writes.waiting) this.#catchUp();
+    if (this.#mayRead(transmission) && this.#arrivals.catchUp(this.#inbox!, (n) => this.#took(n))) return;
     this.#run(transmission);
-    if (this.#paused && !this.#deaf && this.#inbox!.roomy && !transmission.writes.waiting) {
+    if (this.#mayRead(transmission) && this.#inbox!.roomy) {
       this.#paused = false;
       this.#socket.resume();
     }
   }
 
-  /**
-   * The end of a TCP connection stands behind all that its client had queued, and arrives only when there is room for
-   * that. So after a long pause the bytes come in first, and what to do with them is seen then.
-   */
-  #catchUp(): void {
-    const { fence } = this.#o;
-    if (fence?.receive === undefined || performance.now() - this.#pausedAt < STALE_AFTER_MS) return;
-    if (!fence.peerClosed()) this.counters.bytesIn += this.#inbox!.fill((into) => fence.receive!(into));
-    this.#pausedAt = performance.now();
+  /** Whether the socket is paused for want of room, and more could be done with more bytes. */
+  #mayRead(transmission: Transmission): boolean {
+    return this.#paused && !this.#deaf && !transmission.writes.waiting;
+  }
+
+  #took(bytes: number): void {
+    this.counters.bytesIn += bytes;
+    this.#budget.received(bytes);
   }
 
   #run(transmission: Transmission): void {
@@ -254,10 +254,10 @@ export class Connection implements TransmissionHost {
     const outbox = new Outbox(this.#socket, () => this.kick());
     this.#inbox = inbox;
     this.#outbox = outbox;
-    this.#emptyAt = performance.now();
     const { counters } = this;
-    const { fence } = this.#o;
-    this.#transmission = new Transmission({ host: this, device, negotiated, inbox, outbox, fence, counters });
+    const [fence, budget] = [this.#fence, this.#budget];
+    this.#transmission = new Transmission({ host: this, device, negotiated, inbox, outbox, fence, counters, budget });
+    this.#transmission.cameAfter(this.#arrivals.cameAfter);
     this.#run(this.#transmission);
   }
 
@@ -281,6 +281,6 @@ export class Connection implements TransmissionHost {
     if (transmission !== null && !transmission.ended && !this.#finishing) return;
     this.#reported = true;
     this.#setTimer(0);
-    this.#o.onEnd?.(this);
+    this.#o.onEnd?.();
   }
 }

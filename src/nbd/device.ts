@@ -67,6 +67,9 @@ export interface ConnectionFence {
   peerClosed(): boolean;
   /** Copies what is unread in the kernel into `into` and leaves it there; returns the bytes, or a negative number. */
   peek(into: Uint8Array): number;
-  /** Takes bytes from the kernel, for a socket that is paused; returns how many, or what is not positive for none. */
+  /**
+   * Takes bytes from the kernel, for a socket that is paused; returns how many, or what is not positive for none. Only for
+   * a transport on which the end of a peer can stand behind bytes for which there was no room, such as TCP.
+   */
   receive?(into: Uint8Array): number;
 }

@@ -15,6 +15,45 @@ import * as wire from './wire.ts';
  */
 export const MAX_PEEK = 8 * 1024 * 1024;
 const FIRST_PEEK = 512 * 1024;
+/** Bytes that lie here for longer may be of requests that their client has given up: timeouts of Linux are in seconds. */
+export const STALE_AFTER_MS = 500;
+
+/**
+ * A connection's fence until its descriptor is closed. The number may be another connection's from then on, so nothing
+ * reaches it any more, whoever still asks: the peer is gone, and there is nothing to read.
+ */
+export class OpenFence implements ConnectionFence {
+  #fence: ConnectionFence | null;
+
+  constructor(fence: ConnectionFence) {
+    this.#fence = fence;
+  }
+
+  peerClosed(): boolean {
+    return this.#fence === null || this.#fence.peerClosed();
+  }
+
+  peek(into: Uint8Array): number {
+    return this.#fence === null ? 0 : this.#fence.peek(into);
+  }
+
+  /** Whether the peer's end can stand behind bytes that have no room yet. */
+  get hidesEnd(): boolean {
+    return this.#fence?.receive !== undefined;
+  }
+
+  /** Takes what the kernel has into the inbox, as far as that has room, unless the peer is gone; returns the bytes. */
+  takeInto(inbox: Inbox): number {
+    const fence = this.#fence;
+    if (fence?.receive === undefined || fence.peerClosed()) return 0;
+    return inbox.fill((into) => fence.receive!(into));
+  }
+
+  /** To be called before the descriptor is closed. */
+  close(): void {
+    this.#fence = null;
+  }
+}
 
 export interface Rest {
   /** Whether whole requests follow one another up to a DISC. */
@@ -61,6 +100,8 @@ export class PeerFence {
   behind = false;
   /** The client said, or is known to say, DISC: everything before that is done. */
   promised = false;
+  /** Nothing that is in hand arrived before this time. */
+  since = Number.NEGATIVE_INFINITY;
 
   readonly #fence: ConnectionFence | null;
   readonly #inbox: Inbox;
@@ -70,6 +111,14 @@ export class PeerFence {
     this.#fence = fence;
     this.#inbox = inbox;
     this.#stopReading = stopReading;
+  }
+
+  /**
+   * Whether what is in hand may be old by now. The clock is asked as well, because a thread can stand still at any place:
+   * its process is stopped, or the host swaps.
+   */
+  get suspect(): boolean {
+    return this.behind || performance.now() - this.since > STALE_AFTER_MS;
   }
 
   /** Whether the peer has ended without a promise. `missing` is the payload still to come of the WRITE that has begun. */

@@ -13,11 +13,12 @@ import type { Device, DeviceExtent } from './device.ts';
 import { giveReadBuffer, READ_SLICE, takeReadBuffer } from './read_buffers.ts';
 import type { Replies } from './replies.ts';
 import { PHASE_READ, type Request } from './request.ts';
+import { BLOCK_UNITS, type TurnBudget } from './turn_budget.ts';
 import * as wire from './wire.ts';
 
 /** What became of a request. */
 export const READ_DONE = 0;
-/** It is with the device, or in the list of those that wait for room. */
+/** It is with the device, or in the list of those that wait for room, for a read buffer or for the next turn. */
 export const READ_WAITS = 1;
 
 const DATA_HEAD = wire.NBD_STRUCTURED_REPLY_BYTES + 8;
@@ -27,14 +28,16 @@ export class ReadPath {
   readonly #device: Device;
   readonly #blockSize: number;
   readonly #replies: Replies;
+  readonly #budget: TurnBudget;
   readonly #scratch: Uint8Array;
   readonly #extent: DeviceExtent = { end: 0, status: 0 };
   #held = 0;
 
-  constructor(device: Device, replies: Replies) {
+  constructor(device: Device, replies: Replies, budget: TurnBudget) {
     this.#device = device;
     this.#blockSize = device.blockSize;
     this.#replies = replies;
+    this.#budget = budget;
     this.#scratch = new Uint8Array(device.blockSize);
   }
 
@@ -59,6 +62,7 @@ export class ReadPath {
         return READ_DONE;
       }
       if (!replies.structured) replies.exclusive = request;
+      if (this.#budget.spent) return this.#wait(request);
     }
   }
 
@@ -96,7 +100,9 @@ export class ReadPath {
     request.slice = 0;
     if ((request.flags & wire.NBD_CMD_FLAG_DF) !== 0) return false;
     const size = this.#blockSize;
-    const run = this.#device.extent(Math.floor(request.position / size), Math.ceil(end / size), this.#extent);
+    const first = Math.floor(request.position / size);
+    const run = this.#device.extent(first, Math.ceil(end / size), this.#extent);
+    this.#budget.scanned(run.end - first, 1);
     const to = Math.min(run.end * size, end);
     if ((run.status & wire.NBD_STATE_ZERO) === 0) {
       request.slice = to - request.position;
@@ -174,6 +180,7 @@ export class ReadPath {
   /** Copies [position, position + length) to dst[at..] if the device has all of it at hand. */
   #now(position: number, length: number, dst: Uint8Array, at: number): boolean {
     const size = this.#blockSize;
+    this.#budget.spend((length / size) * BLOCK_UNITS);
     let block = Math.floor(position / size);
     let left = length;
     let to = at;

@@ -79,20 +79,19 @@ export class NbdServer {
       return;
     }
     const { handshakeTimeoutMs, listing } = this.#o;
-    this.#connections.add(
-      new Connection({
-        socket,
-        exports: this.#exports,
-        device: (info) => this.#o.devices[this.#exports.indexOf(info)],
-        // Plain Node has no way to ask whether a peer is gone while its data is unread.
-        fence: null,
-        stopping: () => this.#stopping,
-        counters: this.counters,
-        onEnd: (connection) => this.#ended(connection),
-        ...(handshakeTimeoutMs === undefined ? {} : { handshakeTimeoutMs }),
-        ...(listing === undefined ? {} : { listing }),
-      }),
-    );
+    const connection: Connection = new Connection({
+      socket,
+      exports: this.#exports,
+      device: (info) => this.#o.devices[this.#exports.indexOf(info)],
+      // Plain Node has no way to ask whether a peer is gone while its data is unread.
+      fence: null,
+      stopping: () => this.#stopping,
+      counters: this.counters,
+      onEnd: () => this.#ended(connection),
+      ...(handshakeTimeoutMs === undefined ? {} : { handshakeTimeoutMs }),
+      ...(listing === undefined ? {} : { listing }),
+    });
+    this.#connections.add(connection);
   }
 
   #ended(connection: Connection): void {

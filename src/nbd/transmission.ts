@@ -7,12 +7,14 @@
  * - one unit at a time may wait (WAIT). Everything behind it waits too: units of one connection are applied in the order
  *   in which they came, and what has not been parsed costs no memory beyond the inbox;
  * - at most MAX_IN_FLIGHT requests are begun and unanswered; then, or while a reply waits for room, parsing stops;
+ * - in one turn of the event loop no more is done than its budget allows, so that other connections have theirs;
  * - steady state allocates nothing per request: requests are pooled, and whatever can't be done at once is a field.
  *
  * When the peer has ended (see `fence.ts`), `ended` is set and what was not yet applied is dropped, or `promised` is set
  * and everything up to DISC is done although nobody reads the replies.
  */
 import { Answers } from './answers.ts';
+import { Commands } from './commands.ts';
 import type { ConnectionCounters } from './counters.ts';
 import type { ConnectionFence, Device } from './device.ts';
 import { PeerFence } from './fence.ts';
@@ -21,14 +23,13 @@ import type { Inbox } from './inbox.ts';
 import type { Outbox } from './outbox.ts';
 import type { Request, RequestOwner } from './request.ts';
 import * as phase from './request.ts';
+import { REQUEST_UNITS, type TurnBudget } from './turn_budget.ts';
 import { Rules } from './validate.ts';
 import * as wire from './wire.ts';
 import { RECEIVED, WritePath } from './write_path.ts';
 
 /** Requests of one connection that are begun and not answered. */
 export const MAX_IN_FLIGHT = 256;
-/** Requests parsed in one turn of the event loop, so that a flood of cheap ones leaves other connections their turn. */
-const MAX_PER_TURN = 1024;
 
 /** What the transmission asks of its connection. */
 export interface TransmissionHost {
@@ -63,6 +64,8 @@ export class Transmission implements RequestOwner {
   readonly #rules: Rules;
   readonly #fence: PeerFence;
   readonly #counters: ConnectionCounters;
+  readonly #commands: Commands;
+  readonly #budget: TurnBudget;
   /** Set when a device was told to drop a unit, before the connection could be taken down. */
   #void = false;
 
@@ -74,22 +77,20 @@ export class Transmission implements RequestOwner {
     outbox: Outbox;
     fence: ConnectionFence | null;
     counters: ConnectionCounters;
+    budget: TurnBudget;
   }) {
     this.#host = o.host;
     this.#device = o.device;
     this.#inbox = o.inbox;
     this.#outbox = o.outbox;
-    this.#answers = new Answers({
-      owner: this,
-      device: o.device,
-      outbox: o.outbox,
-      structured: o.negotiated.structured,
-      counters: o.counters,
-    });
+    this.#budget = o.budget;
+    const { structured } = o.negotiated;
+    this.#answers = new Answers({ ...o, owner: this, structured });
     this.#rules = new Rules(o.negotiated);
     this.#counters = o.counters;
+    this.#commands = new Commands(o.device, this.#answers, o.counters, o.budget);
     this.#fence = new PeerFence(o.fence, o.inbox, () => o.host.stopReading());
-    this.writes = new WritePath(o.device, o.inbox, this.#fence, o.counters, () => this.#overtaken());
+    this.writes = new WritePath({ ...o, fence: this.#fence, overtaken: () => this.#overtaken() });
   }
 
   /** Whether no request is unfinished. */
@@ -106,6 +107,11 @@ export class Transmission implements RequestOwner {
     this.#fence.behind = behind;
   }
 
+  /** Tells the time before which nothing arrived of what is in hand, as `performance.now()` does. */
+  cameAfter(time: number): void {
+    this.#fence.since = time;
+  }
+
   /** Does all that can be done: replies that waited for room, then requests. */
   run(): void {
     if (this.#void) this.drop();
@@ -113,6 +119,7 @@ export class Transmission implements RequestOwner {
     this.#answers.drain();
     if (!this.writes.waiting) this.#parse();
     if (this.ended) return;
+    if (this.#budget.spent && (this.#answers.waiting || !this.starved)) this.#host.kick();
     if (this.idle && (this.leaving || this.#host.stopping)) this.#host.finish();
     else this.#outbox.flush();
   }
@@ -139,12 +146,13 @@ export class Transmission implements RequestOwner {
 
   fenced(request: Request): boolean {
     if (this.ended || this.#void) return true;
-    // Asked in the call that offers a block, it is worth a system call only if the connection is behind. Asked later, the
+    // Asked in the call that offers a block, it is worth a system call only if the block may be old. Asked later, the
     // block has waited, and the peer may have gone since.
-    if (request === this.writes.receiving && this.writes.offering && !this.behind) return false;
+    if (request === this.writes.receiving && this.writes.offering && !this.#fence.suspect) return false;
     if (!this.#fence.gone(this.#missing)) return false;
-    // The device is in the middle of something, so the rest of the connection is taken down in a turn of its own.
+    // The device is in the middle of something, so the rest of the connection is taken down after that.
     this.#void = true;
+    this.#fence.behind = true;
     this.#counters.fencedUnits++;
     this.#host.kick();
     return true;
@@ -152,6 +160,7 @@ export class Transmission implements RequestOwner {
 
   settled(request: Request, error: number): void {
     request.outstanding--;
+    if (request.phase === phase.PHASE_WRITE) this.writes.returned();
     if (this.ended) {
       if (request.outstanding === 0) this.#answers.release(request);
       if (this.idle) this.#host.drained();
@@ -162,7 +171,7 @@ export class Transmission implements RequestOwner {
     if (request.outstanding > 0 || request === this.writes.receiving) return;
     if (request.phase !== phase.PHASE_READ) {
       if (request.phase === phase.PHASE_PERSIST) this.#answers.reply(request);
-      else this.#applied(request);
+      else this.#commands.applied(request);
     } else if (!this.#answers.fetched(request)) {
       // The header promised data that will not come, and a simple reply has no other way to say so.
       this.#answers.release(request);
@@ -191,24 +200,23 @@ export class Transmission implements RequestOwner {
     const inbox = this.#inbox;
     const writes = this.writes;
     this.starved = false;
-    for (let n = 0; !this.ended; n++) {
+    while (!this.ended) {
+      // What is left over waits for its turn. That makes it no older than its time of arrival says.
+      if (this.#budget.spent) return;
       const receiving = writes.receiving;
       if (receiving !== null) {
         if (writes.consume(receiving) !== RECEIVED) {
-          this.starved = !writes.waiting;
+          this.starved = !writes.waiting && !this.#budget.spent;
           return;
         }
-        if (receiving.outstanding === 0) this.#applied(receiving);
+        if (receiving.outstanding === 0) this.#commands.applied(receiving);
       }
       if (this.leaving || inbox.end - inbox.start < wire.NBD_REQUEST_BYTES) {
         this.starved = true;
         return;
       }
       if (this.#answers.inFlight >= MAX_IN_FLIGHT || this.#answers.waiting) break;
-      if (n === MAX_PER_TURN) {
-        this.#host.kick();
-        break;
-      }
+      this.#budget.spend(REQUEST_UNITS);
       this.#begin();
     }
     // Requests were left lying, so by the time they are looked at they may be old.
@@ -246,54 +254,7 @@ export class Transmission implements RequestOwner {
     } else if (request.error !== 0 || (length === 0 && type !== wire.NBD_CMD_FLUSH)) {
       this.#answers.reply(request);
     } else {
-      this.#dispatch(request);
-    }
-  }
-
-  #dispatch(request: Request): void {
-    const { offset, length } = request;
-    switch (request.type) {
-      case wire.NBD_CMD_READ:
-        this.#counters.reads++;
-        this.#answers.read(request);
-        break;
-      case wire.NBD_CMD_BLOCK_STATUS:
-        this.#answers.status(request);
-        break;
-      case wire.NBD_CMD_CACHE:
-        // The data is in memory or about to be evicted from it: there is nothing useful to do, which is allowed.
-        this.#answers.reply(request);
-        break;
-      case wire.NBD_CMD_FLUSH:
-        this.#counters.flushes++;
-        this.#range(request);
-        this.#device.flush(request);
-        break;
-      case wire.NBD_CMD_TRIM:
-        this.#counters.trims++;
-        this.#range(request);
-        this.#device.trim(request, offset, length);
-        break;
-      default:
-        this.#counters.writeZeroes++;
-        this.#range(request);
-        this.#device.zero(request, offset, length, (request.flags & wire.NBD_CMD_FLAG_NO_HOLE) !== 0);
-    }
-  }
-
-  #range(request: Request): void {
-    request.phase = phase.PHASE_RANGE;
-    request.outstanding = 1;
-  }
-
-  /** The request's effect is there; with FUA it has to be durable before the reply. */
-  #applied(request: Request): void {
-    if (request.error === 0 && request.length > 0 && (request.flags & wire.NBD_CMD_FLAG_FUA) !== 0) {
-      request.phase = phase.PHASE_PERSIST;
-      request.outstanding = 1;
-      this.#device.persist(request, request.offset, request.length);
-    } else {
-      this.#answers.reply(request);
+      this.#commands.dispatch(request);
     }
   }
 }

@@ -7,23 +7,28 @@
  * Invariants:
  * - a block is handed over when all its bytes are there, never earlier, so that no peer can hold a claim on it by being
  *   slow;
- * - the payload of a WRITE that has failed is swallowed to its end, so the stream stays in step.
+ * - the payload of a WRITE that has failed is swallowed to its end, so the stream stays in step;
+ * - at most MAX_TAKEN blocks of the connection are with the device, of one WRITE or of many.
  */
 import type { ConnectionCounters } from './counters.ts';
 import { type Device, OK, TAKEN, WAIT } from './device.ts';
 import type { PeerFence } from './fence.ts';
 import type { Inbox } from './inbox.ts';
 import { PHASE_WRITE, type Request } from './request.ts';
+import { BLOCK_UNITS, type TurnBudget } from './turn_budget.ts';
+
+/** Blocks of one connection that its device has copied and not settled: 1 MiB, with blocks of 4 KiB. */
+export const MAX_TAKEN = 256;
 
 /** The whole payload was consumed. */
 export const RECEIVED = 0;
-/** More bytes have to arrive, or a block waits. */
+/** More bytes have to arrive, a block waits, or the budget of this turn is spent. */
 export const STUCK = 1;
 
 export class WritePath {
   /** The WRITE whose payload is arriving. */
   receiving: Request | null = null;
-  /** Whether its next block waits for `resume`. */
+  /** Whether its next block waits, for `resume` or until fewer blocks are with the device. */
   waiting = false;
   /** Whether the device is being offered a block right now. */
   offering = false;
@@ -33,6 +38,9 @@ export class WritePath {
   #unsettled = false;
   /** Set by a `resume` that came in the middle of the call that answers WAIT. */
   #woken = false;
+  /** Blocks that are with the device, and whether the next one waits because they are too many. */
+  #taken = 0;
+  #full = false;
 
   readonly #device: Device;
   readonly #blockSize: number;
@@ -40,15 +48,24 @@ export class WritePath {
   readonly #fence: PeerFence;
   readonly #counters: ConnectionCounters;
   readonly #overtaken: () => boolean;
+  readonly #budget: TurnBudget;
 
   /** `overtaken` tells, on a connection that is behind, whether it has to stop because its peer is gone. */
-  constructor(device: Device, inbox: Inbox, fence: PeerFence, counters: ConnectionCounters, overtaken: () => boolean) {
-    this.#device = device;
-    this.#blockSize = device.blockSize;
-    this.#inbox = inbox;
-    this.#fence = fence;
-    this.#counters = counters;
-    this.#overtaken = overtaken;
+  constructor(o: {
+    device: Device;
+    inbox: Inbox;
+    fence: PeerFence;
+    counters: ConnectionCounters;
+    budget: TurnBudget;
+    overtaken: () => boolean;
+  }) {
+    this.#device = o.device;
+    this.#blockSize = o.device.blockSize;
+    this.#inbox = o.inbox;
+    this.#fence = o.fence;
+    this.#counters = o.counters;
+    this.#budget = o.budget;
+    this.#overtaken = o.overtaken;
   }
 
   begin(request: Request): void {
@@ -64,11 +81,20 @@ export class WritePath {
     this.#woken = true;
   }
 
+  /** The device has settled a block that it had taken. */
+  returned(): void {
+    this.#taken--;
+    if (!this.#full) return;
+    this.#full = false;
+    this.waiting = false;
+  }
+
   /** Consumes what has arrived of the payload. */
   consume(request: Request): number {
     const size = this.#blockSize;
     const inbox = this.#inbox;
     while (request.missing > 0) {
+      if (this.#fence.behind && this.#overtaken()) return STUCK;
       const arrived = inbox.end - inbox.start;
       // A block that waited is offered again even if another one failed by now, since its device may hold a place for it.
       if (request.error !== 0 && !this.#unsettled) {
@@ -82,7 +108,12 @@ export class WritePath {
       const within = request.position - block * size;
       const n = Math.min(size - within, request.missing);
       if (arrived < n) return STUCK;
-      if (this.#fence.behind && this.#overtaken()) return STUCK;
+      if (this.#budget.spent) return STUCK;
+      if (this.#taken >= MAX_TAKEN) {
+        this.#full = true;
+        return this.#wait();
+      }
+      this.#budget.spend(BLOCK_UNITS);
       this.#woken = false;
       this.offering = true;
       const result =
@@ -91,22 +122,30 @@ export class WritePath {
           : this.#device.writePart(request, block, within, n, inbox.bytes, inbox.start);
       this.offering = false;
       if (result === WAIT) {
-        this.waiting = !this.#woken;
         this.#unsettled = true;
-        this.#fence.behind = true;
-        if (!this.#counted) this.#counters.parks++;
-        this.#counted = true;
+        this.#wait();
+        this.waiting = !this.#woken;
         return STUCK;
       }
       this.#unsettled = false;
-      if (result === TAKEN) request.outstanding++;
-      else if (result !== OK) request.fail(result, '');
+      if (result === TAKEN) {
+        request.outstanding++;
+        this.#taken++;
+      } else if (result !== OK) request.fail(result, '');
       inbox.start += n;
       request.position += n;
       request.missing -= n;
     }
     this.receiving = null;
     return RECEIVED;
+  }
+
+  #wait(): number {
+    this.waiting = true;
+    this.#fence.behind = true;
+    if (!this.#counted) this.#counters.parks++;
+    this.#counted = true;
+    return STUCK;
   }
 
   /** The connection has ended: gives back what a waiting block holds. */

@@ -9,6 +9,9 @@ const cDup = libc.func('int fcntl(int fd, int cmd, int arg)');
 const pollfd = koffi.struct('pollfd', { fd: 'int', events: 'short', revents: 'short' });
 const cPoll = libc.func('__poll', 'int', [koffi.inout(koffi.pointer(pollfd)), 'unsigned long', 'int']);
 const cRecv = libc.func('int64_t recv(int fd, _Out_ uint8_t *buf, size_t len, int flags)');
+const cGetsockopt = libc.func(
+  'int getsockopt(int fd, int level, int name, _Out_ int *value, _Inout_ uint32_t *length)',
+);
 const cMadvise = libc.func('int madvise(void *addr, size_t len, int advice)');
 const cFallocate = libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t len)');
 const cLseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
@@ -33,6 +36,9 @@ const POLLRDHUP = 0x2000;
 const POLLERR_HUP_NVAL = 0x8 | 0x10 | 0x20;
 const MSG_PEEK_DONTWAIT = 0x2 | 0x40;
 const MSG_DONTWAIT = 0x40;
+const SOL_SOCKET = 1;
+const SO_DOMAIN = 39;
+const AF_UNIX = 1;
 const MADV_DONTNEED = 4;
 const FALLOC_KEEP_SIZE = 1;
 const FALLOC_PUNCH_HOLE = 2;
@@ -79,6 +85,12 @@ export function dup(fd: number): number {
 export function peerClosed(fd: number): boolean {
   const entry = { fd, events: POLLRDHUP, revents: 0 };
   return cPoll(entry, 1, 0) > 0 && (entry.revents & (POLLRDHUP | POLLERR_HUP_NVAL)) !== 0;
+}
+
+/** Whether both ends of a socket are on this machine, with one buffer between them. */
+export function isUnixSocket(fd: number): boolean {
+  const domain = [0];
+  return cGetsockopt(fd, SOL_SOCKET, SO_DOMAIN, domain, [4]) === 0 && domain[0] === AF_UNIX;
 }
 
 /** Copies what the kernel holds unread for this socket into `into`, and leaves it there; returns bytes or -errno. */

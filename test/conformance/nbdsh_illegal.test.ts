@@ -157,7 +157,8 @@ t.test('BLOCK_STATUS with odd lengths, and where it was not negotiated', { skip 
     t,
     server,
     `
-h.pwrite(b"d" * 4096, 5 << 30)
+at = (4 << 30) + (1 << 29)
+h.pwrite(b"d" * 4096, at)
 def status(length, offset, flags=0):
     found = []
     h.block_status(length, offset, lambda context, off, extents, error: found.extend(extents) or 0, flags)
@@ -166,8 +167,8 @@ status(0xffffffff, 0)
 status(0xffffffff, 1)
 status(0xffffffff, 4 << 30)
 status(0xfffffe01, (4 << 30) + 511)
-status(4097, (5 << 30) - 4095)
-status(1, 5 << 30)
+status(4097, at - 4095)
+status(1, at)
 status(0xffffffff, 0, nbd.CMD_FLAG_REQ_ONE)
 err("empty", lambda: status(0, 0))
 err("past the end", lambda: status(0xffffffff, 5 << 30))
@@ -178,13 +179,14 @@ err("simple replies", lambda: h.block_status(4096, 0, lambda *a: 0))
 `,
   );
   t.match(out, [
-    /^\[\d+, 3\] True$/,
-    /^\[\d+, 3\] True$/,
-    /^\[1073741824, 3, 4096, 0, \d+, 3\] True$/,
-    /^\[1073741313, 3, 4096, 0, \d+, 3\] True$/,
+    // One answer is about 2^18 blocks.
+    '[1073741824, 3] True',
+    '[1073741823, 3] True',
+    '[536870912, 3, 4096, 0, 536866816, 3] True',
+    '[536870401, 3, 4096, 0, 536866816, 3] True',
     /^\[4095, 3, \d+, 0\] True$/,
     /^\[\d+, 0\] True$/,
-    /^\[\d+, 3\] True$/,
+    '[1073741824, 3] True',
     'empty EINVAL',
     'past the end EINVAL',
     'not negotiated EINVAL',

@@ -6,7 +6,7 @@
  * The old copy is one long WRITE, because a reply to anything before it would find the socket closed, and end it.
  *
  * Seen to fail without the fence: with PeerFence.gone() answering false, OLD is what the slots read. The TRIM fails
- * when StoreOp does not mark its slot as used, the full receive buffer without Connection.#catchUp().
+ * when StoreOp does not mark its slot as used, the full receive buffer without Arrivals.catchUp().
  */
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
@@ -158,12 +158,14 @@ for (const lanes of [0, 2] as const) {
       await holder.send(holder.write(HOP, noise(1)));
       await s.reached('reject_compress_poor', 1);
       const parks = await s.counter('parks');
+      const before = await s.counter('bytes_in');
       // The kernel on our side holds part of it, and sends its FIN when the rest is out.
       await old.send(old.write(HOP, text('OLD', 512)));
       await s.reached('parks', parks + 1);
+      await s.reached('bytes_in', before + PAUSED_BYTES);
       await old.close();
       await fresh.done(fresh.write(FILLER, text('NEW', FILLER_PAGES)));
-      // A pause is looked at as one that may have outlived its client after 500 ms; timeouts of Linux are in seconds.
+      // A pause counts as long after 500 ms, whoever else is slow: the socket was paused before this begins.
       await new Promise((resolve) => setTimeout(resolve, 600));
       await s.resume();
       await holder.answered(1);

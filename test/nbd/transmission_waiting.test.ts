@@ -89,6 +89,17 @@ t.test('FUA waits for persist, after all units', async (t) => {
   t.same(device.persisted, [[BLOCK, 2 * BLOCK]]);
 });
 
+t.test('zeroes are a hole, unless NO_HOLE asks for provisioned space', async (t) => {
+  const device = new RamDevice();
+  const { connect } = await serve(t, device);
+  const client = await connect();
+  await client.write(0, block(6, 3));
+  await client.request(wire.NBD_CMD_WRITE_ZEROES, 0, 0, BLOCK);
+  await client.request(wire.NBD_CMD_WRITE_ZEROES, wire.NBD_CMD_FLAG_NO_HOLE, BLOCK, BLOCK);
+  t.same([...device.written.subarray(0, 3)], [0, 1, 1]);
+  t.ok((await client.read(0, 2 * BLOCK)).equals(block(0, 2)));
+});
+
 t.test('the first error of a write is its answer, and its payload is swallowed', async (t) => {
   const device = new RamDevice();
   const { connect } = await serve(t, device);

@@ -1,65 +1,80 @@
-/** Serves devices on a unix socket for the time of one test, with the fence of the daemon, and connects clients. */
+/** Serves devices on a unix socket, or over TCP, for the time of one test, with the fence of the daemon, and connects clients. */
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import {
   Connection,
   type ConnectionCounters,
+  type ConnectionFence,
   connectionCounters,
   type Device,
   NbdClient,
   type NbdClientOptions,
 } from 'node-nbd-server';
 import type { Test } from 'tap';
-import { dup, peek, peerClosed } from '#src/os/syscalls.js';
+import { dup, peek, peerClosed, receive } from '#src/os/syscalls.js';
 import { tempFolder } from './tmp.ts';
 
 export interface Served {
   readonly socketPath: string;
   readonly counters: ConnectionCounters;
   readonly connections: Connection[];
+  /** The descriptor of each connection, also when it is closed. */
+  readonly fds: number[];
+  /** Connections that have ended so far. */
+  readonly ends: number;
   /** Resolves when `n` connections have ended. */
   ended(n: number): Promise<void>;
   connect(o?: NbdClientOptions): Promise<NbdClient>;
 }
 
 /**
- * Each connection gets a descriptor of its own, as in the daemon. A 'blind' fence never sees that a peer is gone, like one
- * that was asked a moment too early.
+ * Each connection gets a descriptor of its own, as in the daemon. Its fence may be replaced.
  */
 export async function serve(
   t: Test,
   device: Device,
-  o: { fence?: 'blind'; handshakeTimeoutMs?: number } = {},
+  o: {
+    fence?: (real: ConnectionFence) => ConnectionFence;
+    handshakeTimeoutMs?: number;
+    stopTimeoutMs?: number;
+    tcp?: boolean;
+  } = {},
 ): Promise<Served> {
   const socketPath = join(tempFolder(t), 'nbd.sock');
   const counters = connectionCounters();
   const connections: Connection[] = [];
+  const fds: number[] = [];
   let ended = 0;
   let notify = (): void => undefined;
   const server = createServer({ pauseOnConnect: true }, (socket: Socket) => {
     const fd = dup((socket as unknown as { _handle: { fd: number } })._handle.fd);
     socket.destroy();
-    const fence = {
-      peerClosed: () => o.fence !== 'blind' && peerClosed(fd),
+    fds.push(fd);
+    const fence: ConnectionFence = {
+      peerClosed: () => peerClosed(fd),
       peek: (into: Uint8Array) => peek(fd, into),
+      receive: (into: Uint8Array) => receive(fd, into),
     };
     const connection = new Connection({
       fd,
       exports: [device.info],
       device: () => device,
-      fence,
+      fence: o.fence?.(fence) ?? fence,
       counters,
       onEnd: () => {
         ended++;
         notify();
       },
       ...(o.handshakeTimeoutMs === undefined ? {} : { handshakeTimeoutMs: o.handshakeTimeoutMs }),
+      ...(o.stopTimeoutMs === undefined ? {} : { stopTimeoutMs: o.stopTimeoutMs }),
     });
     connections.push(connection);
   });
-  server.listen(socketPath);
+  server.listen(o.tcp === true ? { host: '127.0.0.1', port: 0 } : { path: socketPath });
   await once(server, 'listening');
+  const address = server.address();
+  const where = address !== null && typeof address === 'object' ? { port: address.port } : { socketPath };
   const clients: NbdClient[] = [];
   t.teardown(() => {
     for (const client of clients) client.destroy();
@@ -70,6 +85,10 @@ export async function serve(
     socketPath,
     counters,
     connections,
+    fds,
+    get ends() {
+      return ended;
+    },
     async ended(n) {
       while (ended < n) {
         await new Promise<void>((resolve) => {
@@ -78,7 +97,7 @@ export async function serve(
       }
     },
     async connect(options = {}) {
-      const client = await NbdClient.connect({ socketPath, baseAllocation: true, ...options });
+      const client = await NbdClient.connect({ ...where, baseAllocation: true, ...options });
       clients.push(client);
       return client;
     },

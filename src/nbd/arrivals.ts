@@ -1,0 +1,67 @@
+/**
+ * What a connection knows about the age of its bytes: when they came, and whether all have come that were sent before.
+ *
+ * The end of a TCP connection stands behind all that its client had queued, and arrives only when there is room for that. So
+ * when the socket was not read for long, the bytes come in first, and what to do with them is seen then.
+ */
+import { type OpenFence, STALE_AFTER_MS } from './fence.ts';
+import type { Inbox } from './inbox.ts';
+
+/** If nothing came for this long, all has come that was sent before: the client's kernel answers at once. */
+const LOOK_MS = 10;
+/** A read of fewer bytes leaves none behind for which there was no room: no receive buffer of Linux is as small. */
+const FULL_BUFFER = 32 * 1024;
+
+export class Arrivals {
+  /** When the socket was found empty before the bytes that came last: those came after it. */
+  cameAfter = Number.NEGATIVE_INFINITY;
+  /** When it was last found empty. Nobody knows for how long the first bytes have lain there. */
+  #emptyAt = Number.NEGATIVE_INFINITY;
+  #pausedAt = 0;
+  #looking = false;
+  readonly #fence: OpenFence | null;
+  readonly #lookAgain: () => void;
+
+  constructor(fence: OpenFence | null, lookAgain: () => void) {
+    this.#fence = fence;
+    this.#lookAgain = lookAgain;
+  }
+
+  /** The socket was read. `empty`: it gave less than was asked for. */
+  read(empty: boolean): void {
+    const now = performance.now();
+    this.cameAfter = this.#emptyAt;
+    if (empty) this.#emptyAt = now;
+    this.#pausedAt = now;
+  }
+
+  /** Whether what came last may have lain there for long. */
+  get stale(): boolean {
+    return performance.now() - this.cameAfter > STALE_AFTER_MS;
+  }
+
+  /** Whether the end may stand behind the `n` bytes that came last, and more; then the socket has to pause, for `catchUp`. */
+  mayHideEnd(n: number): boolean {
+    if (this.#fence === null || !this.#fence.hidesEnd || n < FULL_BUFFER || !this.stale) return false;
+    this.#pausedAt = Number.NEGATIVE_INFINITY;
+    return true;
+  }
+
+  /** After a long pause, takes in what there is, and true until that was all; `lookAgain` is called meanwhile. */
+  catchUp(inbox: Inbox, took: (bytes: number) => void): boolean {
+    if (this.#fence === null || performance.now() - this.#pausedAt < STALE_AFTER_MS) return false;
+    if (this.#looking) return true;
+    const bytes = this.#fence.takeInto(inbox);
+    if (bytes === 0) {
+      this.#pausedAt = performance.now();
+      return false;
+    }
+    took(bytes);
+    this.#looking = true;
+    setTimeout(() => {
+      this.#looking = false;
+      this.#lookAgain();
+    }, LOOK_MS);
+    return true;
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * How much one connection may do in one turn of its thread's event loop, measured by what the work costs.
+ *
+ * A turn lasts as long as all connections of the thread take together, and each of them waits for it. Counting requests
+ * would not do: one that scans a million blocks costs as much as a hundred that store one.
+ *
+ * Invariants:
+ * - work is charged when it is done, so what was begun is not cut, and its excess is paid with the next turns;
+ * - a connection whose budget is spent asks for another turn, so it always goes on.
+ */
+
+/** Units of a turn. A unit is about a microsecond. */
+export const TURN_UNITS = 512;
+/** To look at a request and to answer it. */
+export const REQUEST_UNITS = 1;
+/** To compress, or to decompress, and to copy a block. */
+export const BLOCK_UNITS = 8;
+/** Bytes from the kernel for a unit. */
+const BYTES_PER_UNIT = 4096;
+/** Blocks whose status a device looks at for a unit, if they are alike. */
+const SCANNED_PER_UNIT = 4096;
+/** Runs of blocks that are alike for a unit. */
+const RUNS_PER_UNIT = 4;
+
+export class TurnBudget {
+  #left = TURN_UNITS;
+
+  /** Whether the rest has to wait for the next turn. */
+  get spent(): boolean {
+    return this.#left <= 0;
+  }
+
+  spend(units: number): void {
+    this.#left -= units;
+  }
+
+  /** Charges for `bytes` from the kernel. */
+  received(bytes: number): void {
+    this.#left -= bytes / BYTES_PER_UNIT;
+  }
+
+  /** Charges for a look at the status of `blocks`, which were `runs` runs. */
+  scanned(blocks: number, runs: number): void {
+    this.#left -= blocks / SCANNED_PER_UNIT + runs / RUNS_PER_UNIT;
+  }
+
+  /** A new turn has begun. */
+  renew(): void {
+    this.#left = Math.min(TURN_UNITS, this.#left + TURN_UNITS);
+  }
+}

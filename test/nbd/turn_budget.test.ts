@@ -1,0 +1,149 @@
+/**
+ * What one connection may do in one turn of the event loop is bounded by what it costs, whatever it asks for, so others
+ * have their turn in between.
+ *
+ * Seen to fail with TurnBudget.spent answering false: every bound below is exceeded.
+ */
+import type * as wire from 'node-nbd-server';
+import t, { type Test } from 'tap';
+import { type Served, serve, until } from '../support/nbd_server.ts';
+import { BLOCK, RamDevice } from '../support/ram_device.ts';
+
+const MIB = 1024 * 1024;
+/** As in src/nbd/turn_budget.ts. A connection can have one budget when it receives, and one at the end of the turn. */
+const UNITS = 2 * 512;
+const MAX_BLOCKS = UNITS / 8;
+const MAX_RUNS = UNITS * 4;
+const MAX_SCANNED = UNITS * 4096;
+/** What was begun is done: a slice of a read, an answer's blocks or runs. */
+const SLICE_BLOCKS = 33;
+const ANSWER_RUNS = 4097;
+const ANSWER_SCAN = 2 ** 18;
+
+/** A device that adds up what it was asked for, and keeps the most that fell into one turn. */
+class CountingDevice extends RamDevice {
+  most = { blocks: 0, runs: 0, scanned: 0 };
+  total = { blocks: 0, runs: 0, scanned: 0 };
+  runLength = Number.POSITIVE_INFINITY;
+  #turn = { blocks: 0, runs: 0, scanned: 0 };
+  #counting = true;
+
+  constructor(o: Partial<wire.ExportInfo>) {
+    super({ size: 40 * MIB });
+    Object.assign(this.info, o);
+    const tick = (): void => {
+      for (const key of ['blocks', 'runs', 'scanned'] as const) {
+        this.most[key] = Math.max(this.most[key], this.#turn[key]);
+        this.#turn[key] = 0;
+      }
+      if (this.#counting) setImmediate(tick);
+    };
+    tick();
+  }
+
+  stop(): void {
+    this.#counting = false;
+  }
+
+  #count(key: 'blocks' | 'runs' | 'scanned', n: number): void {
+    this.#turn[key] += n;
+    this.total[key] += n;
+  }
+
+  override write(request: wire.DeviceRequest, block: number, src: Uint8Array, at: number): number {
+    this.#count('blocks', 1);
+    return super.write(request, block, src, at);
+  }
+
+  override readNow(block: number, count: number, dst: Uint8Array, at: number): number {
+    const n = super.readNow(block, count, dst, at);
+    this.#count('blocks', n);
+    return n;
+  }
+
+  override extent(block: number, end: number, into: wire.DeviceExtent): wire.DeviceExtent {
+    into.end = Math.min(end, block + this.runLength);
+    into.status = Math.floor(block / this.runLength) % 2 === 1 ? 3 : 0;
+    this.#count('runs', 1);
+    this.#count('scanned', into.end - block);
+    return into;
+  }
+}
+
+async function counted(
+  t: Test,
+  o: Partial<wire.ExportInfo> = {},
+  tcp = false,
+): Promise<{ device: CountingDevice; served: Served }> {
+  const device = new CountingDevice(o);
+  t.teardown(() => device.stop());
+  return { device, served: await serve(t, device, { tcp }) };
+}
+
+t.test('small reads', async (t) => {
+  const { device, served } = await counted(t);
+  const client = await served.connect({ structured: false, baseAllocation: false, maxInFlight: 5000 });
+  await Promise.all(Array.from({ length: 5000 }, (_, n) => client.read((n % 1000) * BLOCK, BLOCK)));
+  t.equal(device.total.blocks, 5000);
+  t.ok(device.most.blocks <= MAX_BLOCKS, `${device.most.blocks} blocks in a turn`);
+});
+
+for (const [name, others] of [
+  ['at once', 'now'],
+  ['by way of the device', 'soon'],
+] as const) {
+  t.test(`reads of 32 MiB, ${name}`, async (t) => {
+    const { device, served } = await counted(t);
+    const client = await served.connect();
+    device.others = others;
+    const late = Array.from({ length: 2 }, () => client.read(0, 32 * MIB));
+    if (others === 'soon') await until(() => device.reads > 0);
+    device.others = 'now';
+    for (const data of await Promise.all(late)) t.equal(data.length, 32 * MIB);
+    t.ok(device.most.blocks <= MAX_BLOCKS + 2 * SLICE_BLOCKS, `${device.most.blocks} blocks in a turn`);
+  });
+}
+
+t.test('writes of 32 MiB, of which the kernel holds more than one read can take', async (t) => {
+  // A socket with that much is read again and again in one turn, and all these reads share one budget.
+  const { device, served } = await counted(t, {}, true);
+  const client = await served.connect();
+  const data = Buffer.alloc(32 * MIB, 1);
+  await Promise.all([client.write(0, data), client.write(8 * MIB, data)]);
+  t.ok(device.bytes.equals(Buffer.alloc(40 * MIB, 1)));
+  t.ok(device.most.blocks <= MAX_BLOCKS + 2, `${device.most.blocks} blocks in a turn`);
+});
+
+t.test('block status over a terabyte without a change', async (t) => {
+  const { device, served } = await counted(t, { size: 2 ** 40 });
+  const client = await served.connect({ maxInFlight: 5000 });
+  await Promise.all(Array.from({ length: 3000 }, () => client.blockStatus(0, 2 ** 32 - BLOCK)));
+  t.ok(device.most.scanned <= MAX_SCANNED + 2 * ANSWER_SCAN, `${device.most.scanned} blocks in a turn`);
+});
+
+t.test('block status over many changes', async (t) => {
+  const { device, served } = await counted(t, { size: 2 ** 40 });
+  device.runLength = 1;
+  const client = await served.connect();
+  const all = await Promise.all(Array.from({ length: 100 }, () => client.blockStatus(0, 2 ** 32 - BLOCK)));
+  t.ok(all.every((extents) => extents.length === 4096));
+  t.ok(device.most.runs <= MAX_RUNS + 2 * ANSWER_RUNS, `${device.most.runs} runs in a turn`);
+});
+
+t.test('while a connection floods the thread, each turn of another one comes soon', async (t) => {
+  const { device, served } = await counted(t, { size: 2 ** 40 });
+  const flooder = await served.connect({ maxInFlight: 4000 });
+  let left = 4000;
+  const flood = Array.from({ length: left }, () => flooder.blockStatus(0, 2 ** 32 - BLOCK).then(() => left--));
+  const victim = await served.connect();
+  // The reply may need a turn of its own, and so may the client that waits for it in this same thread.
+  const turns = 6;
+  for (let n = 0; n < 20; n++) {
+    const before = device.total.scanned;
+    await victim.read(n * BLOCK, BLOCK);
+    const between = device.total.scanned - before;
+    if (between > turns * (MAX_SCANNED + 2 * ANSWER_SCAN)) t.fail(`${between} blocks were looked at before read ${n}`);
+  }
+  t.ok(left > 0, 'the flood is not over yet');
+  await Promise.all(flood);
+});
