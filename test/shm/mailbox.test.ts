@@ -111,3 +111,28 @@ t.test('who attends looks once for wake-ups that came together, and stops when t
   await attending;
   t.equal(looks, 1);
 });
+
+t.test('who attends sleeps on the word as it was at its last look, and not on an older one', async (t) => {
+  const boxes = createMailboxes(1);
+  const values: number[] = [];
+  const real = Atomics.waitAsync;
+  Atomics.waitAsync = ((words: Int32Array, index: number, value: number, ms: number) => {
+    values.push(value);
+    return real(words, index, value, ms);
+  }) as typeof Atomics.waitAsync;
+  t.teardown(() => {
+    Atomics.waitAsync = real;
+  });
+  wake(boxes, 0);
+  const attending = attend(
+    boxes,
+    0,
+    () => {
+      if (values.length < 3) wake(boxes, 0);
+    },
+    () => values.length === 3,
+  );
+  wake(boxes, 0);
+  await attending;
+  t.strictSame(values, [1, 2, 3]);
+});

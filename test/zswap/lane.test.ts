@@ -40,6 +40,13 @@ t.test('an image that stalls keeps no read of another image waiting', async (t) 
     b.reading.map(({ slot }) => slot),
     [10, 11],
   );
+  b.reading.shift();
+  b.arrive();
+  t.match(
+    b.reading,
+    [{ slot: 11 }],
+    'its next read goes out when its own ends, though the other image has not ended one',
+  );
 });
 
 t.test('each wake-up looks once at what is parked, also at what parks again', async (t) => {

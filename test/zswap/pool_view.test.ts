@@ -129,3 +129,20 @@ t.test('a page is copied out of its buffer and into no other place', async (t) =
   t.ok(Buffer.from(dst.subarray(4096, 8192)).equals(makePage('text', 1)));
   t.ok(dst.subarray(0, 4096).every((byte) => byte === 0x55) && dst.subarray(8192).every((byte) => byte === 0x55));
 });
+
+t.test('a page that was loaded or written back is mapped no more', async (t) => {
+  const z = newZswap();
+  z.onWrite = () => undefined;
+  for (const [slot, kind] of [
+    [1, 'text'],
+    [2, 'random'],
+  ] as const) {
+    put(z, slot, makePage(kind, slot));
+    const e = entryOf(z);
+    t.equal(z.shared.zs.readers[e], 0);
+    take(z, slot);
+    t.equal(z.shared.zs.readers[e], 0);
+    z.protocols.entry.shrinkOne(z, 0, z.protocols.busy);
+    t.equal(z.shared.zs.readers[e], 0);
+  }
+});
