@@ -53,7 +53,6 @@ const STATX_DIO_OFFSET = 156;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const LOCK_EX_NB = 2 | 4;
-const SOL_SOCKET = 1;
 const SO_KEEPALIVE = 9;
 const IPPROTO_TCP = 6;
 const TCP_KEEPIDLE = 4;
@@ -62,7 +61,6 @@ const TCP_KEEPCNT = 6;
 /** Bytes of a cpu_set_t: 1024 processors. */
 const CPU_SET_BYTES = 128;
 
-const AF_UNIX = 1;
 const SOCK_DGRAM_CLOEXEC = 2 | 0x80000;
 const MSG_DONTWAIT_NOSIGNAL = 0x40 | 0x4000;
 /** Bytes of sun_path. */

@@ -190,13 +190,4 @@ function writePinned(pool: ProtocolPool, tree: number, slot: number, e: number, 
   return SHRINK.WRITTEN;
 }
 
-export const cas2013: EntryProtocol = {
-  name: 'cas-2013',
-  erasesUnpinned: true,
-  publish,
-  drop,
-  load,
-  invalidate,
-  invalidateArea,
-  shrinkOne,
-};
+export const cas2013: EntryProtocol = { name: 'cas-2013', publish, drop, load, invalidate, invalidateArea, shrinkOne };

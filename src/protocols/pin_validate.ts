@@ -153,7 +153,7 @@ function writePinned(pool: ProtocolPool, x: number, slot: number, e: number, r: 
 
 export const pinValidate: EntryProtocol = {
   name: 'pin-validate',
-  erasesUnpinned: false,
+  pinKeepsEntry: true,
   publish,
   drop,
   load,

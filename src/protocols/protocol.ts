@@ -71,10 +71,10 @@ export type ShrinkResult = (typeof SHRINK)[keyof typeof SHRINK];
 export interface EntryProtocol {
   readonly name: string;
   /**
-   * Writeback takes the entry out of its tree after it has dropped the slot's pin, so whoever finds an entry under the pin
-   * can't count on it to stay.
+   * Nobody takes an entry out of its tree without the slot's pin. Absent where writeback does, after it has dropped the pin:
+   * then whoever finds an entry under the pin can't count on it to stay.
    */
-  readonly erasesUnpinned: boolean;
+  readonly pinKeepsEntry?: true;
   /** Puts a filled entry at its slot, dropping the old one, then onto the LRU. False: no tree node; `e` stays yours. */
   publish(pool: ProtocolPool, e: number): boolean;
   /** Drops what is stored at the slot, for a store that was rejected. */

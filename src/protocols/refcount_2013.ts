@@ -190,7 +190,6 @@ function fail(pool: ProtocolPool, tree: number, e: number, result: ShrinkResult)
 
 export const refcount2013: EntryProtocol = {
   name: 'refcount-2013',
-  erasesUnpinned: true,
   publish,
   drop,
   load,

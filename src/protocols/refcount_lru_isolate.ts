@@ -191,7 +191,6 @@ function finish(pool: ProtocolPool, result: ShrinkResult): ShrinkResult {
 
 export const refcountLruIsolate: EntryProtocol = {
   name: 'refcount-lru-isolate',
-  erasesUnpinned: true,
   publish,
   drop,
   load,

@@ -5,6 +5,7 @@
 import { NBD_EIO, NBD_ESHUTDOWN } from 'node-nbd-server';
 import { TREE_PAGES } from '../pool/limits.ts';
 import { allocate, client, flush, giveUp, read, type Scenario, swapoff, trim, walker, write } from './scenario.ts';
+import { STRICT_SCENARIOS } from './scenarios_strict.ts';
 
 const one = [{ slot: 1, version: 1 }];
 /** Slot 0 and its neighbour: when the neighbour goes, slot 0's entry moves from the node into the head of the tree. */
@@ -243,31 +244,6 @@ export const SCENARIOS: readonly Scenario[] = [
     actors: [walker(), client('store', 0, write(1, 2), read(1))],
   },
   {
-    name: 'flush-twice',
-    about: 'a slot is overwritten while one FLUSH runs, and flushed again by the client that wrote it',
-    stored: one,
-    strict: true,
-    actors: [client('flush', 0, flush(1)), client('store', 1, write(1, 2), flush(1))],
-  },
-  {
-    name: 'flush-writeback',
-    about: 'a FLUSH, while the page that it covers is being written back and its slot overwritten',
-    stored: one,
-    strict: true,
-    actors: [walker(), client('flush', 0, flush(1)), client('store', 1, write(1, 2))],
-  },
-  {
-    name: 'rejected-torn',
-    about: 'a rejected store fails on the image and tears what a writeback of the slot may have put there just before',
-    stored: one,
-    strict: true,
-    memcgMax: 0,
-    image: { okWrites: 1, failWrites: 1 },
-    mayLose: true,
-    errors: [NBD_EIO],
-    actors: [walker(), client('store', 0, write(1, 2), flush(1), read(1))],
-  },
-  {
     name: 'slot-reuse',
     about: 'a freed slot is written again while its trim is still at work',
     stored: one,
@@ -300,6 +276,7 @@ export const SCENARIOS: readonly Scenario[] = [
       client('new', 1, giveUp(0), trim(1), write(1, 2)),
     ],
   },
+  ...STRICT_SCENARIOS,
 ];
 
 /** What no choice of protocols changes: explored by tests of its own, and not part of the matrix. */

@@ -138,7 +138,7 @@ export class StoreOp {
     // A writeback of the old page may have put it on the image before our write tore it there, and be about to erase the
     // entry:
     //   1. A's image write ends   2. B is rejected, and fails torn   3. we find A's entry   4. the writeback erases it
-    return !zswap.protocols.entry.erasesUnpinned || zswap.storeAgain(x, slot, page) === STORED;
+    return zswap.protocols.entry.pinKeepsEntry === true || zswap.storeAgain(x, slot, page) === STORED;
   }
 
   private finish(errno: number): void {

@@ -2,7 +2,8 @@
 import { cpSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { MUTANTS, type Mutant } from '../protocols/mutants/table.ts';
+import type { Mutant } from '../protocols/mutants/mutant.ts';
+import { MUTANTS } from '../protocols/mutants/table.ts';
 import { JOB } from './cells.ts';
 
 const DIST = new URL('../../', import.meta.url);

@@ -28,19 +28,17 @@ export interface Served {
   connect(o?: NbdClientOptions): Promise<NbdClient>;
 }
 
+export interface ServeOptions {
+  readonly fence?: (real: ConnectionFence) => ConnectionFence;
+  readonly handshakeTimeoutMs?: number;
+  readonly stopTimeoutMs?: number;
+  readonly tcp?: boolean;
+}
+
 /**
  * Each connection gets a descriptor of its own, as in the daemon. Its fence may be replaced.
  */
-export async function serve(
-  t: Test,
-  device: Device,
-  o: {
-    fence?: (real: ConnectionFence) => ConnectionFence;
-    handshakeTimeoutMs?: number;
-    stopTimeoutMs?: number;
-    tcp?: boolean;
-  } = {},
-): Promise<Served> {
+export async function serve(t: Test, device: Device, o: ServeOptions = {}): Promise<Served> {
   const socketPath = join(tempFolder(t), 'nbd.sock');
   const counters = connectionCounters();
   const connections: Connection[] = [];

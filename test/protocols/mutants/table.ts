@@ -2,18 +2,8 @@
  * Mutants: safe protocols with one line taken out or turned off. Each names the compiled file, what stands there, what stands
  * there instead, and the scenario that must notice. A protocol whose text moved on fails the test that uses this table.
  */
-export interface Mutant {
-  readonly name: string;
-  /** Below dist. */
-  readonly file: string;
-  readonly from: string;
-  readonly to: string;
-  readonly scenario: string;
-  /** As in a replay string. */
-  readonly combination: string;
-  /** Preemptions that it takes, if more than two. */
-  readonly bound?: number;
-}
+import type { Mutant } from './mutant.ts';
+import { RULE_MUTANTS } from './rules.ts';
 
 const P4 = 'pin-validate+pin-first+skip-eexist+erase';
 const LOCKLESS = 'pin-validate+pin-first+skip-eexist+load-reload';
@@ -21,22 +11,6 @@ const P3 = 'refcount-lru-isolate+tree-refcount+skip-eexist+erase';
 const EARLY = 'refcount-lru-isolate+drain-early-ref+skip-eexist+erase';
 
 export const MUTANTS: readonly Mutant[] = [
-  {
-    name: 'admission: a store that was let in does not count before it is charged',
-    file: 'zswap/admission.js',
-    from: 'others * PAGE_SIZE',
-    to: '0',
-    scenario: 'limit-two-stores',
-    combination: P4,
-  },
-  {
-    name: 'admission: what was let in stays taken',
-    file: 'zswap/store_op.js',
-    from: 'settle(zswap, zswap.settings.exports[x].memcg);',
-    to: ';',
-    scenario: 'limit-two-stores',
-    combination: P4,
-  },
   {
     name: 'validation: writeback does not compare entry and tree',
     file: 'protocols/pin_validate.js',
@@ -272,38 +246,6 @@ export const MUTANTS: readonly Mutant[] = [
     combination: EARLY,
   },
   {
-    name: 'a debt is taken away with the page: a FLUSH skips what is on its way to the image',
-    file: 'zswap/cleaner.js',
-    from: 'if (page !== 0)\n            copy.set(zswap.page(page));',
-    to: 'if (page !== 0) { buffers.giveBuffer(shared.requestBuffers, buffer, shared.boxes); return DONE; }',
-    scenario: 'flush-writeback',
-    combination: P4,
-  },
-  {
-    name: 'a debt is taken after its slot was looked at, and a WRITE in between is forgotten',
-    file: 'zswap/flusher.js',
-    from: 'this.clean(round.slots, (errno) => this.ended(round, errno));',
-    to: 'this.clean(round.slots, (errno) => { takeDirty(dirty, x, 0, 8); this.ended(round, errno); });',
-    scenario: 'flush-twice',
-    combination: P4,
-  },
-  {
-    name: 'a store sets no debt',
-    file: 'zswap/zswap.js',
-    from: 'clearBit(shared.lost, x, slot);\n        this.noteDirty(x, slot);\n        counters',
-    to: 'clearBit(shared.lost, x, slot);\n        counters',
-    scenario: 'flush-twice',
-    combination: P4,
-  },
-  {
-    name: 'a page whose image write ended is forgotten when a newer write tears it',
-    file: 'zswap/image_queue.js',
-    from: 'this.writeOldAgain(op.slot);',
-    to: ';',
-    scenario: 'rejected-torn',
-    combination: P4,
-  },
-  {
     name: 'the erase of a TRIM: the entry stays stored',
     file: 'zswap/zswap.js',
     from: 'this.erase(x, slot);',
@@ -311,4 +253,5 @@ export const MUTANTS: readonly Mutant[] = [
     scenario: 'leak',
     combination: P4,
   },
+  ...RULE_MUTANTS,
 ];

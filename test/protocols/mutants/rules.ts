@@ -1,0 +1,55 @@
+/** Mutants of what no protocol decides: who may store at a limit, what a FLUSH answers for, what a torn write leaves. */
+import type { Mutant } from './mutant.ts';
+
+const P4 = 'pin-validate+pin-first+skip-eexist+erase';
+
+export const RULE_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'admission: a store that was let in does not count before it is charged',
+    file: 'zswap/admission.js',
+    from: 'others * PAGE_SIZE',
+    to: '0',
+    scenario: 'limit-two-stores',
+    combination: P4,
+  },
+  {
+    name: 'admission: what was let in stays taken',
+    file: 'zswap/store_op.js',
+    from: 'settle(zswap, zswap.settings.exports[x].memcg);',
+    to: ';',
+    scenario: 'limit-two-stores',
+    combination: P4,
+  },
+  {
+    name: 'a debt is taken away with the page: a FLUSH skips what is on its way to the image',
+    file: 'zswap/cleaner.js',
+    from: 'if (page !== 0)\n            copy.set(zswap.page(page));',
+    to: 'if (page !== 0) { buffers.giveBuffer(shared.requestBuffers, buffer, shared.boxes); return DONE; }',
+    scenario: 'flush-writeback',
+    combination: P4,
+  },
+  {
+    name: 'a debt is taken after its slot was looked at, and a WRITE in between is forgotten',
+    file: 'zswap/flusher.js',
+    from: 'this.clean(round.slots, (errno) => this.ended(round, errno));',
+    to: 'this.clean(round.slots, (errno) => { takeDirty(dirty, x, 0, 8); this.ended(round, errno); });',
+    scenario: 'flush-twice',
+    combination: P4,
+  },
+  {
+    name: 'a store sets no debt',
+    file: 'zswap/zswap.js',
+    from: 'clearBit(shared.lost, x, slot);\n        this.noteDirty(x, slot);\n        counters',
+    to: 'clearBit(shared.lost, x, slot);\n        counters',
+    scenario: 'flush-twice',
+    combination: P4,
+  },
+  {
+    name: 'a page whose image write ended is forgotten when a newer write tears it',
+    file: 'zswap/image_queue.js',
+    from: 'this.writeOldAgain(op.slot);',
+    to: ';',
+    scenario: 'rejected-torn',
+    combination: P4,
+  },
+];
