@@ -28,6 +28,14 @@ export interface Served {
   connect(o?: NbdClientOptions): Promise<NbdClient>;
 }
 
+function fenceOf(fd: number): ConnectionFence {
+  return {
+    peerClosed: () => peerClosed(fd),
+    peek: (into: Uint8Array) => peek(fd, into),
+    receive: (into: Uint8Array) => receive(fd, into),
+  };
+}
+
 /**
  * Each connection gets a descriptor of its own, as in the daemon. Its fence may be replaced.
  */
@@ -51,11 +59,7 @@ export async function serve(
     const fd = dup((socket as unknown as { _handle: { fd: number } })._handle.fd);
     socket.destroy();
     fds.push(fd);
-    const fence: ConnectionFence = {
-      peerClosed: () => peerClosed(fd),
-      peek: (into: Uint8Array) => peek(fd, into),
-      receive: (into: Uint8Array) => receive(fd, into),
-    };
+    const fence = fenceOf(fd);
     const connection = new Connection({
       fd,
       exports: [device.info],
