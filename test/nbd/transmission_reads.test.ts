@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import * as wire from 'node-nbd-server';
 import t from 'tap';
-import { serve } from '../support/nbd_server.ts';
+import { serve, until } from '../support/nbd_server.ts';
 import { BLOCK, RamDevice } from '../support/ram_device.ts';
 
 const MIB = 1024 * 1024;
@@ -154,6 +154,46 @@ t.test(
     t.equal(seen.size, count);
   },
 );
+
+t.test('a simple reply under way goes first, whoever waits for room already', async (t) => {
+  const device = filled();
+  const { socketPath, counters } = await serve(t, device);
+  const { rawClient } = await import('../support/raw_client.ts');
+  const slow = await rawClient(t, socketPath, 'ram');
+  // The device has to fetch what follows the first 1.5 MiB, when the client has taken nothing of them.
+  const now = device.readNow.bind(device);
+  device.readNow = (block, count, dst, at) => (block >= 384 ? 0 : now(block, count, dst, at));
+  device.others = 'now';
+  device.read = (request, block, count, dst, at) => {
+    device.reads++;
+    dst.set(device.bytes.subarray(block * BLOCK, (block + count) * BLOCK), at);
+    later.push(() => request.settle(0));
+  };
+  const later: (() => void)[] = [];
+  const length = 4 * MIB;
+  slow.request(wire.NBD_CMD_READ, 0, 1, 0, length);
+  await until(() => later.length === 1);
+  const before = counters.reads;
+  for (let n = 2; n < 6; n++) slow.request(wire.NBD_CMD_READ, 0, n, 0, BLOCK);
+  await until(() => counters.reads > before);
+  const settle = async (): Promise<void> => {
+    for (const done of later.splice(0)) done();
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  // Until there is no room for it.
+  for (let idle = 0; idle < 50; idle++) {
+    if (later.length > 0) idle = 0;
+    await settle();
+  }
+  t.ok(counters.bytesOut < length);
+  let got: Buffer | null = null;
+  const all = slow.take(16 + length + 4 * (16 + BLOCK)).then((bytes) => {
+    got = bytes;
+  });
+  while (got === null) await settle();
+  await all;
+  t.ok((got as Buffer).subarray(16, 16 + length).equals(device.bytes.subarray(0, length)));
+});
 
 t.test('structured chunks beyond 4 GiB say where they belong, data and holes', async (t) => {
   const device = new RamDevice();

@@ -35,6 +35,14 @@ export interface ServeOptions {
   readonly tcp?: boolean;
 }
 
+function fenceOf(fd: number): ConnectionFence {
+  return {
+    peerClosed: () => peerClosed(fd),
+    peek: (into: Uint8Array) => peek(fd, into),
+    receive: (into: Uint8Array) => receive(fd, into),
+  };
+}
+
 /**
  * Each connection gets a descriptor of its own, as in the daemon. Its fence may be replaced.
  */
@@ -49,11 +57,7 @@ export async function serve(t: Test, device: Device, o: ServeOptions = {}): Prom
     const fd = dup((socket as unknown as { _handle: { fd: number } })._handle.fd);
     socket.destroy();
     fds.push(fd);
-    const fence: ConnectionFence = {
-      peerClosed: () => peerClosed(fd),
-      peek: (into: Uint8Array) => peek(fd, into),
-      receive: (into: Uint8Array) => receive(fd, into),
-    };
+    const fence = fenceOf(fd);
     const connection = new Connection({
       fd,
       exports: [device.info],
