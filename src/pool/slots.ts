@@ -231,12 +231,6 @@ export class Slots {
     return buffer;
   }
 
-  /** Calls `found` with each slot of export `x` whose page is on its way to the image. For a thread that alone starts and ends such writes. */
-  eachPage(x: number, found: (slot: number) => void): void {
-    const { t } = this;
-    for (let r = 1; r < t.page.length; r++) if (t.page[r] !== 0 && t.volume[r] === x) found(t.slot[r]);
-  }
-
   private find(b: number, x: number, slot: number): number {
     const { t } = this;
     let r = t.buckets[b + 1];

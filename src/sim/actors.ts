@@ -91,7 +91,7 @@ function answerOrders({ zswap, baton }: Env, queue: ImageQueue, image: SimImage)
       else if (kind === ORDER.ZERO) queue.push('zero', slot, n, 0, answer);
       else if (kind === ORDER.SHRINK) answer(shrinkForStore(zswap, n));
       else if (kind === ORDER.FLUSH) flusher?.request(0, zswap.settings.exports[X].pages, answer);
-      else if (kind === ORDER_COPY_OUT) clean(n === 1 ? heldSlots(zswap, X) : [0], answer);
+      else if (kind === ORDER_COPY_OUT) clean(n === 1 ? heldSlots(zswap, queue) : [0], answer);
       else throw new Error(`an actor sent order ${kind}`);
     }
     flusher?.start();

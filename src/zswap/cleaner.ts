@@ -146,13 +146,12 @@ export class Cleaning {
   }
 }
 
-/** The slots of export `x` whose content the image may lack: those stored, and those whose page is on its way there. */
-export function heldSlots(zswap: Zswap, x: number): Uint32Array {
-  const { entries } = zswap;
+/** The slots of the queue's export whose content the image may lack: those stored, and those whose page is on its way there. */
+export function heldSlots({ entries }: Zswap, queue: ImageQueue): Uint32Array {
   const held = new SlotList();
   const end = highWater(entries);
-  for (let e = 1; e < end; e++) if (isLive(entries, e) && entries.volume[e] === x) held.push(entries.slot[e]);
-  zswap.slots.eachPage(x, (slot) => held.push(slot));
+  for (let e = 1; e < end; e++) if (isLive(entries, e) && entries.volume[e] === queue.x) held.push(entries.slot[e]);
+  queue.eachWriteback((slot) => held.push(slot));
   const slots = held.slots().sort();
   // One that was written again while its old page is on its way stands here twice.
   return slots.filter((slot, i) => i === 0 || slot !== slots[i - 1]);

@@ -65,7 +65,8 @@ export class ImageQueue {
   private retryMs = RETRY_FIRST_MS;
   private retryTimer: NodeJS.Timeout | null = null;
   private runs: Operation[][] = [];
-  private running = 0;
+  /** Runs that the image has. */
+  private readonly running = new Set<readonly Operation[]>();
   private unsynced = 0;
   /** Called after each call on the image: a buffer is free, or a cleaning can go on. */
   onDone: (() => void) | null = null;
@@ -78,12 +79,22 @@ export class ImageQueue {
   }
 
   get idle(): boolean {
-    return this.running === 0 && this.runs.length === 0 && this.head === this.queue.length;
+    return this.running.size === 0 && this.runs.length === 0 && this.head === this.queue.length;
   }
 
   /** Pages whose write failed and that wait for another try. */
   get parkedPages(): number {
     return this.parked.length;
+  }
+
+  /** Calls `found` with the slot of each written-back page that the image may not have yet, also of one that was replaced. */
+  eachWriteback(found: (slot: number) => void): void {
+    const look = (op: Operation): void => {
+      if (op.kind === 'writeback') found(op.slot);
+    };
+    for (let at = this.head; at < this.queue.length; at++) look(this.queue[at]);
+    for (const runs of [this.running, this.runs]) for (const run of runs) run.forEach(look);
+    this.parked.forEach(look);
   }
 
   /** Queues an operation; nothing starts before pump(). The number queued is bounded by buffers and orders. */
@@ -101,7 +112,7 @@ export class ImageQueue {
 
   /** Starts what can be started. */
   pump(): void {
-    while (this.running < this.o.parallel) {
+    while (this.running.size < this.o.parallel) {
       if (this.runs.length === 0 && !this.nextBatch()) return;
       const run = this.runs.pop();
       if (run !== undefined) this.start(run);
@@ -110,7 +121,7 @@ export class ImageQueue {
 
   /** Cuts the next batch into runs. False while one is running, or when there is none. */
   private nextBatch(): boolean {
-    if (this.running > 0) return false;
+    if (this.running.size > 0) return false;
     const batch: Operation[] = [];
     const slots = new Set<number>();
     while (this.head < this.queue.length && batch.length < BATCH) {
@@ -162,9 +173,9 @@ export class ImageQueue {
   private start(run: Operation[]): void {
     const { counters } = this.zswap;
     const [first] = run;
-    this.running++;
+    this.running.add(run);
     const finish = (errno: number): void => {
-      this.running--;
+      this.running.delete(run);
       if (errno !== 0) {
         counters[C.image_write_errors]++;
         this.o.onError(first.kind, errno);

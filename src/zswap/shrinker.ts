@@ -94,7 +94,7 @@ export class Shrinker {
     // From here on nothing leaves the pool by writeback: what is stored is copied, and then the process ends.
     this.draining = true;
     this.queues[x].retryParked();
-    const slots = heldSlots(this.zswap, x);
+    const slots = heldSlots(this.zswap, this.queues[x]);
     return new Promise((resolve) => {
       let timer: NodeJS.Timeout | null = null;
       const cleaning = this.clean(x, slots, (result) => {
@@ -109,7 +109,7 @@ export class Shrinker {
   /** For swapoff: copies slot 0, or everything stored of export `x`, to its image. */
   copyOut(x: number, all: boolean, done: (errno: number) => void): void {
     this.queues[x].retryParked();
-    const slots = all ? heldSlots(this.zswap, x) : [0];
+    const slots = all ? heldSlots(this.zswap, this.queues[x]) : [0];
     this.clean(x, slots, ({ errno }) => done(errno));
   }
 
