@@ -27,7 +27,7 @@ const SETUPS: Record<string, Setup> = {
   },
   'inline mode': { set: ['pool.max=1MiB', 'lanes=0'], takes: ['written_back_pages', 'image_reads'] },
   'memcg with a small limit': {
-    set: ['pool.max=64MiB', 'memcgs.swap0.zswap.max=256KiB'],
+    set: ['pool.max=64MiB', 'memcgs.swap0.zswap.max=64KiB'],
     takes: ['written_back_pages'],
   },
   'memcg that keeps nothing': { set: ['memcgs.swap0.zswap.max=0', 'image.direct=off'], takes: ['reject_memcg_limit'] },
