@@ -91,7 +91,7 @@ export class Lane {
 
   /** Sends an order to the shrinker, now or as soon as the export has room for it. */
   order(kind: number, x: number, slot: number, n: number, answer: Answer): void {
-    if (this.book.hasRoom(x)) this.book.send(kind, x, slot, n, answer);
+    if (this.book.hasRoom(x, kind)) this.book.send(kind, x, slot, n, answer);
     else this.park({ resume: () => this.order(kind, x, slot, n, answer) });
   }
 

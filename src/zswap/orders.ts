@@ -6,7 +6,11 @@
  *
  * A lane has at most ORDERS_PER_LANE orders under way, which is the capacity of its ring of answers, so an answer always
  * finds room. They are divided among the exports (shares.ts), so that orders that wait for one image don't keep those of
- * another waiting. The ring of orders is shared, and emptied whatever the images do; a lane that finds it full keeps the
+ * another waiting. Of those of one export, FLUSH and PERSIST may have a part only, because they wait for pins and claims, and
+ * whoever holds one may need a place to get rid of it:
+ *   1. a TRIM holds its claim   2. FLUSHes take every place   3. one of them waits for the claim   4. the TRIM's punch finds no
+ *      place, and keeps its claim
+ * All other orders end by themselves. The ring of orders is shared, and emptied whatever the images do; a lane that finds it full keeps the
  * order and is woken when there is room.
  */
 import { LANES_MAX, THREAD_LANE0, THREAD_SHRINKER } from '../pool/limits.ts';
@@ -43,17 +47,24 @@ export class OrderBook {
   /** This thread's alone. */
   private readonly shares: Shares;
   private readonly exportOf: number[] = [];
+  /** Per token: the order waits for pins. */
+  private readonly isSync: boolean[] = [];
+  /** Per export: FLUSH and PERSIST orders under way, and how many there may be. */
+  private readonly syncs: number[];
+  private readonly syncsMax: number;
   underway = 0;
 
   constructor(shared: Shared, thread: number) {
     this.shared = shared;
     this.thread = thread;
     this.shares = createShares(ORDERS_PER_LANE, shared.settings.exports.length);
+    this.syncs = shared.settings.exports.map(() => 0);
+    this.syncsMax = Math.max(1, Math.floor(this.shares.own / 2));
   }
 
   /** False when this lane has as many orders under way for export `x` as it may; try again after the next answer. */
-  hasRoom(x: number): boolean {
-    return leftFor(this.shares, x) > 0;
+  hasRoom(x: number, kind: number = ORDER.WRITE): boolean {
+    return leftFor(this.shares, x) > 0 && (!waitsForPins(kind) || this.syncs[x] < this.syncsMax);
   }
 
   /** Sends an order; `answer` is called from look(), never from here. The caller asked hasRoom. */
@@ -63,6 +74,8 @@ export class OrderBook {
     const token = this.free.pop() ?? this.answers.length;
     this.answers[token] = answer;
     this.exportOf[token] = x;
+    this.isSync[token] = waitsForPins(kind);
+    if (this.isSync[token]) this.syncs[x]++;
     const record = Int32Array.of(kind, x, slot, n, this.thread, token);
     if (this.unsent.length > 0 || !push(this.shared.orders, record, this.thread)) this.unsent.push(record);
     else wake(this.shared.boxes, THREAD_SHRINKER);
@@ -78,6 +91,7 @@ export class OrderBook {
       this.free.push(token);
       this.underway--;
       giveShare(this.shares, this.exportOf[token]);
+      if (this.isSync[token]) this.syncs[this.exportOf[token]]--;
       answer?.(this.record[1]);
     }
     let sent = 0;
@@ -87,6 +101,10 @@ export class OrderBook {
       wake(this.shared.boxes, THREAD_SHRINKER);
     }
   }
+}
+
+function waitsForPins(kind: number): boolean {
+  return kind === ORDER.FLUSH || kind === ORDER.PERSIST;
 }
 
 /** Asks the shrinker for its global worker: a store was rejected for want of `what`, bits of WORK. */
