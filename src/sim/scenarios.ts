@@ -5,7 +5,7 @@
 import { NBD_EIO, NBD_ESHUTDOWN } from 'node-nbd-server';
 import { TREE_PAGES } from '../pool/limits.ts';
 import { allocate, client, flush, giveUp, read, type Scenario, swapoff, trim, walker, write } from './scenario.ts';
-import { STRICT_SCENARIOS } from './scenarios_strict.ts';
+import { IMAGE_SCENARIOS } from './scenarios_image.ts';
 
 const one = [{ slot: 1, version: 1 }];
 /** Slot 0 and its neighbour: when the neighbour goes, slot 0's entry moves from the node into the head of the tree. */
@@ -276,7 +276,7 @@ export const SCENARIOS: readonly Scenario[] = [
       client('new', 1, giveUp(0), trim(1), write(1, 2)),
     ],
   },
-  ...STRICT_SCENARIOS,
+  ...IMAGE_SCENARIOS,
 ];
 
 /** What no choice of protocols changes: explored by tests of its own, and not part of the matrix. */

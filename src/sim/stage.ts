@@ -25,16 +25,16 @@ export interface Stage {
 export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage {
   const { stored, onImage = [], buffersLeft = BUFFERS, pinned, noNodes = false, memcgPages = SLOTS } = scenario;
   const page = new Uint8Array(PAGE_SIZE);
+  for (const { slot, version } of onImage) {
+    fillPage(page, slot, version);
+    world.image.bytes.set(page, placeOf(slot) * PAGE_SIZE);
+    acknowledge(world, zswap, slot, version);
+  }
   for (const { slot, version } of stored) {
     fillPage(page, slot, version);
     const r = zswap.slots.pin(0, slot);
     if (zswap.store(0, slot, page, 0, true) !== STORED) throw new Error(`slot ${slot} could not be stored`);
     zswap.slots.unpin(r);
-    acknowledge(world, zswap, slot, version);
-  }
-  for (const { slot, version } of onImage) {
-    fillPage(page, slot, version);
-    world.image.bytes.set(page, placeOf(slot) * PAGE_SIZE);
     acknowledge(world, zswap, slot, version);
   }
   // No tree has them, and nobody gives them back.

@@ -147,10 +147,16 @@ export class Cleaning {
 }
 
 /** The slots of the queue's export whose content the image may lack: those stored, and those whose page is on its way there. */
-export function heldSlots({ entries }: Zswap, queue: ImageQueue): Uint32Array {
+export function heldSlots({ entries, settings }: Zswap, queue: ImageQueue): Uint32Array {
   const held = new SlotList();
   const end = highWater(entries);
-  for (let e = 1; e < end; e++) if (isLive(entries, e) && entries.volume[e] === queue.x) held.push(entries.slot[e]);
+  const { pages } = settings.exports[queue.x];
+  for (let e = 1; e < end; e++) {
+    if (!isLive(entries, e) || entries.volume[e] !== queue.x) continue;
+    // An entry that somebody frees meanwhile, a TRIM that was on its way say, has any slot by now, or none that there is.
+    const slot = entries.slot[e];
+    if (slot < pages) held.push(slot);
+  }
   queue.eachWriteback((slot) => held.push(slot));
   const slots = held.slots().sort();
   // One that was written again while its old page is on its way stands here twice.

@@ -61,6 +61,13 @@ export class ReadOp implements Parkable {
         this.lane.park(this);
         return;
       }
+      // Asked again: what the slot had may have been discarded between the question and the pin, and then the image still has
+      // what it held before that:
+      //   1. the slot is in use   2. swapoff discards it   3. we pin it, find no entry, and would read the image   4. the punch
+      if (!testBit(zswap.shared.users, x, slot)) {
+        zswap.unpin(r);
+        continue;
+      }
       const found = zswap.load(r, x, slot, this.dst, at);
       if (found === ON_IMAGE) {
         this.readRun(slot, at, r);
@@ -86,7 +93,8 @@ export class ReadOp implements Parkable {
       if (!testBit(zswap.shared.users, x, next)) break;
       const other = zswap.tryPin(x, next);
       if (other <= 0) break;
-      if (zswap.fetch(other, x, next, this.dst, at + records.length * PAGE_SIZE) !== ON_IMAGE) {
+      const used = testBit(zswap.shared.users, x, next);
+      if (!used || zswap.fetch(other, x, next, this.dst, at + records.length * PAGE_SIZE) !== ON_IMAGE) {
         zswap.unpin(other);
         break;
       }

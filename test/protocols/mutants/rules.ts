@@ -5,6 +5,14 @@ const P4 = 'pin-validate+pin-first+skip-eexist+erase';
 
 export const RULE_MUTANTS: readonly Mutant[] = [
   {
+    name: 'a READ asks whether its slot is in use before it pins it, and not after',
+    file: 'zswap/read_op.js',
+    from: 'if (!testBit(zswap.shared.users, x, slot)) {\n                zswap.unpin(r);',
+    to: 'if (false) {\n                zswap.unpin(r);',
+    scenario: 'swapoff-read',
+    combination: P4,
+  },
+  {
     name: 'admission: a store that was let in does not count before it is charged',
     file: 'zswap/admission.js',
     from: 'others * PAGE_SIZE',

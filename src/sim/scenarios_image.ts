@@ -1,10 +1,10 @@
-/** Scenarios of strict durability: what a FLUSH has answered for, beside requests and writebacks of the same slot. */
+/** Scenarios in which it counts what the image has: what a FLUSH has answered for, and what must not be read there any more. */
 import { NBD_EIO } from 'node-nbd-server';
-import { client, flush, read, type Scenario, walker, write } from './scenario.ts';
+import { client, flush, read, type Scenario, swapoff, walker, write } from './scenario.ts';
 
 const one = [{ slot: 1, version: 1 }];
 
-export const STRICT_SCENARIOS: readonly Scenario[] = [
+export const IMAGE_SCENARIOS: readonly Scenario[] = [
   {
     name: 'flush-twice',
     about: 'a slot is overwritten while one FLUSH runs, and flushed again by the client that wrote it',
@@ -29,5 +29,13 @@ export const STRICT_SCENARIOS: readonly Scenario[] = [
     mayLose: true,
     errors: [NBD_EIO],
     actors: [walker(), client('store', 0, write(1, 2), flush(1), read(1))],
+  },
+  {
+    name: 'swapoff-read',
+    about: 'a slot is read, of which the image has an older version, while the export is swapped off',
+    stored: [{ slot: 1, version: 2 }],
+    onImage: [{ slot: 1, version: 1 }],
+    pages: 2,
+    actors: [client('load', 0, read(1)), swapoff()],
   },
 ];
