@@ -2,4 +2,4 @@
 import t from 'tap';
 import { checkGroup } from './matrix_group.ts';
 
-await checkGroup(t, ['swapoff-slot-0', 'swapoff-keep', 'swapoff-flush']);
+await checkGroup(t, ['swapoff-slot-0', 'swapoff-keep', 'swapoff-flush', 'swapoff-read']);
