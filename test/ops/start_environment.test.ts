@@ -1,5 +1,6 @@
 // Starts that this machine does not allow: one line, exit 2, nothing left behind. `config check` finds the same.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
@@ -99,6 +100,22 @@ t.test('var/ is made when something lies in it, and goes with a start that faile
   ]);
   t.match(busy, { code: 2, stderr: /EADDRINUSE/ });
   t.notOk(existsSync(join(root, 'var')), 'not after a start that failed');
+});
+
+t.test('var/ is made for a socket alone', async (t) => {
+  const root = readOnlyCheckout(t);
+  chmodSync(root, 0o755);
+  const [, ...args] = serverArguments(tempFolder(t), { set: [`listen.unix=${join(root, 'var/nbd.sock')}`] });
+  const child = spawn(process.execPath, [join(root, 'dist/main.js'), ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  const ended = once(child, 'exit');
+  const ready = new Promise((done) => child.stdout.once('data', done));
+  await Promise.race([ready, ended]);
+  t.ok(existsSync(join(root, 'var/nbd.sock')));
+  child.kill('SIGTERM');
+  t.strictSame(await ended, [0, null]);
 });
 
 t.test('too few descriptors', async (t) => {

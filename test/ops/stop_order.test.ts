@@ -118,6 +118,15 @@ t.test('a drain that failed keeps the marker', async (t) => {
   t.ok(s.isMarked());
 });
 
+t.test('a drain whose last sync failed keeps the marker, although every page was written', async (t) => {
+  const s = server(t);
+  await s.signal();
+  await s.lanesStop();
+  await s.drained(0, 5);
+  t.equal(await s.code, 4);
+  t.ok(s.isMarked());
+});
+
 t.test('the manager waits as long as the images take something, and no longer', async (t) => {
   const s = server(t);
   const running = { ...s.running, config: { ...s.running.config, stop: { deadline: 0 } } };

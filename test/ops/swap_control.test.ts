@@ -1,4 +1,5 @@
 // The verbs and the stop against each other: what is refused, by which sentence, and what is waited for.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
 import type { Config } from '#src/ops/config/schema.js';
 import type { ToShrinker } from '#src/ops/messages.js';
@@ -12,14 +13,14 @@ import { makePage, NEWEST, poolSettings, put } from '../support/pool.ts';
 const NAMES = ['a', 'b'];
 
 /** Two exports with a page in slot 0 each, so that swapoff asks the image for a copy first. */
-function control(): { c: SwapControl; asked: ToShrinker[]; states: Int32Array } {
+function control(): { c: SwapControl; asked: ToShrinker[]; states: Int32Array; z: Zswap } {
   const exports = NAMES.map((name) => ({ name, pages: 1024, memcg: 0 }));
   const shared = createShared(poolSettings({ exports }));
   const z = new Zswap(shared, chooseProtocols(NEWEST), 2);
   for (const x of [0, 1]) put(z, 0, makePage('text', x), x);
   const config = { exports: NAMES.map((name) => ({ name })), protocol: NEWEST } as unknown as Config;
   const asked: ToShrinker[] = [];
-  return { c: new SwapControl(shared, config, (message) => asked.push(message)), asked, states: shared.states };
+  return { c: new SwapControl(shared, config, (message) => asked.push(message)), asked, states: shared.states, z };
 }
 
 const plain = { force: false, keep: false };
@@ -67,6 +68,19 @@ for (const { name, swapoff, swapon } of TABLE) {
 t.test('an export that is not there, or that clients use', async (t) => {
   const { c } = control();
   await t.rejects(c.swapoff('c', plain), { status: 404, message: 'no export c, allowed: a, b' });
+  await t.rejects(c.swapoff('', plain), { status: 404, message: /^no export ,/ }, 'nor the beginning of a name');
+});
+
+t.test('a swapoff that waits for a pin goes on once that is dropped', async (t) => {
+  const { c, asked, z } = control();
+  const pin = z.pin(0, 7);
+  const verb = c.swapoff('a', plain);
+  t.notOk(await isSettled(verb));
+  t.strictSame(asked, [], 'a write under way comes before the copy');
+  z.unpin(pin);
+  while (asked.length === 0) await nextTurn();
+  c.answered({ type: 'copied', x: 0, errno: 0 });
+  t.match(await verb, { export: 'a', state: 'off' });
 });
 
 t.test('one verb at a time to an export; another export has its own', async (t) => {

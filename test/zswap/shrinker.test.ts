@@ -163,3 +163,11 @@ t.test('a page that does not compress asks for room only while the pool is above
   b.write(0, makePage('random', 2));
   t.equal(asked(b), WORK.POOL);
 });
+
+t.test('a shrinker that is closed lets go of every image', async (t) => {
+  const b = new ShrinkerBench(t, { exports: two });
+  const closed: number[] = [];
+  for (const [x, image] of b.images.entries()) image.close = () => closed.push(x);
+  b.shrinker.close();
+  t.strictSame(closed, [0, 1]);
+});

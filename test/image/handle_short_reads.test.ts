@@ -1,0 +1,22 @@
+// Reads that end inside a page, as a file system may: the rest of that page is read again, from its start.
+import t from 'tap';
+import { POOL_IO } from '#src/zswap/image_io.js';
+import { filled, open, PAGE, read, write } from './images.ts';
+
+for (const most of [PAGE + 512, PAGE - 512]) {
+  t.test(`at most ${most} bytes of what was asked for`, async (t) => {
+    const { handle } = open(t, 8, 'off');
+    t.equal(await write(handle, 0, filled(1, 2, 3, 4)), 0);
+    const whole = POOL_IO.read;
+    t.teardown(() => {
+      POOL_IO.read = whole;
+    });
+    let calls = 0;
+    POOL_IO.read = (fd, into, position, done) => {
+      // Only the first call of a page ends early: without progress a read is given up.
+      const early = most > PAGE || calls++ % 2 === 0;
+      whole(fd, early ? into.subarray(0, most) : into, position, done);
+    };
+    t.same(await read(handle, 0, 5), { errno: 0, pages: [1, 2, 3, 4, 0] });
+  });
+}

@@ -1,0 +1,27 @@
+// Two servers that find no image at the same moment: one creates it, the other goes on with the same file.
+import fs, { statSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import { join } from 'node:path';
+import t from 'tap';
+import { tempFolder } from '../support/tmp.ts';
+import { PAGE, prepare } from './images.ts';
+
+t.test('an image that another server creates after the look is used, not created again', async (t) => {
+  const path = join(tempFolder(t), 'image');
+  const { existsSync } = fs;
+  const restore = (): void => {
+    fs.existsSync = existsSync;
+    syncBuiltinESMExports();
+  };
+  t.teardown(restore);
+  fs.existsSync = (...args) => {
+    const found = existsSync(...args);
+    restore();
+    writeFileSync(path, '');
+    return found;
+  };
+  syncBuiltinESMExports();
+  const image = prepare(t, { path, bytes: 16 * PAGE, direct: 'auto' });
+  t.match(image, { created: false, bytes: 16 * PAGE });
+  t.equal(statSync(path).size, 16 * PAGE);
+});
