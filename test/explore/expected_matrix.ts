@@ -7,8 +7,7 @@
  *   reclaimers off one page, and a shrinker per memcg list does not.
  * - remove-from-lru-on-fault is broken under pin-validate too: reclaim that has picked the page of a slot before a store pins
  *   it waits for that store, which waits for reclaim (fault-recursion-worker). The reference's trace needs an isolated entry.
- * - load-noreload loses the rest of the tree, too, when the tree grows over the lone entry that its walk found in the head
- *   (fast-path-grow). The reference has the collapse only.
+ * - load-noreload loses the rest of the tree, too, when it grows over the lone entry that the walk found (fast-path-grow).
  * A verdict is the first kind that was found; a broken combination may have others.
  */
 import { SIGNS } from '#src/ops/explore_matrix.js';
@@ -22,10 +21,8 @@ export const SCENARIOS: readonly string[] = (
   'leak stale-data recycled-slot duplicate-store load swapoff swapoff-late swapon swapoff-write swapoff-header ' +
   'swapoff-trim swapoff-slot-0 swapoff-keep swapoff-flush two-writebacks lru-skip second-chance fault-recursion fault-recursion-putback ' +
   'fault-recursion-worker busy-head fast-path fast-path-split fast-path-grow fast-path-reuse read-trim write-trim ' +
-  'no-node image-error image-order rejected-store-error rejected-store slot-reuse resend-write resend-limit ' +
-  'resend-trim' +
-  ' flush-twice flush-writeback rejected-torn' +
-  ' swapoff-read'
+  'no-node image-error image-order rejected-store-error rejected-store slot-reuse resend-write resend-limit resend-trim ' +
+  'flush-twice flush-writeback rejected-torn swapoff-read'
 ).split(' ');
 
 export const EXPECTED: Readonly<Record<string, string>> = {

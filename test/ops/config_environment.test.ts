@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { checkEnvironment } from '#src/ops/config/environment.js';
 import { loadConfigText } from '#src/ops/config/load.js';
+import { tempFolder } from '../support/tmp.ts';
 
 function check(folder: string, images: string[], options: object = {}, environment: NodeJS.ProcessEnv = {}): string[] {
   const exports = images.map((image, index) => ({ name: `e${index}`, size: '1MiB', image }));
@@ -13,22 +14,23 @@ function check(folder: string, images: string[], options: object = {}, environme
 }
 
 t.test('a missing image in an existing folder is fine, and nothing is created', async (t) => {
-  const folder = t.testdir({});
+  const folder = tempFolder(t);
   t.same(check(folder, ['new.img']), []);
   t.same(readdirSync(folder), []);
 });
 
 t.test('a missing folder is named', async (t) => {
-  t.same(check(t.testdir({}), ['no/x.img']), [
+  t.same(check(tempFolder(t), ['no/x.img']), [
     'exports[0].image: folder ./no does not exist, allowed: an existing folder',
   ]);
-  t.same(check(t.testdir({}), ['x.img'], { control: { listen: 'no/c.sock' } }), [
+  t.same(check(tempFolder(t), ['x.img'], { control: { listen: 'no/c.sock' } }), [
     'control.listen: folder ./no does not exist, allowed: an existing folder',
   ]);
 });
 
 t.test('an image has to have the size of its export', async (t) => {
-  const folder = t.testdir({ 'x.img': '' });
+  const folder = tempFolder(t);
+  writeFileSync(join(folder, 'x.img'), '');
   truncateSync(join(folder, 'x.img'), 2 ** 20);
   t.same(check(folder, ['x.img']), []);
   truncateSync(join(folder, 'x.img'), 2 ** 21);
@@ -36,7 +38,7 @@ t.test('an image has to have the size of its export', async (t) => {
 });
 
 t.test('an image is a regular file or a block device', async (t) => {
-  const folder = t.testdir({});
+  const folder = tempFolder(t);
   mkdirSync(join(folder, 'x.img'));
   t.same(check(folder, ['x.img']), [
     'exports[0].image: ./x.img is not an image, allowed: a regular file or a block device',
@@ -45,7 +47,8 @@ t.test('an image is a regular file or a block device', async (t) => {
 });
 
 t.test('one file under two names is found', async (t) => {
-  const folder = t.testdir({ a: {} });
+  const folder = tempFolder(t);
+  mkdirSync(join(folder, 'a'));
   const same = ['exports[1].image: ./2.img is the same file as exports[0].image, allowed: one export per image'];
   writeFileSync(join(folder, '1.img'), Buffer.alloc(2 ** 20));
   linkSync(join(folder, '1.img'), join(folder, '2.img'));
@@ -56,8 +59,8 @@ t.test('one file under two names is found', async (t) => {
 
 t.test('something has to listen, or to be inherited', async (t) => {
   const none = { listen: { unix: null, tcp: null } };
-  t.same(check(t.testdir({}), ['x'], none), [
+  t.same(check(tempFolder(t), ['x'], none), [
     'listen: unix and tcp are both null, allowed: one of them, or sockets inherited by LISTEN_FDS',
   ]);
-  t.same(check(t.testdir({}), ['x'], none, { LISTEN_FDS: '1' }), []);
+  t.same(check(tempFolder(t), ['x'], none, { LISTEN_FDS: '1' }), []);
 });
