@@ -19,7 +19,8 @@ import type { Zswap } from './zswap.ts';
 const COMPACT_PER_TURN = 8;
 /** Free zspages kept resident for the next stores, in bytes; what is beyond goes back to the system. */
 const KEEP_RESIDENT = 8 * 2 ** 20;
-const TRIM_PER_TURN = 64;
+/** 64 MiB a second, in turns of a few milliseconds: what a TRIM of everything frees is not shown as ours for long. */
+const TRIM_PER_TURN = 256;
 const MAINTENANCE_MS = 250;
 
 export type ReleaseMemory = (segment: Uint8Array, offset: number, bytes: number) => void;
