@@ -40,6 +40,8 @@ function buildProgram(done: (exitCode: number) => void): Command {
       // Imported late: everything above answers a mistake without loading the server and its native modules.
       const { becomeIoFlusher } = await import('./io_flusher.ts');
       const notFlusher = becomeIoFlusher();
+      const { leaveTerminalAtExit } = await import('./terminal.ts');
+      leaveTerminalAtExit();
       const { serve } = await import('./serve.ts');
       try {
         done(await serve(config, notFlusher));
