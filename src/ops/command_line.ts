@@ -7,7 +7,6 @@ import { Command, CommanderError, Option } from 'commander';
 import { checkEnvironment } from './config/environment.ts';
 import { REPOSITORY } from './config/fields.ts';
 import { ConfigError, DEFAULT_CONFIG, type Loaded, loadConfig } from './config/load.ts';
-import type { Config } from './config/schema.ts';
 import { EXIT, ExitError } from './exit_error.ts';
 import type { ExploreFlags } from './explore.ts';
 import { ignoreClosedOutput } from './log.ts';
@@ -36,7 +35,7 @@ function buildProgram(done: (exitCode: number) => void): Command {
   withConfig(program.command('serve'))
     .description('serve the exports until SIGTERM, SIGINT or SIGHUP')
     .action(async (flags: ConfigFlags) => {
-      const config = checkedConfig(flags);
+      const { config, locate } = checked(flags);
       // Imported late: everything above answers a mistake without loading the server and its native modules.
       const { becomeIoFlusher } = await import('./io_flusher.ts');
       const notFlusher = becomeIoFlusher();
@@ -47,7 +46,7 @@ function buildProgram(done: (exitCode: number) => void): Command {
         done(await serve(config, notFlusher));
       } catch (error) {
         // A start may fail when its threads run already, and those would keep the process for ever.
-        process.exit(report(error));
+        process.exit(report(located(error, locate)));
       }
     });
 
@@ -88,11 +87,10 @@ function addConfigCheck(program: Command): void {
     .description('find whatever a start with this config would refuse now, without changing anything')
     .option('--json', 'print the checked config: bytes, milliseconds, absolute paths')
     .action(async (flags: ConfigFlags & { json?: boolean }) => {
-      const config = checkedConfig(flags);
+      const { config, locate } = checked(flags);
       const { rehearse } = await import('./rehearsal.ts');
       const refusals = await rehearse(config);
       if (refusals.length > 0) {
-        const { locate } = load(flags);
         // A stale image is the one thing that has an exit code of its own; beside another mistake it is one of several.
         const code = refusals.every((one) => one.code === refusals[0].code) ? refusals[0].code : EXIT.usage;
         throw new ConfigError(
@@ -172,11 +170,17 @@ function load(flags: ConfigFlags): Loaded {
 }
 
 /** The config, after everything that can be known before anything is created. */
-function checkedConfig(flags: ConfigFlags): Config {
-  const { config, locate } = load(flags);
-  const problems = checkEnvironment(config).map(locate);
+function checked(flags: ConfigFlags): Loaded {
+  const loaded = load(flags);
+  const problems = checkEnvironment(loaded.config).map(loaded.locate);
   if (problems.length > 0) throw new ConfigError(problems);
-  return config;
+  return loaded;
+}
+
+/** What only a try told, with the place of its option, as config check shows it. */
+function located(error: unknown, locate: Loaded['locate']): unknown {
+  if (!(error instanceof ExitError)) return error;
+  return new ExitError(error.exitCode, locate(error.message), { cause: error });
 }
 
 function controlSocket(flags: StatsFlags): string {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { checkEnvironment } from '#src/ops/config/environment.js';
 import { loadConfigText } from '#src/ops/config/load.js';
+import { tempFolder } from '../support/tmp.ts';
 
 function check(folder: string, images: string[], options: object = {}, environment: NodeJS.ProcessEnv = {}): string[] {
   const exports = images.map((image, index) => ({ name: `e${index}`, size: '1MiB', image }));
@@ -60,4 +61,38 @@ t.test('something has to listen, or to be inherited', async (t) => {
     'listen: unix and tcp are both null, allowed: one of them, or sockets inherited by LISTEN_FDS',
   ]);
   t.same(check(t.testdir({}), ['x'], none, { LISTEN_FDS: '1' }), []);
+});
+
+t.test('a path that leads nowhere is one line, whatever the kernel calls it', async (t) => {
+  const folder = tempFolder(t);
+  writeFileSync(join(folder, 'file'), '');
+  symlinkSync('loop', join(folder, 'loop'));
+  const long = 'x'.repeat(300);
+  for (const [path, code] of [
+    ['file/x', 'ENOTDIR'],
+    ['file/x/y', 'ENOTDIR'],
+    ['loop', 'ELOOP'],
+    ['loop/x', 'ELOOP'],
+    [long, 'ENAMETOOLONG'],
+    [`${long}/x`, 'ENAMETOOLONG'],
+  ]) {
+    const lines = check(folder, [path]);
+    t.equal(lines.length, 1, lines.join('\n'));
+    if (path !== 'file/x') t.match(lines[0], code);
+    t.match(lines[0], /^exports\[0\]\.image: .*, allowed: /);
+  }
+  t.match(check(folder, ['x'], { control: { listen: 'loop/c' } }), [/^control\.listen: can't use folder .*ELOOP/]);
+  t.match(check(folder, ['x'], { listen: { unix: 'file/x/s', tcp: null } }), [
+    /^listen\.unix: can't use folder .*ENOTDIR/,
+  ]);
+});
+
+t.test('LISTEN_FDS=0 is none', async (t) => {
+  t.same(check(t.testdir({}), ['x'], {}, { LISTEN_FDS: '0' }), []);
+  t.match(check(t.testdir({}), ['x'], { listen: { unix: null, tcp: null } }, { LISTEN_FDS: '0' }), [
+    /^listen: unix and tcp/,
+  ]);
+  for (const LISTEN_FDS of ['', '-1', '1.5', '65']) {
+    t.throws(() => check(t.testdir({}), ['x'], {}, { LISTEN_FDS }), /is not a number of sockets, allowed: 0 to 64/);
+  }
 });
