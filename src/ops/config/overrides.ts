@@ -2,6 +2,7 @@
 // Invariant: a path that can't be followed is an error of the flag; nothing is dropped in silence.
 import { EXIT, ExitError } from '../exit_error.ts';
 import { formatPath, type OptionPath, parsePath } from './option_path.ts';
+import { tooLarge } from './source.ts';
 
 export interface Override {
   path: OptionPath;
@@ -24,7 +25,11 @@ export function parseOverride(text: string): Override {
       `--set ${match[1]}: not a path of an option, allowed: pool.max, exports[0].size, memcgs["a.b"]["zswap.max"]`,
     );
   }
-  return { path, value: parseValue(match[2]), flag: `--set ${match[1]}` };
+  const flag = `--set ${match[1]}`;
+  const value = parseValue(match[2]);
+  const large = typeof value === 'object' ? tooLarge(match[2]) : null;
+  if (large !== null) throw new ExitError(EXIT.usage, `${flag}: ${large.message}`);
+  return { path, value, flag };
 }
 
 function parseValue(text: string): unknown {
