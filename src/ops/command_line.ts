@@ -112,7 +112,9 @@ function addSwapVerbs(program: Command): void {
   };
   const control = 'control socket of the server (default: control.listen of the config)';
   withConfig(program.command('swapoff'))
-    .description("after the guest's swapoff: discard what an export holds, and refuse writes until swapon")
+    .description(
+      "after the guest's swapoff: discard what an export holds but slot 0 (the swap header), and refuse writes until swapon",
+    )
     .argument('<export>', 'name of the export')
     .option('--force', 'although clients are connected')
     .option('--keep', 'write everything to the image first, and keep it')

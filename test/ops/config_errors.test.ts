@@ -191,5 +191,7 @@ t.test('a flag of no sensible size is refused the same way', async (t) => {
     '--set exports: is nested too deeply, allowed: 32 levels',
   );
   t.equal(refused(`[${'{},'.repeat(40_000)}{}]`), '--set exports: has too many values, allowed: 10000');
+  const path = `pool.max${'.a'.repeat(60_000)}=1`;
+  t.throws(() => loadConfig({ set: [path] }), /: not a path of an option, allowed: /);
   t.match(refused(`{"a":${'[0,'.repeat(50)}`), /^--set exports: .* not /, 'no JSON: a string');
 });

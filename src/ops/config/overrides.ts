@@ -11,6 +11,9 @@ export interface Override {
   flag: string;
 }
 
+/** Characters of a path at most: a name of 255 in quotes, and the options around it. */
+const MAX_PATH = 1024;
+
 type Container = Record<string | number, unknown>;
 
 /** Splits one `path=value`. The value is JSON, or else the string itself, so that `pool.max=20%` needs no quotes. */
@@ -18,7 +21,8 @@ export function parseOverride(text: string): Override {
   // An "=" inside a quoted key belongs to the path.
   const match = /^((?:"(?:[^"\\]|\\.)*"|[^="])*)=(.*)$/s.exec(text);
   if (match === null) throw new ExitError(EXIT.usage, `--set ${text}: "=" is missing, allowed: --set path=value`);
-  const path = parsePath(match[1]);
+  // No option is deeper; a path costs its length squared to read.
+  const path = match[1].length > MAX_PATH ? undefined : parsePath(match[1]);
   if (path === undefined || path.includes('__proto__')) {
     throw new ExitError(
       EXIT.usage,
