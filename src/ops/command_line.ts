@@ -7,7 +7,6 @@ import { Command, CommanderError, Option } from 'commander';
 import { checkEnvironment } from './config/environment.ts';
 import { REPOSITORY } from './config/fields.ts';
 import { ConfigError, DEFAULT_CONFIG, type Loaded, loadConfig } from './config/load.ts';
-import type { Config } from './config/schema.ts';
 import { EXIT, ExitError } from './exit_error.ts';
 import type { ExploreFlags } from './explore.ts';
 import { ignoreClosedOutput } from './log.ts';
@@ -36,16 +35,18 @@ function buildProgram(done: (exitCode: number) => void): Command {
   withConfig(program.command('serve'))
     .description('serve the exports until SIGTERM, SIGINT or SIGHUP')
     .action(async (flags: ConfigFlags) => {
-      const config = checkedConfig(flags);
+      const { config, locate } = checked(flags);
       // Imported late: everything above answers a mistake without loading the server and its native modules.
       const { becomeIoFlusher } = await import('./io_flusher.ts');
       const notFlusher = becomeIoFlusher();
+      const { leaveTerminalAtExit } = await import('./terminal.ts');
+      leaveTerminalAtExit();
       const { serve } = await import('./serve.ts');
       try {
         done(await serve(config, notFlusher));
       } catch (error) {
         // A start may fail when its threads run already, and those would keep the process for ever.
-        process.exit(report(error));
+        process.exit(report(located(error, locate)));
       }
     });
 
@@ -86,11 +87,10 @@ function addConfigCheck(program: Command): void {
     .description('find whatever a start with this config would refuse now, without changing anything')
     .option('--json', 'print the checked config: bytes, milliseconds, absolute paths')
     .action(async (flags: ConfigFlags & { json?: boolean }) => {
-      const config = checkedConfig(flags);
+      const { config, locate } = checked(flags);
       const { rehearse } = await import('./rehearsal.ts');
       const refusals = await rehearse(config);
       if (refusals.length > 0) {
-        const { locate } = load(flags);
         // A stale image is the one thing that has an exit code of its own; beside another mistake it is one of several.
         const code = refusals.every((one) => one.code === refusals[0].code) ? refusals[0].code : EXIT.usage;
         throw new ConfigError(
@@ -112,7 +112,9 @@ function addSwapVerbs(program: Command): void {
   };
   const control = 'control socket of the server (default: control.listen of the config)';
   withConfig(program.command('swapoff'))
-    .description("after the guest's swapoff: discard what an export holds, and refuse writes until swapon")
+    .description(
+      "after the guest's swapoff: discard what an export holds but slot 0 (the swap header), and refuse writes until swapon",
+    )
     .argument('<export>', 'name of the export')
     .option('--force', 'although clients are connected')
     .option('--keep', 'write everything to the image first, and keep it')
@@ -170,11 +172,17 @@ function load(flags: ConfigFlags): Loaded {
 }
 
 /** The config, after everything that can be known before anything is created. */
-function checkedConfig(flags: ConfigFlags): Config {
-  const { config, locate } = load(flags);
-  const problems = checkEnvironment(config).map(locate);
+function checked(flags: ConfigFlags): Loaded {
+  const loaded = load(flags);
+  const problems = checkEnvironment(loaded.config).map(loaded.locate);
   if (problems.length > 0) throw new ConfigError(problems);
-  return config;
+  return loaded;
+}
+
+/** What only a try told, with the place of its option, as config check shows it. */
+function located(error: unknown, locate: Loaded['locate']): unknown {
+  if (!(error instanceof ExitError)) return error;
+  return new ExitError(error.exitCode, locate(error.message), { cause: error });
 }
 
 function controlSocket(flags: StatsFlags): string {

@@ -21,6 +21,16 @@ export class ExitError extends Error {
   }
 }
 
+/** What a promise resolves to; an ExitError of its gets the name of the option that it is about. */
+export async function named<T>(option: string, asked: Promise<T>): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (!(error instanceof ExitError)) throw error;
+    throw new ExitError(error.exitCode, `${option}: ${error.message}`, { cause: error });
+  }
+}
+
 /** The code of a system error ("ENOENT"), or an empty string for anything else that was thrown. */
 export function errorCode(error: unknown): string {
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;

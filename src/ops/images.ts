@@ -97,11 +97,13 @@ function firstPage(x: number, path: string): Uint8Array {
 }
 
 export function writeMarkers(served: readonly ServedImage[], durability: Config['durability']): MarkersWritten {
-  for (const { image, marker } of served) {
+  for (const [x, { image, marker }] of served.entries()) {
     try {
       writeMarker(marker, newMarker(image, durability));
     } catch (error) {
-      throw new ExitError(EXIT.usage, `${marker}: can't write the marker: ${errorText(error)}`, { cause: error });
+      throw new ExitError(EXIT.usage, `exports[${x}].image: ${marker}: can't write the marker: ${errorText(error)}`, {
+        cause: error,
+      });
     }
   }
   return { markers: served.map(({ marker }) => marker) };

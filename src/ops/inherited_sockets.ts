@@ -1,5 +1,6 @@
 /** The sockets that a service manager hands over by LISTEN_PID and LISTEN_FDS. They are served as they are given. */
 import { fstatSync, readFileSync } from 'node:fs';
+import { isListening } from '../os/syscalls.ts';
 import { EXIT, ExitError } from './exit_error.ts';
 
 /** First descriptor of the LISTEN_FDS protocol of systemd. */
@@ -10,16 +11,24 @@ export const LISTENERS_MAX = LISTEN_FDS_MAX;
 
 /** How many sockets were inherited for this process. */
 export function inheritedSockets(environment: NodeJS.ProcessEnv): number {
-  if (environment.LISTEN_FDS === undefined) return 0;
+  const { LISTEN_FDS } = environment;
+  if (LISTEN_FDS === undefined) return 0;
   if (foreignSockets(environment) !== null) return 0;
-  const count = Number(environment.LISTEN_FDS);
-  if (!Number.isInteger(count) || count < 1 || count > LISTEN_FDS_MAX) {
-    throw new ExitError(
-      EXIT.usage,
-      `LISTEN_FDS: ${environment.LISTEN_FDS} is not a number of sockets, allowed: 1 to ${LISTEN_FDS_MAX}`,
-    );
-  }
-  return count;
+  const count = /^\d+$/.test(LISTEN_FDS) ? Number(LISTEN_FDS) : Infinity;
+  if (count <= LISTEN_FDS_MAX) return count;
+  throw new ExitError(
+    EXIT.usage,
+    `LISTEN_FDS: ${LISTEN_FDS} is not a number of sockets, allowed: 0 to ${LISTEN_FDS_MAX}`,
+  );
+}
+
+/** Throws with exit code 2 for a descriptor that nobody can connect to. */
+export function checkInherited(fd: number): void {
+  if (isListening(fd)) return;
+  throw new ExitError(
+    EXIT.usage,
+    `LISTEN_FDS socket ${fd}: is not a stream socket that listens, allowed: TCP, or a unix socket (ListenStream=)`,
+  );
 }
 
 /**

@@ -8,9 +8,9 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { dup, keepAlive } from '../os/syscalls.ts';
 import type { Config } from './config/schema.ts';
-import { EXIT, ExitError, errorText } from './exit_error.ts';
+import { EXIT, ExitError, errorText, named } from './exit_error.ts';
 import type { MarkersWritten } from './images.ts';
-import { inheritedPath, inheritedSockets, LISTEN_FDS_START } from './inherited_sockets.ts';
+import { checkInherited, inheritedPath, inheritedSockets, LISTEN_FDS_START } from './inherited_sockets.ts';
 import { Refusals } from './refusals.ts';
 import type { LaneHandle } from './threads.ts';
 import { listenUnix } from './unix_socket.ts';
@@ -64,17 +64,16 @@ export async function listen(o: ListenOptions): Promise<Listeners> {
   try {
     for (let fd = LISTEN_FDS_START; fd < LISTEN_FDS_START + inherited; fd++) {
       const what = `LISTEN_FDS socket ${fd}`;
+      checkInherited(fd);
       const listener = add(what);
       await listening(listener.server, { fd }, what);
       // Of a unix socket that was given to it, Node does not know the path.
       if (listener.server.address() === null) listener.path = inheritedPath(fd);
     }
     if (inherited === 0 && unix !== null) {
-      await listenUnix(add('listen.unix').server, unix, {
-        backlog: BACKLOG,
-        mode: Number.parseInt(unixMode, 8),
-        group: unixGroup,
-      });
+      const mode = Number.parseInt(unixMode, 8);
+      const { server } = add('listen.unix');
+      await named('listen.unix', listenUnix(server, unix, { backlog: BACKLOG, mode, group: unixGroup }));
     }
     if (inherited === 0 && tcp !== null) {
       const { host, port } = tcp;

@@ -1,6 +1,6 @@
 // What a start would refuse and only trying tells: for `zswapd config check`, after the questions of environment.ts.
 // Invariant: changes nothing. What it opens, locks, binds or reserves is given back at once; no file gets a name.
-import { existsSync, fstatSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
 import { Codec } from '../pool/codec.ts';
@@ -9,8 +9,8 @@ import { markerPath, readMarker } from '../zswap/marker.ts';
 import { decideStart } from '../zswap/unclean.ts';
 import { STATE_FOLDER } from './config/environment.ts';
 import type { Config } from './config/schema.ts';
-import { EXIT, ExitError, errorCode, errorText } from './exit_error.ts';
-import { inheritedSockets, LISTEN_FDS_START } from './inherited_sockets.ts';
+import { EXIT, ExitError, errorText, named } from './exit_error.ts';
+import { checkInherited, inheritedSockets, LISTEN_FDS_START } from './inherited_sockets.ts';
 import { programLine } from './program.ts';
 import { reserveShared } from './settings.ts';
 import { isLeftOver } from './unix_socket.ts';
@@ -68,7 +68,7 @@ function trySockets({ listen, control }: Config): (() => unknown)[] {
   const inherited = inheritedSockets(process.env);
   const { unix, tcp } = inherited > 0 ? { unix: null, tcp: null } : listen;
   const tries: (() => unknown)[] = [];
-  for (let fd = LISTEN_FDS_START; fd < LISTEN_FDS_START + inherited; fd++) tries.push(() => tryInherited(fd));
+  for (let fd = LISTEN_FDS_START; fd < LISTEN_FDS_START + inherited; fd++) tries.push(() => checkInherited(fd));
   for (const [option, path] of [
     ['listen.unix', unix],
     ['control.listen', control.listen],
@@ -77,24 +77,6 @@ function trySockets({ listen, control }: Config): (() => unknown)[] {
   }
   if (tcp !== null) tries.push(() => tryPort(tcp.host, tcp.port));
   return tries;
-}
-
-function tryInherited(fd: number): void {
-  try {
-    if (fstatSync(fd).isSocket()) return;
-  } catch (error) {
-    if (errorCode(error) !== 'EBADF') throw error;
-  }
-  throw new ExitError(EXIT.usage, `LISTEN_FDS socket ${fd}: is not a socket, allowed: one that listens`);
-}
-
-async function named(option: string, asked: Promise<unknown>): Promise<void> {
-  try {
-    await asked;
-  } catch (error) {
-    if (!(error instanceof ExitError)) throw error;
-    throw new ExitError(error.exitCode, `${option}: ${error.message}`, { cause: error });
-  }
 }
 
 function tryPort(host: string, port: number): Promise<void> {

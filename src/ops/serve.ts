@@ -17,7 +17,7 @@ import { REPOSITORY } from './config/fields.ts';
 import { protocolWarning } from './config/protocol_checks.ts';
 import type { Config } from './config/schema.ts';
 import { type Control, ControlError, startControl } from './control.ts';
-import { EXIT } from './exit_error.ts';
+import { EXIT, named } from './exit_error.ts';
 import { findUsers, openImages, type ServedImage, takeBack, writeMarkers } from './images.ts';
 import { foreignSockets } from './inherited_sockets.ts';
 import { lookAtThreads } from './io_flusher.ts';
@@ -141,7 +141,7 @@ async function openControl(config: Config, shared: Shared, swap: SwapControl, lo
   if (config.control.listen === null) return null;
   const { version } = JSON.parse(readFileSync(resolve(REPOSITORY, 'package.json'), 'utf8'));
   const started = performance.now();
-  return startControl({
+  const control = startControl({
     listen: config.control.listen,
     stats: () => statsReport(shared, config, version, started, log.dropped()),
     check: () => poolCheck(shared),
@@ -154,6 +154,7 @@ async function openControl(config: Config, shared: Shared, swap: SwapControl, lo
     swapon: (name) => swap.swapon(name),
     onError: (error) => log.logger.error({ err: error }, 'control'),
   });
+  return named('control.listen', control);
 }
 
 /** One line per image and kind of failure; the counters have the rest. */

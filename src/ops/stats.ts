@@ -64,6 +64,9 @@ function explain(socketPath: string, error: unknown): string {
   const code = errorCode(error);
   if (code === 'ENOENT' || code === 'ECONNREFUSED')
     return `${socketPath}: no server answers there (control.listen); is zswapd running?`;
+  if (code.startsWith('HPE_')) {
+    return `${socketPath}: is not a control socket: who answers there does not speak HTTP, allowed: that of control.listen`;
+  }
   return `${socketPath}: ${errorText(error)}`;
 }
 

@@ -7,7 +7,10 @@
  * Connections have `stop.deadline` to end, then they are cut. Nothing else has a deadline: what was acknowledged goes to the
  * images for as long as they take it, progress is shown, and a service manager is told to wait while it moves.
  *
- * A second signal, or an image that does not take what it should, keeps the markers: exit 4, and the loss is stated.
+ * A second signal, or an image that does not take what it should, keeps the markers: exit 4, and the loss is stated. That
+ * signal has to be a decision of its own. One stop arrives as several: the kernel sends SIGHUP to the group in front when a
+ * terminal goes, and the shell sends it again; timeout(1) signals its child and then the group, service managers SIGTERM and
+ * SIGHUP. So whatever comes within a second belongs to the same stop, and SIGHUP always does.
  */
 import { countBits } from '../pool/bits.ts';
 import { takenBuffers } from '../pool/buffers.ts';
@@ -41,24 +44,67 @@ export interface Running {
 /** How often a wait of the stop is shown, and a service manager told. */
 const SHOW_MS = 1000;
 
+/** How long after the stop began a signal counts as one that somebody meant, in milliseconds. */
+const ABORT_AFTER_MS = 1000;
+
 /** Waits for a signal, then stops; resolves with the exit code. */
-export async function stop(server: Running, signals: Pick<Signals, 'next'>): Promise<number> {
+export async function stop(
+  server: Running,
+  signals: Pick<Signals, 'next'>,
+  abortAfterMs = ABORT_AFTER_MS,
+): Promise<number> {
   const { log, manager } = server;
   const signal = await signals.next();
   log.logger.info({ signal }, 'stopping: running requests finish, then the pool is drained to the images');
   manager.stopping('stopping: running requests finish');
   let given = false;
-  const aborted = signals.next().then(() => {
+  const abort = new Abort(log, abortAfterMs);
+  const aborted = abort.by(signals).then(() => {
     given = true;
     return 'aborted' as const;
   });
   const shown = setInterval(watch(server), SHOW_MS);
   const code = await Promise.race([finish(server, () => given), aborted]);
   clearInterval(shown);
+  abort.close();
   if (code !== 'aborted') return code;
   const pages = atStake(server.shared);
   log.logger.error({ pages }, `aborted by a second signal: the markers stay, up to ${pages} pages are lost`);
   return EXIT.drainFailed;
+}
+
+/** Tells a signal that aborts the stop from those that belong to it. */
+class Abort {
+  private readonly log: Running['log'];
+  private readonly timer: NodeJS.Timeout;
+  private armed = false;
+  private closed = false;
+
+  constructor(log: Running['log'], afterMs: number) {
+    this.log = log;
+    // Timers come before signals in a turn of the loop, and signals before immediates: those that waited because the loop
+    // was busy are seen unarmed.
+    this.timer = setTimeout(() => setImmediate(() => this.arm()), afterMs);
+  }
+
+  async by(signals: Pick<Signals, 'next'>): Promise<void> {
+    for (;;) {
+      const signal = await signals.next();
+      if (this.armed && signal !== 'SIGHUP') return;
+      this.log.logger.info({ signal }, `${signal} as well: part of the same stop`);
+    }
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+  }
+
+  private arm(): void {
+    if (this.closed) return;
+    this.armed = true;
+    this.log.logger.info({}, 'a further SIGTERM or SIGINT aborts the drain: pages are lost then');
+  }
 }
 
 /** Pages that may be in memory alone: what is stored, and what has left the pool and is not on the image yet. */
@@ -127,10 +173,12 @@ async function endConnections({ threads: { lanes }, threads, config, log }: Runn
   for (const lane of lanes) lane.send({ type: 'stop' });
   const timer = setTimeout(() => {
     const connections = countConnections(threads);
-    log.logger.warn(
-      { connections },
-      `stop.deadline: connections that have not ended in ${config.stop.deadline} ms are cut`,
-    );
+    if (connections > 0) {
+      log.logger.warn(
+        { connections },
+        `stop.deadline: connections that have not ended in ${config.stop.deadline} ms are cut`,
+      );
+    }
     for (const lane of lanes) lane.send({ type: 'cut' });
   }, config.stop.deadline);
   await Promise.all(stopped);

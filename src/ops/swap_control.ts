@@ -6,9 +6,11 @@
  * about. What needs the images is asked of the shrinker's thread. One verb at a time to an export; verbs of several exports
  * run side by side, so that a stalled image holds up none but its own. An export that clients use is refused unless forced.
  */
+import { NONE } from '../pool/entries.ts';
 import { enter, STATE, stateOf, TABLE } from '../pool/export_state.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
+import { get, lockTree, treeOf, unlockTree } from '../pool/tree.ts';
 import { chooseProtocols } from '../protocols/index.ts';
 import { C, sum } from '../shm/counters.ts';
 import { attend } from '../shm/mailbox.ts';
@@ -61,7 +63,8 @@ export class SwapControl {
       );
     }
     const stored = (): number => sum(this.shared.counters, C.stored_pages);
-    const before = stored();
+    // Slot 0 leaves the pool for the image, and nothing of it is discarded.
+    const before = stored() - (!keep && this.headerIsStored(x) ? 1 : 0);
     const running = this.run(x, keep);
     this.running.set(x, running);
     try {
@@ -134,6 +137,15 @@ export class SwapControl {
     if (x >= 0) return x;
     const names = this.config.exports.map((one) => one.name).join(', ');
     throw new ControlError(404, `no export ${name}, allowed: ${names}`);
+  }
+
+  private headerIsStored(x: number): boolean {
+    const { trees } = this.mine();
+    const tree = treeOf(trees, x, 0);
+    lockTree(trees, tree);
+    const e = get(trees, tree, 0);
+    unlockTree(trees, tree);
+    return e !== NONE;
   }
 
   private run(x: number, keep: boolean): Promise<number> {

@@ -1,12 +1,13 @@
 /**
- * System calls about the process as a whole, through koffi: what its threads may do in reclaim, and its program.
- * Main thread only, and at start. Each answers >= 0, or -errno.
+ * System calls about the process as a whole, through koffi: what its threads may do in reclaim, its program, and the
+ * descriptors it was given. Main thread only, at start and at the end. Each answers >= 0, or -errno.
  */
 import koffi from 'koffi';
 
 const libc = koffi.load('libc.so.6');
 const cPrctl = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
 const cExecve = libc.func('int execve(const char *path, const char **argv, const char **envp)');
+const cDup2 = libc.func('int dup2(int fd, int onto)');
 const cFcntl = libc.func('fcntl', 'int', ['int', 'int', 'int']);
 
 const PR_SET_IO_FLUSHER = 57;
@@ -33,6 +34,11 @@ export function getIoFlusher(): number {
 /** Lets a program that replaces this one keep the descriptor: 0 or -errno. */
 export function keepOverExec(fd: number): number {
   return result(cFcntl(fd, F_SETFD, 0));
+}
+
+/** Makes `onto` another name for what `fd` has open, in one step: no other thread's file gets that number. */
+export function replaceDescriptor(fd: number, onto: number): number {
+  return result(cDup2(fd, onto));
 }
 
 /** Replaces the program of this process, which keeps its pid and loses its other threads. Returns -errno or not at all. */

@@ -37,6 +37,7 @@ const POLLERR_HUP_NVAL = 0x8 | 0x10 | 0x20;
 const MSG_PEEK_DONTWAIT = 0x2 | 0x40;
 const MSG_DONTWAIT = 0x40;
 const SOL_SOCKET = 1;
+const SO_ACCEPTCONN = 30;
 const SO_DOMAIN = 39;
 const AF_UNIX = 1;
 const MADV_DONTNEED = 4;
@@ -89,6 +90,12 @@ export function peerClosed(fd: number): boolean {
 export function isUnixSocket(fd: number): boolean {
   const domain = [0];
   return cGetsockopt(fd, SOL_SOCKET, SO_DOMAIN, domain, [4]) === 0 && domain[0] === AF_UNIX;
+}
+
+/** Whether it is a socket that accepts connections; false for whatever else is open there, or nothing. */
+export function isListening(fd: number): boolean {
+  const listens = [0];
+  return cGetsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, listens, [4]) === 0 && listens[0] === 1;
 }
 
 /** Copies what the kernel holds unread for this socket into `into`, and leaves it there; returns bytes or -errno. */

@@ -1,5 +1,6 @@
 // The command line as a process: exit codes, one line on stderr, nothing created, closed output survived.
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
@@ -83,6 +84,14 @@ t.test('stats without a server is exit code 1', async (t) => {
     code: 1,
     stderr: /^\/does\/not\/exist: no server answers/,
   });
+});
+
+t.test('stats of an NBD socket says that it is none of control', async (t) => {
+  const listen = join(tempFolder(t), 'n');
+  const server = createServer((socket) => socket.on('error', () => socket.destroy()).write('NBDMAGICIHAVEOPT'));
+  await new Promise<void>((done) => server.listen(listen, done));
+  t.teardown(() => server.close());
+  t.match(await zswapd('stats', '--control', listen), { code: 1, stderr: /n: is not a control socket: [^\n]*\n$/ });
 });
 
 t.test('a closed stdout does not change the exit code', async (t) => {

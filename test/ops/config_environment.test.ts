@@ -64,3 +64,37 @@ t.test('something has to listen, or to be inherited', async (t) => {
   ]);
   t.same(check(tempFolder(t), ['x'], none, { LISTEN_FDS: '1' }), []);
 });
+
+t.test('a path that leads nowhere is one line, whatever the kernel calls it', async (t) => {
+  const folder = tempFolder(t);
+  writeFileSync(join(folder, 'file'), '');
+  symlinkSync('loop', join(folder, 'loop'));
+  const long = 'x'.repeat(300);
+  for (const [path, code] of [
+    ['file/x', 'ENOTDIR'],
+    ['file/x/y', 'ENOTDIR'],
+    ['loop', 'ELOOP'],
+    ['loop/x', 'ELOOP'],
+    [long, 'ENAMETOOLONG'],
+    [`${long}/x`, 'ENAMETOOLONG'],
+  ]) {
+    const lines = check(folder, [path]);
+    t.equal(lines.length, 1, lines.join('\n'));
+    if (path !== 'file/x') t.match(lines[0], code);
+    t.match(lines[0], /^exports\[0\]\.image: .*, allowed: /);
+  }
+  t.match(check(folder, ['x'], { control: { listen: 'loop/c' } }), [/^control\.listen: can't use folder .*ELOOP/]);
+  t.match(check(folder, ['x'], { listen: { unix: 'file/x/s', tcp: null } }), [
+    /^listen\.unix: can't use folder .*ENOTDIR/,
+  ]);
+});
+
+t.test('LISTEN_FDS=0 is none', async (t) => {
+  t.same(check(t.testdir({}), ['x'], {}, { LISTEN_FDS: '0' }), []);
+  t.match(check(t.testdir({}), ['x'], { listen: { unix: null, tcp: null } }, { LISTEN_FDS: '0' }), [
+    /^listen: unix and tcp/,
+  ]);
+  for (const LISTEN_FDS of ['', '-1', '1.5', '65']) {
+    t.throws(() => check(t.testdir({}), ['x'], {}, { LISTEN_FDS }), /is not a number of sockets, allowed: 0 to 64/);
+  }
+});

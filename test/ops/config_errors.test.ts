@@ -165,3 +165,33 @@ t.test('what the format allows is accepted', async (t) => {
   t.same(problems('{ "listen": { "tcp": "127.9.9.9:0" } }'), []);
   t.same(problems('{ "listen": { "tcp": "[::]:10809", "allowRemote": true } }'), []);
 });
+
+t.test('a config of no sensible size is refused before anything walks it', async (t) => {
+  const deep = (levels: number): string => `${'['.repeat(levels)}${']'.repeat(levels)}`;
+  t.same(problems(`{ "pool":\n${deep(400_000)} }`), ['c.jsonc:2:32: is nested too deeply, allowed: 32 levels']);
+  t.match(problems(`{ "pool": ${deep(31)} }`), [/^c\.jsonc:1:11: pool: /], 'as deep as it may be');
+  const many = (values: number): string => Array.from({ length: values }, () => '{}').join();
+  t.match(problems(`{ "exports": [${many(200_000)}] }`), [/^c\.jsonc:1:\d+: has too many values, allowed: 10000$/]);
+  const keys = Array.from({ length: 9000 }, (_, i) => `"k${i}": 1`).join(',\n');
+  t.equal(problems(`{ ${keys} }`).length, 9000, 'a line for each of as many as there may be');
+});
+
+t.test('a flag of no sensible size is refused the same way', async (t) => {
+  const refused = (value: string): string => {
+    try {
+      loadConfig({ set: [`exports=${value}`] });
+    } catch (error) {
+      if (error instanceof ExitError) return error.message;
+      throw error;
+    }
+    return 'accepted';
+  };
+  t.equal(
+    refused(`${'['.repeat(60_000)}${']'.repeat(60_000)}`),
+    '--set exports: is nested too deeply, allowed: 32 levels',
+  );
+  t.equal(refused(`[${'{},'.repeat(40_000)}{}]`), '--set exports: has too many values, allowed: 10000');
+  const path = `pool.max${'.a'.repeat(60_000)}=1`;
+  t.throws(() => loadConfig({ set: [path] }), /: not a path of an option, allowed: /);
+  t.match(refused(`{"a":${'[0,'.repeat(50)}`), /^--set exports: .* not /, 'no JSON: a string');
+});

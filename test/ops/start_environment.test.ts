@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import { REPOSITORY } from '#src/ops/config/fields.js';
+import { missing } from '../support/requires.ts';
 import { tempFolder } from '../support/tmp.ts';
 import { type ServerOptions, serverArguments, startServer } from '../support/zswapd.ts';
 import { type Ended, runCommand } from './run_process.ts';
@@ -34,6 +35,7 @@ async function bothRefuse(
 ): Promise<void> {
   const folder = o.folder ?? tempFolder(t);
   const before = readdirSync(folder).sort();
+  const said: string[] = [];
   const [main, , ...set] = serverArguments(folder, o);
   for (const verb of [['serve'], ['config', 'check']]) {
     const command = [...(o.wrap ?? []), process.execPath, main, ...verb, ...set];
@@ -41,8 +43,10 @@ async function bothRefuse(
     t.match({ code, stdout }, { code: o.code ?? 2, stdout: '' }, `${verb.join(' ')}: ${stderr}`);
     t.match(stderr, /^[^\n]+\n$/, 'one line');
     t.match(stderr, line);
+    said.push(stderr.replace(/this process \d+/, 'this process'));
     t.same(readdirSync(folder).sort(), before, 'nothing was created');
   }
+  t.equal(said[0], said[1], 'in the same words');
 }
 
 /** What an installed server has, without var/, in a folder that cannot be written. */
@@ -82,6 +86,18 @@ t.test('a checkout that cannot be written', async (t) => {
     t.equal(await ended, 0);
     t.notOk(existsSync(join(root, 'var')));
   });
+});
+
+t.test("a var/ of another user's", async (t) => {
+  const root = readOnlyCheckout(t);
+  chmodSync(root, 0o755);
+  mkdirSync(join(root, 'var'), { mode: 0o700 });
+  for (const verb of [['serve'], ['config', 'check']]) {
+    const { code, stdout, stderr } = await runAll(bound(process.execPath, join(root, 'dist/main.js'), ...verb));
+    t.match({ code, stdout }, { code: 2, stdout: '' }, stderr);
+    t.match(stderr, /can't use folder .*\/var: EACCES/);
+    t.notMatch(stderr, /\n {4}at /, 'no stack');
+  }
 });
 
 t.test('var/ is made when something lies in it, and goes with a start that failed', async (t) => {
@@ -156,8 +172,24 @@ t.test('nobody to listen to', async (t) => {
 });
 
 t.test('a descriptor that is no socket is not one to listen on', async (t) => {
-  const wrap = ['sh', '-c', 'exec "$0" "$@" 3</dev/null'];
-  await bothRefuse(t, { wrap, env: { LISTEN_FDS: '1' } }, /LISTEN_FDS socket 3: /);
+  const wanted = /^LISTEN_FDS socket 3: is not a stream socket that listens, allowed: /;
+  for (const file of ['/dev/null', '/proc/version']) {
+    const wrap = ['sh', '-c', `exec "$0" "$@" 3<${file}`];
+    await bothRefuse(t, { wrap, env: { LISTEN_FDS: '1' } }, wanted);
+  }
+});
+
+t.test('nor is one that sends datagrams', { skip: missing('bash') }, async (t) => {
+  const wrap = ['bash', '-c', 'exec "$0" "$@" 3<>/dev/udp/127.0.0.1/9'];
+  await bothRefuse(t, { wrap, env: { LISTEN_FDS: '1' } }, /^LISTEN_FDS socket 3: is not a stream socket that listens/);
+});
+
+t.test('a file of the kernel is no image', async (t) => {
+  await bothRefuse(
+    t,
+    { image: '/proc/version' },
+    /exports\[0\]\.image: \/proc\/version is a file of the kernel's own, allowed: /,
+  );
 });
 
 t.test('too few threads', { skip: process.getuid!() === 0 ? false : 'the limit counts all of a user' }, async (t) => {
@@ -182,7 +214,16 @@ t.test('sockets that were handed to another process are said to be left alone', 
 t.test('an image that a server has, its sockets, and one that is stale', async (t) => {
   const first = await startServer(t);
   await bothRefuse(t, { image: first.image }, /exports\[0\]\.image: .*is in use by another process/);
-  await bothRefuse(t, { set: [`listen.unix=${first.socketPath}`] }, /a server already answers on this socket/);
+  await bothRefuse(
+    t,
+    { set: [`listen.unix=${first.socketPath}`] },
+    /^--set listen\.unix: .*a server already answers on this socket/,
+  );
+  await bothRefuse(
+    t,
+    { set: [`control.listen=${first.controlPath}`] },
+    /^--set control\.listen: .*a server already answers on this socket/,
+  );
   await first.kill9();
   await bothRefuse(t, { image: first.image, code: 3 }, /exports\[0\]\.image: .*stale, because/);
 });
@@ -191,12 +232,12 @@ t.test('files that are in the way', async (t) => {
   const folder = tempFolder(t);
   mkdirSync(join(folder, 'a'));
   writeFileSync(join(folder, 'nbd.sock'), '');
-  await bothRefuse(t, { folder }, /nbd\.sock: exists and is not a socket/);
+  await bothRefuse(t, { folder }, /^--set listen\.unix: .*nbd\.sock: exists and is not a socket/);
   const other = createServer().listen(0, '127.0.0.1');
   await new Promise((done) => other.once('listening', done));
   t.teardown(() => other.close());
   const { port } = other.address() as { port: number };
-  await bothRefuse(t, { set: [`listen.tcp=127.0.0.1:${port}`] }, /listen\.tcp: .*EADDRINUSE/);
+  await bothRefuse(t, { set: [`listen.tcp=127.0.0.1:${port}`] }, /^--set listen\.tcp: .*EADDRINUSE/);
 });
 
 t.test('an empty image file gets its size', async (t) => {

@@ -14,9 +14,10 @@ import { makePage, newZswap, put } from '../support/pool.ts';
 import { tempFolder } from '../support/tmp.ts';
 
 const PAGES = 16;
+const ARMED = 'a further SIGTERM or SIGINT aborts the drain: pages are lost then';
 
 /** A server of which only the images are real. What happens is in `said`, in order. */
-function server(t: Test) {
+function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60_000 } = {}) {
   const path = join(tempFolder(t), 'image');
   const marker = `${path}.zswapd`;
   const image = prepareImage({ path, bytes: PAGES * 4096, direct: 'off' });
@@ -30,12 +31,14 @@ function server(t: Test) {
     said.push(String(text));
   };
   const running = {
-    config: { exports: [{ name: 'a', size: PAGES * 4096 }], stop: { deadline: 60_000 } } as unknown as Config,
+    config: { exports: [{ name: 'a', size: PAGES * 4096 }], stop: { deadline } } as unknown as Config,
     log: { logger: { info: logged, warn: logged, error: logged } },
     shared: z.shared,
     images: [{ image, marker, marked: false }],
     threads: {
-      lanes: [{ send: ({ type }: ToLane) => said.push(`lane: ${type}`), next: lane.next, connections: [0, 0] }],
+      lanes: [
+        { send: ({ type }: ToLane) => said.push(`lane: ${type}`), next: lane.next, connections: [0, connections] },
+      ],
       shrinker: { send: ({ type }: ToShrinker) => said.push(`shrinker: ${type}`), next: shrinker.next },
     },
     listeners: { uris: [], close: () => said.push('listeners closed') },
@@ -53,15 +56,19 @@ function server(t: Test) {
       status: () => undefined,
     },
   } as unknown as Running;
-  const code = stop(running, { next: () => new Promise((resolve) => signals.push(resolve)) });
+  const code = stop(running, { next: () => new Promise((resolve) => signals.push(resolve)) }, abortAfterMs);
   return {
     z,
     running,
     said,
     code,
-    signal: async (): Promise<void> => {
-      signals.shift()?.('SIGTERM');
+    signal: async (name = 'SIGTERM'): Promise<void> => {
+      signals.shift()?.(name);
       await turn();
+    },
+    /** From here on a further signal aborts. */
+    armed: async (): Promise<void> => {
+      while (!said.includes(ARMED)) await new Promise((resolve) => setTimeout(resolve, 1));
     },
     lanesStop: async (): Promise<void> => {
       lane.deliver({ type: 'stopped' });
@@ -94,18 +101,57 @@ t.test('connections and verbs end before the drain, the drain before the marker'
 });
 
 t.test('once the loss is stated, a drain that ends after all takes no marker away', async (t) => {
-  const s = server(t);
+  const s = server(t, { abortAfterMs: 0 });
   put(s.z, 1, makePage('text', 1));
   put(s.z, 2, makePage('text', 2));
   takeBuffer(s.z.shared.writebackBuffers, 0, s.z.thread);
   await s.signal();
   await s.lanesStop();
+  await s.armed();
   await s.signal();
   t.equal(await s.code, 4);
   t.equal(s.said.at(-1), 'aborted by a second signal: the markers stay, up to 3 pages are lost');
   await s.drained();
   t.equal(s.said.at(-1), 'control closed', 'the drain has come to its end');
   t.ok(s.isMarked(), 'and the marker stays');
+});
+
+t.test('a signal that comes with the one that began the stop is part of it', async (t) => {
+  // The kernel and the shell both send SIGHUP when a terminal goes; timeout(1) sends to its child and to the group.
+  const s = server(t);
+  await s.signal('SIGINT');
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    await s.signal(name);
+    t.equal(s.said.at(-1), `${name} as well: part of the same stop`);
+  }
+  await s.lanesStop();
+  await s.drained();
+  t.equal(await s.code, 0);
+  t.notOk(s.isMarked());
+});
+
+t.test('SIGHUP aborts nothing, however late', async (t) => {
+  const s = server(t, { abortAfterMs: 0 });
+  await s.signal('SIGHUP');
+  await s.armed();
+  await s.signal('SIGHUP');
+  await s.lanesStop();
+  await s.drained();
+  t.equal(await s.code, 0);
+  t.notOk(s.isMarked());
+});
+
+t.test('stop.deadline: connections are said to be cut where there are any', async (t) => {
+  for (const connections of [0, 1]) {
+    const s = server(t, { connections, deadline: 0 });
+    await s.signal();
+    while (!s.said.includes('lane: cut')) await new Promise((resolve) => setTimeout(resolve, 1));
+    const lines = s.said.filter((line) => line.startsWith('stop.deadline: '));
+    t.equal(lines.length, connections, lines.join());
+    await s.lanesStop();
+    await s.drained();
+    t.equal(await s.code, 0);
+  }
 });
 
 t.test('a drain that failed keeps the marker', async (t) => {

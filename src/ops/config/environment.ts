@@ -1,7 +1,18 @@
 // What a config needs of the machine: folders, images of the right size, something to listen on.
 // Invariant: looks only, creates nothing; `zswapd config check` and `zswapd serve` ask the same questions. What only a try
 // tells is in rehearsal.ts for the one, and found by trying it by the other.
-import { accessSync, constants, mkdirSync, readFileSync, realpathSync, rmdirSync, type Stats, statSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmdirSync,
+  type Stats,
+  statfsSync,
+  statSync,
+} from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { groupNumber } from '../../os/groups.ts';
 import { EXIT, ExitError, errorCode, errorText } from '../exit_error.ts';
@@ -16,6 +27,8 @@ import { formatSize } from './units.ts';
 export const STATE_FOLDER = resolve(REPOSITORY, 'var');
 
 const SECTOR = 512;
+/** Of linux/magic.h: proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs. */
+const KERNEL_FILE_SYSTEMS = new Set([0x9fa0, 0x62656572, 0x27e0eb, 0x63677270, 0x64626720, 0x74726163, 0x73636673]);
 /** Search permission for the group, or somebody named in an access list, or all. */
 const OTHERS_ENTER = 0o011;
 
@@ -45,7 +58,7 @@ function usesStateFolder({ listen, control, exports }: Config): boolean {
   const inherited = inheritedSockets(process.env) > 0;
   const files = [inherited ? null : listen.unix, control.listen, ...exports.map(({ image }) => image)];
   if (files.some((path) => path !== null && dirname(path) === STATE_FOLDER)) return true;
-  return exports.some(({ image }) => stat(image)?.isBlockDevice() === true);
+  return exports.some(({ image }) => isBlockDevice(image));
 }
 
 /** What can be seen to stand in the way of serving this config, each as `option: what is wrong, what is allowed`; empty if nothing does. */
@@ -64,7 +77,7 @@ export function checkEnvironment(config: Config, environment: NodeJS.ProcessEnv 
   }
   if (config.control.listen !== null) problems.push(...checkFolder('control.listen', config.control.listen));
   // The markers of block devices lie in var/.
-  const device = config.exports.findIndex(({ image }) => stat(image)?.isBlockDevice() === true);
+  const device = config.exports.findIndex(({ image }) => isBlockDevice(image));
   if (device >= 0) problems.push(...checkFolder(`exports[${device}].image`, join(STATE_FOLDER, 'marker')));
   const listeners = inherited > 0 ? inherited : Number(unix !== null) + Number(tcp !== null);
   problems.push(...checkDescriptors(config, listeners));
@@ -99,6 +112,16 @@ function checkDescriptors(config: Config, listeners: number): string[] {
 
 function stat(path: string): Stats | undefined {
   return statSync(path, { throwIfNoEntry: false });
+}
+
+/** False for a path that leads nowhere or can't be looked at too: checkFolder and checkImage say so. */
+function isBlockDevice(path: string): boolean {
+  try {
+    return stat(path)?.isBlockDevice() === true;
+  } catch (error) {
+    if (errorCode(error) === '') throw error;
+    return false;
+  }
 }
 
 /** The folder of a file has to exist, except var/, which serve creates where it can. */
@@ -137,6 +160,9 @@ function checkSocketUsers({ unixMode, unixGroup }: Config['listen'], path: strin
 function checkImage(option: string, sizeOption: string, path: string, size: number): string[] {
   try {
     const found = stat(path);
+    if (isKernelFile(found === undefined ? dirname(path) : path)) {
+      return [`${option}: ${path} is a file of the kernel's own, allowed: a regular file or a block device`];
+    }
     if (found === undefined) return [];
     accessSync(path, constants.R_OK | constants.W_OK);
     if (found.isFile()) {
@@ -154,6 +180,11 @@ function checkImage(option: string, sizeOption: string, path: string, size: numb
   } catch (error) {
     return [`${option}: can't use ${path}: ${errorText(error)}, allowed: an image that can be read and written`];
   }
+}
+
+/** Whether it lies in proc or its like, whose files say that they are regular and empty. */
+function isKernelFile(path: string): boolean {
+  return existsSync(path) && KERNEL_FILE_SYSTEMS.has(statfsSync(path).type);
 }
 
 /** Bytes of a block device; stat says 0, so the kernel's own count of sectors is asked. */

@@ -2,6 +2,7 @@
 // Invariant: a path that can't be followed is an error of the flag; nothing is dropped in silence.
 import { EXIT, ExitError } from '../exit_error.ts';
 import { formatPath, type OptionPath, parsePath } from './option_path.ts';
+import { tooLarge } from './source.ts';
 
 export interface Override {
   path: OptionPath;
@@ -10,6 +11,9 @@ export interface Override {
   flag: string;
 }
 
+/** Characters of a path at most: a name of 255 in quotes, and the options around it. */
+const MAX_PATH = 1024;
+
 type Container = Record<string | number, unknown>;
 
 /** Splits one `path=value`. The value is JSON, or else the string itself, so that `pool.max=20%` needs no quotes. */
@@ -17,14 +21,19 @@ export function parseOverride(text: string): Override {
   // An "=" inside a quoted key belongs to the path.
   const match = /^((?:"(?:[^"\\]|\\.)*"|[^="])*)=(.*)$/s.exec(text);
   if (match === null) throw new ExitError(EXIT.usage, `--set ${text}: "=" is missing, allowed: --set path=value`);
-  const path = parsePath(match[1]);
+  // No option is deeper; a path costs its length squared to read.
+  const path = match[1].length > MAX_PATH ? undefined : parsePath(match[1]);
   if (path === undefined || path.includes('__proto__')) {
     throw new ExitError(
       EXIT.usage,
       `--set ${match[1]}: not a path of an option, allowed: pool.max, exports[0].size, memcgs["a.b"]["zswap.max"]`,
     );
   }
-  return { path, value: parseValue(match[2]), flag: `--set ${match[1]}` };
+  const flag = `--set ${match[1]}`;
+  const value = parseValue(match[2]);
+  const large = typeof value === 'object' ? tooLarge(match[2]) : null;
+  if (large !== null) throw new ExitError(EXIT.usage, `${flag}: ${large.message}`);
+  return { path, value, flag };
 }
 
 function parseValue(text: string): unknown {

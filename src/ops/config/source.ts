@@ -1,12 +1,19 @@
 // A config file: JSON with comments, and where in it each value stands.
 // Invariant: every position is `file:line:column`, counted from 1, with the file named as the operator named it.
 import { readFileSync, statSync } from 'node:fs';
-import { getNodeValue, type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser';
+import { createScanner, getNodeValue, type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser';
 import { EXIT, ExitError, errorText } from '../exit_error.ts';
 import type { OptionPath } from './option_path.ts';
 
 /** A larger file is no config but a mistake, such as an image given for it. */
 const MAX_FILE_BYTES = 1024 * 1024;
+
+/** Levels and values of a config at most. Whatever walks one recurses, and the largest that makes sense has 3000 values. */
+const MAX_DEPTH = 32;
+const MAX_VALUES = 10_000;
+
+/** Of jsonc-parser's SyntaxKind, which is not there at run time. */
+const TOKEN = { openBrace: 1, closeBrace: 2, openBracket: 3, closeBracket: 4, comma: 5, eof: 17 } as const;
 
 export interface Source {
   /** The file's content as plain values; always an object. */
@@ -34,8 +41,11 @@ function readText(name: string): string {
 /** Parses the text of a config; throws with the position of the first mistake. */
 export function parseSource(name: string, text: string): Source {
   const errors: ParseError[] = [];
+  const lines = lineStarts(text);
+  const at = (offset: number) => `${name}:${lineAndColumn(lines, offset)}`;
+  const large = tooLarge(text);
+  if (large !== null) throw new ExitError(EXIT.usage, `${at(large.offset)}: ${large.message}`);
   const root = parseTree(text, errors, { allowTrailingComma: true });
-  const at = (offset: number) => `${name}:${lineAndColumn(text, offset)}`;
   const first = errors[0];
   if (first !== undefined) {
     throw new ExitError(EXIT.usage, `${at(first.offset)}: ${syntaxMessage(first)}, allowed: JSON with comments`);
@@ -58,6 +68,24 @@ export function parseSource(name: string, text: string): Source {
   };
 }
 
+/** Where a JSON text goes beyond what a config can be, or null. Looks at the tokens only, so any text will do. */
+export function tooLarge(text: string): { offset: number; message: string } | null {
+  const scanner = createScanner(text, true);
+  let depth = 0;
+  let values = 0;
+  for (let token: number = scanner.scan(); token !== TOKEN.eof; token = scanner.scan()) {
+    if (token === TOKEN.openBrace || token === TOKEN.openBracket) depth++;
+    else if (token === TOKEN.closeBrace || token === TOKEN.closeBracket) depth--;
+    else if (token !== TOKEN.comma) continue;
+    // Each value but the first of its list or object comes after a comma.
+    if (token === TOKEN.comma) values++;
+    const offset = scanner.getTokenOffset();
+    if (depth > MAX_DEPTH) return { offset, message: `is nested too deeply, allowed: ${MAX_DEPTH} levels` };
+    if (values >= MAX_VALUES) return { offset, message: `has too many values, allowed: ${MAX_VALUES}` };
+  }
+  return null;
+}
+
 const SYNTAX_MESSAGES: Record<string, string> = {
   CommaExpected: 'a comma is missing',
   ColonExpected: 'a colon is missing',
@@ -76,9 +104,21 @@ function syntaxMessage(error: ParseError): string {
   return SYNTAX_MESSAGES[code] ?? `not valid JSON (${code})`;
 }
 
-function lineAndColumn(text: string, offset: number): string {
-  const before = text.slice(0, offset).split('\n');
-  return `${before.length}:${before[before.length - 1].length + 1}`;
+/** The offset of each line. Made once: thousands of mistakes may each want to know their line. */
+function lineStarts(text: string): number[] {
+  const starts = [0];
+  for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', end + 1)) starts.push(end + 1);
+  return starts;
+}
+
+function lineAndColumn(starts: readonly number[], offset: number): string {
+  let low = 0;
+  for (let high = starts.length; high - low > 1; ) {
+    const middle = (low + high) >>> 1;
+    if (starts[middle] <= offset) low = middle;
+    else high = middle;
+  }
+  return `${low + 1}:${offset - starts[low] + 1}`;
 }
 
 /** JSON lets the last of two equal keys win in silence, and `__proto__` would change an object instead of setting a key. */
