@@ -206,6 +206,7 @@ export class Connection implements TransmissionHost {
     this.#run(transmission);
     if (this.#mayRead(transmission) && this.#inbox!.roomy) {
       this.#paused = false;
+      this.#inbox!.giveBack();
       this.#socket.resume();
     }
   }
