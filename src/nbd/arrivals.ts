@@ -9,6 +9,11 @@ import type { Inbox } from './inbox.ts';
 
 /** If nothing came for this long, all has come that was sent before: the client's kernel answers at once. */
 const LOOK_MS = 10;
+/**
+ * After so many looks that all brought something, whoever sends is alive: what a kernel still has of a client that is gone
+ * is at most CATCH_UP_BYTES, and comes as fast as it is taken. Looks and not time, because the thread can stand still.
+ */
+const MAX_LOOKS = 10;
 /** A read of fewer bytes leaves none behind for which there was no room: no receive buffer of Linux is as small. */
 const FULL_BUFFER = 32 * 1024;
 
@@ -19,6 +24,9 @@ export class Arrivals {
   #emptyAt = Number.NEGATIVE_INFINITY;
   #pausedAt = 0;
   #looking = false;
+  /** Looks of the catching up that is under way, and when it began. */
+  #looks = 0;
+  #began = 0;
   readonly #fence: OpenFence | null;
   readonly #lookAgain: () => void;
 
@@ -49,14 +57,22 @@ export class Arrivals {
 
   /** After a long pause, takes in what there is, and true until that was all; `lookAgain` is called meanwhile. */
   catchUp(inbox: Inbox, took: (bytes: number) => void): boolean {
-    if (this.#fence === null || performance.now() - this.#pausedAt < STALE_AFTER_MS) return false;
+    if (this.#fence === null) return false;
     if (this.#looking) return true;
+    const now = performance.now();
+    if (this.#looks === 0) {
+      if (now - this.#pausedAt < STALE_AFTER_MS) return false;
+      this.#began = now;
+    }
     const bytes = this.#fence.takeInto(inbox);
-    if (bytes === 0) {
-      this.#pausedAt = performance.now();
+    if (bytes > 0) took(bytes);
+    if (bytes === 0 || ++this.#looks === MAX_LOOKS) {
+      this.#looks = 0;
+      this.#pausedAt = now;
+      // All that was sent before is here, so whatever is read next came after that.
+      this.#emptyAt = Math.max(this.#emptyAt, this.#began);
       return false;
     }
-    took(bytes);
     this.#looking = true;
     setTimeout(() => {
       this.#looking = false;

@@ -13,7 +13,8 @@ import { type ConnectionCounters, connectionCounters } from './counters.ts';
 import type { Device } from './device.ts';
 import type { ExportInfo } from './export_info.ts';
 import { OpenFence } from './fence.ts';
-import { Handshake } from './handshake.ts';
+import { Greeter } from './greeter.ts';
+import type { Negotiated } from './handshake.ts';
 import { Inbox, MAX_BLOCK_SIZE } from './inbox.ts';
 import { Outbox } from './outbox.ts';
 import { Transmission, type TransmissionHost } from './transmission.ts';
@@ -21,18 +22,15 @@ import { TurnBudget } from './turn_budget.ts';
 
 /** When that time is up, a client that comes to owe something is cut after this long. */
 const DEBT_LOOK_MS = 100;
-/** Receive buffer before transmission begins. */
-const HANDSHAKE_BYTES = 4096;
 
 export class Connection implements TransmissionHost {
   readonly counters: ConnectionCounters;
   readonly #o: ConnectionOptions;
   readonly #socket: ConnectionSocket;
-  readonly #handshake: Handshake;
+  readonly #greeter: Greeter;
   readonly #fence: OpenFence | null;
   readonly #arrivals: Arrivals;
   readonly #budget = new TurnBudget();
-  readonly #small = Buffer.allocUnsafeSlow(HANDSHAKE_BYTES);
   readonly #onTurn = (): void => this.#turn();
   #inbox: Inbox | null = null;
   #outbox: Outbox | null = null;
@@ -48,7 +46,7 @@ export class Connection implements TransmissionHost {
   #closed = false;
   #reported = false;
   /** What the socket was offered for its next read. */
-  #offered: Uint8Array = this.#small;
+  #offered!: Uint8Array;
   #counted = 0;
 
   constructor(o: ConnectionOptions) {
@@ -56,12 +54,9 @@ export class Connection implements TransmissionHost {
     this.counters = o.counters ?? connectionCounters();
     this.#fence = o.fence === null ? null : new OpenFence(o.fence);
     this.#arrivals = new Arrivals(this.#fence, () => this.kick());
-    this.#handshake = new Handshake({
-      exports: o.exports,
-      write: (bytes) => this.#socket.write(bytes),
-      stopping: () => this.stopping,
-      ...(o.listing === undefined ? {} : { listing: o.listing }),
-    });
+    const listing = o.listing === undefined ? {} : { listing: o.listing };
+    const greeted = { exports: o.exports, stopping: () => this.stopping, ...listing };
+    this.#greeter = new Greeter(greeted, this.#budget, () => this.kick());
     this.#socket = openSocket(o, { buffer: () => this.#space(), callback: (n) => this.#received(n) });
     this.#socket.beforeClose = () => {
       this.#lost();
@@ -76,7 +71,7 @@ export class Connection implements TransmissionHost {
     });
     this.#socket.setNoDelay(true);
     this.#setTimer(o.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS);
-    this.#handshake.start();
+    this.#greeter.start(this.#socket);
   }
 
   get stopping(): boolean {
@@ -85,7 +80,7 @@ export class Connection implements TransmissionHost {
 
   /** The export, once the client has chosen one. */
   get export(): ExportInfo | null {
-    return this.#handshake.negotiated?.export ?? null;
+    return this.#greeter.negotiated?.export ?? null;
   }
 
   /** Whether no request is unfinished. */
@@ -164,7 +159,7 @@ export class Connection implements TransmissionHost {
   }
 
   #space(): Uint8Array {
-    const space = this.#inbox === null ? this.#small : this.#inbox.space();
+    const space = this.#inbox === null ? this.#greeter.small : this.#inbox.space();
     this.#offered = space;
     return space;
   }
@@ -177,7 +172,10 @@ export class Connection implements TransmissionHost {
     const arrivals = this.#arrivals;
     arrivals.read(empty);
     const inbox = this.#inbox;
-    if (inbox === null) return this.#greeted(n);
+    if (inbox === null) {
+      this.#greeter.received(n);
+      return this.#greet();
+    }
     inbox.received(this.#offered, n);
     const transmission = this.#transmission!;
     if (arrivals.stale) transmission.behind = true;
@@ -201,11 +199,16 @@ export class Connection implements TransmissionHost {
     this.#kicked = false;
     this.#budget.renew();
     const transmission = this.#transmission;
-    if (transmission === null || transmission.ended || this.#finishing) return;
+    if (transmission === null) {
+      if (this.#paused && !this.#deaf && !this.#socket.destroyed && this.#greet()) this.#socket.resume();
+      return;
+    }
+    if (transmission.ended || this.#finishing) return;
     if (this.#mayRead(transmission) && this.#arrivals.catchUp(this.#inbox!, (n) => this.#took(n))) return;
     this.#run(transmission);
     if (this.#mayRead(transmission) && this.#inbox!.roomy) {
       this.#paused = false;
+      this.#inbox!.giveBack();
       this.#socket.resume();
     }
   }
@@ -227,18 +230,19 @@ export class Connection implements TransmissionHost {
     this.#counted = total;
   }
 
-  #greeted(n: number): boolean {
-    const handshake = this.#handshake;
-    const at = handshake.push(this.#small, 0, n);
-    if (handshake.state === 'dropped') this.cut();
-    else if (handshake.state === 'closed') this.finish();
-    else if (handshake.state === 'transmission') this.#transmit(at, n);
-    return !this.#deaf && !this.#socket.destroyed;
+  /** Goes on with the handshake; false if the socket may not read on. */
+  #greet(): boolean {
+    const greeter = this.#greeter;
+    const state = greeter.run();
+    if (state === 'dropped') this.cut();
+    else if (state === 'closed') this.finish();
+    else if (state === 'transmission') this.#transmit(greeter.negotiated!, greeter.rest);
+    this.#paused = greeter.held;
+    return !this.#paused && !this.#deaf && !this.#socket.destroyed;
   }
 
-  /** Enters the transmission phase with the bytes [at, n) of the small buffer. */
-  #transmit(at: number, n: number): void {
-    const negotiated = this.#handshake.negotiated!;
+  /** Enters the transmission phase with what has arrived behind the handshake. */
+  #transmit(negotiated: Negotiated, rest: Uint8Array): void {
     let device: Device;
     try {
       device = this.#o.device(negotiated.export);
@@ -249,8 +253,8 @@ export class Connection implements TransmissionHost {
     }
     this.#setTimer(0);
     const inbox = new Inbox();
-    inbox.bytes.set(this.#small.subarray(at, n));
-    inbox.end = n - at;
+    inbox.bytes.set(rest);
+    inbox.end = rest.length;
     const outbox = new Outbox(this.#socket, () => this.kick());
     this.#inbox = inbox;
     this.#outbox = outbox;

@@ -6,22 +6,27 @@
  *   the client announces;
  * - every option that is answered has its whole payload consumed first, so the stream stays in sync after any error;
  * - the work one connection can ask for is bounded by MAX_OPTIONS options and MAX_REPLY_BYTES bytes of replies.
- *
  * A deadline for the whole handshake is the business of whoever owns the socket.
  */
 import { type ExportInfo, findExport } from './export_info.ts';
 import {
+  type HandshakeOptions,
+  type HandshakeState,
+  MAX_OPTION_PAYLOAD,
+  MAX_OPTIONS,
+  type Negotiated,
+} from './handshake_options.ts';
+import { OptionReplies } from './option_replies.ts';
+import {
   BASE_ALLOCATION_ID,
   baseAllocationEntry,
-  boundedUtf8,
+  exportFlags,
   exportNameReply,
   greeting,
   infoEntries,
-  MAX_ERROR_STRING,
   MAX_KEPT_PAYLOAD,
   matchesBaseAllocation,
   OPTIONS_WITH_DATA,
-  optionReply,
   parseExportName,
   parseInfo,
   parseMeta,
@@ -32,35 +37,15 @@ import {
 import * as wire from './wire.ts';
 
 export { checkExports, type ExportInfo } from './export_info.ts';
+export * from './handshake_options.ts';
+export { MAX_REPLY_BYTES } from './option_replies.ts';
 export { BASE_ALLOCATION, BASE_ALLOCATION_ID } from './options.ts';
 
-/** Options that announce a longer payload than this end the connection instead of being swallowed. */
-export const MAX_OPTION_PAYLOAD = 64 * 1024;
-/** Options that one connection may send. */
-export const MAX_OPTIONS = 1024;
-/** Bytes of replies that one handshake may cause; it keeps a client that never reads from filling the memory. */
-export const MAX_REPLY_BYTES = 8 * 1024 * 1024;
-
-/** What the transmission phase needs to know. */
-export interface Negotiated {
-  readonly export: ExportInfo;
-  readonly structured: boolean;
-  /** Whether base:allocation is selected for this export; its context id is BASE_ALLOCATION_ID. */
-  readonly baseAllocation: boolean;
-}
-
-/** `closed`: end the socket once the output is flushed. `dropped`: destroy it now. */
-export type HandshakeState = 'options' | 'transmission' | 'closed' | 'dropped';
-
-export interface HandshakeOptions {
-  /** The first export is the default one, chosen by an empty name. `checkExports` tells whether the list is valid. */
-  readonly exports: readonly ExportInfo[];
-  readonly write: (bytes: Uint8Array) => void;
-  /** Whether the server is stopping; then nothing but ABORT succeeds. */
-  readonly stopping?: () => boolean;
-  /** Whether NBD_OPT_LIST may show the exports; yes unless set to false. */
-  readonly listing?: boolean;
-}
+/** Exports that a list shows between two questions whether it may go on: 128 KiB at most. */
+const LIST_PART = 16;
+/** What an option costs, in microseconds, and how many bytes of it cost one. */
+const OPTION_UNITS = 8;
+const BYTES_PER_UNIT = 1024;
 
 type Stage = 'flags' | 'header' | 'data';
 
@@ -82,11 +67,13 @@ export class Handshake {
   /** The export for which SET_META_CONTEXT selected base:allocation. */
   #metaExport: ExportInfo | null = null;
   #optionCount = 0;
-  #replyBytes = 0;
-  #out: Buffer[] = [];
+  /** The export that the list under way shows next; -1 if there is none. */
+  #listed = -1;
+  readonly #replies: OptionReplies;
 
   constructor(o: HandshakeOptions) {
     this.#o = o;
+    this.#replies = new OptionReplies(o);
   }
 
   /** Sends the greeting. */
@@ -94,13 +81,24 @@ export class Handshake {
     this.#o.write(greeting());
   }
 
+  /** Whether an answer is under way: `push` goes on with it, with or without bytes. */
+  get answering(): boolean {
+    return this.#listed >= 0;
+  }
+
   /**
    * Takes the bytes [from, to) of `buf` and returns the index of the first one that is not part of the handshake. What
-   * follows belongs to the transmission phase, or to nobody once the state is 'closed' or 'dropped'.
+   * follows belongs to the transmission phase, or to nobody once the state is 'closed' or 'dropped'. If the state is still
+   * 'options', `pace` said that it may not go on: call again with the rest.
    */
   push(buf: Uint8Array, from: number, to: number): number {
     let at = from;
-    while (this.state === 'options' && at < to) {
+    while (this.state === 'options' && (this.#o.pace?.mayGoOn ?? true)) {
+      if (this.answering) {
+        this.#listOn();
+        continue;
+      }
+      if (at === to) break;
       const taken = Math.min(this.#missing, to - at);
       if (this.#piece !== null) {
         this.#piece.set(buf.subarray(at, at + taken), this.#piece.length - this.#missing);
@@ -159,15 +157,14 @@ export class Handshake {
     const payload = this.#piece;
     this.#expect('header', this.#head, 16);
     this.#answer(this.#option, payload);
-    const out = this.#out;
-    this.#out = [];
-    for (const bytes of out) this.#replyBytes += bytes.length;
-    if (this.#replyBytes > MAX_REPLY_BYTES) {
-      this.state = 'dropped';
-      this.negotiated = null;
-    } else if (out.length > 0) {
-      this.#o.write(out.length === 1 ? out[0] : Buffer.concat(out));
-    }
+    this.#o.pace?.spend(OPTION_UNITS + this.#length / BYTES_PER_UNIT);
+    this.#send();
+  }
+
+  #send(): void {
+    if (this.#replies.send()) return;
+    this.state = 'dropped';
+    this.negotiated = null;
   }
 
   #answer(option: number, payload: Buffer | null): void {
@@ -219,7 +216,7 @@ export class Handshake {
       this.state = 'closed';
       return;
     }
-    this.#out.push(exportNameReply(info.size, this.#flags(info), this.#noZeroes));
+    this.#replies.raw(exportNameReply(info.size, exportFlags(info, this.#structured), this.#noZeroes));
     this.#enterTransmission(info);
   }
 
@@ -229,8 +226,18 @@ export class Handshake {
       this.#refuse(new Refusal(wire.NBD_REP_ERR_POLICY, 'listing is not allowed'));
       return;
     }
-    for (const info of this.#o.exports) this.#reply(wire.NBD_REP_SERVER, serverEntry(info));
-    this.#reply(wire.NBD_REP_ACK);
+    this.#listed = 0;
+  }
+
+  #listOn(): void {
+    const { exports } = this.#o;
+    const end = Math.min(exports.length, this.#listed + LIST_PART);
+    while (this.#listed < end) this.#reply(wire.NBD_REP_SERVER, serverEntry(exports[this.#listed++]));
+    if (this.#listed === exports.length) {
+      this.#reply(wire.NBD_REP_ACK);
+      this.#listed = -1;
+    }
+    this.#send();
   }
 
   #infoOrGo(option: number, payload: Buffer | null): void {
@@ -240,7 +247,8 @@ export class Handshake {
       return;
     }
     const { request, info } = found;
-    for (const entry of infoEntries(info, this.#flags(info), request.infos)) this.#reply(wire.NBD_REP_INFO, entry);
+    for (const entry of infoEntries(info, exportFlags(info, this.#structured), request.infos))
+      this.#reply(wire.NBD_REP_INFO, entry);
     this.#reply(wire.NBD_REP_ACK);
     if (option === wire.NBD_OPT_GO) this.#enterTransmission(info);
   }
@@ -271,11 +279,6 @@ export class Handshake {
     this.state = 'transmission';
   }
 
-  #flags(info: ExportInfo): number {
-    const flags = (info.flags | wire.NBD_FLAG_HAS_FLAGS) & ~wire.NBD_FLAG_SEND_DF;
-    return this.#structured ? flags | wire.NBD_FLAG_SEND_DF : flags;
-  }
-
   #stopping(): boolean {
     return this.#o.stopping?.() ?? false;
   }
@@ -288,10 +291,10 @@ export class Handshake {
   }
 
   #refuse(refusal: Refusal): void {
-    this.#reply(refusal.type, boundedUtf8(refusal.why, MAX_ERROR_STRING));
+    this.#replies.refuse(this.#option, refusal);
   }
 
   #reply(type: number, data: Uint8Array = Buffer.alloc(0)): void {
-    this.#out.push(optionReply(this.#option, type, data));
+    this.#replies.add(this.#option, type, data);
   }
 }

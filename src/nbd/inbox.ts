@@ -2,9 +2,11 @@
  * The receive buffer of a connection: bytes [start, end) have arrived and are not consumed.
  *
  * Invariants:
- * - bytes move only in `space`, which the socket asks for after each read. In between, whatever was handed out stays
- *   valid, because a paused socket puts its first bytes after the pause there;
- * - `space` never hands out an empty range while the socket may read.
+ * - bytes move only in `space`, which the socket asks for after each read, and while the socket is paused;
+ * - a paused socket puts its first bytes after the pause where `space` said before it. Until they are there, nothing else is
+ *   put into that memory: what comes meanwhile makes the inbox move to another one;
+ * - `space` never hands out an empty range while the socket may read;
+ * - memory beyond INBOX_BYTES is for bytes that are there, at most CATCH_UP_BYTES of it, until `giveBack`.
  */
 
 export const INBOX_BYTES = 256 * 1024;
@@ -19,15 +21,24 @@ export const CATCH_UP_BYTES = 12 * 1024 * 1024;
 /** Kept free so that the socket, told to pause, still has somewhere to put its next read. */
 const RESERVE = 16 * 1024;
 
+/** `fill` finds nothing more often than not, so it looks here first. What one look puts here, it takes out again. */
+const looked = new Uint8Array(64 * 1024);
+
 export class Inbox {
   bytes: Uint8Array;
   view: DataView;
   start = 0;
   end = 0;
+  /** The memory that `space` was in last. */
+  #handed: ArrayBufferLike;
+  /** What the inbox goes back to when it has grown: of two, one has not been handed out. */
+  readonly #usual: Uint8Array[] = [];
 
   constructor() {
     this.bytes = allocate(INBOX_BYTES);
     this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
+    this.#usual.push(this.bytes);
+    this.#handed = this.bytes.buffer;
   }
 
   get unread(): number {
@@ -36,7 +47,7 @@ export class Inbox {
 
   /** Whether the socket has to pause: no room is left that moving bytes could not make. */
   get crowded(): boolean {
-    return this.unread > this.bytes.length - 2 * RESERVE;
+    return this.unread > INBOX_BYTES - 2 * RESERVE;
   }
 
   /** Whether a paused socket may go on. */
@@ -46,7 +57,7 @@ export class Inbox {
 
   /** Where the next read goes. */
   space(): Uint8Array {
-    if (this.bytes.length > INBOX_BYTES && this.roomy) this.#move(INBOX_BYTES);
+    if (this.roomy) this.giveBack();
     if (this.start === this.end) {
       this.start = 0;
       this.end = 0;
@@ -59,29 +70,67 @@ export class Inbox {
     }
     const all = this.bytes.length;
     const limit = this.end < all - RESERVE ? all - RESERVE : all;
+    this.#handed = this.bytes.buffer;
     return this.bytes.subarray(this.end, limit);
   }
 
   /** The socket has put `n` bytes into `space`, which is not here any more if the bytes moved during a pause. */
   received(space: Uint8Array, n: number): void {
-    if (space.buffer !== this.bytes.buffer) this.bytes.set(space.subarray(0, n), this.end);
+    if (space.buffer !== this.bytes.buffer) {
+      this.#makeRoom(n);
+      this.bytes.set(space.subarray(0, n), this.end);
+    }
     this.end += n;
   }
 
-  /** Takes what `read` has, up to CATCH_UP_BYTES with what is here; returns how much that was. */
+  /** For a paused socket: takes what `read` has, up to CATCH_UP_BYTES with what is here; returns how much that was. */
   fill(read: (into: Uint8Array) => number): number {
-    this.#move(CATCH_UP_BYTES);
-    const before = this.end;
-    while (!this.crowded) {
-      const n = read(this.bytes.subarray(this.end, CATCH_UP_BYTES - RESERVE));
-      if (n <= 0) break;
+    let n = this.#left === 0 ? 0 : read(looked.subarray(0, Math.min(this.#left, looked.length)));
+    if (n <= 0) return 0;
+    if (this.bytes.buffer === this.#handed) this.#move(new Uint8Array(2 * INBOX_BYTES));
+    this.#makeRoom(n);
+    this.bytes.set(looked.subarray(0, n), this.end);
+    const before = this.unread;
+    do {
       this.end += n;
-    }
-    return this.end - before;
+      if (this.#left === 0) break;
+      this.#makeRoom(Math.min(this.#left, looked.length));
+      n = read(this.bytes.subarray(this.end, this.end + this.#left));
+    } while (n > 0);
+    return this.unread - before;
   }
 
-  #move(length: number): void {
-    const bytes = allocate(length);
+  /** How much more a catching up may take. */
+  get #left(): number {
+    return CATCH_UP_BYTES - this.unread;
+  }
+
+  /** Lets go of what the inbox has grown by; only when it is `roomy`. */
+  giveBack(): void {
+    if (this.bytes.length <= INBOX_BYTES) return;
+    let usual = this.#usual.find((bytes) => bytes.buffer !== this.#handed);
+    if (usual === undefined) {
+      usual = allocate(INBOX_BYTES);
+      this.#usual.push(usual);
+    }
+    this.#move(usual);
+  }
+
+  /** Makes room for `n` bytes behind the others; grows in steps, so that what is there pays for what is moved. */
+  #makeRoom(n: number): void {
+    const all = this.bytes.length;
+    if (all - this.end >= n) return;
+    if (this.unread + n <= all / 2 || all >= CATCH_UP_BYTES) {
+      this.bytes.copyWithin(0, this.start, this.end);
+      this.end -= this.start;
+      this.start = 0;
+    } else {
+      this.#move(new Uint8Array(Math.min(2 * all, CATCH_UP_BYTES)));
+    }
+  }
+
+  /** To memory of the usual kind, or to such as counts for the garbage collection: what has grown is to go soon. */
+  #move(bytes: Uint8Array): void {
     bytes.set(this.bytes.subarray(this.start, this.end));
     this.replace(bytes, this.unread);
   }

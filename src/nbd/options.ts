@@ -16,6 +16,9 @@ export const BASE_ALLOCATION_ID = 1;
 /** Options with a longer payload than this are answered (or refused) without their payload being kept. */
 export const MAX_KEPT_PAYLOAD = 16 * 1024;
 
+/** Queries of one LIST_META_CONTEXT or SET_META_CONTEXT. There is one context, so more of them are of no use to anybody. */
+export const MAX_META_QUERIES = 64;
+
 /** Longest error string that a reply carries, in bytes: nothing that a client sends can make it longer (CVE-2020-10761). */
 export const MAX_ERROR_STRING = 256;
 
@@ -80,7 +83,11 @@ export function parseInfo(payload: Buffer): InfoRequest | Refusal {
     return new Refusal(wire.NBD_REP_ERR_INVALID, 'count of information requests disagrees with the option data');
   }
   const infos = new Set<number>();
-  for (let i = 0; i < count; i++) infos.add(payload.readUInt16BE(6 + nameLength + 2 * i));
+  for (let i = 0; i < count; i++) {
+    const info = payload.readUInt16BE(6 + nameLength + 2 * i);
+    // A request for what nobody knows is ignored, and there may be thousands.
+    if (info <= wire.NBD_INFO_BLOCK_SIZE) infos.add(info);
+  }
   return { name, infos };
 }
 
@@ -95,8 +102,11 @@ export function parseMeta(payload: Buffer): MetaRequest | Refusal {
   if (name instanceof Refusal) return name;
   const count = payload.readUInt32BE(4 + nameLength);
   let at = 8 + nameLength;
+  if (count > (payload.length - at) / 4) {
+    return new Refusal(wire.NBD_REP_ERR_INVALID, 'query count exceeds the option data');
+  }
+  if (count > MAX_META_QUERIES) return new Refusal(wire.NBD_REP_ERR_TOO_BIG, `more than ${MAX_META_QUERIES} queries`);
   const queries: string[] = [];
-  // The loop ends at the end of the payload at the latest, so the announced count is no bound that a client controls.
   for (let i = 0; i < count; i++) {
     if (payload.length - at < 4) return new Refusal(wire.NBD_REP_ERR_INVALID, 'query count exceeds the option data');
     const length = payload.readUInt32BE(at);
@@ -147,6 +157,12 @@ export function greeting(): Buffer {
   out.writeUInt32BE(wire.IHAVEOPT_LO, 12);
   out.writeUInt16BE(wire.NBD_FLAG_FIXED_NEWSTYLE | wire.NBD_FLAG_NO_ZEROES, 16);
   return out;
+}
+
+/** The transmission flags of an export. DF makes sense only with structured replies. */
+export function exportFlags(info: ExportInfo, structured: boolean): number {
+  const flags = (info.flags | wire.NBD_FLAG_HAS_FLAGS) & ~wire.NBD_FLAG_SEND_DF;
+  return structured ? flags | wire.NBD_FLAG_SEND_DF : flags;
 }
 
 /** Builds the answer to EXPORT_NAME, which has no reply header and ends in 124 zeroes unless these were negotiated off. */

@@ -120,3 +120,16 @@ t.test('malformed requests are invalid and leave the stream in sync', (t) => {
   }
   t.end();
 });
+
+t.test('a request has 64 queries at most', (t) => {
+  const many = (n: number): string[] => Array.from({ length: n }, () => '');
+  for (const code of [SET, LIST]) {
+    const driver = structured();
+    t.same(types(driver.ask(code, metaData('disk', ...many(63), BASE))), FOUND);
+    for (const n of [65, 4000]) {
+      t.same(types(driver.ask(code, metaData('disk', ...many(n)))), [wire.NBD_REP_ERR_TOO_BIG]);
+      t.ok(driver.inSync());
+    }
+  }
+  t.end();
+});
