@@ -60,7 +60,7 @@ export class ShrinkerRole {
     let errno = 0;
     for (let x = 0; x < this.data.exports.length; x++) {
       const result = await this.shrinker.drain(x, (done, total) => this.post({ type: 'progress', x, done, total }));
-      failed += result.failed;
+      failed += result.failed.length;
       if (errno === 0) errno = result.errno;
     }
     this.post({ type: 'drained', failed, errno });

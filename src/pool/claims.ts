@@ -72,6 +72,16 @@ export function release(c: Claims, row: number, boxes: Mailboxes): void {
   if (waiting !== 0) wakeMask(boxes, waiting);
 }
 
+/** True if somebody claims any slot of the export; `thread` is then woken when a claim of it is released. */
+export function anyClaimed(c: Claims, x: number, thread: number): boolean {
+  const words = x * CLAIM_WORDS;
+  sync.lock(c.control, words + LOCK);
+  const found = sync.load(c.control, words + ACTIVE) > 0;
+  if (found) c.control[words + WAITING] |= 1 << thread;
+  sync.unlock(c.control, words + LOCK);
+  return found;
+}
+
 /** True if somebody claims the slot; the threads in `waiters` are then woken when a claim is released. */
 export function claimed(c: Claims, x: number, slot: number, waiters: number): boolean {
   const words = x * CLAIM_WORDS;

@@ -29,7 +29,7 @@ export interface CleanResult {
   /** 0, or the first error met. */
   readonly errno: number;
   /** Slots whose content the image did not take. */
-  readonly failed: number;
+  readonly failed: Uint32Array;
 }
 
 /** What became of one slot. */
@@ -46,7 +46,7 @@ export class Cleaning {
   private next = 0;
   private underway = 0;
   private errno = 0;
-  private failed = 0;
+  private readonly failed = new SlotList();
   private syncing = false;
 
   /** `slots`: what to clean, in the order to write it. `done` is called once, after the sync. */
@@ -94,16 +94,16 @@ export class Cleaning {
   private cleanPinned(r: number, x: number, slot: number): number {
     const { zswap } = this;
     const { shared } = zswap;
-    if (testBit(shared.lost, x, slot)) return this.fail(NBD_EIO);
+    if (testBit(shared.lost, x, slot)) return this.fail(slot, NBD_EIO);
     const buffer = buffers.takeBuffer(shared.requestBuffers, x, zswap.thread);
     if (buffer === 0) return BUSY;
     const found = this.copy(r, x, slot, buffers.pageOf(shared.requestBuffers, buffer));
     if (found !== LOAD_OK) {
       buffers.giveBuffer(shared.requestBuffers, buffer, shared.boxes);
-      return found === LOAD_MISS ? DONE : this.fail(NBD_EIO);
+      return found === LOAD_MISS ? DONE : this.fail(slot, NBD_EIO);
     }
     this.underway++;
-    this.queue.push('clean', slot, 1, buffer, (errno) => this.written(buffer, errno));
+    this.queue.push('clean', slot, 1, buffer, (errno) => this.written(slot, buffer, errno));
     return DONE;
   }
 
@@ -122,16 +122,16 @@ export class Cleaning {
     return found;
   }
 
-  private written(buffer: number, errno: number): void {
+  private written(slot: number, buffer: number, errno: number): void {
     this.underway--;
     buffers.giveBuffer(this.zswap.shared.requestBuffers, buffer, this.zswap.shared.boxes);
-    if (errno !== 0) this.fail(errno);
+    if (errno !== 0) this.fail(slot, errno);
     this.finishWhenWritten();
   }
 
-  private fail(errno: number): number {
+  private fail(slot: number, errno: number): number {
     this.errno = this.errno === 0 ? errno : this.errno;
-    this.failed++;
+    this.failed.push(slot);
     return DONE;
   }
 
@@ -140,7 +140,7 @@ export class Cleaning {
     this.syncing = true;
     this.queue.push('sync', 0, 0, 0, (errno) => {
       if (this.errno === 0) this.errno = errno;
-      this.done({ errno: this.errno, failed: this.failed });
+      this.done({ errno: this.errno, failed: this.failed.slots() });
     });
     this.queue.pump();
   }

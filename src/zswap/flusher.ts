@@ -55,12 +55,15 @@ export class Flusher {
     if (this.waiting.length === 0 || this.rounds.length === ROUNDS_MAX) return;
     const { waiting, x, dirty } = this;
     this.waiting = [];
-    const taken = waiting.map(({ first, end }) => takeDirty(dirty, x, first, end));
+    const whole = waiting.find(({ first, end }) => first === 0 && end >= dirty.pages[x]);
+    const taken = (whole === undefined ? waiting : [whole]).map(({ first, end }) => takeDirty(dirty, x, first, end));
     const round: Round = { slots: merge(taken), waiting: [] };
-    for (const request of waiting) {
-      for (const older of this.rounds) if (owes(older, round, request)) enlist(older, request);
-      enlist(round, request);
+    for (const older of this.rounds) {
+      // What this round has taken is newer, and enough. Found out once, however many requests there are.
+      const owed = without(older.slots, round.slots);
+      for (const request of waiting) if (anyIn(owed, request)) enlist(older, request);
     }
+    for (const request of waiting) enlist(round, request);
     this.rounds.push(round);
     this.clean(round.slots, (errno) => this.ended(round, errno));
   }
@@ -86,12 +89,17 @@ function enlist(round: Round, request: Waiting): void {
   request.rounds++;
 }
 
-/** Whether `older` has a slot of the request that `own` did not take: what `own` took is newer, and enough. */
-function owes(older: Round, own: Round, { first, end }: Waiting): boolean {
-  for (let i = lowerBound(older.slots, first); i < older.slots.length && older.slots[i] < end; i++) {
-    if (!holds(own.slots, older.slots[i])) return true;
-  }
-  return false;
+/** The slots of `all` that are not in `others`; all in ascending order. */
+function without(all: Uint32Array, others: Uint32Array): Uint32Array {
+  let at = 0;
+  return all.filter((slot) => {
+    while (at < others.length && others[at] < slot) at++;
+    return others[at] !== slot;
+  });
+}
+
+function anyIn(slots: Uint32Array, { first, end }: Waiting): boolean {
+  return slots[lowerBound(slots, first)] < end;
 }
 
 function holds(slots: Uint32Array, slot: number): boolean {

@@ -47,6 +47,7 @@ export type ImageDone = (errno: number) => void;
 const EIO = 5;
 const ENOSPC = 28;
 const EINTR = 4;
+const EBUSY = 16;
 /** The image has no room: ENOSPC, EDQUOT, and EFBIG (the file system's or the process's limit). */
 const FULL: ReadonlySet<number> = new Set([28, 122, 27]);
 
@@ -228,7 +229,9 @@ export class ImageHandle {
       return;
     }
     POOL_IO.punch(this.#fd, offset, end - offset, (errno) => {
-      if (errno === EINTR && stalls < MAX_STALLS) this.#punchOn(offset, end, stalls + 1, finish);
+      // A block device that is held exclusively, by us, refuses holes in what is dirty in the page cache; zeros it takes.
+      if (errno === EBUSY && this.#image.blockDevice) this.#writeZeros(offset, end, finish);
+      else if (errno === EINTR && stalls < MAX_STALLS) this.#punchOn(offset, end, stalls + 1, finish);
       else if (punchUnsupported(errno)) {
         this.#punches = false;
         this.#writeZeros(offset, end, finish);

@@ -22,6 +22,9 @@ const KEEP_RESIDENT = 8 * 2 ** 20;
 /** 64 MiB a second, in turns of a few milliseconds: what a TRIM of everything frees is not shown as ours for long. */
 const TRIM_PER_TURN = 256;
 const MAINTENANCE_MS = 250;
+/** How often a drain tries again what the image has refused, and the pause before the first time; later ones are longer. */
+const DRAIN_RETRIES = 3;
+const DRAIN_RETRY_MS = 200;
 
 export type ReleaseMemory = (segment: Uint8Array, offset: number, bytes: number) => void;
 
@@ -91,11 +94,24 @@ export class Shrinker {
   }
 
   /** Writes everything stored of export `x` to its image, for a clean stop; parked pages get another try first. */
-  drain(x: number, onProgress: (done: number, total: number) => void): Promise<CleanResult> {
+  async drain(x: number, onProgress: (done: number, total: number) => void): Promise<CleanResult> {
     // From here on nothing leaves the pool by writeback: what is stored is copied, and then the process ends.
     this.draining = true;
     this.queues[x].retryParked();
-    const slots = heldSlots(this.zswap, this.queues[x]);
+    let result = await this.cleanAll(x, heldSlots(this.zswap, this.queues[x]), onProgress);
+    // What failed is tried again: an error may pass, and after this nobody has the pages any more. A sync is not, it can't be.
+    for (let tries = 1; tries <= DRAIN_RETRIES && result.failed.length > 0; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, tries * DRAIN_RETRY_MS));
+      result = await this.cleanAll(x, result.failed, onProgress);
+    }
+    return result;
+  }
+
+  private cleanAll(
+    x: number,
+    slots: Uint32Array,
+    onProgress: (done: number, total: number) => void,
+  ): Promise<CleanResult> {
     return new Promise((resolve) => {
       let timer: NodeJS.Timeout | null = null;
       const cleaning = this.clean(x, slots, (result) => {

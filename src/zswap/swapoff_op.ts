@@ -13,7 +13,7 @@
  * Lock order: range claim -> tree.lock -> lru.lock -> allocator.
  */
 import { clearBit, findBit, setBit } from '../pool/bits.ts';
-import { claim, release } from '../pool/claims.ts';
+import { anyClaimed, claim, release } from '../pool/claims.ts';
 import { NONE } from '../pool/entries.ts';
 import { enter, STATE } from '../pool/export_state.ts';
 import { SLICE_SLOTS, TREE_PAGES } from '../pool/limits.ts';
@@ -88,8 +88,12 @@ export class SwapoffOp implements Parkable {
   }
 
   private waitForWrites(): void {
-    this.pinned = this.pinned.filter((slot) => this.zswap.slots.isPinned(this.x, slot));
-    if (this.pinned.length > 0) {
+    const { slots, shared, thread } = this.zswap;
+    this.pinned = this.pinned.filter((slot) => slots.isPinned(this.x, slot));
+    // A TRIM that was under way decides at its end what its slots are, used and lost if its punch fails:
+    //   1. a TRIM clears its slots' bits, and its punch is queued   2. we note which slots are in use   3. the punch fails, and the
+    //   slots are lost   4. we discard them, and would not punch what the image still has of them
+    if (this.pinned.length > 0 || anyClaimed(shared.claims, this.x, thread)) {
       this.host.park(this);
       return;
     }

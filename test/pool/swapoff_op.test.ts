@@ -1,6 +1,6 @@
 // swapoff of an export, step by step: what it asks of the image, what it waits for, and what an error leaves behind.
 import t from 'tap';
-import { countBits, setBit, testBit } from '#src/pool/bits.js';
+import { clearBit, countBits, setBit, testBit } from '#src/pool/bits.js';
 import { activeClaims, claim, release } from '#src/pool/claims.js';
 import { STATE, stateOf } from '#src/pool/export_state.js';
 import { isFreed, treeOf } from '#src/pool/tree.js';
@@ -217,4 +217,19 @@ t.test('swapon: new trees, writes are taken', async (t) => {
   t.notOk(isFreed(z.trees, treeOf(z.trees, 0, 1)));
   put(z, 1, makePage('text', 2));
   t.equal(take(z, 1).result, LOADED);
+});
+
+t.test('a TRIM under way is waited for before it is noted what is in use: its punch may fail', async (t) => {
+  const host = filled(600, 2000);
+  const { shared } = host.zswap;
+  const row = claim(shared.claims, 0, 600, 601, 2);
+  clearBit(shared.users, 0, 600);
+  host.swapoff();
+  t.ok(host.waits);
+  t.ok(testBit(shared.users, 0, 2000), 'nothing is discarded meanwhile');
+  setBit(shared.users, 0, 600);
+  setBit(shared.lost, 0, 600);
+  release(shared.claims, row, shared.boxes);
+  host.wake();
+  t.strictSame(host.asked, ['punch 600 to 16383 of 0'], 'what the image has of the slot goes too');
 });
