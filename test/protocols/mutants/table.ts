@@ -202,7 +202,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the image queue: batches run side by side',
     file: 'zswap/image_queue.js',
-    from: 'if (this.running > 0)',
+    from: 'if (this.running.size > 0)',
     to: 'if (false)',
     scenario: 'image-order',
     combination: P4,
