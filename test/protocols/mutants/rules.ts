@@ -31,8 +31,8 @@ export const RULE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a debt is taken away with the page: a FLUSH skips what is on its way to the image',
     file: 'zswap/cleaner.js',
-    from: 'if (page !== 0)\n            copy.set(zswap.page(page));',
-    to: 'if (page !== 0) { buffers.giveBuffer(shared.requestBuffers, buffer, shared.boxes); return DONE; }',
+    from: 'into.set(zswap.page(page));\n            return LOAD_OK;',
+    to: 'return LOAD_MISS;',
     scenario: 'flush-writeback',
     combination: P4,
   },
