@@ -10,7 +10,7 @@
  *   entry   loaded by its protocol: not every one keeps an entry alive for whoever has the slot's pin
  *   neither: the image has it, by a write or a punch that ended before the pin could be had; the sync covers it
  *
- * Nothing is kept per page but what is under way, which the buffers bound.
+ * Nothing is kept per page but what is under way, which the buffers bound, and the number of each slot that failed.
  */
 
 import { NBD_EIO } from 'node-nbd-server';

@@ -8,7 +8,7 @@
  * took it, and back if the round fails, so at each moment it is known somewhere. A request is answered when its own round
  * has ended well, and each older one that still owes a slot of its range.
  */
-import { type Dirty, isDirty, setDirty, takeDirty } from '../pool/dirty.ts';
+import { type Dirty, setDirty, takeDirty } from '../pool/dirty.ts';
 
 /** Rounds under way at once: a second one, so that FUA of a page need not wait for the FLUSH of a whole export. */
 const ROUNDS_MAX = 2;
@@ -77,11 +77,6 @@ export class Flusher {
     }
     this.start();
   }
-
-  /** Whether a slot was answered as dirty and nobody has made it durable yet. For statistics and tests. */
-  owed(slot: number): boolean {
-    return isDirty(this.dirty, this.x, slot) || this.rounds.some(({ slots }) => holds(slots, slot));
-  }
 }
 
 function enlist(round: Round, request: Waiting): void {
@@ -100,10 +95,6 @@ function without(all: Uint32Array, others: Uint32Array): Uint32Array {
 
 function anyIn(slots: Uint32Array, { first, end }: Waiting): boolean {
   return slots[lowerBound(slots, first)] < end;
-}
-
-function holds(slots: Uint32Array, slot: number): boolean {
-  return slots[lowerBound(slots, slot)] === slot;
 }
 
 /** Index of the first slot that is not below `slot`. */
