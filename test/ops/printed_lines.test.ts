@@ -156,7 +156,7 @@ t.test(
   async (t) => {
     const folder = tempFolder(t);
     const line = shellLine([process.execPath, ...serverArguments(folder, { size: '8MiB' })]);
-    const child = spawn('script', ['-qefc', line, '/dev/null'], { stdio: ['pipe', 'pipe', 'ignore'] });
+    const child = spawn('script', ['-qefc', `exec ${line}`, '/dev/null'], { stdio: ['pipe', 'pipe', 'ignore'] });
     const ended = new Promise((done) => child.once('close', done));
     t.teardown(() => child.kill('SIGKILL'));
     let shown = '';
