@@ -117,12 +117,13 @@ export function takeBack(served: readonly ServedImage[]): void {
   }
 }
 
-/** After a complete drain: the images are what a client would have read. Returns what forbids saying so, if anything. */
-export function removeMarkers(served: readonly ServedImage[]): string | null {
-  for (const { image } of served) {
+/** After a complete drain: the image is what a client would have read. Returns what forbids saying so, if anything. */
+export function endMarker({ image, marker }: ServedImage): string | null {
+  try {
     const problem = imageProblem(image);
-    if (problem !== null) return problem;
+    if (problem === null) removeMarker(marker);
+    return problem;
+  } catch (error) {
+    return errorText(error);
   }
-  for (const { marker } of served) removeMarker(marker);
-  return null;
 }

@@ -5,10 +5,10 @@
 import { PerformanceObserver } from 'node:perf_hooks';
 import { Connection, type Device, type ExportInfo } from 'node-nbd-server';
 import { isUnixSocket, peek, peerClosed, receive } from '../os/syscalls.ts';
-import { THREAD_LANE0 } from '../pool/limits.ts';
+import { THREAD_LANE0, THREAD_MAIN } from '../pool/limits.ts';
 import { chooseProtocols } from '../protocols/index.ts';
 import { C } from '../shm/counters.ts';
-import { attend } from '../shm/mailbox.ts';
+import { attend, wake } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { ImageHandle } from '../zswap/image_handle.ts';
 import { Lane } from '../zswap/lane.ts';
@@ -76,6 +76,8 @@ export class LaneRole {
       onEnd: () => {
         this.connections.delete(connection);
         if (x >= 0) sync.add(this.data.shared.clients, x, -1);
+        // A stop waits for the clients of each export by itself.
+        if (this.stopping) wake(this.data.shared.boxes, THREAD_MAIN);
         this.post({ type: 'ended', listener });
         this.reportStopped();
       },
@@ -94,6 +96,7 @@ export class LaneRole {
   private stop(): void {
     this.stopping = true;
     for (const connection of [...this.connections]) connection.stop();
+    this.post({ type: 'stopping' });
     this.reportStopped();
   }
 

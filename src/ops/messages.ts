@@ -38,11 +38,13 @@ export type FromLane =
   | { readonly type: 'ready' }
   /** A connection ended. */
   | { readonly type: 'ended'; readonly listener: number }
+  /** The stop has reached the lane: no connection of it comes to an export any more. */
+  | { readonly type: 'stopping' }
   /** Every connection is closed, after a stop. */
   | { readonly type: 'stopped' };
 
 export type ToShrinker =
-  | { readonly type: 'drain' }
+  | { readonly type: 'drain'; readonly x: number }
   /** For swapoff: copy slot 0, or everything stored, to the image. */
   | { readonly type: 'copyOut'; readonly x: number; readonly all: boolean }
   /** For swapoff: punch slots, after everything queued. */
@@ -52,7 +54,7 @@ export type ToShrinker =
 export type FromShrinker =
   | { readonly type: 'ready' }
   | { readonly type: 'progress'; readonly x: number; readonly done: number; readonly total: number }
-  | { readonly type: 'drained'; readonly failed: number; readonly errno: number }
+  | { readonly type: 'drained'; readonly x: number; readonly failed: number; readonly errno: number }
   | { readonly type: 'copied'; readonly x: number; readonly errno: number }
   | { readonly type: 'punched'; readonly x: number; readonly errno: number }
   | { readonly type: 'imageError'; readonly x: number; readonly what: string; readonly errno: number }

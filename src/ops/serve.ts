@@ -118,7 +118,7 @@ async function startWith(
     onFault: (error) => fault(error),
     onShrinker: (message) => {
       note(message);
-      if (message.type === 'copied' || message.type === 'punched') swap.answered(message);
+      if (message.type === 'copied' || message.type === 'punched' || message.type === 'drained') swap.answered(message);
     },
   });
   const threads = await Promise.race([starting, failed]);

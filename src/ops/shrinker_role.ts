@@ -9,13 +9,11 @@ import { Zswap } from '../zswap/zswap.ts';
 import type { FromShrinker, ShrinkerData, ToShrinker } from './messages.ts';
 
 export class ShrinkerRole {
-  private readonly data: ShrinkerData;
   private readonly shrinker: Shrinker;
   private readonly post: (message: FromShrinker) => void;
   private closed = false;
 
   constructor(data: ShrinkerData, post: (message: FromShrinker) => void) {
-    this.data = data;
     this.post = post;
     const zswap = new Zswap(data.shared, chooseProtocols(data.protocols), data.thread);
     const queues = data.images.map((image, x) => {
@@ -41,7 +39,7 @@ export class ShrinkerRole {
   }
 
   receive(message: ToShrinker): void {
-    if (message.type === 'drain') void this.drain();
+    if (message.type === 'drain') void this.drain(message.x);
     else if (message.type === 'copyOut') {
       const { x, all } = message;
       this.shrinker.copyOut(x, all, (errno) => this.post({ type: 'copied', x, errno }));
@@ -55,15 +53,10 @@ export class ShrinkerRole {
     }
   }
 
-  private async drain(): Promise<void> {
-    let failed = 0;
-    let errno = 0;
-    for (let x = 0; x < this.data.exports.length; x++) {
-      const result = await this.shrinker.drain(x, (done, total) => this.post({ type: 'progress', x, done, total }));
-      failed += result.failed.length;
-      if (errno === 0) errno = result.errno;
-    }
-    this.post({ type: 'drained', failed, errno });
+  private async drain(x: number): Promise<void> {
+    const progress = (done: number, total: number): void => this.post({ type: 'progress', x, done, total });
+    const { failed, errno } = await this.shrinker.drain(x, progress);
+    this.post({ type: 'drained', x, failed: failed.length, errno });
   }
 
   private imageError(x: number, what: string, errno: number): void {

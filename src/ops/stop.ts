@@ -1,26 +1,25 @@
 /**
  * The stop of `zswapd serve`.
  *
- *   no new connections, verbs refused -> running requests and verbs finish -> drain to the images -> sync -> markers removed
- *   -> exit 0
+ *   no new connections, verbs refused -> running requests finish -> each export by itself comes to its end (end_export.ts:
+ *   its clients and its verb end, drain to its image, sync, marker removed) -> exit 0
  *
  * Connections have `stop.deadline` to end, then they are cut. Nothing else has a deadline: what was acknowledged goes to the
  * images for as long as they take it, progress is shown, and a service manager is told to wait while it moves.
  *
- * A second signal, or an image that does not take what it should, keeps the markers: exit 4, and the loss is stated. That
+ * A second signal, or an image that does not take what it should, keeps its marker: exit 4, and the loss is stated. That
  * signal has to be a decision of its own. One stop arrives as several: the kernel sends SIGHUP to the group in front when a
  * terminal goes, and the shell sends it again; timeout(1) signals its child and then the group, service managers SIGTERM and
  * SIGHUP. So whatever comes within a second belongs to the same stop, and SIGHUP always does.
  */
-import { countBits } from '../pool/bits.ts';
 import { takenBuffers } from '../pool/buffers.ts';
-import { PAGE_SIZE } from '../pool/limits.ts';
+import { highWater, isLive } from '../pool/entries.ts';
 import type { Shared } from '../pool/shared.ts';
 import { C, sum } from '../shm/counters.ts';
 import type { Config } from './config/schema.ts';
 import type { Control } from './control.ts';
+import { type Ending, endExport, type Stopping } from './end_export.ts';
 import { EXIT } from './exit_error.ts';
-import { removeMarkers, type ServedImage } from './images.ts';
 import type { Listeners } from './listeners.ts';
 import type { Log } from './log.ts';
 import type { ServiceManager } from './service_manager.ts';
@@ -29,15 +28,13 @@ import type { SwapControl } from './swap_control.ts';
 import type { Threads } from './threads.ts';
 
 /** A server that serves: what there is to stop. */
-export interface Running {
+export interface Running extends Ending {
   readonly config: Config;
   readonly log: Pick<Log, 'logger' | 'flush'>;
-  readonly shared: Shared;
-  readonly images: readonly ServedImage[];
   readonly threads: Threads;
   readonly listeners: Pick<Listeners, 'uris' | 'close'>;
   readonly control: Control | null;
-  readonly swap: Pick<SwapControl, 'stop' | 'drain' | 'end' | 'verbs'>;
+  readonly swap: Pick<SwapControl, 'stop' | 'verbEnded' | 'drain' | 'verbs'>;
   readonly manager: Pick<ServiceManager, 'ready' | 'stopping' | 'moved' | 'status'>;
 }
 
@@ -57,19 +54,25 @@ export async function stop(
   const signal = await signals.next();
   log.logger.info({ signal }, 'stopping: running requests finish, then the pool is drained to the images');
   manager.stopping('stopping: running requests finish');
-  let given = false;
+  const stopping: Stopping = { saved: new Set(), aborted: false };
   const abort = new Abort(log, abortAfterMs);
   const aborted = abort.by(signals).then(() => {
-    given = true;
-    return 'aborted' as const;
+    stopping.aborted = true;
+    return stateLoss(server, stopping.saved);
   });
   const shown = setInterval(watch(server), SHOW_MS);
-  const code = await Promise.race([finish(server, () => given), aborted]);
+  const code = await Promise.race([finish(server, stopping), aborted]);
   clearInterval(shown);
   abort.close();
-  if (code !== 'aborted') return code;
-  const pages = atStake(server.shared);
-  log.logger.error({ pages }, `aborted by a second signal: the markers stay, up to ${pages} pages are lost`);
+  return code;
+}
+
+function stateLoss({ config, shared, log }: Running, saved: ReadonlySet<number>): number {
+  const names = config.exports.map((one) => one.name).filter((_, x) => !saved.has(x));
+  if (names.length === 0) return EXIT.ok;
+  const pages = atStake(shared, saved);
+  const text = `aborted by a second signal: the markers of ${names.join(', ')} stay, up to ${pages} pages are lost`;
+  log.logger.error({ exports: names, pages }, text);
   return EXIT.drainFailed;
 }
 
@@ -108,8 +111,11 @@ class Abort {
 }
 
 /** Pages that may be in memory alone: what is stored, and what has left the pool and is not on the image yet. */
-function atStake({ counters, writebackBuffers }: Shared): number {
-  return sum(counters, C.stored_pages) + takenBuffers(writebackBuffers);
+function atStake({ entries, writebackBuffers }: Shared, saved: ReadonlySet<number>): number {
+  const end = highWater(entries);
+  let pages = takenBuffers(writebackBuffers);
+  for (let e = 1; e < end; e++) if (isLive(entries, e) && !saved.has(entries.volume[e])) pages++;
+  return pages;
 }
 
 /** Shows what is waited for, and asks a service manager for more time whenever the images have taken something. */
@@ -133,54 +139,37 @@ function countConnections(threads: Threads): number {
   return threads.lanes.reduce((all, { connections }) => all + connections.reduce((a, b) => a + b, 0), 0);
 }
 
-/** `aborted`: whether somebody else has stated the loss by now, so that no marker may go any more. */
-async function finish(server: Running, aborted: () => boolean): Promise<number> {
-  const { log, threads, shared, config, swap } = server;
+async function finish(server: Running, stopping: Stopping): Promise<number> {
+  const { log, threads, config, swap } = server;
+  const { lanes, shrinker } = threads;
   server.listeners.close();
-  await Promise.all([endConnections(server), swap.stop()]);
-  swap.drain();
-  const drained = threads.shrinker.next('drained');
-  threads.shrinker.send({ type: 'drain' });
-  const { failed, errno } = await drained;
-  swap.end();
-  const closed = threads.shrinker.next('closed');
-  threads.shrinker.send({ type: 'close' });
+  swap.stop();
+  const began = lanes.map((lane) => lane.next('stopping'));
+  const stopped = lanes.map((lane) => lane.next('stopped'));
+  for (const lane of lanes) lane.send({ type: 'stop' });
+  const cutter = setTimeout(() => cut(server), config.stop.deadline);
+  // From here on the clients of an export only become fewer.
+  await Promise.all(began);
+  await Promise.all(config.exports.map((_, x) => endExport(server, x, stopping)));
+  await Promise.all(stopped);
+  clearTimeout(cutter);
+  const closed = shrinker.next('closed');
+  shrinker.send({ type: 'close' });
   await closed;
   await server.control?.close();
-  if (errno !== 0) {
-    log.logger.error({ pages: failed, errno }, `drain failed: the markers stay, ${failed} pages are lost`);
-    return EXIT.drainFailed;
-  }
-  // A lost slot reads EIO while we serve; an image can't say that, so it must not pass for what a client would have read.
-  const lost = config.exports.reduce((pages, one, x) => pages + countBits(shared.lost, x, one.size / PAGE_SIZE), 0);
-  if (lost > 0) {
-    log.logger.error({ pages: lost }, `${lost} pages were lost to image errors: the markers stay`);
-    return EXIT.drainFailed;
-  }
-  if (aborted()) return EXIT.drainFailed;
-  const problem = removeMarkers(server.images);
-  if (problem !== null) {
-    log.logger.error(`drain failed: the markers stay: ${problem}`);
-    return EXIT.drainFailed;
-  }
+  if (stopping.saved.size < config.exports.length) return EXIT.drainFailed;
   log.logger.info({ exports: config.exports.map((one) => one.name) }, 'stopped: the images hold everything');
   return EXIT.ok;
 }
 
-/** Running requests finish, new ones get ESHUTDOWN; who has not ended by the deadline is cut. */
-async function endConnections({ threads: { lanes }, threads, config, log }: Running): Promise<void> {
-  const stopped = lanes.map((lane) => lane.next('stopped'));
-  for (const lane of lanes) lane.send({ type: 'stop' });
-  const timer = setTimeout(() => {
-    const connections = countConnections(threads);
-    if (connections > 0) {
-      log.logger.warn(
-        { connections },
-        `stop.deadline: connections that have not ended in ${config.stop.deadline} ms are cut`,
-      );
-    }
-    for (const lane of lanes) lane.send({ type: 'cut' });
-  }, config.stop.deadline);
-  await Promise.all(stopped);
-  clearTimeout(timer);
+/** Running requests had until now to finish; who has not ended is cut. */
+function cut({ threads, config, log }: Running): void {
+  const connections = countConnections(threads);
+  if (connections > 0) {
+    log.logger.warn(
+      { connections },
+      `stop.deadline: connections that have not ended in ${config.stop.deadline} ms are cut`,
+    );
+  }
+  for (const lane of threads.lanes) lane.send({ type: 'cut' });
 }

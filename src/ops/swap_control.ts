@@ -29,8 +29,11 @@ export interface SwapoffFlags {
   readonly keep: boolean;
 }
 
-/** How an order of a verb ended. */
-type Answer = Extract<FromShrinker, { x: number; errno: number; type: 'copied' | 'punched' }>;
+/** How an order of a verb, or a drain, ended. */
+type Answer = Extract<FromShrinker, { type: 'copied' | 'punched' | 'drained' }>;
+
+/** How a drain ended: pages that the image did not take, and 0 or the first error. */
+export type Drained = Pick<Extract<FromShrinker, { type: 'drained' }>, 'failed' | 'errno'>;
 
 export class SwapControl {
   private readonly shared: Shared;
@@ -39,8 +42,8 @@ export class SwapControl {
   /** Made with the first verb: it has a compressor of its own. */
   private zswap: Zswap | null = null;
   private parked: Parkable[] = [];
-  /** By export: what its verb waits for from the shrinker, and its end. */
-  private readonly asked = new Map<number, (errno: number) => void>();
+  /** By export: what its verb or its drain waits for from the shrinker, and the end of its verb. */
+  private readonly asked = new Map<number, (answer: Answer) => void>();
   private readonly running = new Map<number, Promise<number>>();
   private stopping = false;
 
@@ -84,11 +87,11 @@ export class SwapControl {
     return { export: name, state: 'on' };
   }
 
-  /** What the shrinker says of a copyOut or a punch. */
-  answered({ x, errno }: Answer): void {
-    const done = this.asked.get(x);
-    this.asked.delete(x);
-    done?.(errno);
+  /** What the shrinker says of a copyOut, a punch or a drain. */
+  answered(answer: Answer): void {
+    const done = this.asked.get(answer.x);
+    this.asked.delete(answer.x);
+    done?.(answer);
   }
 
   /** Exports that a verb is at work on. */
@@ -96,29 +99,33 @@ export class SwapControl {
     return [...this.running.keys()].map((x) => this.config.exports[x].name);
   }
 
-  /**
-   * The stop has begun: verbs are refused from here on. Resolves when those that run have ended. That has no deadline of its
-   * own, as the drain has none: what a swapoff waits for is the image, and with --keep it does the drain's work.
-   */
-  async stop(): Promise<void> {
+  /** The stop has begun: verbs are refused from here on. */
+  stop(): void {
     this.stopping = true;
     for (const x of this.config.exports.keys()) this.leave(x);
-    while (this.running.size > 0) await Promise.allSettled(this.running.values());
   }
 
-  /** No connection is left, and no verb: from here on nothing but the drain moves. */
-  drain(): void {
-    this.advance(STATE.STOPPING, STATE.DRAINING);
+  /**
+   * Resolves when no verb is at work on export `x`. That has no deadline of its own, as the drain has none: what a swapoff
+   * waits for is the image, and with --keep it does the drain's work.
+   */
+  async verbEnded(x: number): Promise<void> {
+    for (let verb = this.running.get(x); verb !== undefined; verb = this.running.get(x))
+      await Promise.allSettled([verb]);
   }
 
-  /** Everything is on the images, or what is not has been stated. */
-  end(): void {
-    this.advance(STATE.DRAINING, STATE.ENDED);
-  }
-
-  private advance(from: typeof STATE.STOPPING | typeof STATE.DRAINING, to: Parameters<typeof enter>[2]): void {
+  /** Brings export `x`, which has no connection and no verb any more, to its end: everything is copied to its image. */
+  async drain(x: number): Promise<Drained> {
     const { states } = this.shared;
-    for (const x of this.config.exports.keys()) if (stateOf(states, x) === from) enter(states, x, to);
+    // One that was swapped off has ended already, and its drain is a sync.
+    const drains = stateOf(states, x) === STATE.STOPPING;
+    if (drains) enter(states, x, STATE.DRAINING);
+    const drained = await new Promise<Drained>((resolve) => {
+      this.asked.set(x, (answer) => resolve(answer as Extract<Answer, { type: 'drained' }>));
+      this.send({ type: 'drain', x });
+    });
+    if (drains) enter(states, x, STATE.ENDED);
+    return drained;
   }
 
   /** Where the stop takes an export that no verb is at work on. */
@@ -184,7 +191,7 @@ export class SwapControl {
 
   private host(guard: (task: () => void) => void): SwapoffHost {
     const ask = (message: Extract<ToShrinker, { x: number }>, done: (errno: number) => void): void => {
-      this.asked.set(message.x, (errno) => guard(() => done(errno)));
+      this.asked.set(message.x, ({ errno }) => guard(() => done(errno)));
       this.send(message);
     };
     return {

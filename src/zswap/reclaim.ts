@@ -13,6 +13,7 @@
  * call on an image that ends makes a turn.
  */
 import * as buffers from '../pool/buffers.ts';
+import { mayWriteBack } from '../pool/export_state.ts';
 import { CTL, type Shared, WORK } from '../pool/shared.ts';
 import { totalSize } from '../pool/zsmalloc.ts';
 import { SHRINK } from '../protocols/protocol.ts';
@@ -149,6 +150,8 @@ export class Reclaim {
     const { entry, busy } = zswap.protocols;
     this.rotated = 0;
     if (!zswap.settings.memcgs[m].writeback) return ENOENT;
+    // Where none may write back any more, in a stop say, whoever walked the list would only turn it over.
+    if (!this.exports[m].some((x) => mayWriteBack(this.shared.states, x))) return ENOENT;
     let scanned = 0;
     let written = 0;
     let refused = 0;

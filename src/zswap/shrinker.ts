@@ -39,7 +39,6 @@ export class Shrinker {
   private readonly flushers: readonly Flusher[];
   private cleanings: Cleaning[] = [];
   private scheduled = false;
-  private draining = false;
   private readonly maintenance: NodeJS.Timeout;
 
   constructor(zswap: Zswap, queues: readonly ImageQueue[], batch: number, release: ReleaseMemory) {
@@ -93,10 +92,11 @@ export class Shrinker {
     return cleaning;
   }
 
-  /** Writes everything stored of export `x` to its image, for a clean stop; parked pages get another try first. */
+  /**
+   * Writes everything stored of export `x` to its image, for a clean stop; parked pages get another try first. Its state
+   * forbids writeback by now: what is stored is copied, and stays until the process ends.
+   */
   async drain(x: number, onProgress: (done: number, total: number) => void): Promise<CleanResult> {
-    // From here on nothing leaves the pool by writeback: what is stored is copied, and then the process ends.
-    this.draining = true;
     this.queues[x].retryParked();
     let result = await this.cleanAll(x, heldSlots(this.zswap, this.queues[x]), onProgress);
     // What failed is tried again: an error may pass, and after this nobody has the pages any more. A sync is not, it can't be.
@@ -150,7 +150,7 @@ export class Shrinker {
     let more = false;
     for (const cleaning of [...this.cleanings]) more = cleaning.turn() || more;
     more = this.reclaim.answerStores() || more;
-    if (!this.draining) more = this.work() || more;
+    more = this.work() || more;
     for (const queue of this.queues) queue.pump();
     if (more) this.schedule();
   }

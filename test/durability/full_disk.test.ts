@@ -111,7 +111,7 @@ t.test('a drain to a full disk is exit code 4, and the marker stays', { skip }, 
   await client.disconnect();
   const { code, stderr } = await server.stop();
   t.equal(code, 4);
-  t.match(stderr, /"pages":[1-9]\d*,.*drain failed: the markers stay, [1-9]\d* pages are lost/);
+  t.match(stderr, /"pages":[1-9]\d*,.*drain of swap0 failed: its marker stays, [1-9]\d* pages are lost/);
   t.ok(isMarked(disk.image));
 });
 

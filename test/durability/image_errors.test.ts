@@ -111,7 +111,7 @@ t.test('a drain that meets errors keeps the marker and says what is lost', { ski
   disk.fail('pwrite');
   const { code, stderr } = await server.stop();
   t.equal(code, 4);
-  t.match(stderr, /"pages":100,.*drain failed: the markers stay, 100 pages are lost/);
+  t.match(stderr, /"pages":100,.*drain of swap0 failed: its marker stays, 100 pages are lost/);
   t.ok(isMarked(server.image));
 });
 

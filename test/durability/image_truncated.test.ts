@@ -26,7 +26,7 @@ for (const lanes of [2, 0]) {
     await client.disconnect();
     const { code, stderr } = await server.stop();
     t.equal(code, 4);
-    t.match(stderr, 'the markers stay');
+    t.match(stderr, 'its marker stays');
     t.ok(isMarked(server.image));
     t.equal((await failedStart(t, { size: '16MiB', set, folder: server.folder })).code, 3);
   });

@@ -52,6 +52,14 @@ export async function wrongSlots(
   return wrong;
 }
 
+/** The slots of [first, end) whose page, as writeSlots makes it, the image does not have. */
+export function absentPages(image: string, first: number, end: number): number[] {
+  const bytes = readImage(image);
+  return Array.from({ length: end - first }, (_, i) => first + i).filter(
+    (slot) => !bytes.subarray(slot * PAGE, (slot + 1) * PAGE).equals(pageOf(slot, 0)),
+  );
+}
+
 /** Writes of every kind all over the device: whole pages, parts, long requests, trims, zeros. */
 export async function scribble(client: NbdClient, random: Random, count: number): Promise<void> {
   const pages = client.size / PAGE;

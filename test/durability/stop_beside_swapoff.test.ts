@@ -3,10 +3,9 @@
 import t from 'tap';
 import { fetchControl } from '#src/ops/stats.js';
 import { fuseImage } from '../support/fuse_image.ts';
-import { pageOf } from '../support/random.ts';
 import { missing } from '../support/requires.ts';
 import { type RunningServer, startServer } from '../support/zswapd.ts';
-import { isMarked, MIB, PAGE, readImage, writeSlots } from './images.ts';
+import { absentPages, isMarked, MIB, writeSlots } from './images.ts';
 
 const skip = missing('root', '/dev/fuse', 'nbdfuse', 'nbdkit');
 const BYTES = 16 * MIB;
@@ -23,14 +22,6 @@ async function fill(server: RunningServer): Promise<void> {
   await writeSlots(client, 0, PAGES);
   await client.disconnect();
   await until(async () => (await server.stats()).exports[0].clients === 0);
-}
-
-/** Slots whose page the image does not have. */
-function absent(image: string): number[] {
-  const bytes = readImage(image);
-  return Array.from({ length: PAGES }, (_, slot) => slot).filter(
-    (slot) => !bytes.subarray(slot * PAGE, (slot + 1) * PAGE).equals(pageOf(slot, 0)),
-  );
 }
 
 for (const lanes of [2, 0]) {
@@ -50,7 +41,7 @@ for (const lanes of [2, 0]) {
     const { code, stderr } = await server.ended;
     t.equal(code, 0, stderr);
     t.notOk(isMarked(server.image), 'the marker is gone');
-    t.same(absent(server.image), [], 'the image has every page');
+    t.same(absentPages(server.image, 0, PAGES), [], 'the image has every page');
   });
 }
 
@@ -72,6 +63,6 @@ t.test(
     await disk.resume();
     t.equal((await server.ended).code, 0);
     t.notOk(isMarked(server.image));
-    t.same(absent(server.image), [], 'the image has every page');
+    t.same(absentPages(server.image, 0, PAGES), [], 'the image has every page');
   },
 );

@@ -111,32 +111,46 @@ t.test('an image that fails: 503, and the export is on', async (t) => {
   t.equal(nameOf(states, 0), 'on');
 });
 
-t.test('a stop waits for the verb that runs, refuses those that come, and ends in a drain', async (t) => {
-  const { c, states } = control();
+t.test('a stop waits for the verb of each export, refuses those that come, and ends each in a drain', async (t) => {
+  const { c, asked, states } = control();
   const verb = c.swapoff('a', { force: false, keep: true });
-  const stopped = c.stop();
-  t.notOk(await isSettled(stopped), 'the stop waits');
+  c.stop();
+  const ended = c.verbEnded(0);
+  t.notOk(await isSettled(ended), 'the stop waits for the verb');
+  t.ok(await isSettled(c.verbEnded(1)), 'and for none where there is none');
   t.strictSame([nameOf(states, 0), nameOf(states, 1)], ['keeping', 'stopping']);
   await t.rejects(c.swapoff('b', plain), { message: 'export b is not available any more: the server is stopping' });
+  const other = c.drain(1);
+  t.strictSame(asked.at(-1), { type: 'drain', x: 1 });
+  t.strictSame(
+    [nameOf(states, 0), nameOf(states, 1)],
+    ['keeping', 'draining'],
+    'the other export does not wait for it',
+  );
+  c.answered({ type: 'drained', x: 1, failed: 3, errno: 5 });
+  t.match(await other, { failed: 3, errno: 5 });
+  t.equal(nameOf(states, 1), 'ended');
   c.answered({ type: 'copied', x: 0, errno: 0 });
   t.match(await verb, { state: 'off' });
-  await stopped;
-  t.strictSame([nameOf(states, 0), nameOf(states, 1)], ['ended', 'stopping'], 'nothing of a is in the pool any more');
+  await ended;
+  t.equal(nameOf(states, 0), 'ended', 'nothing of a is in the pool any more');
   t.throws(() => c.swapon('a'), { message: 'export a is not available any more: the server is stopping' });
-  c.drain();
-  t.strictSame([nameOf(states, 0), nameOf(states, 1)], ['ended', 'draining']);
-  c.end();
-  t.strictSame([nameOf(states, 0), nameOf(states, 1)], ['ended', 'ended']);
+  const drained = c.drain(0);
+  t.strictSame(asked.at(-1), { type: 'drain', x: 0 }, 'what is left is a sync');
+  c.answered({ type: 'drained', x: 0, failed: 0, errno: 0 });
+  t.match(await drained, { failed: 0, errno: 0 });
+  t.equal(nameOf(states, 0), 'ended');
 });
 
 t.test('a verb that fails during a stop leaves its export to the drain', async (t) => {
   const { c, states } = control();
   const verb = c.swapoff('a', plain);
-  const stopped = c.stop();
+  c.stop();
+  const ended = c.verbEnded(0);
   c.answered({ type: 'copied', x: 0, errno: 5 });
   await t.rejects(verb, { message: /the image of a failed/ });
-  await stopped;
+  await ended;
   t.equal(nameOf(states, 0), 'stopping');
-  c.drain();
-  t.strictSame([nameOf(states, 0), nameOf(states, 1)], ['draining', 'draining']);
+  void c.drain(0);
+  t.equal(nameOf(states, 0), 'draining');
 });
