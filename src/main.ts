@@ -3,7 +3,7 @@
 // Invariant: this file and requirements.ts are all that is loaded before the question, and an old Node can read them: no
 // syntax that is younger than dynamic import. Whatever can't be loaded is one line on stderr.
 import { readFileSync } from 'node:fs';
-import { descriptorProblem, loadProblem, nodeProblem } from './ops/requirements.ts';
+import { descriptorProblem, loadProblem, nodeProblem } from './config/requirements.ts';
 
 const USAGE = 2;
 const INTERNAL = 70;
@@ -26,7 +26,7 @@ function main(): void {
     end(USAGE, found);
     return;
   }
-  import('./ops/command_line.ts')
+  import('./cli/command_line.ts')
     .then(({ runCommandLine }) => runCommandLine())
     .then((code) => {
       // The loop is left to run dry, so that what was written to a pipe arrives.

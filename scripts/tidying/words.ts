@@ -12,7 +12,7 @@ interface Word {
 
 /** Where the clock on the wall is not a measure of time. */
 const WALL_CLOCK: ReadonlyMap<string, string> = new Map([
-  ['test/pool/stress.test.ts', 'draws the seed of the run, which a failure prints'],
+  ['test/zswap/stress.test.ts', 'draws the seed of the run, which a failure prints'],
 ]);
 /** Where no seed is wanted, or where the seed itself is drawn. */
 const UNSEEDED: ReadonlyMap<string, string> = new Map([

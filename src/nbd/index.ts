@@ -1,9 +1,9 @@
 /** node-nbd-server: an NBD server and client library. */
-export * from './client.ts';
-export * from './connection.ts';
-export * from './connection_options.ts';
-export * from './counters.ts';
-export * from './device.ts';
-export * from './handshake.ts';
-export * from './server.ts';
+export * from './client/client.ts';
+export * from './server/connection.ts';
+export * from './server/connection_options.ts';
+export * from './server/counters.ts';
+export * from './server/device.ts';
+export * from './server/handshake.ts';
+export * from './server/server.ts';
 export * from './wire.ts';

@@ -14,10 +14,10 @@ import { type Entries, highWater, isLive, LENGTH_SAME_FILLED, NONE } from './ent
 import { runsVerb } from './export_state.ts';
 import type { Lru } from './lru.ts';
 import { CTL, type Shared } from './shared.ts';
-import { CLASSES, ZSPAGE_BYTES } from './size_classes.ts';
+import { CLASSES, ZSPAGE_BYTES } from './allocator/size_classes.ts';
 import { isFreed, lockTree, unlockTree } from './tree.ts';
 import { eachEntry } from './tree_walk.ts';
-import { GROUPS, totalSize } from './zsmalloc.ts';
+import { GROUPS, totalSize } from './allocator/zsmalloc.ts';
 
 /** What is under way; all 0 when nothing is. */
 export interface Busy {

@@ -12,10 +12,10 @@ import { createDirty, type Dirty } from './dirty.ts';
 import { createEntries, ENTRY_BYTES, type Entries, highWater } from './entries.ts';
 import { LANES_MAX, THREADS_MAX } from './limits.ts';
 import { createLru, type Lru } from './lru.ts';
-import { ZSPAGE_BYTES } from './size_classes.ts';
+import { ZSPAGE_BYTES } from './allocator/size_classes.ts';
 import { createSlotTable, type SlotTable } from './slot_table.ts';
 import { createTrees, NODE_BYTES, nodesFor, nodesInUse, type Trees } from './tree.ts';
-import { createZsmalloc, totalSize, ZSPAGE_META_BYTES, type Zsmalloc } from './zsmalloc.ts';
+import { createZsmalloc, totalSize, ZSPAGE_META_BYTES, type Zsmalloc } from './allocator/zsmalloc.ts';
 
 /** What the pool is set to; plain values, the same in every thread. */
 export interface PoolSettings {

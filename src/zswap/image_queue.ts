@@ -16,7 +16,7 @@
 import * as buffers from '../pool/buffers.ts';
 import { ENDED } from '../pool/slots.ts';
 import { C } from '../shm/counters.ts';
-import type { ImageHandle } from './image_file.ts';
+import type { ImageHandle } from '../image/file.ts';
 import type { Zswap } from './zswap.ts';
 
 /** What the queue needs of an image. */

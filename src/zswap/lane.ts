@@ -4,7 +4,7 @@
  */
 import type { Shared } from '../pool/shared.ts';
 import { C } from '../shm/counters.ts';
-import type { ImageHandle } from './image_handle.ts';
+import type { ImageHandle } from '../image/handle.ts';
 import { type Answer, OrderBook } from './orders.ts';
 import type { Zswap } from './zswap.ts';
 

@@ -14,7 +14,7 @@ import { HOLDER_MASK } from '../pool/slot_table.ts';
 import { ENOENT, Slots } from '../pool/slots.ts';
 import type { Trees } from '../pool/tree.ts';
 import type { Place } from '../pool/tree_walk.ts';
-import { Zspool } from '../pool/zsmalloc.ts';
+import { Zspool } from '../pool/allocator/zsmalloc.ts';
 import type { ProtocolPool, Protocols } from '../protocols/protocol.ts';
 import { on } from '../protocols/switches.ts';
 import { C, type CounterName, rowOf } from '../shm/counters.ts';

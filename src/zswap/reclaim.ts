@@ -15,9 +15,9 @@
 import * as buffers from '../pool/buffers.ts';
 import { mayWriteBack } from '../pool/export_state.ts';
 import { CTL, type Shared, WORK } from '../pool/shared.ts';
-import { totalSize } from '../pool/zsmalloc.ts';
+import { totalSize } from '../pool/allocator/zsmalloc.ts';
 import { SHRINK } from '../protocols/protocol.ts';
-import { beginWalk } from '../protocols/victim.ts';
+import { beginWalk } from '../protocols/entry/victim.ts';
 import { C, sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import { admit } from './admission.ts';

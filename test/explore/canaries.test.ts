@@ -26,16 +26,16 @@ async function firstFinding(
   root: URL,
   { scenario: name, combination, bound = 2 }: Mutant,
 ): Promise<string | undefined> {
-  const { Engine } = (await import(new URL('sim/engine.js', root).href)) as typeof import('#src/sim/engine.js');
+  const { Engine } = (await import(new URL('sim/engine.js', root).href)) as typeof import('#src/explore/engine.js');
   const { exhaustive } = (await import(
     new URL('sim/exhaustive.js', root).href
-  )) as typeof import('#src/sim/exhaustive.js');
+  )) as typeof import('#src/explore/schedule/exhaustive.js');
   const { findScenario } = (await import(
     new URL('sim/scenarios.js', root).href
-  )) as typeof import('#src/sim/scenarios.js');
+  )) as typeof import('#src/explore/scenarios/scenarios.js');
   const { parseReplay } = (await import(
     new URL('sim/replay_string.js', root).href
-  )) as typeof import('#src/sim/replay_string.js');
+  )) as typeof import('#src/explore/schedule/replay_string.js');
   const scenario = findScenario(name);
   if (scenario === undefined) throw new Error(`there is no scenario ${name}`);
   const engine = await Engine.create(JOB);

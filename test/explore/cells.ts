@@ -1,10 +1,10 @@
 /** One cell explored, for tests. */
-import { Engine, type Outcome } from '#src/sim/engine.js';
-import { exhaustive } from '#src/sim/exhaustive.js';
-import { parseReplay } from '#src/sim/replay_string.js';
-import type { Scenario } from '#src/sim/scenario.js';
-import { findScenario } from '#src/sim/scenarios.js';
-import type { SearchOptions, SearchResult, Strategy } from '#src/sim/strategies.js';
+import { Engine, type Outcome } from '#src/explore/engine.js';
+import { exhaustive } from '#src/explore/schedule/exhaustive.js';
+import { parseReplay } from '#src/explore/schedule/replay_string.js';
+import type { Scenario } from '#src/explore/scenarios/scenario.js';
+import { findScenario } from '#src/explore/scenarios/scenarios.js';
+import type { SearchOptions, SearchResult, Strategy } from '#src/explore/schedule/strategies.js';
 
 /** Test files run side by side, and each keeps its explorer to a processor of its own. */
 export const JOB = Number(process.env.ZSWAPD_TEST_JOB ?? 0);

@@ -1,6 +1,6 @@
 // `zswapd explore` as a command: one line and exit 2 for each mistake, a replay that gives the same trace again.
 import t from 'tap';
-import { loadConfigText } from '#src/ops/config/load.js';
+import { loadConfigText } from '#src/config/load.js';
 import { runZswapd } from './run_explore.ts';
 
 const MISTAKES: readonly (readonly [string[], RegExp])[] = [

@@ -2,11 +2,11 @@
 // of the protocols' reference.
 import t from 'tap';
 import { broken, choiceOf } from '#src/protocols/combinations.js';
-import type { Combination } from '#src/sim/cell.js';
-import { allCombinations } from '#src/sim/combinations.js';
-import { formatCombination } from '#src/sim/replay_string.js';
-import { SCENARIOS as BUILT } from '#src/sim/scenarios.js';
-import { EXPECTED, SCENARIOS } from './expected_matrix.ts';
+import type { Combination } from '#src/explore/cell.js';
+import { allCombinations } from '#src/explore/search/combinations.js';
+import { formatCombination } from '#src/explore/schedule/replay_string.js';
+import { SCENARIOS as BUILT } from '#src/explore/scenarios/scenarios.js';
+import { EXPECTED, SCENARIOS } from '#src/scripts/pages/expected_matrix.js';
 import { expectedVerdict } from './matrix_group.ts';
 
 const found = (combination: Combination): string[] =>

@@ -1,10 +1,10 @@
 /** A part of the verdict matrix, small enough for a test file of its own: explored and compared with what is expected. */
 import type { Test } from 'tap';
-import { allCombinations } from '#src/sim/combinations.js';
-import { cellFor, exploreMatrix } from '#src/sim/matrix.js';
-import { formatCombination } from '#src/sim/replay_string.js';
+import { allCombinations } from '#src/explore/search/combinations.js';
+import { cellFor, exploreMatrix } from '#src/explore/matrix.js';
+import { formatCombination } from '#src/explore/schedule/replay_string.js';
 import { exploreCell, JOB, kindOf, withEngine } from './cells.ts';
-import { EXPECTED, KINDS, SCENARIOS, TAKES_THREE } from './expected_matrix.ts';
+import { EXPECTED, KINDS, SCENARIOS, TAKES_THREE } from '#src/scripts/pages/expected_matrix.js';
 
 const LONG = process.env.ZSWAPD_LONG === '1';
 const BOUND = LONG ? 3 : 2;

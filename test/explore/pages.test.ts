@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { withEngine } from './cells.ts';
-import { generatePages } from './pages/generate.ts';
-import { REGENERATE } from './pages/protocol_page.ts';
+import { generatePages } from '#src/scripts/pages/generate.js';
+import { REGENERATE } from '#src/scripts/pages/protocol_page.js';
 
 const FOLDER = fileURLToPath(new URL('../../../src/protocols', import.meta.url));
 

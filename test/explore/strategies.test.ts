@@ -1,8 +1,8 @@
 // What a search leaves out, it may leave out: plain search, which leaves out nothing, comes to the same verdicts. And the
 // random strategies find what there is.
 import t from 'tap';
-import { pct } from '#src/sim/pct.js';
-import { randomWalk } from '#src/sim/random_walk.js';
+import { pct } from '#src/explore/schedule/pct.js';
+import { randomWalk } from '#src/explore/schedule/random_walk.js';
 import { enter, exploreCell, kindOf, withEngine } from './cells.ts';
 
 const CELLS = [

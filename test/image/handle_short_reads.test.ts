@@ -1,6 +1,6 @@
 // Reads that end inside a page, as a file system may: the rest of that page is read again, from its start.
 import t from 'tap';
-import { POOL_IO } from '#src/zswap/image_io.js';
+import { POOL_IO } from '#src/image/io.js';
 import { filled, open, PAGE, read, write } from './images.ts';
 
 for (const most of [PAGE + 512, PAGE - 512]) {

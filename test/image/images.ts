@@ -10,8 +10,8 @@ import {
   type ImageSpec,
   type PreparedImage,
   prepareImage,
-} from '#src/zswap/image_file.js';
-import { alignedBytes } from '#src/zswap/image_io.js';
+} from '#src/image/file.js';
+import { alignedBytes } from '#src/image/io.js';
 import { tempFolder } from '../support/tmp.ts';
 
 export const PAGE = 4096;

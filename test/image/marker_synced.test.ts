@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { basename, join } from 'node:path';
 import t, { type Test } from 'tap';
-import { newMarker, readMarker, removeMarker, writeMarker } from '#src/zswap/marker.js';
+import { newMarker, readMarker, removeMarker, writeMarker } from '#src/image/marker.js';
 import { tempFolder } from '../support/tmp.ts';
 
 const INFO = newMarker({ identity: '1:2', bytes: 4096 }, 'volatile');

@@ -2,7 +2,7 @@
 import { existsSync, linkSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { dataExtents, ImageHandle, imageProblem, prepareImage } from '#src/zswap/image_file.js';
+import { dataExtents, ImageHandle, imageProblem, prepareImage } from '#src/image/file.js';
 import { tempFolder } from '../support/tmp.ts';
 import { newFlags, PAGE, prepare, refused } from './images.ts';
 

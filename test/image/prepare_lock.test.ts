@@ -4,8 +4,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
-import { REPOSITORY } from '#src/ops/config/fields.js';
-import { prepareImage } from '#src/zswap/image_file.js';
+import { REPOSITORY } from '#src/config/fields.js';
+import { prepareImage } from '#src/image/file.js';
 import { tempFolder } from '../support/tmp.ts';
 import { PAGE, prepare, refused } from './images.ts';
 

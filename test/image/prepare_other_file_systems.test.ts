@@ -3,9 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { discardImage } from '#src/zswap/image_discard.js';
-import { dataExtents, prepareImage } from '#src/zswap/image_file.js';
-import { markerPath } from '#src/zswap/marker.js';
+import { discardImage } from '#src/image/discard.js';
+import { dataExtents, prepareImage } from '#src/image/file.js';
+import { markerPath } from '#src/image/marker.js';
 import { tempFolder } from '../support/tmp.ts';
 import {
   filled,

@@ -2,10 +2,10 @@
 import { closeSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import t from 'tap';
-import { REPOSITORY } from '#src/ops/config/fields.js';
-import { lockImage } from '#src/zswap/image_file.js';
-import { markerPath, newMarker, writeMarker } from '#src/zswap/marker.js';
-import { run } from '../ops/run_process.ts';
+import { REPOSITORY } from '#src/config/fields.js';
+import { lockImage } from '#src/image/file.js';
+import { markerPath, newMarker, writeMarker } from '#src/image/marker.js';
+import { run } from '../support/run_process.ts';
 import { tempFolder } from '../support/tmp.ts';
 import { loopDevice, mountsMissing, PAGE, prepare } from './images.ts';
 

@@ -1,7 +1,7 @@
 // What a start does with the marker it finds.
 import t from 'tap';
-import type { Durability, MarkerState } from '#src/zswap/marker.js';
-import { decideStart, type OnUnclean } from '#src/zswap/unclean.js';
+import type { Durability, MarkerState } from '#src/image/marker.js';
+import { decideStart, type OnUnclean } from '#src/image/unclean.js';
 import { refused } from './images.ts';
 
 function marker(durability: Durability): MarkerState {

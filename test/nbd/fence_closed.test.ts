@@ -15,7 +15,7 @@ import { BLOCK, RamDevice } from '../support/ram_device.ts';
 import { rawClient, rawRequest } from '../support/raw_client.ts';
 import { tempFolder } from '../support/tmp.ts';
 
-/** As in src/nbd/fence.ts. */
+/** As in src/nbd/server/fence.ts. */
 const STALE_AFTER_MS = 500;
 
 function target(fd: number): string | null {

@@ -10,7 +10,7 @@ import { serve, until } from '../support/nbd_server.ts';
 import { BLOCK, RamDevice } from '../support/ram_device.ts';
 import { type RawClient, rawClient, rawRequest } from '../support/raw_client.ts';
 
-/** As in src/nbd/fence.ts. */
+/** As in src/nbd/server/fence.ts. */
 const STALE_AFTER_MS = 500;
 
 const write = (n: number, blocks: number): Buffer =>

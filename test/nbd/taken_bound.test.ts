@@ -10,7 +10,7 @@ import { serve, until } from '../support/nbd_server.ts';
 import { BLOCK, RamDevice } from '../support/ram_device.ts';
 
 const MIB = 1024 * 1024;
-/** As in src/nbd/write_path.ts. */
+/** As in src/nbd/server/write_path.ts. */
 const MAX_TAKEN = 256;
 
 const turns = async (n: number): Promise<void> => {

@@ -10,7 +10,7 @@ import { type Served, serve, until } from '../support/nbd_server.ts';
 import { BLOCK, RamDevice } from '../support/ram_device.ts';
 
 const MIB = 1024 * 1024;
-/** As in src/nbd/turn_budget.ts. A connection can have one budget when it receives, and one at the end of the turn. */
+/** As in src/nbd/server/turn_budget.ts. A connection can have one budget when it receives, and one at the end of the turn. */
 const UNITS = 2 * 512;
 const MAX_BLOCKS = UNITS / 8;
 const MAX_RUNS = UNITS * 4;

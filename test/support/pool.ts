@@ -8,7 +8,7 @@ import { checkLru } from '#src/pool/lru.js';
 import { CTL, createShared, type PoolSettings, type Shared } from '#src/pool/shared.js';
 import type { SlotTable } from '#src/pool/slot_table.js';
 import { nodesInUse } from '#src/pool/tree.js';
-import { totalSize } from '#src/pool/zsmalloc.js';
+import { totalSize } from '#src/pool/allocator/zsmalloc.js';
 import { chooseProtocols, type ProtocolNames } from '#src/protocols/index.js';
 import { C, sum } from '#src/shm/counters.js';
 import { STORED, Zswap } from '#src/zswap/zswap.js';

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Bits } from '#src/pool/bits.js';
 import type { Claims } from '#src/pool/claims.js';
 import type { SlotTable } from '#src/pool/slot_table.js';
-import type { Zsmalloc } from '#src/pool/zsmalloc.js';
+import type { Zsmalloc } from '#src/pool/allocator/zsmalloc.js';
 import type { Mailboxes, Ring } from '#src/shm/mailbox.js';
 
 export interface Roles {

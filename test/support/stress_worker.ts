@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { releaseMemory } from '#src/os/syscalls.js';
 import { setBit, testBit } from '#src/pool/bits.js';
 import { claim, release } from '#src/pool/claims.js';
-import { compact } from '#src/pool/compaction.js';
+import { compact } from '#src/pool/allocator/compaction.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import { EEXIST } from '#src/pool/slots.js';
 import { chooseProtocols } from '#src/protocols/index.js';

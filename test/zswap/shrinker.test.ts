@@ -2,8 +2,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
 import { CTL, WORK } from '#src/pool/shared.js';
-import { ZSPAGE_BYTES } from '#src/pool/size_classes.js';
-import { totalSize } from '#src/pool/zsmalloc.js';
+import { ZSPAGE_BYTES } from '#src/pool/allocator/size_classes.js';
+import { totalSize } from '#src/pool/allocator/zsmalloc.js';
 import { checkLists, MIB, makePage, put, take } from '../support/pool.ts';
 import { ShrinkerBench } from '../support/shrinker_bench.ts';
 

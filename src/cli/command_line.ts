@@ -1,0 +1,240 @@
+// The command line of zswapd: which commands there are, what they take, and the exit code of each ending.
+// Invariant: a mistake of the operator is one line on stderr and exit 2; a stack is shown for a fault of ours only.
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { inspect } from 'node:util';
+import { Command, CommanderError, Option } from 'commander';
+import { checkEnvironment } from '../config/environment.ts';
+import { REPOSITORY } from '../config/fields.ts';
+import { ConfigError, DEFAULT_CONFIG, type Loaded, loadConfig } from '../config/load.ts';
+import { EXIT, ExitError } from '../os/exit_error.ts';
+import type { ExploreFlags } from './explore.ts';
+import { ignoreClosedOutput } from '../server/log.ts';
+import { programLine } from '../config/program.ts';
+import { loadProblem } from '../config/requirements.ts';
+
+interface ConfigFlags {
+  config?: string;
+  set: string[];
+}
+
+interface StatsFlags extends ConfigFlags {
+  json?: boolean;
+  check?: boolean;
+  control?: string;
+}
+
+function buildProgram(done: (exitCode: number) => void): Command {
+  const program = new Command('zswapd')
+    .description('A swap device over NBD with a compressed pool, as in the kernel, in front of its image file.')
+    .version(version())
+    .exitOverride()
+    .showSuggestionAfterError(false)
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'zswapd: ')) });
+
+  withConfig(program.command('serve'))
+    .description('serve the exports until SIGTERM, SIGINT or SIGHUP')
+    .action(async (flags: ConfigFlags) => {
+      const { config, locate } = checked(flags);
+      // Imported late: everything above answers a mistake without loading the server and its native modules.
+      const { becomeIoFlusher } = await import('../server/io_flusher.ts');
+      const notFlusher = becomeIoFlusher();
+      const { leaveTerminalAtExit } = await import('./terminal.ts');
+      leaveTerminalAtExit();
+      const { serve } = await import('../server/serve.ts');
+      try {
+        done(await serve(config, notFlusher));
+      } catch (error) {
+        // A start may fail when its threads run already, and those would keep the process for ever.
+        process.exit(report(located(error, locate)));
+      }
+    });
+
+  withConfig(program.command('stats'))
+    .description('print the counters of a running server')
+    .option('--json', 'print the JSON that the server sent')
+    .option('--check', 'count what must agree while nothing runs; exit 1 if something leaked, or if requests run')
+    .option('--control <path>', 'control socket of the server (default: control.listen of the config)')
+    .action(async (flags: StatsFlags) => {
+      const { fetchControl, formatCheck, formatStats } = await import('./stats.ts');
+      const answer = await fetchControl(controlSocket(flags), flags.check === true ? '/check' : '/stats');
+      const format = flags.check === true ? formatCheck : formatStats;
+      process.stdout.write(flags.json ? `${JSON.stringify(answer)}\n` : format(answer));
+      if (flags.check === true && answer.ok !== true) done(EXIT.failed);
+    });
+
+  addSwapVerbs(program);
+
+  addExplore(program, done);
+
+  addConfigCheck(program);
+
+  const imageCommands = program.command('image').description('work on image files');
+  imageCommands
+    .command('reset')
+    .argument('<path>', 'the image file or block device')
+    .description('discard a stale image, so that it can be served again')
+    .action(async (path: string) => {
+      const { resetImage } = await import('./image_reset.ts');
+      done(await resetImage(resolve(path)));
+    });
+  return program;
+}
+
+function addConfigCheck(program: Command): void {
+  const configCommands = program.command('config').description('work on the configuration');
+  withConfig(configCommands.command('check'))
+    .description('find whatever a start with this config would refuse now, without changing anything')
+    .option('--json', 'print the checked config: bytes, milliseconds, absolute paths')
+    .action(async (flags: ConfigFlags & { json?: boolean }) => {
+      const { config, locate } = checked(flags);
+      const { rehearse } = await import('../server/rehearsal.ts');
+      const refusals = await rehearse(config);
+      if (refusals.length > 0) {
+        // A stale image is the one thing that has an exit code of its own; beside another mistake it is one of several.
+        const code = refusals.every((one) => one.code === refusals[0].code) ? refusals[0].code : EXIT.usage;
+        throw new ConfigError(
+          refusals.map(({ line }) => locate(line)),
+          code,
+        );
+      }
+      process.stdout.write(
+        flags.json ? `${JSON.stringify(config, null, 2)}\n` : `${flags.config ?? DEFAULT_CONFIG}: ok\n`,
+      );
+    });
+}
+
+/** swapoff and swapon of an export of a running server. */
+function addSwapVerbs(program: Command): void {
+  const run = async (path: string, flags: StatsFlags): Promise<void> => {
+    const { fetchControl } = await import('./stats.ts');
+    process.stdout.write(`${JSON.stringify(await fetchControl(controlSocket(flags), path, 'POST'))}\n`);
+  };
+  const control = 'control socket of the server (default: control.listen of the config)';
+  withConfig(program.command('swapoff'))
+    .description(
+      "after the guest's swapoff: discard what an export holds but slot 0 (the swap header), and refuse writes until swapon",
+    )
+    .argument('<export>', 'name of the export')
+    .option('--force', 'although clients are connected')
+    .option('--keep', 'write everything to the image first, and keep it')
+    .option('--control <path>', control)
+    .action(async (name: string, flags: StatsFlags & { force?: boolean; keep?: boolean }) => {
+      const options = `${flags.force === true ? '&force' : ''}${flags.keep === true ? '&keep' : ''}`;
+      await run(`/swapoff?export=${encodeURIComponent(name)}${options}`, flags);
+    });
+  withConfig(program.command('swapon'))
+    .description('let an export take writes again after swapoff')
+    .argument('<export>', 'name of the export')
+    .option('--control <path>', control)
+    .action((name: string, flags: StatsFlags) => run(`/swapon?export=${encodeURIComponent(name)}`, flags));
+}
+
+/** What a replay string says itself, and what a matrix tries all of: beside those, these flags would mean nothing. */
+const SAID_BY_REPLAY = ['scenario', 'set', 'strategy', 'bound', 'seed', 'schedules'];
+const SAID_BY_MATRIX = ['set', 'strategy', 'seed', 'replay'];
+
+function addExplore(program: Command, done: (exitCode: number) => void): void {
+  program
+    .command('explore')
+    .description('try the schedules of a race under a choice of protocols, and show the shortest that fails')
+    .option('--scenario <name>', 'one scenario instead of all')
+    .option('--set <protocol.key=value>', 'protocols and switches, as in the config; repeatable', collect, [])
+    .option('--strategy <name>', 'dfs (every schedule), pct or random', 'dfs')
+    .option(
+      '--bound <n>',
+      'preemptions of a schedule at most; with pct: changes of priority, and a finding may need more of those',
+      '2',
+    )
+    .option('--seed <n>', 'seed of pct and random', '1')
+    .option('--schedules <n>', 'schedules to try at most', '100000')
+    .addOption(new Option('--replay <string>', 'run one schedule again, as it says').conflicts(SAID_BY_REPLAY))
+    .addOption(new Option('--matrix', 'every combination against every scenario').conflicts(SAID_BY_MATRIX))
+    .option('--json', 'one JSON object per line')
+    .action(async (flags: ExploreFlags) => {
+      const { explore } = await import('./explore.ts');
+      done(await explore(flags));
+    });
+}
+
+function withConfig(command: Command): Command {
+  return command
+    .option('--config <file>', 'config file (default: config/default.jsonc)')
+    .option('--set <path=value>', 'set one option, such as pool.max=25%; repeatable', collect, []);
+}
+
+function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
+}
+
+function load(flags: ConfigFlags): Loaded {
+  return loadConfig({ file: flags.config, set: flags.set });
+}
+
+/** The config, after everything that can be known before anything is created. */
+function checked(flags: ConfigFlags): Loaded {
+  const loaded = load(flags);
+  const problems = checkEnvironment(loaded.config).map(loaded.locate);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return loaded;
+}
+
+/** What only a try told, with the place of its option, as config check shows it. */
+function located(error: unknown, locate: Loaded['locate']): unknown {
+  if (!(error instanceof ExitError)) return error;
+  return new ExitError(error.exitCode, locate(error.message), { cause: error });
+}
+
+function controlSocket(flags: StatsFlags): string {
+  if (flags.control !== undefined) return resolve(flags.control);
+  const path = load(flags).config.control.listen;
+  if (path === null)
+    throw new ExitError(EXIT.usage, 'control.listen: is null, so there is no server to ask, allowed: --control PATH');
+  return path;
+}
+
+function version(): string {
+  return JSON.parse(readFileSync(resolve(REPOSITORY, 'package.json'), 'utf8')).version;
+}
+
+/** One line for whatever went wrong, and the exit code for it. */
+function report(error: unknown): number {
+  // Commander has written its own line, or the help that was asked for.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (error instanceof ExitError) {
+    process.stderr.write(`${error.message}${furtherProblems(error)}\n`);
+    return error.exitCode;
+  }
+  // Native modules are loaded late, and so is what runs out of descriptors.
+  const cause = error instanceof Error ? loadProblem(error) : null;
+  if (cause !== null) {
+    process.stderr.write(`zswapd: ${cause}\n`);
+    return EXIT.usage;
+  }
+  process.stderr.write(`zswapd: internal fault: ${inspect(error)}\n`);
+  return EXIT.internal;
+}
+
+/** Logs want one line from a server that did not start; who asks for a check gets them all. */
+function furtherProblems(error: ExitError): string {
+  if (!(error instanceof ConfigError) || error.problems.length === 1) return '';
+  if (process.argv[2] === 'config') return `\n${error.problems.slice(1).join('\n')}`;
+  const flags = process.argv[2] === 'serve' ? process.argv.slice(3) : [];
+  return ` (and ${error.problems.length - 1} more, shown by: ${programLine('config', 'check', ...flags)})`;
+}
+
+/** Runs what the command line says; answers the exit code. */
+export async function runCommandLine(): Promise<number> {
+  ignoreClosedOutput();
+  // Node would end with 1, which stands for a failure that we understood. Rejections that nobody handles come here too.
+  process.on('uncaughtException', (error) => process.exit(report(error)));
+  let exitCode: number = EXIT.ok;
+  try {
+    await buildProgram((code) => {
+      exitCode = code;
+    }).parseAsync();
+  } catch (error) {
+    exitCode = report(error);
+  }
+  return exitCode;
+}

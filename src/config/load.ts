@@ -1,0 +1,133 @@
+// From a config file and --set flags to a checked, frozen `Config`.
+// Invariant: whatever is wrong is one line, `file:line:column: option: what is wrong, what is allowed`, or `--set option: ...`.
+import { dirname, resolve } from 'node:path';
+import type { z } from 'zod';
+import { EXIT, ExitError } from '../os/exit_error.ts';
+import { crossCheck } from './checks.ts';
+import { REPOSITORY } from './fields.ts';
+import { listOptions } from './option_list.ts';
+import { commonLength, formatPath, type OptionPath, type Problem, parsePath } from './option_path.ts';
+import { applyOverride, type Override, parseOverride } from './overrides.ts';
+import { type Config, configSchema, DEFAULT_EXPORTS } from './schema.ts';
+import { parseSource, readSource, type Source } from './source.ts';
+
+/** The file that is read when none is named. */
+export const DEFAULT_CONFIG = resolve(REPOSITORY, 'config/default.jsonc');
+
+/** All that is wrong with a config: the message is the first line, `problems` are all of them. */
+export class ConfigError extends ExitError {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[], exitCode: number = EXIT.usage) {
+    super(exitCode, problems[0]);
+    this.problems = problems;
+  }
+}
+
+export interface LoadOptions {
+  /** Config file; without it, config/default.jsonc. */
+  file?: string | undefined;
+  /** `path=value`, in the order of the command line. */
+  set?: readonly string[];
+  /** What relative paths in `set` are relative to. */
+  cwd?: string;
+}
+
+export interface Loaded {
+  config: Config;
+  /** Puts the position of an option in front of a line that begins with the option's path and a colon. */
+  locate(line: string): string;
+}
+
+/** Loads a config, or throws a ConfigError. */
+export function loadConfig(options: LoadOptions = {}): Loaded {
+  const file = options.file ?? DEFAULT_CONFIG;
+  return loadFrom(readSource(file), dirname(resolve(file)), options);
+}
+
+/** As loadConfig, for the text of a file that need not exist. */
+export function loadConfigText(name: string, text: string, options: LoadOptions = {}): Loaded {
+  return loadFrom(parseSource(name, text), dirname(resolve(name)), options);
+}
+
+function loadFrom(source: Source, folder: string, options: LoadOptions): Loaded {
+  const overrides = (options.set ?? []).map(parseOverride);
+  // Relative paths are made absolute while it is still known who wrote them.
+  const tree = absolutePaths(source.value, [], folder) as Record<string, unknown>;
+  for (const override of overrides) {
+    if (override.path[0] === 'exports' && override.path.length > 1 && tree.exports === undefined) {
+      // So that `--set exports[0].size=4GiB` changes the default export, and [1] adds one beside it.
+      tree.exports = structuredClone(DEFAULT_EXPORTS);
+    }
+    const value = absolutePaths(override.value, override.path, options.cwd ?? process.cwd());
+    applyOverride(tree, { ...override, value });
+  }
+  const report = (problem: Problem) => reportLine(problem, source, overrides);
+
+  const result = configSchema.safeParse(tree);
+  if (!result.success) throw new ConfigError(result.error.issues.flatMap(toProblems).map(report));
+  const config: Config = deepFreeze(result.data);
+  const problems = crossCheck(config);
+  if (problems.length > 0) throw new ConfigError(problems.map(report));
+  return { config, locate: (line) => locateLine(line, config, report) };
+}
+
+/** The options that are paths, with the index of a list left out. */
+const PATH_OPTIONS = new Set(listOptions().flatMap(({ path, isPath }) => (isPath ? [path.replace('[]', '')] : [])));
+
+function absolutePaths(value: unknown, path: OptionPath, base: string): unknown {
+  if (typeof value === 'string' && value !== '') {
+    return PATH_OPTIONS.has(path.filter((key) => typeof key === 'string').join('.')) ? resolve(base, value) : value;
+  }
+  if (Array.isArray(value)) return value.map((item, index) => absolutePaths(item, [...path, index], base));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [key, absolutePaths(item, [...path, key], base)]),
+  );
+}
+
+function toProblems(issue: z.core.$ZodIssue): Problem[] {
+  const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ path: [...path, key], message: `unknown key, ${issue.message}`, key: true }));
+  }
+  // A bad key of a record carries the reason one level deeper.
+  const message = issue.code === 'invalid_key' ? `as a key ${issue.issues[0].message}` : issue.message;
+  return [{ path, message }];
+}
+
+/** The flag or the place in the file that an option's value came from, whichever reaches further down its path. */
+function reportLine(problem: Problem, source: Source, overrides: readonly Override[]): string {
+  const { path, message, key = false } = problem;
+  const option = formatPath(path);
+  const { position, depth } = source.locate(path, key ? 'key' : 'value');
+  let best: Override | undefined;
+  let reach = depth;
+  for (const override of overrides) {
+    const common = commonLength(path, override.path);
+    // At equal depth a flag wins only if it set this very value: else the file's value stands beside what it set.
+    if (common > reach || (common === reach && common === override.path.length)) {
+      best = override;
+      reach = common;
+    }
+  }
+  const named = option === '' ? message : `${option}: ${message}`;
+  if (best === undefined) return `${position}: ${named}`;
+  return formatPath(best.path) === option ? `--set ${option}: ${message}` : `${best.flag}: ${named}`;
+}
+
+/** A line about something else, an environment variable say, stays as it is. */
+function locateLine(line: string, config: Config, report: (problem: Problem) => string): string {
+  const colon = line.indexOf(': ');
+  const path = colon < 0 ? undefined : parsePath(line.slice(0, colon));
+  return path === undefined || !(path[0] in config) ? line : report({ path, message: line.slice(colon + 2) });
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    for (const item of Object.values(value)) deepFreeze(item);
+    Object.freeze(value);
+  }
+  return value;
+}

@@ -1,0 +1,268 @@
+// The one declaration of every option: name, unit, bounds, default and the reason for them.
+// From it come the check at start, the type `Config`, config/schema.json and config/OPTIONS.md (docs.ts).
+// Invariant: defaults are in the notation of the file, so that what the reference shows can be pasted.
+import { z } from 'zod';
+import { EXPORT_BYTES_MAX, EXPORTS_MAX, PAGE_SIZE } from '../pool/limits.ts';
+import { STEP_LABELS } from '../protocols/steps.ts';
+import {
+  bool,
+  byName,
+  choice,
+  duration,
+  file,
+  fileOrNull,
+  group,
+  groupOrNull,
+  integer,
+  laneCount,
+  size,
+  tcpAddress,
+  text,
+} from './fields.ts';
+import { usableMemory } from './memory.ts';
+import { protocol } from './protocol_options.ts';
+import { MIB, TIB } from './units.ts';
+
+/** Where an object is, is kept in 32 bits: 2^21 zspages of 64 KiB. */
+const POOL_BYTES_MAX = 128 * 1024 * MIB;
+
+const listen = group(
+  {
+    unix: fileOrNull('Unix socket of the NBD server. null: none.').prefault('var/swap0.sock'),
+    unixMode: choice(
+      ['0600', '0660', '0666'],
+      "Who may connect to the unix socket, and so read and write the guest's memory: the user that the server runs as, a group as well (unixGroup), or every local user (allowOthers).",
+    ).prefault('0600'),
+    unixGroup: groupOrNull(
+      'Group of the unix socket, for unixMode 0660: that of a QEMU which is not root, say. Its folder has to let that group in; var/ does not.',
+    ).prefault(null),
+    allowOthers: bool('Allow unixMode 0666.').prefault(false),
+    tcp: tcpAddress(
+      'TCP address of the NBD server; port 0 picks a free one, shown in the ready line. null: none. NBD has no passwords: every local user reaches a loopback port, and other addresses need allowRemote.',
+    ).prefault(null),
+    allowRemote: bool(
+      "Allow listen.tcp to be an address other than loopback. Whoever reaches it reads and writes the guest's memory.",
+    ).prefault(false),
+    maxConnections: integer(
+      1,
+      10_000,
+      'connections',
+      'NBD connections of each listener at a time; a further one is closed at once. Each has its own, so that those of other users over TCP keep nobody from the unix socket. Bounds the memory that clients can make the server hold.',
+    ).prefault(100),
+    handshakeTimeout: duration(
+      100,
+      600_000,
+      'A client that has not finished its handshake by then is closed, so that idle sockets do not use up maxConnections.',
+    ).prefault('10s'),
+  },
+  'Where NBD clients connect. Sockets inherited by LISTEN_FDS replace unix and tcp.',
+);
+
+const exportOptions = group(
+  {
+    name: text(1, 255, 'Export name, as the client asks for it.'),
+    size: size({ min: PAGE_SIZE, max: EXPORT_BYTES_MAX, multiple: PAGE_SIZE }, 'Size of the device.'),
+    image: file(
+      'Raw image of the device: a regular file (made sparse where it is missing and its folder exists) or a block device.',
+    ),
+    memcg: text(
+      1,
+      255,
+      "Memory cgroup that the export's pages are charged to. Without it: the export's name.",
+    ).optional(),
+    onUnclean: choice(
+      ['refuse', 'reset', 'serve'],
+      'Start after an unclean stop, when the image is stale: refuse (exit 3), reset (discard its content), or serve the old bytes. Only refuse can never corrupt a guest.',
+    ).prefault('refuse'),
+    description: text(0, 4096, 'Text that the client can ask for (NBD_INFO_DESCRIPTION). Empty: none.').prefault(''),
+  },
+  'One NBD export.',
+).transform((value) => ({ ...value, memcg: value.memcg ?? value.name }));
+
+const pool = group(
+  {
+    max: size(
+      { min: MIB, max: POOL_BYTES_MAX, percentOf: usableMemory },
+      "Limit of the compressed pool. A percentage is of the smaller of the RAM and the cgroup's limit. 20% is the kernel's max_pool_percent.",
+    ).prefault('20%'),
+    acceptThresholdPercent: integer(
+      1,
+      100,
+      '% of pool.max',
+      'A full pool takes stores again once it is below this share of its limit: the hysteresis of the kernel.',
+    ).prefault(90),
+    allocator: choice(['zsmalloc'], 'Allocator of compressed objects.').prefault('zsmalloc'),
+    sameFilled: bool('Keep a page that repeats one machine word as an entry without an object.').prefault(true),
+    incompressible: choice(
+      ['reject', 'store'],
+      'A page that does not get smaller: reject writes it to the image (counted as reject_compress_poor), store keeps it raw in the pool.',
+    ).prefault('reject'),
+    rawMax: size(
+      { min: 0, max: TIB },
+      'Bound of the pages that onRejectNoWriteback: raw keeps uncompressed in the pool; beyond it a write is answered ENOSPC.',
+    ).prefault('64MiB'),
+  },
+  'The compressed pool in RAM.',
+);
+
+const compressor = group(
+  {
+    level: integer(
+      -7,
+      19,
+      'zstd level',
+      'Level 1 is close to the fastest and packs well; negative levels are faster and larger, high ones cost tens of times the time on 4 KiB pages.',
+    ).prefault(1),
+  },
+  'Compression, by zstd.',
+);
+
+const image = group(
+  {
+    direct: choice(
+      ['auto', 'on', 'off'],
+      'O_DIRECT on the image: auto takes it where the file system does, on insists. Swap must not refill the RAM that it emptied with page cache.',
+    ).prefault('auto'),
+    syncEvery: size(
+      { min: MIB, max: TIB },
+      'Without O_DIRECT: bytes written to an image between two calls of fdatasync, so that dirty page cache stays small.',
+    ).prefault('64MiB'),
+    buffers: integer(
+      16,
+      65_536,
+      'pages of 4 KiB',
+      'Buffers for pages on their way to the image: two fixed sets, for writeback and for WRITEs that the pool rejects. Several exports divide half of a set evenly, with two each at least; when an export can get no more, its pages wait.',
+    ).prefault(1024),
+  },
+  'How images are written.',
+);
+
+const memcg = group(
+  {
+    'zswap.max': size(
+      { min: 0, max: EXPORT_BYTES_MAX, wordMax: true },
+      'Limit of compressed bytes of this memcg, as memory.zswap.max; one page of 4096 bytes may be above it. 0: none of its pages is kept in the pool.',
+    ).prefault('max'),
+    'zswap.writeback': bool('May its pages be written back to the image, as memory.zswap.writeback.').prefault(true),
+  },
+  'One memory cgroup. One that an export names and that is not listed here has these defaults.',
+);
+
+const shrinker = group(
+  {
+    batch: integer(
+      1,
+      1024,
+      'pages',
+      'Pages that the shrinker takes from one memcg before it goes on to the next.',
+    ).prefault(32),
+    secondChance: bool('Give a page that was loaded since the last walk another round on the LRU.').prefault(true),
+    runPages: integer(
+      1,
+      512,
+      'pages of 4 KiB',
+      'Most adjacent slots that are written to the image in one write; at most image.buffers.',
+    ).prefault(64),
+  },
+  'Writeback of cold pages.',
+);
+
+const debug = group(
+  {
+    delay: byName(
+      STEP_LABELS,
+      integer(0, 10_000_000, 'µs', 'Delay at the step.'),
+      'an object of step labels and integers from 0 to 10000000',
+      {
+        description: `Delays by protocol step ({ "W1": 1000 }), to widen a race on real traffic. Needs unsafe. Steps: ${STEP_LABELS.join(', ')}.`,
+        unit: 'µs',
+      },
+    ).prefault({}),
+    oracle: bool('Check every load against a record of what was stored. Slow, for tests.').prefault(false),
+  },
+  'Instruments for tests and for the study of races.',
+);
+
+const faults = z
+  .null({ error: () => 'fault plans are not built yet, allowed: null' })
+  .meta({ description: 'Fault plan. Only null so far.', allowed: 'null' })
+  .prefault(null);
+
+const controlGroup = group(
+  {
+    listen: fileOrNull('Unix socket of the control plane (HTTP and JSON), mode 0600. null: none.').prefault(
+      'var/zswapd.sock',
+    ),
+  },
+  'The control plane, which zswapd stats asks.',
+);
+
+const log = group(
+  {
+    level: choice(
+      ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+      'Least level of the log lines on stderr.',
+    ).prefault('info'),
+  },
+  'The log.',
+);
+
+const stop = group(
+  {
+    deadline: duration(
+      0,
+      600_000,
+      'How long a stop waits for connections to end by themselves; after that they are cut, and what was stored is drained, which takes as long as the images do. A client that still receives or sends at any useful speed ends its largest request (32 MiB) in less; systemd allows 90 s for a stop before it has to be told to wait.',
+    ).prefault('10s'),
+  },
+  'How the server stops.',
+);
+
+export const DEFAULT_EXPORTS = [{ name: 'swap0', size: '1GiB', image: 'var/swap0.img' }];
+const exportsAllowed = `a list of 1 to ${EXPORTS_MAX} objects {name, size, image, ...}`;
+
+export const configSchema = group(
+  {
+    $schema: z.string().meta({ description: 'JSON schema, for editors. Not read.' }).optional(),
+    listen: listen.prefault({}),
+    exports: z
+      .array(exportOptions, { error: () => `is not a list, allowed: ${exportsAllowed}` })
+      .min(1, { error: () => `is empty, allowed: ${exportsAllowed}` })
+      .max(EXPORTS_MAX, { error: () => `has too many exports, allowed: ${exportsAllowed}` })
+      .meta({ description: 'The devices that are served.', allowed: exportsAllowed })
+      .prefault(DEFAULT_EXPORTS),
+    pool: pool.prefault({}),
+    compressor: compressor.prefault({}),
+    lanes: laneCount(
+      16,
+      'Threads that serve connections. auto: 2, or 1 on a single core. 0: inline mode, everything on one thread, for tests and the smallest machines.',
+    ).prefault('auto'),
+    image: image.prefault({}),
+    durability: choice(
+      ['volatile', 'strict'],
+      'volatile is for swap: FLUSH and FUA are not offered, and a killed server leaves a stale image. strict: a killed server loses nothing that was flushed.',
+    ).prefault('volatile'),
+    memcgs: z
+      .record(text(1, 255, 'Name of a memcg.'), memcg)
+      .meta({ description: 'Settings by memcg name.', allowed: 'an object of memcg names' })
+      .prefault({}),
+    onRejectNoWriteback: choice(
+      ['fail', 'raw'],
+      'A page that the pool rejects in a memcg without writeback: fail the write, or keep it uncompressed up to pool.rawMax.',
+    ).prefault('fail'),
+    protocol: protocol.prefault({}),
+    shrinker: shrinker.prefault({}),
+    debug: debug.prefault({}),
+    unsafe: bool('Allow settings that can lose or corrupt data on purpose.').prefault(false),
+    faults,
+    control: controlGroup.prefault({}),
+    log: log.prefault({}),
+    stop: stop.prefault({}),
+  },
+  'Configuration of zswapd.',
+).transform(({ $schema: _editorOnly, ...options }) => options);
+
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
+
+/** A checked configuration: plain integers (bytes, milliseconds), absolute paths, deeply frozen. */
+export type Config = DeepReadonly<z.output<typeof configSchema>>;

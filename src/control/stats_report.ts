@@ -1,0 +1,83 @@
+/** What GET /stats answers: the counters, and what can be computed from the shared state. Bytes, pages and milliseconds. */
+import { countBits } from '../pool/bits.ts';
+import { freeBuffers } from '../pool/buffers.ts';
+import { stateOf, TABLE } from '../pool/export_state.ts';
+import { THREAD_LANE0 } from '../pool/limits.ts';
+import { metadataBytes, type Shared } from '../pool/shared.ts';
+import { dirtySize, totalSize } from '../pool/allocator/zsmalloc.ts';
+import { COUNTER_NAMES, rowOf, sum } from '../shm/counters.ts';
+import { readHeader } from '../zswap/swap_header.ts';
+import type { Config } from '../config/schema.ts';
+
+/** Counters that mean something for one lane alone. */
+const LANE_COUNTERS = [
+  'connections',
+  'reads',
+  'writes',
+  'trims',
+  'write_zeroes',
+  'flushes',
+  'errors',
+  'bytes_in',
+  'bytes_out',
+  'zswpout',
+  'zswpin',
+  'image_reads',
+  'zero_reads',
+  'parks',
+  'fenced_units',
+  'gc_ms',
+] as const;
+
+export function statsReport(
+  shared: Shared,
+  config: Config,
+  version: string,
+  startedMs: number,
+  droppedLines: number,
+): object {
+  const counters = Object.fromEntries(COUNTER_NAMES.map((name, column) => [name, round(sum(shared.counters, column))]));
+  const { settings, lru } = shared;
+  return {
+    version,
+    uptime_s: Math.round((performance.now() - startedMs) / 1000),
+    log_lines_dropped: droppedLines,
+    durability: config.durability,
+    protocol: config.protocol,
+    pool: {
+      pool_total_size: totalSize(shared.zs),
+      pool_max: settings.poolBytes,
+      metadata_bytes: metadataBytes(shared),
+      resident_free_bytes: dirtySize(shared.zs),
+      writeback_buffers_free: freeBuffers(shared.writebackBuffers),
+      request_buffers_free: freeBuffers(shared.requestBuffers),
+      ...counters,
+    },
+    memcgs: settings.memcgs.map((memcg, m) => ({
+      name: memcg.name,
+      'zswap.current': lru.charged[m],
+      'zswap.max': memcg.max === Number.MAX_SAFE_INTEGER ? 'max' : memcg.max,
+      'zswap.writeback': memcg.writeback,
+      lru_pages: lru.count[m],
+    })),
+    exports: settings.exports.map((one, x) => ({
+      name: one.name,
+      size: config.exports[x].size,
+      memcg: settings.memcgs[one.memcg].name,
+      used_pages: countBits(shared.users, x, one.pages),
+      lost_pages: countBits(shared.lost, x, one.pages),
+      state: TABLE[stateOf(shared.states, x)].name,
+      clients: shared.clients[x],
+      swap_signature: readHeader(shared, x),
+    })),
+    lanes: shared.answers.map((_, lane) => {
+      const row = rowOf(shared.counters, THREAD_LANE0 + lane);
+      const numbers = LANE_COUNTERS.map((name) => [name, round(row[COUNTER_NAMES.indexOf(name)])]);
+      return { lane, ...Object.fromEntries(numbers) };
+    }),
+  };
+}
+
+function round(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}

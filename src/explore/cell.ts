@@ -1,0 +1,83 @@
+/**
+ * A cell: one scenario under one combination of protocols and switches. Threads build their end of it from plain data.
+ */
+import { THREAD_LANE0, THREAD_SHRINKER, TREE_PAGES } from '../pool/limits.ts';
+import { type Trees, treeMask } from '../pool/tree.ts';
+import { chooseProtocols } from '../protocols/index.ts';
+import type { Protocols } from '../protocols/protocol.ts';
+import { Zswap } from '../zswap/zswap.ts';
+import type { Combination } from './search/combinations.ts';
+import { isWatched } from './search/dimensions.ts';
+import { guarded, type Looker } from './world/column_guard.ts';
+import { firstSlot, type Scenario } from './scenarios/scenario.ts';
+import { type World, worldSettings } from './world/world.ts';
+
+export type { Combination } from './search/combinations.ts';
+
+export interface Cell {
+  readonly scenario: Scenario;
+  readonly combination: Combination;
+}
+
+/** Thread numbers as in service: the image's thread is the shrinker's, walkers and clients count as lanes. */
+export function threadOf(cell: Cell, actor: number): number {
+  return actor === cell.scenario.actors.length ? THREAD_SHRINKER : THREAD_LANE0 + actor;
+}
+
+export async function cellZswap(
+  world: World,
+  cell: Cell,
+  thread: number,
+  consult: (name: string) => void,
+  /** For a thread whose plain access is checked; absent for one that runs alone. */
+  looker?: Omit<Looker, 'thread'>,
+): Promise<Zswap> {
+  const { scenario } = cell;
+  const settings = worldSettings({
+    ...(scenario.secondChance === undefined ? {} : { secondChance: scenario.secondChance }),
+    ...(scenario.pages === undefined ? {} : { exports: [{ name: 'swap0', pages: scenario.pages, memcg: 0 }] }),
+    ...(scenario.memcgMax === undefined ? {} : { memcgMax: scenario.memcgMax }),
+  });
+  const shared = looker === undefined ? world.shared : guarded(world.shared, { ...looker, thread });
+  const dirty = scenario.strict === true ? shared.dirty : null;
+  const protocols = chooseProtocols(cell.combination);
+  const pages = settings.exports[0].pages;
+  const mask = treeMask(cell.combination.treeIndexing === 'absolute');
+  const trees: Trees = {
+    ...shared.trees,
+    // The trees of a scenario's export are fewer than the world has, if its export is smaller.
+    base: Int32Array.of(0, Math.ceil(pages / TREE_PAGES)),
+    get mask(): number {
+      // In the first tree an index is the slot, one way or the other.
+      if (firstSlot(scenario) > 0) consult('treeIndexing');
+      return mask;
+    },
+    get readers(): Int32Array | null {
+      consult('invalidate.lockless');
+      return protocols.invalidate.lockless ? shared.readers : null;
+    },
+  };
+  return new Zswap({ ...shared, settings, trees, dirty }, watched(protocols, consult), thread);
+}
+
+/** The same protocols, noting which of their members are looked at. Switches note themselves (switches.ts). */
+function watched(protocols: Protocols, consult: (name: string) => void): Protocols {
+  return {
+    entry: watch('entry', protocols.entry, consult),
+    swapoff: watch('swapoff', protocols.swapoff, consult),
+    busy: watch('busy', protocols.busy, consult),
+    invalidate: watch('invalidate', protocols.invalidate, consult),
+    switches: protocols.switches,
+  };
+}
+
+/** A member that is absent is looked at as well. */
+function watch<T extends object>(role: string, protocol: T, consult: (name: string) => void): T {
+  return new Proxy(protocol, {
+    get(target, member, receiver): unknown {
+      if (role === 'entry') consult(role);
+      else if (isWatched(role, String(member))) consult(`${role}.${String(member)}`);
+      return Reflect.get(target, member, receiver);
+    },
+  });
+}

@@ -1,0 +1,93 @@
+/** What a scenario is made of: plain data, so that it can be handed to threads and named in a replay string. */
+import { TREE_PAGES } from '../../pool/limits.ts';
+
+export type Operation =
+  | { readonly op: 'write'; readonly slot: number; readonly version: number }
+  | { readonly op: 'read'; readonly slot: number }
+  | { readonly op: 'trim'; readonly first: number; readonly end: number }
+  /** The client checks that the disk has the slot as it was answered before, or newer. */
+  | { readonly op: 'flush'; readonly slot: number }
+  /**
+   * Waits until nobody uses the slot, as a guest's allocator does: from here on the trim that `connection` sent has
+   * happened, whatever the server still does about it.
+   */
+  | { readonly op: 'allocate'; readonly slot: number; readonly connection: number }
+  /** The client gives another connection up, because its request was not answered in time. */
+  | { readonly op: 'give-up'; readonly connection: number };
+
+export type ActorSpec =
+  | {
+      readonly kind: 'client';
+      readonly name: string;
+      readonly connection: number;
+      readonly operations: readonly Operation[];
+    }
+  /** The export is swapped off; with `keep` every slot stays readable, on the image. */
+  | { readonly kind: 'swapoff'; readonly name: string; readonly swapon: boolean; readonly keep: boolean }
+  /** Takes something that others wait for, and gives it back: a writeback buffer, or the pin or a claim of slot 1. */
+  | { readonly kind: 'holder'; readonly name: string; readonly what: 'buffer' | 'pin' | 'claim' }
+  /** `mustWrite`: it ends with the first page written, and writing none in all its walks is a livelock. */
+  | { readonly kind: 'walker'; readonly name: string; readonly walks: number; readonly mustWrite: boolean };
+
+export interface Scenario {
+  readonly name: string;
+  /** One sentence: what races with what. */
+  readonly about: string;
+  /** Versions stored before the run starts, coldest first. */
+  readonly stored: readonly { readonly slot: number; readonly version: number }[];
+  readonly actors: readonly ActorSpec[];
+  /** A slot that stays pinned, with its page, as long as the run lasts. */
+  readonly pinned?: number;
+  /** Slots of the export, if fewer than the world has: swapoff looks at each. */
+  readonly pages?: number;
+  readonly secondChance?: boolean;
+  /** Compressed bytes that the memcg may have; 1 puts every store at the limit. */
+  readonly memcgMax?: number;
+  /** Pages that the memcg may have at the end; more are a finding. */
+  readonly memcgPages?: number;
+  /** Writeback buffers that are free when the run starts. */
+  readonly buffersLeft?: number;
+  /** Only a finding met by an actor whose last step was one of these counts: one window of a race that has several. */
+  readonly window?: readonly string[];
+  /** Kinds of findings that other scenarios are for: they count here only if nothing else is found within the bound. */
+  readonly beside?: readonly string[];
+  /** Calls on the image at once, done last first if there may be several; and how many writes of it fail, after `okWrites` that don't. */
+  readonly image?: { readonly parallel?: number; readonly okWrites?: number; readonly failWrites?: number };
+  /** Errors that a WRITE or a TRIM may be answered with. */
+  readonly errors?: readonly number[];
+  /** Slots whose version only the image has when the run starts. */
+  readonly onImage?: readonly { readonly slot: number; readonly version: number }[];
+  /** The tree has no node to take. */
+  readonly noNodes?: boolean;
+  /** A slot may be lost to an error of the image: reading it may answer EIO, which is right, and never torn bytes. */
+  readonly mayLose?: boolean;
+  /** Strict durability: FLUSH is offered. */
+  readonly strict?: boolean;
+}
+
+/** The first slot that a scenario can use: that of the tree which has its pages. */
+export function firstSlot({ stored }: Scenario): number {
+  return Math.floor((stored[0]?.slot ?? 0) / TREE_PAGES) * TREE_PAGES;
+}
+
+export const write = (slot: number, version: number): Operation => ({ op: 'write', slot, version });
+export const read = (slot: number): Operation => ({ op: 'read', slot });
+export const trim = (first: number, end = first + 1): Operation => ({ op: 'trim', first, end });
+
+export const flush = (slot: number): Operation => ({ op: 'flush', slot });
+
+export function client(name: string, connection: number, ...operations: Operation[]): ActorSpec {
+  return { kind: 'client', name, connection, operations };
+}
+
+export function walker(name = 'shrinker', walks = 1, mustWrite = false): ActorSpec {
+  return { kind: 'walker', name, walks, mustWrite };
+}
+
+export const allocate = (slot: number, connection: number): Operation => ({ op: 'allocate', slot, connection });
+export const giveUp = (connection: number): Operation => ({ op: 'give-up', connection });
+
+export function swapoff({ swapon = false, keep = false } = {}): ActorSpec {
+  const name = `swapoff${keep ? ' --keep' : ''}${swapon ? ', swapon' : ''}`;
+  return { kind: 'swapoff', name, swapon, keep };
+}

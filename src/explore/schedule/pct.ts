@@ -1,0 +1,53 @@
+/**
+ * PCT, probabilistic concurrency testing (Burckhardt and others, ASPLOS 2010): actors get random priorities, the enabled
+ * one of highest priority moves, and at `bound` random positions the mover's priority drops below all first ones. A bug
+ * that needs d such changes among n positions is found by one run with probability of at least 1 / (actors * n^d).
+ *
+ * A change is no preemption: an actor that is woken preempts at once if its priority is higher, at no cost, and to hold it
+ * back takes a change of its own. So a bug may need more changes than the preemptions of an exhaustive search.
+ */
+import { MODE } from '../schedule_state.ts';
+import { type Engine, type Outcome, PLAIN_RUN } from '../engine.ts';
+import { seedOf } from './random_walk.ts';
+import { isShorter, PROGRESS_EVERY, type SearchOptions, type SearchResult } from './strategies.ts';
+
+const ACTORS = 6;
+
+export function pct(engine: Engine, o: SearchOptions): SearchResult {
+  const plain = engine.run(PLAIN_RUN);
+  let failure: Outcome | null = plain.finding === null ? null : plain;
+  let schedules = 1;
+  let { positions } = plain;
+  while (schedules < o.schedulesMax && !(failure !== null && o.first)) {
+    const next = generator(seedOf(o.seed, schedules));
+    const priorities = shuffled(ACTORS, next);
+    // Not sorted: the k-th change is to the k-th highest of the low priorities, whichever comes first in the run.
+    const changes = Array.from({ length: o.bound }, () => next(positions));
+    const outcome = engine.run({ ...PLAIN_RUN, mode: MODE.PCT, all: true, priorities, changes });
+    schedules++;
+    positions = Math.max(positions, outcome.positions);
+    if (schedules % PROGRESS_EVERY === 0) o.onProgress?.(schedules, o.bound);
+    if (outcome.finding !== null && isShorter(outcome, failure)) failure = outcome;
+  }
+  return { schedules, failure, complete: failure !== null };
+}
+
+function shuffled(count: number, next: (below: number) => number): number[] {
+  const values = Array.from({ length: count }, (_, i) => i);
+  for (let i = count - 1; i > 0; i--) {
+    const j = next(i + 1);
+    [values[i], values[j]] = [values[j], values[i]];
+  }
+  return values;
+}
+
+/** mulberry32: small, and good enough to pick positions. */
+function generator(seed: number): (below: number) => number {
+  let state = seed | 0;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 4294967296) * below);
+  };
+}

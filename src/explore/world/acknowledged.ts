@@ -1,0 +1,76 @@
+/**
+ * The record of acknowledged data: which versions a reader of each slot may see now.
+ *
+ *   may[slot]      bit v: version v is a right answer   pending[slot]  bit v: a write of v is under way
+ *   a write begins:        its version may be seen      it is acknowledged: only it and what is under way may be
+ *   it fails:              old and new may be seen      a trim is a write of version 0, zeros
+ *
+ * Of two writes that were under way at the same moment either may have been the last, whichever was answered first;
+ * beside[slot, v] are those that met v.
+ *
+ * A read may see whatever was right at some moment between its start and its end: what becomes right meanwhile is added
+ * to what the reader may see.
+ */
+import { ACTORS_MAX } from '../schedule_state.ts';
+import { placeOf, type Shadow, VERSIONS } from './world.ts';
+
+/** `connection`: who sends it; several may send the same version. */
+export function beginWrite(s: Shadow, slot: number, version: number, connection: number): void {
+  const place = placeOf(slot);
+  const { [place]: others } = s.pending;
+  s.beside[place * VERSIONS + version] = others;
+  for (let v = 0; v < VERSIONS; v++) {
+    if (((others >>> v) & 1) === 1) s.beside[place * VERSIONS + v] |= 1 << version;
+  }
+  s.owners[place * VERSIONS + version] |= 1 << connection;
+  s.pending[place] |= 1 << version;
+  allow(s, slot, 1 << version);
+}
+
+export function endWrite(s: Shadow, slot: number, version: number, connection: number, ok: boolean): void {
+  if (!disown(s, slot, version, connection)) return;
+  const place = placeOf(slot);
+  if (ok) s.may[place] = (1 << version) | s.pending[place] | (s.may[place] & s.beside[place * VERSIONS + version]);
+}
+
+/** The client gave the connection up, and sends again what was unanswered: what the old one still does is wrong. */
+export function abandon(s: Shadow, connection: number): void {
+  for (let at = 0; at < s.owners.length; at++) disown(s, Math.floor(at / VERSIONS), at % VERSIONS, connection);
+}
+
+/** `connection` has no such write under way any more; false if it had none. */
+function disown(s: Shadow, slot: number, version: number, connection: number): boolean {
+  const place = placeOf(slot);
+  const at = place * VERSIONS + version;
+  if (((s.owners[at] >>> connection) & 1) === 0) return false;
+  s.owners[at] &= ~(1 << connection);
+  if (s.owners[at] === 0) s.pending[place] &= ~(1 << version);
+  return true;
+}
+
+export function beginRead(s: Shadow, actor: number, slot: number): void {
+  s.reading[actor] = slot + 1;
+  s.seen[actor] = s.may[placeOf(slot)];
+}
+
+/** True if the version read was right at some moment of the read. */
+export function endRead(s: Shadow, actor: number, version: number): boolean {
+  s.reading[actor] = 0;
+  return version >= 0 && ((s.seen[actor] >>> version) & 1) === 1;
+}
+
+/** For the check at the end, when nothing is under way. */
+export function isRight(s: Shadow, slot: number, version: number): boolean {
+  return version >= 0 && ((s.may[placeOf(slot)] >>> version) & 1) === 1;
+}
+
+export function rightVersions(mask: number): string {
+  const versions: string[] = [];
+  for (let v = 0; v < VERSIONS; v++) if (((mask >>> v) & 1) === 1) versions.push(v === 0 ? 'zeros' : `version ${v}`);
+  return versions.join(' or ');
+}
+
+function allow(s: Shadow, slot: number, mask: number): void {
+  s.may[placeOf(slot)] |= mask;
+  for (let i = 0; i < ACTORS_MAX; i++) if (s.reading[i] === slot + 1) s.seen[i] |= mask;
+}

@@ -1,0 +1,127 @@
+/**
+ * Plain columns as an explorer's thread sees them: each read and write is checked against the column's owner, which is a
+ * lock, a pin, or the entry's being alive. Between two scheduling points nothing can come in between, so without this a
+ * lock that was forgotten would look like one that was taken.
+ *
+ * Columns that the façade uses as well can't be wrapped; the functions that use them plainly say so by sync.held.
+ */
+import type { Buffers } from '../../pool/buffers.ts';
+import { CLAIM_WORDS, CLAIMS_MAX } from '../../pool/claims.ts';
+import { type Entries, isLive } from '../../pool/entries.ts';
+import type { Lru } from '../../pool/lru.ts';
+import type { Shared } from '../../pool/shared.ts';
+import { bucketOf, HOLDER_MASK, type SlotTable } from '../../pool/slot_table.ts';
+import { STRIDE } from '../../pool/tree.ts';
+import type { Zsmalloc } from '../../pool/allocator/zsmalloc.ts';
+import * as sync from '../../shm/sync.ts';
+
+type Column = Int32Array | Uint32Array | Uint16Array | Uint8Array | Float64Array;
+/** Why this thread may not touch element `i`, or null. */
+type Rule = (i: number) => string | null;
+
+const isIndex = (key: string | symbol): key is string => typeof key === 'string' && key >= '0' && key < ':';
+
+/** `reads`: null for a column that anybody may look at for a hint. */
+function guard<T extends Column>(name: string, column: T, writes: Rule, reads: Rule | null = writes): T {
+  const ask = (rule: Rule | null, key: string): void => {
+    const why = rule?.(Number(key)) ?? null;
+    if (why !== null) sync.violation(why.includes('freed') ? 'use after free' : 'data race', `${name}[${key}]: ${why}`);
+  };
+  return new Proxy(column, {
+    get(target, key): unknown {
+      if (isIndex(key)) {
+        ask(reads, key);
+        return target[Number(key)];
+      }
+      const member: unknown = Reflect.get(target, key, target);
+      return typeof member === 'function' ? member.bind(target) : member;
+    },
+    set(target, key, value: number): boolean {
+      if (isIndex(key)) ask(writes, key);
+      return Reflect.set(target, key, value, target);
+    },
+  });
+}
+
+/** The table with some of its columns guarded by one rule. */
+function guardAll<T extends object>(
+  name: string,
+  table: T,
+  columns: readonly (keyof T & string)[],
+  writes: Rule,
+  reads: Rule | null = writes,
+): T {
+  const guarded = columns.map((column) => [column, guard(`${name}.${column}`, table[column] as Column, writes, reads)]);
+  return { ...table, ...Object.fromEntries(guarded) };
+}
+
+/** Who looks: thread `thread`, which lock words know as `self`. `plain` is called before each use of an entry's fields. */
+export interface Looker {
+  readonly thread: number;
+  readonly self: number;
+  readonly plain: () => void;
+}
+
+/** The same shared memory with its plain columns guarded. */
+export function guarded(shared: Shared, looker: Looker): Shared {
+  const { entries, lru, slotTable, zs, claims, trees } = shared;
+  const holds = (words: Int32Array, index: number): boolean => words[index] === looker.self;
+  const ownClaims = rule(
+    (row) => holds(claims.control, Math.floor(row / CLAIMS_MAX) * CLAIM_WORDS),
+    "the claims' lock",
+  );
+  const ownTree = rule(() => {
+    for (let word = 0; word < trees.words.length; word += STRIDE) if (holds(trees.words, word)) return true;
+    return false;
+  }, 'a tree lock');
+  const buffers = (set: Buffers): Buffers => {
+    const own = rule(() => holds(set.control, 0), "the buffers' lock");
+    return guardAll('buffers', set, ['next', 'owner'], own);
+  };
+  return {
+    ...shared,
+    entries: guardedEntries(entries, lru, looker),
+    lru: guardedLru(lru, looker),
+    slotTable: guardedSlots(slotTable, looker),
+    zs: guardedZspages(zs, looker),
+    claims: guardAll('claims', claims, ['first', 'end'], ownClaims),
+    trees: guardAll('trees', trees, ['nodeCount', 'nodeDead'], ownTree),
+    writebackBuffers: buffers(shared.writebackBuffers),
+    requestBuffers: buffers(shared.requestBuffers),
+  };
+}
+
+function rule(held: (i: number) => boolean, what: string): Rule {
+  return (i) => (held(i) ? null : `plain access without ${what}`);
+}
+
+function guardedEntries(t: Entries, lru: Lru, { self, plain }: Looker): Entries {
+  const live: Rule = (e) => {
+    plain();
+    return isLive(t, e) ? null : `entry ${e} was freed and is used`;
+  };
+  const listed = rule((e) => lru.lock[t.memcg[e]] === self || t.control[0] === self, 'the LRU lock');
+  const fields = guardAll('entries', t, ['slot', 'volume', 'memcg', 'length', 'fill'], live);
+  return guardAll('entries', fields, ['prev', 'next'], listed);
+}
+
+/** Counts and charges are read for a hint by whoever decides what to shrink. */
+function guardedLru(t: Lru, { self }: Looker): Lru {
+  const list = rule((m) => t.lock[m] === self, 'the LRU lock');
+  return guardAll('lru', guardAll('lru', t, ['head', 'tail'], list), ['count', 'charged'], list, null);
+}
+
+/** `slot` and `volume` are not guarded: swapoff reads them for a hint (swapoff_op.ts says why it may). */
+function guardedSlots(t: SlotTable, { thread, self }: Looker): SlotTable {
+  const inBucket = (r: number): boolean => t.buckets[bucketOf(t.volume[r], t.slot[r])] === self;
+  const pinned = (r: number): boolean => (t.locked[r] & HOLDER_MASK) === thread + 1;
+  const ofBucket = rule((r) => inBucket(r) || t.control[0] === self, "the slot bucket's lock");
+  const ofPin = rule((r) => inBucket(r) || pinned(r), "the slot's pin or its bucket's lock");
+  const fields = guardAll('slotTable', t, ['page', 'offLru'], ofPin);
+  return guardAll('slotTable', fields, ['next', 'wb', 'retired', 'waiters'], ofBucket);
+}
+
+function guardedZspages(t: Zsmalloc, { self }: Looker): Zsmalloc {
+  const own = rule((page) => t.classLock[t.classOfZspage[page]] === self || t.control[0] === self, 'the class lock');
+  return guardAll('zs', t, ['inUse', 'freeObject', 'group', 'prev', 'next'], own);
+}

@@ -1,0 +1,101 @@
+/**
+ * The simulated image: memory in place of a file, with the calls of ImageHandle. A call only notes what to do; it is done,
+ * and its callback runs, when the thread comes back to its loop: a step of its own, as a completion is in service.
+ *
+ * Of calls that run at once the oldest is done first, or with `lastFirst` the newest. A write that fails is torn: half of
+ * its page has reached the image.
+ */
+import { PAGE_SIZE } from '../../pool/limits.ts';
+import * as sync from '../../shm/sync.ts';
+import type { QueueImage } from '../../zswap/image_queue.ts';
+import type { LaneImage } from '../../zswap/lane.ts';
+import { placeOf, type SimImageMemory } from './world.ts';
+
+const EIO = 5;
+
+export interface ImageOptions {
+  /** How many writes succeed before some fail. */
+  readonly okWrites?: number;
+  /** How many writes fail then. */
+  readonly failWrites?: number;
+  readonly lastFirst?: boolean;
+}
+
+export class SimImage implements QueueImage, LaneImage {
+  private readonly memory: SimImageMemory;
+  private readonly point: (text: string) => void;
+  private readonly waiting: { what: string; run: () => void }[] = [];
+  private passes: number;
+  private failures: number;
+  private readonly lastFirst: boolean;
+
+  /** `point` is called before each completion. */
+  constructor(memory: SimImageMemory, point: (text: string) => void, options: ImageOptions = {}) {
+    this.memory = memory;
+    this.point = point;
+    this.passes = options.okWrites ?? 0;
+    this.failures = options.failWrites ?? 0;
+    this.lastFirst = options.lastFirst ?? false;
+  }
+
+  read(slot: number, count: number, dst: Uint8Array, at: number, done: (errno: number) => void): void {
+    this.later(`image: slot ${slot} is read`, () => {
+      dst.set(this.memory.bytes.subarray(placeOf(slot) * PAGE_SIZE, (placeOf(slot) + count) * PAGE_SIZE), at);
+      done(0);
+    });
+  }
+
+  write(slot: number, pages: readonly Uint8Array[], done: (errno: number) => void): void {
+    if (this.passes-- <= 0 && this.failures > 0) {
+      this.failures--;
+      this.later(`image: the write of slot ${slot} fails`, () => {
+        this.memory.bytes.set(pages[0].subarray(0, PAGE_SIZE / 2), placeOf(slot) * PAGE_SIZE);
+        done(EIO);
+      });
+      return;
+    }
+    this.later(`image: slot ${slot} is written`, () => {
+      pages.forEach((page, i) => {
+        this.memory.bytes.set(page, placeOf(slot + i) * PAGE_SIZE);
+      });
+      done(0);
+    });
+  }
+
+  punch(slot: number, count: number, done: (errno: number) => void): void {
+    this.later(`image: slots ${slot} to ${slot + count - 1} are punched`, () => {
+      this.memory.bytes.fill(0, placeOf(slot) * PAGE_SIZE, (placeOf(slot) + count) * PAGE_SIZE);
+      done(0);
+    });
+  }
+
+  zero(slot: number, count: number, done: (errno: number) => void): void {
+    this.punch(slot, count, done);
+  }
+
+  sync(done: (errno: number) => void): void {
+    this.later('image: sync', () => {
+      this.memory.durable.set(this.memory.bytes);
+      done(0);
+    });
+  }
+
+  close(): void {
+    this.waiting.length = 0;
+  }
+
+  /** Completes a call; false when there is none. */
+  complete(): boolean {
+    const call = this.lastFirst ? this.waiting.pop() : this.waiting.shift();
+    if (call === undefined) return false;
+    // One word stands for the image's bytes, so that the order of two calls counts.
+    sync.add(this.memory.calls, 0, 1);
+    this.point(call.what);
+    call.run();
+    return true;
+  }
+
+  private later(what: string, run: () => void): void {
+    this.waiting.push({ what, run });
+  }
+}

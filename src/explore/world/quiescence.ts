@@ -1,0 +1,164 @@
+/**
+ * What must hold when nothing is under way: every live entry is in its tree and on its list, every object belongs to an
+ * entry, charges are sums of lengths, nothing is locked, pinned, claimed or borrowed, and each slot reads as acknowledged.
+ */
+
+import { testBit } from '../../pool/bits.ts';
+import { takenBuffers } from '../../pool/buffers.ts';
+import { activeClaims } from '../../pool/claims.ts';
+import { highWater, isLive, LENGTH_SAME_FILLED, NONE } from '../../pool/entries.ts';
+import { PAGE_SIZE } from '../../pool/limits.ts';
+import { FREE_HEAD } from '../../pool/slot_table.ts';
+import { get, isFreed, treeOf } from '../../pool/tree.ts';
+import { LOADED, ON_IMAGE, type Zswap } from '../../zswap/zswap.ts';
+import { isRight, rightVersions } from './acknowledged.ts';
+import type { Stage } from './start_state.ts';
+import { describePage, placeOf, SLOTS, versionOf, type World } from './world.ts';
+
+export interface Finding {
+  readonly kind: string;
+  readonly text: string;
+  /** The last step of the actor that met it; absent when it was met at the end, by no actor. */
+  readonly step?: string;
+}
+
+/** `stage`: what the run began with; a pin of it was dropped by now. */
+export function checkQuiescence(world: World, zswap: Zswap, stage: Stage): Finding | null {
+  const { first, borrowed, memcgPages, mayLose } = stage;
+  return (
+    checkEntries(zswap, first) ??
+    checkLimit(zswap, memcgPages) ??
+    checkPins(zswap) ??
+    checkObjects(zswap, borrowed) ??
+    checkData(world, zswap, first, mayLose) ??
+    checkImage(world, zswap, first)
+  );
+}
+
+function checkEntries({ entries, trees, lru, shared }: Zswap, first: number): Finding | null {
+  const inTree = new Set<number>();
+  for (let slot = first; slot < first + SLOTS; slot++) {
+    const tree = treeOf(trees, 0, slot);
+    const e = isFreed(trees, tree) ? NONE : get(trees, tree, slot);
+    if (e === NONE) continue;
+    if (!isLive(entries, e)) return { kind: 'use after free', text: `slot ${slot} holds entry ${e}, which was freed` };
+    if (entries.slot[e] !== slot) {
+      return {
+        kind: 'use after free',
+        text: `slot ${slot} holds entry ${e}, which belongs to slot ${entries.slot[e]}`,
+      };
+    }
+    if (!testBit(shared.users, 0, slot)) {
+      return { kind: 'leak', text: `entry ${e} is stored at slot ${slot}, which nobody uses` };
+    }
+    inTree.add(e);
+  }
+  const listed = new Set<number>();
+  let bytes = 0;
+  for (let e = lru.head[0]; e !== NONE; e = entries.next[e]) {
+    if (listed.has(e)) return { kind: 'list', text: `the LRU meets entry ${e} twice` };
+    if (!isLive(entries, e)) return { kind: 'use after free', text: `the LRU holds entry ${e}, which was freed` };
+    listed.add(e);
+    bytes += entries.length[e];
+  }
+  for (let e = 1; e < highWater(entries); e++) {
+    if (!isLive(entries, e)) continue;
+    if (!inTree.has(e)) {
+      return {
+        kind: 'leak',
+        text: `entry ${e} of slot ${entries.slot[e]} is alive, in no tree, and nobody will free it`,
+      };
+    }
+    if (entries.length[e] !== LENGTH_SAME_FILLED && !listed.has(e)) {
+      return { kind: 'leak', text: `entry ${e} of slot ${entries.slot[e]} is on no LRU: it can't be written back` };
+    }
+  }
+  if (lru.count[0] !== listed.size) {
+    return { kind: 'charge', text: `${listed.size} entries are on the LRU, ${lru.count[0]} are counted` };
+  }
+  if (lru.charged[0] !== bytes) {
+    return { kind: 'charge', text: `the objects have ${bytes} bytes, ${lru.charged[0]} are charged` };
+  }
+  return null;
+}
+
+function checkLimit({ lru }: Zswap, pages: number): Finding | null {
+  if (lru.count[0] > pages) {
+    return { kind: 'over limit', text: `the memcg has ${lru.count[0]} pages, and may have ${pages}` };
+  }
+  // Else what was let in for nobody stays taken from the memcg.
+  if (lru.reserved[0] !== 0) return { kind: 'leak', text: `${lru.reserved[0]} stores stay let in at the limit` };
+  return null;
+}
+
+function checkPins({ slots, shared }: Zswap): Finding | null {
+  const { t } = slots;
+  for (let r = 1; r < t.locked.length; r++) {
+    if (t.locked[r] !== 0) return { kind: 'stranded page', text: `slot ${t.slot[r]} stays pinned by nobody at work` };
+    if (t.wb[r] !== 0)
+      return { kind: 'stranded page', text: `slot ${t.slot[r]} waits for an image write that never comes` };
+    if (t.page[r] !== 0)
+      return { kind: 'stranded page', text: `slot ${t.slot[r]} keeps its page, and no image write will end that` };
+  }
+  // Without pin, page and image write a record goes back to the free list.
+  let free = 0;
+  for (let r = t.control[FREE_HEAD]; r !== 0; r = t.next[r]) free++;
+  if (free !== t.locked.length - 1) {
+    return { kind: 'leak', text: `${t.locked.length - 1 - free} slot records were never given back` };
+  }
+  if (activeClaims(shared.claims) !== 0) return { kind: 'leak', text: `a range claim was never released` };
+  return null;
+}
+
+/** Objects and buffers. A page that stands for its slot keeps its buffer, and there is none of those at the end. */
+function checkObjects({ entries, shared }: Zswap, borrowed: number): Finding | null {
+  const { zs } = shared;
+  let owners = 0;
+  for (let e = 1; e < highWater(entries); e++) {
+    if (isLive(entries, e) && entries.length[e] > 0) owners++;
+    if (zs.readers[e] !== 0) return { kind: 'leak', text: `the object of entry ${e} stays mapped` };
+  }
+  let objects = 0;
+  for (let page = 0; page < zs.inUse.length; page++) objects += zs.inUse[page];
+  if (objects !== owners) return { kind: 'leak', text: `${objects} objects, but ${owners} entries that own one` };
+  if (takenBuffers(shared.writebackBuffers) !== borrowed)
+    return { kind: 'leak', text: 'a writeback buffer was not given back' };
+  if (takenBuffers(shared.requestBuffers) !== 0) return { kind: 'leak', text: 'a request buffer was not given back' };
+  return null;
+}
+
+const page = new Uint8Array(PAGE_SIZE);
+
+/** Reads every slot as a client would. */
+function checkData(world: World, zswap: Zswap, first: number, mayLose: boolean): Finding | null {
+  for (let slot = first; slot < first + SLOTS; slot++) {
+    if (!testBit(zswap.shared.users, 0, slot)) page.fill(0);
+    else {
+      const r = zswap.slots.pin(0, slot);
+      const found = r > 0 ? zswap.load(r, 0, slot, page, 0) : ON_IMAGE;
+      if (r > 0) zswap.slots.unpin(r);
+      if (found === ON_IMAGE)
+        page.set(world.image.bytes.subarray(placeOf(slot) * PAGE_SIZE, (placeOf(slot) + 1) * PAGE_SIZE));
+      else if (found !== LOADED && mayLose) continue;
+      else if (found !== LOADED) return { kind: 'lost data', text: `reading slot ${slot} at the end answers an error` };
+    }
+    const version = versionOf(page, slot);
+    if (isRight(world.shadow, slot, version)) continue;
+    const wanted = rightVersions(world.shadow.may[placeOf(slot)]);
+    // Zeros in place of a version are a store that was lost; anything else is older than it should be.
+    const kind = version === 0 ? 'lost data' : 'stale data';
+    return { kind, text: `slot ${slot} reads ${describePage(page)} at the end, acknowledged is ${wanted}` };
+  }
+  return null;
+}
+
+/** After a clean stop the image is what a client would have read, so a slot that nobody uses is a hole in it. */
+function checkImage(world: World, { shared }: Zswap, first: number): Finding | null {
+  for (let slot = first; slot < first + SLOTS; slot++) {
+    if (testBit(shared.users, 0, slot)) continue;
+    page.set(world.image.bytes.subarray(placeOf(slot) * PAGE_SIZE, (placeOf(slot) + 1) * PAGE_SIZE));
+    if (versionOf(page, slot) === 0) continue;
+    return { kind: 'stale data', text: `the image keeps ${describePage(page)}, and nobody uses slot ${slot}` };
+  }
+  return null;
+}

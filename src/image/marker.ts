@@ -1,0 +1,119 @@
+/**
+ * The marker beside an image: there while a server uses it, gone after a clean stop. What is found at start tells that
+ * the last server did not stop cleanly.
+ *
+ * Invariants: the marker is on the disk, file and folder, before writeMarker returns, and gone from it when removeMarker
+ * does. It is replaced by rename, so it is never half written; if it can't be understood all the same, it counts as that
+ * of a volatile server.
+ */
+import { createHash } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, unlinkSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { systemCode } from './error.ts';
+import { syncFolder } from './io.ts';
+
+export type Durability = 'volatile' | 'strict';
+
+export interface MarkerInfo {
+  /** Of the image; numbers of file systems may change at a boot, so it is shown and not compared. */
+  identity: string;
+  durability: Durability;
+  bootId: string;
+  pid: number;
+  /** ISO 8601. */
+  started: string;
+  /** Size of the export: what a reset of a larger block device has to discard. */
+  bytes?: number;
+}
+
+export type MarkerState = MarkerInfo | null | 'unreadable';
+
+const SUFFIX = '.zswapd';
+/** File names have at most 255 bytes; a longer identity is replaced by its digest. */
+const MAX_NAME = 200;
+
+/** `path` has to be without links, as prepareImage and lockImage return it. */
+export function markerPath(
+  image: { path: string; blockDevice: boolean; identity: string },
+  stateFolder: string,
+): string {
+  if (!image.blockDevice) return `${image.path}${SUFFIX}`;
+  const name = encodeURIComponent(image.identity);
+  const short = name.length <= MAX_NAME ? name : createHash('sha256').update(name).digest('hex');
+  return join(stateFolder, `${short}${SUFFIX}`);
+}
+
+/** The marker of this process. */
+export function newMarker(image: { identity: string; bytes: number }, durability: Durability): MarkerInfo {
+  return {
+    identity: image.identity,
+    durability,
+    bootId: bootId(),
+    pid: process.pid,
+    started: new Date().toISOString(),
+    bytes: image.bytes,
+  };
+}
+
+export function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}
+
+export function readMarker(path: string): MarkerState {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    return systemCode(error) === 'ENOENT' ? null : 'unreadable';
+  }
+  return parseMarker(text) ?? 'unreadable';
+}
+
+function parseMarker(text: string): MarkerInfo | null {
+  let value: Partial<Record<keyof MarkerInfo, unknown>> | null;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Not JSON: the caller treats it as the worst case.
+    return null;
+  }
+  if (typeof value !== 'object' || value === null) return null;
+  const { identity, durability, bootId, pid, started, bytes } = value;
+  if (typeof identity !== 'string' || typeof bootId !== 'string' || typeof started !== 'string') return null;
+  if (typeof pid !== 'number' || (durability !== 'volatile' && durability !== 'strict')) return null;
+  const info: MarkerInfo = { identity, durability, bootId, pid, started };
+  if (bytes === undefined) return info;
+  return typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes > 0 ? { ...info, bytes } : null;
+}
+
+/** Only whoever holds the image may write its marker, so one name for the temporary file is enough. */
+export function writeMarker(path: string, info: MarkerInfo): void {
+  const temporary = `${path}.tmp`;
+  try {
+    const fd = openSync(temporary, 'w', 0o600);
+    try {
+      const bytes = Buffer.from(`${JSON.stringify(info)}\n`);
+      let at = 0;
+      while (at < bytes.length) at += writeSync(fd, bytes, at);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  syncFolder(dirname(path));
+}
+
+/** The content of the image has to be on the disk by now. A marker that is gone already is no error. */
+export function removeMarker(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return;
+    throw error;
+  }
+  syncFolder(dirname(path));
+}

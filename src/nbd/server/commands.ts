@@ -1,0 +1,74 @@
+/**
+ * What each command asks of the device and of the answers, once it was checked; and what follows when its effect is there.
+ */
+import type { Answers } from './request_pool.ts';
+import type { ConnectionCounters } from './counters.ts';
+import type { Device } from './device.ts';
+import type { Request } from './request.ts';
+import * as phase from './request.ts';
+import type { TurnBudget } from './turn_budget.ts';
+import * as wire from '../wire.ts';
+
+export class Commands {
+  readonly #device: Device;
+  readonly #answers: Answers;
+  readonly #counters: ConnectionCounters;
+  readonly #budget: TurnBudget;
+
+  constructor(device: Device, answers: Answers, counters: ConnectionCounters, budget: TurnBudget) {
+    this.#device = device;
+    this.#answers = answers;
+    this.#counters = counters;
+    this.#budget = budget;
+  }
+
+  /** Begins a request that carries no payload. */
+  dispatch(request: Request): void {
+    const { offset, length } = request;
+    switch (request.type) {
+      case wire.NBD_CMD_READ:
+        this.#counters.reads++;
+        this.#answers.read(request);
+        break;
+      case wire.NBD_CMD_BLOCK_STATUS:
+        this.#answers.status(request);
+        break;
+      case wire.NBD_CMD_CACHE:
+        // The data is in memory or about to be evicted from it: there is nothing useful to do, which is allowed.
+        this.#answers.reply(request);
+        break;
+      case wire.NBD_CMD_FLUSH:
+        this.#counters.flushes++;
+        this.#range(request);
+        this.#device.flush(request);
+        break;
+      case wire.NBD_CMD_TRIM:
+        this.#counters.trims++;
+        this.#range(request);
+        this.#device.trim(request, offset, length);
+        break;
+      default:
+        this.#counters.writeZeroes++;
+        this.#range(request);
+        this.#device.zero(request, offset, length, (request.flags & wire.NBD_CMD_FLAG_NO_HOLE) !== 0);
+    }
+  }
+
+  /** The request's effect is there; with FUA it has to be durable before the reply. */
+  applied(request: Request): void {
+    if (request.error === 0 && request.length > 0 && (request.flags & wire.NBD_CMD_FLAG_FUA) !== 0) {
+      request.phase = phase.PHASE_PERSIST;
+      request.outstanding = 1;
+      this.#device.persist(request, request.offset, request.length);
+    } else {
+      this.#answers.reply(request);
+    }
+  }
+
+  #range(request: Request): void {
+    request.phase = phase.PHASE_RANGE;
+    request.outstanding = 1;
+    // A device looks at the whole range for what is in use there, however little that is.
+    this.#budget.scanned(request.length / this.#device.blockSize, 1);
+  }
+}

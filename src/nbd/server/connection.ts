@@ -1,0 +1,290 @@
+/**
+ * One connection of a server: owns the socket, runs the handshake under a deadline, then the transmission phase.
+ *
+ * Invariants:
+ * - the socket writes into buffers of this connection, and a full one pauses it: memory per connection is bounded by the
+ *   inbox, MAX_CHUNKS chunks of replies and the read buffers, whatever the client sends or fails to read;
+ * - `onEnd` is called exactly once, when the socket is closed and no request of it is with the device any more.
+ */
+import { Arrivals } from './arrivals.ts';
+import { type ConnectionOptions, HANDSHAKE_TIMEOUT_MS, LINGER_MS } from './connection_options.ts';
+import { type ConnectionSocket, openSocket } from './connection_socket.ts';
+import { type ConnectionCounters, connectionCounters } from './counters.ts';
+import type { Device } from './device.ts';
+import type { ExportInfo } from '../export_info.ts';
+import { OpenFence } from './fence.ts';
+import { Greeter } from './greeter.ts';
+import type { Negotiated } from './handshake.ts';
+import { Inbox, MAX_BLOCK_SIZE } from './inbox.ts';
+import { Outbox } from './outbox.ts';
+import { Transmission, type TransmissionHost } from './transmission.ts';
+import { TurnBudget } from './turn_budget.ts';
+
+/** When that time is up, a client that comes to owe something is cut after this long. */
+const DEBT_LOOK_MS = 100;
+
+export class Connection implements TransmissionHost {
+  readonly counters: ConnectionCounters;
+  readonly #o: ConnectionOptions;
+  readonly #socket: ConnectionSocket;
+  readonly #greeter: Greeter;
+  readonly #fence: OpenFence | null;
+  readonly #arrivals: Arrivals;
+  readonly #budget = new TurnBudget();
+  readonly #onTurn = (): void => this.#turn();
+  #inbox: Inbox | null = null;
+  #outbox: Outbox | null = null;
+  #transmission: Transmission | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #kicked = false;
+  /** The socket was told to pause: the inbox is crowded, or its end may stand behind more than was read. */
+  #paused = false;
+  /** Nothing is read any more, for good. */
+  #deaf = false;
+  #stopping = false;
+  #finishing = false;
+  #closed = false;
+  #reported = false;
+  /** What the socket was offered for its next read. */
+  #offered!: Uint8Array;
+  #counted = 0;
+
+  constructor(o: ConnectionOptions) {
+    this.#o = o;
+    this.counters = o.counters ?? connectionCounters();
+    this.#fence = o.fence === null ? null : new OpenFence(o.fence);
+    this.#arrivals = new Arrivals(this.#fence, () => this.kick());
+    const listing = o.listing === undefined ? {} : { listing: o.listing };
+    const greeted = { exports: o.exports, stopping: () => this.stopping, ...listing };
+    this.#greeter = new Greeter(greeted, this.#budget, () => this.kick());
+    this.#socket = openSocket(o, { buffer: () => this.#space(), callback: (n) => this.#received(n) });
+    this.#socket.beforeClose = () => {
+      this.#lost();
+      this.#fence?.close();
+    };
+    // What went wrong with a socket is told by its end; without a listener it would end the process.
+    this.#socket.on('error', () => this.#lost());
+    this.#socket.on('end', () => this.#peerEnded());
+    this.#socket.on('close', () => {
+      this.#closed = true;
+      this.#report();
+    });
+    this.#socket.setNoDelay(true);
+    this.#setTimer(o.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS);
+    this.#greeter.start(this.#socket);
+  }
+
+  get stopping(): boolean {
+    return this.#stopping || (this.#o.stopping?.() ?? false);
+  }
+
+  /** The export, once the client has chosen one. */
+  get export(): ExportInfo | null {
+    return this.#greeter.negotiated?.export ?? null;
+  }
+
+  /** Whether no request is unfinished. */
+  get idle(): boolean {
+    return this.#transmission?.idle ?? true;
+  }
+
+  /**
+   * Lets running requests finish, answers new ones with ESHUTDOWN, and closes when there is none left. What the peer owes,
+   * the rest of a request or room for its replies, has to be there in time, and nothing that it does meanwhile buys more.
+   * Waiting for the device has no such bound: what it was given has to finish, unless somebody calls `destroy`.
+   */
+  stop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    if (this.#transmission === null) this.destroy();
+    else this.#setTimer(this.#o.stopTimeoutMs ?? LINGER_MS, () => this.#cutDebtor());
+    this.kick();
+  }
+
+  #cutDebtor(): void {
+    const { writes, starved } = this.#transmission!;
+    const owes = this.#socket.writableLength > 0 || (writes.receiving !== null && starved);
+    if (owes) this.destroy();
+    else this.#setTimer(DEBT_LOOK_MS, () => this.#cutDebtor());
+  }
+
+  /**
+   * Ends the connection at once, whatever it is doing. What was published stays, what was not is dropped; a unit that the
+   * device has taken is dropped as soon as it asks, and `onEnd` comes when the last one has settled.
+   */
+  destroy(): void {
+    if (this.#transmission !== null) this.#transmission.drop();
+    this.cut();
+  }
+
+  kick(): void {
+    if (this.#kicked) return;
+    this.#kicked = true;
+    setImmediate(this.#onTurn);
+  }
+
+  stopReading(): void {
+    this.#deaf = true;
+  }
+
+  finish(): void {
+    if (this.#finishing) return;
+    this.#finishing = true;
+    this.#deaf = true;
+    this.#socket.pause();
+    this.#outbox?.flush();
+    if (this.#socket.destroyed) {
+      this.#report();
+      return;
+    }
+    // A stop has set its own deadline already.
+    if (this.#timer === null) this.#setTimer(LINGER_MS);
+    this.#socket.end(() => this.#socket.destroy());
+  }
+
+  cut(): void {
+    this.#setTimer(0);
+    this.#socket.destroy();
+    // One that outlived its socket has no close to wait for.
+    this.#report();
+  }
+
+  drained(): void {
+    this.#report();
+  }
+
+  #setTimer(ms: number, then: () => void = () => this.destroy()): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = ms === 0 ? null : setTimeout(then, ms);
+  }
+
+  #space(): Uint8Array {
+    const space = this.#inbox === null ? this.#greeter.small : this.#inbox.space();
+    this.#offered = space;
+    return space;
+  }
+
+  /** The socket has put `n` bytes where it was told to. False makes it pause. */
+  #received(n: number): boolean {
+    this.counters.bytesIn += n;
+    if (this.#deaf) return false;
+    const empty = n < this.#offered.length;
+    const arrivals = this.#arrivals;
+    arrivals.read(empty);
+    const inbox = this.#inbox;
+    if (inbox === null) {
+      this.#greeter.received(n);
+      return this.#greet();
+    }
+    inbox.received(this.#offered, n);
+    const transmission = this.#transmission!;
+    if (arrivals.stale) transmission.behind = true;
+    // What was left over came earlier, and keeps its time.
+    if (transmission.starved) transmission.cameAfter(arrivals.cameAfter);
+    this.#budget.received(n);
+    if (arrivals.mayHideEnd(n)) {
+      this.#paused = true;
+      this.kick();
+      return false;
+    }
+    this.#run(transmission);
+    // A socket that was found empty is not read again in this turn.
+    if (empty) this.#budget.renew();
+    if (empty && transmission.starved) transmission.behind = false;
+    this.#paused = inbox.crowded;
+    return !this.#paused && !this.#deaf;
+  }
+
+  #turn(): void {
+    this.#kicked = false;
+    this.#budget.renew();
+    const transmission = this.#transmission;
+    if (transmission === null) {
+      if (this.#paused && !this.#deaf && !this.#socket.destroyed && this.#greet()) this.#socket.resume();
+      return;
+    }
+    if (transmission.ended || this.#finishing) return;
+    if (this.#mayRead(transmission) && this.#arrivals.catchUp(this.#inbox!, (n) => this.#took(n))) return;
+    this.#run(transmission);
+    if (this.#mayRead(transmission) && this.#inbox!.roomy) {
+      this.#paused = false;
+      this.#inbox!.giveBack();
+      this.#socket.resume();
+    }
+  }
+
+  /** Whether the socket is paused for want of room, and more could be done with more bytes. */
+  #mayRead(transmission: Transmission): boolean {
+    return this.#paused && !this.#deaf && !transmission.writes.waiting;
+  }
+
+  #took(bytes: number): void {
+    this.counters.bytesIn += bytes;
+    this.#budget.received(bytes);
+  }
+
+  #run(transmission: Transmission): void {
+    transmission.run();
+    const total = this.#outbox!.total;
+    this.counters.bytesOut += total - this.#counted;
+    this.#counted = total;
+  }
+
+  /** Goes on with the handshake; false if the socket may not read on. */
+  #greet(): boolean {
+    const greeter = this.#greeter;
+    const state = greeter.run();
+    if (state === 'dropped') this.cut();
+    else if (state === 'closed') this.finish();
+    else if (state === 'transmission') this.#transmit(greeter.negotiated!, greeter.rest);
+    this.#paused = greeter.held;
+    return !this.#paused && !this.#deaf && !this.#socket.destroyed;
+  }
+
+  /** Enters the transmission phase with what has arrived behind the handshake. */
+  #transmit(negotiated: Negotiated, rest: Uint8Array): void {
+    let device: Device;
+    try {
+      device = this.#o.device(negotiated.export);
+      if (device.blockSize > MAX_BLOCK_SIZE) throw new RangeError(`block size beyond ${MAX_BLOCK_SIZE}`);
+    } catch (error) {
+      this.#socket.destroy(error as Error);
+      return;
+    }
+    this.#setTimer(0);
+    const inbox = new Inbox();
+    inbox.bytes.set(rest);
+    inbox.end = rest.length;
+    const outbox = new Outbox(this.#socket, () => this.kick());
+    this.#inbox = inbox;
+    this.#outbox = outbox;
+    const { counters } = this;
+    const [fence, budget] = [this.#fence, this.#budget];
+    this.#transmission = new Transmission({ host: this, device, negotiated, inbox, outbox, fence, counters, budget });
+    this.#transmission.cameAfter(this.#arrivals.cameAfter);
+    this.#run(this.#transmission);
+  }
+
+  #peerEnded(): void {
+    if (this.#transmission === null) this.cut();
+    else this.#transmission.peerEnded();
+  }
+
+  /** The socket has failed or is about to be closed; its descriptor is still open. */
+  #lost(): void {
+    const transmission = this.#transmission;
+    if (transmission === null || transmission.ended || this.#finishing) return;
+    transmission.peerEnded();
+    this.#outbox!.kill();
+  }
+
+  #report(): void {
+    if (!this.#closed || this.#reported || !this.idle) return;
+    const transmission = this.#transmission;
+    // A promise that is not yet kept: requests lie parsed or not, and `finish` comes back here.
+    if (transmission !== null && !transmission.ended && !this.#finishing) return;
+    this.#reported = true;
+    this.#setTimer(0);
+    this.#o.onEnd?.();
+  }
+}

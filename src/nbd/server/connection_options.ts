@@ -1,0 +1,31 @@
+/** What a connection is made from, and how long it waits for its client. */
+import type { Socket } from 'node:net';
+import type { ConnectionCounters } from './counters.ts';
+import type { ConnectionFence, Device } from './device.ts';
+import type { ExportInfo } from '../export_info.ts';
+
+/** Deadline for the handshake unless another one is given. */
+export const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** How long a finished connection waits for its client to take the last replies, and a stop for what a client owes. */
+export const LINGER_MS = 10_000;
+
+export interface ConnectionOptions {
+  /** An open descriptor that the connection takes over. Either this or `socket`. */
+  readonly fd?: number;
+  /** A socket accepted with `pauseOnConnect`, of which no byte was read. It is of no use to its owner afterwards. */
+  readonly socket?: Socket;
+  readonly exports: readonly ExportInfo[];
+  /** Finds the device of the export that the client chose. An error thrown here ends the connection. */
+  readonly device: (info: ExportInfo) => Device;
+  /** How to learn that the peer has ended; null if there is no way. */
+  readonly fence: ConnectionFence | null;
+  /** Whether the server is stopping: the handshake refuses, and requests are answered with ESHUTDOWN. */
+  readonly stopping?: () => boolean;
+  readonly listing?: boolean;
+  readonly handshakeTimeoutMs?: number;
+  /** How long `stop` waits for what the client owes; LINGER_MS unless given. */
+  readonly stopTimeoutMs?: number;
+  readonly counters?: ConnectionCounters;
+  /** Called once, when the socket is closed and the device has settled everything. */
+  readonly onEnd?: () => void;
+}

@@ -1,0 +1,260 @@
+/**
+ * The transmission phase of one connection: requests out of the inbox, device calls, replies into the outbox.
+ *
+ * Invariants:
+ * - a request is checked completely before it has any effect; the payload of a refused WRITE is swallowed;
+ * - a WRITE's payload is consumed block by block as it arrives, never gathered;
+ * - one unit at a time may wait (WAIT). Everything behind it waits too: units of one connection are applied in the order
+ *   in which they came, and what has not been parsed costs no memory beyond the inbox;
+ * - at most MAX_IN_FLIGHT requests are begun and unanswered; then, or while a reply waits for room, parsing stops;
+ * - in one turn of the event loop no more is done than its budget allows, so that other connections have theirs;
+ * - steady state allocates nothing per request: requests are pooled, and whatever can't be done at once is a field.
+ *
+ * When the peer has ended (see `fence.ts`), `ended` is set and what was not yet applied is dropped, or `promised` is set
+ * and everything up to DISC is done although nobody reads the replies.
+ */
+import { Answers } from './request_pool.ts';
+import { Commands } from './commands.ts';
+import type { ConnectionCounters } from './counters.ts';
+import type { ConnectionFence, Device } from './device.ts';
+import { PeerFence } from './fence.ts';
+import type { Negotiated } from './handshake.ts';
+import type { Inbox } from './inbox.ts';
+import type { Outbox } from './outbox.ts';
+import type { Request, RequestOwner } from './request.ts';
+import * as phase from './request.ts';
+import { REQUEST_UNITS, type TurnBudget } from './turn_budget.ts';
+import { Rules } from './validate.ts';
+import * as wire from '../wire.ts';
+import { RECEIVED, WritePath } from './write_path.ts';
+
+/** Requests of one connection that are begun and not answered. */
+export const MAX_IN_FLIGHT = 256;
+
+/** What the transmission asks of its connection. */
+export interface TransmissionHost {
+  readonly stopping: boolean;
+  /** Asks for `run` in a later turn; may be called any number of times. */
+  kick(): void;
+  /** No byte shall be read from the socket any more. */
+  stopReading(): void;
+  /** Nothing is left to do: send what is in the outbox and close. */
+  finish(): void;
+  /** Close at once. */
+  cut(): void;
+  /** The last request that the device had was released, after the connection had ended. */
+  drained(): void;
+}
+
+export class Transmission implements RequestOwner {
+  /** Set when the connection ended and its unapplied units are void. */
+  ended = false;
+  /** Set when DISC was parsed. */
+  leaving = false;
+  /** Whether the last run came to the end of what has arrived, and only more bytes can lead on. */
+  starved = true;
+  /** The WRITE that is being received; a unit of it may wait, and everything behind it. */
+  readonly writes: WritePath;
+
+  readonly #host: TransmissionHost;
+  readonly #device: Device;
+  readonly #inbox: Inbox;
+  readonly #outbox: Outbox;
+  readonly #answers: Answers;
+  readonly #rules: Rules;
+  readonly #fence: PeerFence;
+  readonly #counters: ConnectionCounters;
+  readonly #commands: Commands;
+  readonly #budget: TurnBudget;
+  /** Set when a device was told to drop a unit, before the connection could be taken down. */
+  #void = false;
+
+  constructor(o: {
+    host: TransmissionHost;
+    device: Device;
+    negotiated: Negotiated;
+    inbox: Inbox;
+    outbox: Outbox;
+    fence: ConnectionFence | null;
+    counters: ConnectionCounters;
+    budget: TurnBudget;
+  }) {
+    this.#host = o.host;
+    this.#device = o.device;
+    this.#inbox = o.inbox;
+    this.#outbox = o.outbox;
+    this.#budget = o.budget;
+    const { structured } = o.negotiated;
+    this.#answers = new Answers({ ...o, owner: this, structured });
+    this.#rules = new Rules(o.negotiated);
+    this.#counters = o.counters;
+    this.#commands = new Commands(o.device, this.#answers, o.counters, o.budget);
+    this.#fence = new PeerFence(o.fence, o.inbox, () => o.host.stopReading());
+    this.writes = new WritePath({ ...o, fence: this.#fence, overtaken: () => this.#overtaken() });
+  }
+
+  /** Whether no request is unfinished. */
+  get idle(): boolean {
+    return this.#answers.inFlight === 0;
+  }
+
+  /** Whether what this connection holds may be old, so that the fence is asked before each unit. */
+  get behind(): boolean {
+    return this.#fence.behind;
+  }
+
+  set behind(behind: boolean) {
+    this.#fence.behind = behind;
+  }
+
+  /** Tells the time before which nothing arrived of what is in hand, as `performance.now()` does. */
+  cameAfter(time: number): void {
+    this.#fence.since = time;
+  }
+
+  /** Does all that can be done: replies that waited for room, then requests. */
+  run(): void {
+    if (this.#void) this.drop();
+    if (this.ended) return;
+    this.#answers.drain();
+    if (!this.writes.waiting) this.#parse();
+    if (this.ended) return;
+    if (this.#budget.spent && (this.#answers.waiting || !this.starved)) this.#host.kick();
+    if (this.idle && (this.leaving || this.#host.stopping)) this.#host.finish();
+    else this.#outbox.flush();
+  }
+
+  /** A socket that has ended or failed brings no more. Finishes what was promised, drops everything else. */
+  peerEnded(): void {
+    if (this.ended) return;
+    if (this.#fence.promise(this.#missing)) this.#host.kick();
+    else this.drop();
+  }
+
+  /** Ends the connection: what was not yet applied is dropped, and what is with the device runs out in silence. */
+  drop(): void {
+    if (this.ended) return;
+    const receiving = this.writes.receiving;
+    this.ended = true;
+    this.#counters.fencedUnits += this.#fence.units(this.#missing, this.#device.blockSize);
+    this.#outbox.kill();
+    this.writes.abandon();
+    if (receiving !== null && receiving.outstanding === 0) this.#answers.release(receiving);
+    this.#answers.abandon();
+    this.#host.cut();
+  }
+
+  fenced(request: Request): boolean {
+    if (this.ended || this.#void) return true;
+    // Asked in the call that offers a block, it is worth a system call only if the block may be old. Asked later, the
+    // block has waited, and the peer may have gone since.
+    if (request === this.writes.receiving && this.writes.offering && !this.#fence.suspect) return false;
+    if (!this.#fence.gone(this.#missing)) return false;
+    // The device is in the middle of something, so the rest of the connection is taken down after that.
+    this.#void = true;
+    this.#fence.behind = true;
+    this.#counters.fencedUnits++;
+    this.#host.kick();
+    return true;
+  }
+
+  settled(request: Request, error: number): void {
+    request.outstanding--;
+    if (request.phase === phase.PHASE_WRITE) this.writes.returned();
+    if (this.ended) {
+      if (request.outstanding === 0) this.#answers.release(request);
+      if (this.idle) this.#host.drained();
+      return;
+    }
+    if (error !== 0) request.fail(error, '');
+    this.#host.kick();
+    if (request.outstanding > 0 || request === this.writes.receiving) return;
+    if (request.phase !== phase.PHASE_READ) {
+      if (request.phase === phase.PHASE_PERSIST) this.#answers.reply(request);
+      else this.#commands.applied(request);
+    } else if (!this.#answers.fetched(request)) {
+      // The header promised data that will not come, and a simple reply has no other way to say so.
+      this.#answers.release(request);
+      this.drop();
+    }
+  }
+
+  resumed(request: Request): void {
+    if (this.ended || request !== this.writes.receiving) return;
+    this.writes.wake();
+    this.#host.kick();
+  }
+
+  get #missing(): number {
+    return this.writes.receiving?.missing ?? 0;
+  }
+
+  /** Asked by a connection that is behind, before a unit. */
+  #overtaken(): boolean {
+    if (!this.#void && !this.#fence.gone(this.#missing)) return false;
+    this.drop();
+    return true;
+  }
+
+  #parse(): void {
+    const inbox = this.#inbox;
+    const writes = this.writes;
+    this.starved = false;
+    while (!this.ended) {
+      // What is left over waits for its turn. That makes it no older than its time of arrival says.
+      if (this.#budget.spent) return;
+      const receiving = writes.receiving;
+      if (receiving !== null) {
+        if (writes.consume(receiving) !== RECEIVED) {
+          this.starved = !writes.waiting && !this.#budget.spent;
+          return;
+        }
+        if (receiving.outstanding === 0) this.#commands.applied(receiving);
+      }
+      if (this.leaving || inbox.end - inbox.start < wire.NBD_REQUEST_BYTES) {
+        this.starved = true;
+        return;
+      }
+      if (this.#answers.inFlight >= MAX_IN_FLIGHT || this.#answers.waiting) break;
+      this.#budget.spend(REQUEST_UNITS);
+      this.#begin();
+    }
+    // Requests were left lying, so by the time they are looked at they may be old.
+    this.#fence.behind = true;
+  }
+
+  #begin(): void {
+    const inbox = this.#inbox;
+    if (this.#fence.behind && this.#overtaken()) return;
+    const { view, start: at } = inbox;
+    if (view.getUint32(at) !== wire.NBD_REQUEST_MAGIC) {
+      // The stream is out of step, and nothing in it can be trusted any more.
+      this.drop();
+      return;
+    }
+    inbox.start = at + wire.NBD_REQUEST_BYTES;
+    const type = view.getUint16(at + 6);
+    if (type === wire.NBD_CMD_DISC) {
+      this.leaving = true;
+      this.#fence.promised = true;
+      this.#host.stopReading();
+      return;
+    }
+    const flags = view.getUint16(at + 4);
+    const offset = view.getUint32(at + 16) * 0x1_0000_0000 + view.getUint32(at + 20);
+    const length = view.getUint32(at + 24);
+    const request = this.#answers.acquire();
+    request.begin(type, flags, view.getUint32(at + 8), view.getUint32(at + 12), offset, length);
+    const verdict = this.#rules.check(type, flags, offset, length);
+    if (verdict !== null) request.fail(verdict.error, verdict.why);
+    else if (this.#host.stopping) request.fail(wire.NBD_ESHUTDOWN, 'server is stopping');
+    if (type === wire.NBD_CMD_WRITE) {
+      if (request.error === 0) this.#counters.writes++;
+      this.writes.begin(request);
+    } else if (request.error !== 0 || (length === 0 && type !== wire.NBD_CMD_FLUSH)) {
+      this.#answers.reply(request);
+    } else {
+      this.#commands.dispatch(request);
+    }
+  }
+}

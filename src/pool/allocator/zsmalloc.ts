@@ -1,0 +1,287 @@
+/**
+ * The allocator of compressed objects, after mm/zsmalloc.c: size classes, zspages, handles, fullness groups.
+ *
+ * Memory is segments of 1 GiB; a zspage is 64 KiB of one. A handle is the entry's index; `location[handle]` says where
+ * the object is (zspage * 2048 + object), and `readers[handle]` counts who looks at it right now. Compaction moves only
+ * objects that nobody looks at (compaction.ts), so between map() and unmap() an address is good.
+ *
+ *   object: header u32 (handle << 1 | 1 when allocated, next free object + 1 << 1 when free) | content
+ *
+ * Lock order: class lock -> zspage lock (the list of free zspages). A location changes only under its class lock.
+ */
+import { int32, reserve, uint8, uint16, uint32 } from '../../shm/columns.ts';
+import * as sync from '../../shm/sync.ts';
+import { CLASSES, classOf, OBJECT_HEADER, OBJECTS_MAX, ZSPAGE_BYTES } from './size_classes.ts';
+
+export const SEGMENT_BYTES = 2 ** 30;
+export const ZSPAGES_PER_SEGMENT = SEGMENT_BYTES / ZSPAGE_BYTES;
+/** Fullness groups: 0..9 by tenths in use, and FULL. */
+export const GROUPS = 11;
+export const FULL = GROUPS - 1;
+/** readers[] of an object that compaction is moving. */
+export const MOVING = -1;
+const NIL = -1;
+
+export interface Zsmalloc {
+  readonly segments: readonly Uint8Array[];
+  readonly zspages: number;
+  readonly location: Uint32Array;
+  readonly readers: Int32Array;
+  /** Columns per zspage. */
+  readonly classOfZspage: Uint8Array;
+  readonly inUse: Uint16Array;
+  readonly freeObject: Uint16Array;
+  readonly group: Uint8Array;
+  readonly prev: Int32Array;
+  readonly next: Int32Array;
+  /** Columns per class: lock, and the head of each fullness group (NIL when empty). */
+  readonly classLock: Int32Array;
+  readonly groupHead: Int32Array;
+  /** See the constants below. */
+  readonly control: Int32Array;
+}
+
+const LOCK = 0;
+/** Free zspages whose memory the process still holds, and those it never touched or gave back. */
+const DIRTY_HEAD = 1;
+const CLEAN_HEAD = 2;
+const HIGH_WATER = 3;
+const IN_USE = 4;
+const DIRTY_COUNT = 5;
+
+/** Reserves `bytes` (rounded up to a zspage) of pool and tables for `handles` handles. */
+export function createZsmalloc(bytes: number, handles: number): Zsmalloc {
+  const zspages = Math.ceil(bytes / ZSPAGE_BYTES);
+  const segments: Uint8Array[] = [];
+  for (let left = zspages * ZSPAGE_BYTES; left > 0; left -= SEGMENT_BYTES) {
+    const size = Math.min(left, SEGMENT_BYTES);
+    segments.push(new Uint8Array(reserve(size), 0, size));
+  }
+  const control = int32(8);
+  control[DIRTY_HEAD] = NIL;
+  control[CLEAN_HEAD] = NIL;
+  return {
+    segments,
+    zspages,
+    location: uint32(handles),
+    readers: int32(handles),
+    classOfZspage: uint8(zspages),
+    inUse: uint16(zspages),
+    freeObject: uint16(zspages),
+    group: uint8(zspages),
+    prev: int32(zspages),
+    next: int32(zspages),
+    classLock: int32(CLASSES.count),
+    groupHead: int32(CLASSES.count * GROUPS).fill(NIL),
+    control,
+  };
+}
+
+/** Bytes of metadata per zspage over all columns. */
+export const ZSPAGE_META_BYTES = 14;
+
+/** Bytes of zspages in use (pool_total_size). */
+export function totalSize(z: Zsmalloc): number {
+  return sync.load(z.control, IN_USE) * ZSPAGE_BYTES;
+}
+
+/** Bytes of free zspages whose memory has not gone back to the system. */
+export function dirtySize(z: Zsmalloc): number {
+  return sync.load(z.control, DIRTY_COUNT) * ZSPAGE_BYTES;
+}
+
+/** Views that one thread uses on the shared segments; typed arrays can't be wider than a segment. */
+export class Zspool {
+  readonly z: Zsmalloc;
+  private readonly words: Uint32Array[];
+
+  constructor(z: Zsmalloc) {
+    this.z = z;
+    this.words = z.segments.map((s) => new Uint32Array(s.buffer, 0, s.length / 4));
+  }
+
+  /**
+   * Gives `handle` an object of `length` bytes and maps it: the caller copies the content in, then unmaps.
+   * False when no zspage is left; nothing is changed then.
+   */
+  alloc(handle: number, length: number): boolean {
+    const { z } = this;
+    const c = classOf(length);
+    sync.lock(z.classLock, c);
+    let page = NIL;
+    for (let g = FULL - 1; g >= 0 && page === NIL; g--) page = z.groupHead[c * GROUPS + g];
+    if (page === NIL) page = this.newZspage(c);
+    if (page === NIL) {
+      sync.unlock(z.classLock, c);
+      return false;
+    }
+    const object = this.takeObject(page, handle);
+    z.location[handle] = page * OBJECTS_MAX + object;
+    sync.store(z.readers, handle, 1);
+    sync.unlock(z.classLock, c);
+    return true;
+  }
+
+  /** Frees the object of `handle`, whose content has `length` bytes. Nobody may have it mapped. */
+  free(handle: number, length: number): void {
+    const { z } = this;
+    const c = classOf(length);
+    sync.lock(z.classLock, c);
+    const location = z.location[handle];
+    const page = Math.floor(location / OBJECTS_MAX);
+    const object = location % OBJECTS_MAX;
+    const allocated = this.header(page, object) === ((handle << 1) | 1) >>> 0;
+    if (allocated) this.releaseObject(page, object);
+    sync.unlock(z.classLock, c);
+    if (!allocated) throw new Error(`handle ${handle} does not own object ${page}.${object}: double free`);
+  }
+
+  /** Pins the object's address. Waits only while compaction copies this very object. */
+  map(handle: number): void {
+    const { readers } = this.z;
+    for (;;) {
+      const seen = sync.load(readers, handle);
+      if (seen === MOVING) sync.retry(readers, handle, MOVING);
+      else if (sync.cas(readers, handle, seen, seen + 1) === seen) return;
+    }
+  }
+
+  unmap(handle: number): void {
+    sync.add(this.z.readers, handle, -1);
+  }
+
+  /** The segment of a mapped object. */
+  segment(handle: number): Uint8Array {
+    return this.z.segments[Math.floor(this.z.location[handle] / OBJECTS_MAX / ZSPAGES_PER_SEGMENT)];
+  }
+
+  /** Where the content of a mapped object starts in its segment, in bytes. */
+  offset(handle: number): number {
+    const location = this.z.location[handle];
+    return this.address(Math.floor(location / OBJECTS_MAX), location % OBJECTS_MAX) + OBJECT_HEADER;
+  }
+
+  address(page: number, object: number): number {
+    return (page % ZSPAGES_PER_SEGMENT) * ZSPAGE_BYTES + object * CLASSES.size[this.z.classOfZspage[page]];
+  }
+
+  header(page: number, object: number): number {
+    return this.words[Math.floor(page / ZSPAGES_PER_SEGMENT)][this.address(page, object) >>> 2];
+  }
+
+  setHeader(page: number, object: number, value: number): void {
+    this.words[Math.floor(page / ZSPAGES_PER_SEGMENT)][this.address(page, object) >>> 2] = value;
+  }
+
+  /** Caller holds the class lock; the zspage has a free object. */
+  takeObject(page: number, handle: number): number {
+    const { z } = this;
+    const object = z.freeObject[page] - 1;
+    z.freeObject[page] = this.header(page, object) >>> 1;
+    this.setHeader(page, object, ((handle << 1) | 1) >>> 0);
+    z.inUse[page]++;
+    this.regroup(page);
+    return object;
+  }
+
+  /** Caller holds the class lock. The last object takes its zspage with it. */
+  releaseObject(page: number, object: number): void {
+    const { z } = this;
+    this.setHeader(page, object, z.freeObject[page] << 1);
+    z.freeObject[page] = object + 1;
+    z.inUse[page]--;
+    if (z.inUse[page] > 0) this.regroup(page);
+    else {
+      this.unlink(page);
+      this.retire(page);
+    }
+  }
+
+  private regroup(page: number): void {
+    const { z } = this;
+    const objects = CLASSES.objects[z.classOfZspage[page]];
+    const group = z.inUse[page] === objects ? FULL : Math.floor((z.inUse[page] * (GROUPS - 1)) / objects);
+    if (group === z.group[page]) return;
+    this.unlink(page);
+    z.group[page] = group;
+    this.link(page);
+  }
+
+  private link(page: number): void {
+    const { z } = this;
+    const at = z.classOfZspage[page] * GROUPS + z.group[page];
+    const first = z.groupHead[at];
+    z.prev[page] = NIL;
+    z.next[page] = first;
+    if (first !== NIL) z.prev[first] = page;
+    z.groupHead[at] = page;
+  }
+
+  private unlink(page: number): void {
+    const { z } = this;
+    if (z.prev[page] === NIL) z.groupHead[z.classOfZspage[page] * GROUPS + z.group[page]] = z.next[page];
+    else z.next[z.prev[page]] = z.next[page];
+    if (z.next[page] !== NIL) z.prev[z.next[page]] = z.prev[page];
+  }
+
+  /** A zspage for class `c`, linked and all free. Memory that is still resident is used first. */
+  private newZspage(c: number): number {
+    const { z } = this;
+    sync.lock(z.control, LOCK);
+    let page = z.control[DIRTY_HEAD];
+    if (page !== NIL) {
+      z.control[DIRTY_HEAD] = z.next[page];
+      z.control[DIRTY_COUNT]--;
+    } else if (z.control[CLEAN_HEAD] !== NIL) {
+      page = z.control[CLEAN_HEAD];
+      z.control[CLEAN_HEAD] = z.next[page];
+    } else if (z.control[HIGH_WATER] < z.zspages) page = z.control[HIGH_WATER]++;
+    if (page !== NIL) z.control[IN_USE]++;
+    sync.unlock(z.control, LOCK);
+    if (page === NIL) return NIL;
+    z.classOfZspage[page] = c;
+    z.inUse[page] = 0;
+    z.freeObject[page] = 1;
+    const objects = CLASSES.objects[c];
+    for (let i = 0; i < objects; i++) this.setHeader(page, i, i + 1 < objects ? (i + 2) << 1 : 0);
+    z.group[page] = 0;
+    this.link(page);
+    return page;
+  }
+
+  private retire(page: number): void {
+    const { z } = this;
+    sync.lock(z.control, LOCK);
+    z.next[page] = z.control[DIRTY_HEAD];
+    z.control[DIRTY_HEAD] = page;
+    z.control[DIRTY_COUNT]++;
+    z.control[IN_USE]--;
+    sync.unlock(z.control, LOCK);
+  }
+
+  /**
+   * Gives the memory of free zspages beyond `keepBytes` back to the system, at most `most` of them; returns how many.
+   * `release` is madvise(MADV_DONTNEED) on one zspage. The zspage is on no list while it happens.
+   */
+  trim(keepBytes: number, most: number, release: (segment: Uint8Array, offset: number, bytes: number) => void): number {
+    const { z } = this;
+    let done = 0;
+    for (; done < most && dirtySize(z) > keepBytes; done++) {
+      sync.lock(z.control, LOCK);
+      const page = z.control[DIRTY_HEAD];
+      if (page !== NIL) {
+        z.control[DIRTY_HEAD] = z.next[page];
+        z.control[DIRTY_COUNT]--;
+      }
+      sync.unlock(z.control, LOCK);
+      if (page === NIL) break;
+      const segment = z.segments[Math.floor(page / ZSPAGES_PER_SEGMENT)];
+      release(segment, (page % ZSPAGES_PER_SEGMENT) * ZSPAGE_BYTES, ZSPAGE_BYTES);
+      sync.lock(z.control, LOCK);
+      z.next[page] = z.control[CLEAN_HEAD];
+      z.control[CLEAN_HEAD] = page;
+      sync.unlock(z.control, LOCK);
+    }
+    return done;
+  }
+}

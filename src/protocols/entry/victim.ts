@@ -1,0 +1,77 @@
+/**
+ * What the entry protocols share: picking a victim, and what becomes of a failed pin.
+ *
+ * A victim is a slot number, copied under the LRU lock. Its entry is not touched from there on, until the protocol itself
+ * says why it may: else a protocol would show bugs that it never had.
+ */
+import { checkLive, NONE } from '../../pool/entries.ts';
+import * as lru from '../../pool/lru.ts';
+import { EEXIST, ENOENT } from '../../pool/slots.ts';
+import * as sync from '../../shm/sync.ts';
+import { type ProtocolPool, SHRINK, type ShrinkResult } from '../protocol.ts';
+import { on } from '../switches.ts';
+
+/** The victim that this thread took last. */
+export const victim = { x: 0, slot: 0, e: NONE as number };
+
+/** With lruSkipAfterUnlock: the list and the neighbour where the walk goes on after a busy victim. */
+const skip = { m: 0, next: NONE as number };
+let neighbour: number = NONE;
+
+/**
+ * The next victim of memcg `m`, with the LRU lock held, or EMPTY without the lock. ROTATED: the entry got its second
+ * chance, the lock is dropped. WRITTEN never; anything else means "taken", and `victim` has it.
+ */
+export function lockVictim(pool: ProtocolPool, m: number): typeof SHRINK.EMPTY | typeof SHRINK.ROTATED | null {
+  const { entries } = pool;
+  const list = pool.lru;
+  sync.lock(list.lock, m);
+  const e = resumed(pool, m) || list.head[m];
+  if (e === NONE) {
+    sync.unlock(list.lock, m);
+    return SHRINK.EMPTY;
+  }
+  checkLive(entries, e);
+  neighbour = entries.next[e];
+  victim.x = entries.volume[e];
+  victim.slot = entries.slot[e];
+  victim.e = e;
+  if (!pool.secondChance || entries.referenced[e] === 0) return null;
+  entries.referenced[e] = 0;
+  lru.rotate(list, entries, e);
+  sync.unlock(list.lock, m);
+  return SHRINK.ROTATED;
+}
+
+/** The remembered neighbour, if the walk skipped to it. It may be on another list by now, or freed: that is the bug. */
+function resumed(pool: ProtocolPool, m: number): number {
+  const { m: list, next } = skip;
+  skip.next = NONE;
+  if (next === NONE || list !== m) return NONE;
+  if (!lru.linked(pool.lru, pool.entries, m, next) || pool.entries.memcg[next] !== m)
+    sync.violation('use after free', `the walk of LRU ${m} goes on at entry ${next}, which left the list meanwhile`);
+  return next;
+}
+
+/** A walk starts: it begins at the head of its list. */
+export function beginWalk(): void {
+  skip.next = NONE;
+}
+
+/** A busy victim: the walk goes on at the next entry, as it was before the lock was dropped. */
+export function skipBusy(pool: ProtocolPool, m: number, result: ShrinkResult): void {
+  if (result !== SHRINK.EEXIST || !on(pool, 'lruSkipAfterUnlock')) return;
+  skip.m = m;
+  skip.next = neighbour;
+}
+
+/** Counts and names a pin attempt that failed with `r`. */
+export function failed(pool: ProtocolPool, r: number): ShrinkResult {
+  if (r === EEXIST) {
+    pool.count('writeback_busy');
+    return SHRINK.EEXIST;
+  }
+  if (r !== ENOENT) return SHRINK.ENOMEM;
+  pool.count('writeback_invalidated');
+  return SHRINK.GONE;
+}

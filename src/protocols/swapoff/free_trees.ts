@@ -1,0 +1,34 @@
+/** What the swapoff protocols share: emptying a slice, and giving back the trees of an export. */
+import { freeTree, isEmpty, treeOf } from '../../pool/tree.ts';
+import * as sync from '../../shm/sync.ts';
+import type { InvalidateProtocol, ProtocolPool } from '../protocol.ts';
+
+/**
+ * Empties a slice: as an area where the entry protocol has that, as the frontswap era did, else slot by slot.
+ * A slice never crosses a tree's edge: both are powers of two, and slices are aligned.
+ */
+export function discardSlice(
+  pool: ProtocolPool,
+  x: number,
+  first: number,
+  end: number,
+  invalidate: InvalidateProtocol,
+): void {
+  if (isEmpty(pool.trees, treeOf(pool.trees, x, first))) return;
+  const { entry } = pool.protocols;
+  if (entry.invalidateArea !== undefined) entry.invalidateArea(pool, x, first, end);
+  else for (let slot = first; slot < end; slot++) invalidate.invalidate(pool, x, slot);
+}
+
+/** Frees the trees of export `x`; a tree that still holds entries is a leak, and reported. */
+export function freeAll(pool: ProtocolPool, x: number): void {
+  const { base } = pool.trees;
+  sync.step('SO: free tree');
+  for (let tree = base[x]; tree < base[x + 1]; tree++) freeTree(pool.trees, tree);
+}
+
+/** Waits until no entry of export `x` is alive. */
+export function waitForEntries(pool: ProtocolPool, x: number): void {
+  sync.step('SO: drain');
+  for (let live = sync.load(pool.live, x); live > 0; live = sync.load(pool.live, x)) sync.retry(pool.live, x, live);
+}

@@ -1,0 +1,72 @@
+/**
+ * The end of one export at a stop. Each comes to its end by itself, so that an image that is slow, stalled or failing keeps
+ * only what is its own from being saved:
+ *
+ *   its last client has gone, its verb has ended -> drain to its image -> sync -> nothing lost -> its marker removed
+ */
+import { countBits } from '../pool/bits.ts';
+import { PAGE_SIZE, THREAD_MAIN } from '../pool/limits.ts';
+import type { Shared } from '../pool/shared.ts';
+import { attend } from '../shm/mailbox.ts';
+import * as sync from '../shm/sync.ts';
+import type { Config } from '../config/schema.ts';
+import { endMarker, type ServedImage } from './images.ts';
+import type { Log } from './log.ts';
+import type { SwapControl } from './swap_control.ts';
+
+/** What it takes to end an export. */
+export interface Ending {
+  readonly config: Pick<Config, 'exports'>;
+  readonly log: Pick<Log, 'logger'>;
+  readonly shared: Shared;
+  readonly images: readonly ServedImage[];
+  readonly swap: Pick<SwapControl, 'verbEnded' | 'drain'>;
+}
+
+/** How far a stop has come. */
+export interface Stopping {
+  /** Exports whose images hold everything; their markers are gone. */
+  readonly saved: Set<number>;
+  /** The loss of the others has been stated, so that no further marker may go. */
+  aborted: boolean;
+}
+
+/**
+ * Resolves when export `x` is among those saved and its marker gone, or when it is logged why the marker stays. Called when
+ * no lane lets clients in any more.
+ */
+export async function endExport(server: Ending, x: number, stopping: Stopping): Promise<void> {
+  const { shared, swap, config, log, images } = server;
+  const { name, size } = config.exports[x];
+  await Promise.all([clientsEnded(server, x), swap.verbEnded(x)]);
+  const { failed, errno } = await swap.drain(x);
+  // Whoever stated the loss has named this image as well.
+  if (stopping.aborted) return;
+  // A lost slot reads EIO while we serve; an image can't say that, so it must not pass for what a client would have read.
+  const lost = countBits(shared.lost, x, size / PAGE_SIZE);
+  if (errno !== 0) {
+    const text = `drain of ${name} failed: its marker stays, ${failed} pages are lost`;
+    log.logger.error({ export: name, pages: failed, errno }, text);
+  } else if (lost > 0) {
+    const text = `${lost} pages of ${name} were lost to image errors: its marker stays`;
+    log.logger.error({ export: name, pages: lost }, text);
+  } else {
+    const problem = endMarker(images[x]);
+    if (problem !== null) {
+      log.logger.error({ export: name }, `drain of ${name} failed: its marker stays: ${problem}`);
+      return;
+    }
+    stopping.saved.add(x);
+    log.logger.info({ export: name }, `drained ${name}: its image holds everything`);
+  }
+}
+
+/** A lane wakes this thread whenever a connection of a stop has ended, with nothing of it under way any more. */
+function clientsEnded({ shared }: Ending, x: number): Promise<void> {
+  return attend(
+    shared.boxes,
+    THREAD_MAIN,
+    () => undefined,
+    () => sync.load(shared.clients, x) === 0,
+  );
+}

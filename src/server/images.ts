@@ -1,0 +1,129 @@
+/**
+ * Images and their markers, at start and at the end. Invariant: while a server may hold bytes that an image does not have,
+ * the marker lies beside that image, written and synced before any client gets in.
+ */
+import { closeSync, openSync, readSync, unlinkSync } from 'node:fs';
+import { setRange } from '../pool/bits.ts';
+import { PAGE_SIZE } from '../pool/limits.ts';
+import type { Shared } from '../pool/shared.ts';
+import { discardImage } from '../image/discard.ts';
+import { dataExtents, ImageError, imageProblem, type PreparedImage, prepareImage } from '../image/file.ts';
+import { markerPath, newMarker, readMarker, removeMarker, writeMarker } from '../image/marker.ts';
+import { noteHeader } from '../zswap/swap_header.ts';
+import { decideStart } from '../image/unclean.ts';
+import { STATE_FOLDER } from '../config/environment.ts';
+import type { Config } from '../config/schema.ts';
+import { EXIT, ExitError, errorText } from '../os/exit_error.ts';
+import { programLine } from '../config/program.ts';
+
+/** What writeMarkers has put on the disk. The door asks to be shown it, so that it can't be opened before. */
+export interface MarkersWritten {
+  readonly markers: readonly string[];
+}
+
+export interface ServedImage {
+  readonly image: PreparedImage;
+  readonly marker: string;
+  /** The marker was there before this start: an image that is stale and served all the same. */
+  readonly marked: boolean;
+}
+
+/** Locks every image and decides what a marker means; throws ExitError before anything but an image file was created. */
+export function openImages(config: Config, warn: (line: string) => void): ServedImage[] {
+  const served: ServedImage[] = [];
+  for (const [x, one] of config.exports.entries()) {
+    try {
+      const image = prepareImage({ path: one.image, bytes: one.size, direct: config.image.direct });
+      const marker = markerPath(image, STATE_FOLDER);
+      const found = readMarker(marker);
+      // From here on a start that fails knows what to take back.
+      served.push({ image, marker, marked: found !== null });
+      const start = decideStart({
+        marker: found,
+        onUnclean: one.onUnclean,
+        path: image.path,
+        exportIndex: x,
+        resetLine: (path) => programLine('image', 'reset', path),
+        warn,
+      });
+      if (start === 'reset') {
+        reset(image);
+        served[x] = { image, marker, marked: false };
+      }
+    } catch (error) {
+      takeBack(served);
+      if (!(error instanceof ImageError)) throw error;
+      const code = error.kind === 'stale' ? EXIT.staleImage : EXIT.usage;
+      throw new ExitError(code, `exports[${x}].image: ${error.message}`, { cause: error });
+    }
+  }
+  return served;
+}
+
+/** The marker is still there when this fails, so the next start asks again. */
+function reset(image: PreparedImage): void {
+  try {
+    discardImage(image);
+  } catch (error) {
+    throw new ImageError('reset', `${image.path}: can't be reset: ${errorText(error)}`, { cause: error });
+  }
+}
+
+/** Marks as used what the images may hold, so that it is read from there, and shows what slot 0 says of itself. */
+export function findUsers(served: readonly ServedImage[], shared: Shared): void {
+  for (const [x, { image }] of served.entries()) {
+    noteHeader(shared, null, x, firstPage(x, image.path));
+    for (const { start, end } of dataExtents(image)) {
+      setRange(shared.users, x, Math.floor(start / PAGE_SIZE), Math.ceil(end / PAGE_SIZE));
+    }
+  }
+}
+
+/** An image that is shorter has no signature in it; whoever reads the slot is told what is wrong. */
+function firstPage(x: number, path: string): Uint8Array {
+  const page = new Uint8Array(PAGE_SIZE);
+  try {
+    const fd = openSync(path, 'r');
+    try {
+      readSync(fd, page, 0, PAGE_SIZE, 0);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    const text = `exports[${x}].image: ${path}: can't be read: ${errorText(error)}`;
+    throw new ExitError(EXIT.usage, text, { cause: error });
+  }
+  return page;
+}
+
+export function writeMarkers(served: readonly ServedImage[], durability: Config['durability']): MarkersWritten {
+  for (const [x, { image, marker }] of served.entries()) {
+    try {
+      writeMarker(marker, newMarker(image, durability));
+    } catch (error) {
+      throw new ExitError(EXIT.usage, `exports[${x}].image: ${marker}: can't write the marker: ${errorText(error)}`, {
+        cause: error,
+      });
+    }
+  }
+  return { markers: served.map(({ marker }) => marker) };
+}
+
+/** A start that failed before any client got in: nothing was served, so the markers and files of this start go again. */
+export function takeBack(served: readonly ServedImage[]): void {
+  for (const { image, marker, marked } of served) {
+    if (!marked) removeMarker(marker);
+    if (image.created) unlinkSync(image.path);
+  }
+}
+
+/** After a complete drain: the image is what a client would have read. Returns what forbids saying so, if anything. */
+export function endMarker({ image, marker }: ServedImage): string | null {
+  try {
+    const problem = imageProblem(image);
+    if (problem === null) removeMarker(marker);
+    return problem;
+  } catch (error) {
+    return errorText(error);
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * A lane at work: takes sockets, serves NBD on them, and looks at its mailbox. The same object runs in a worker thread
+ * and, in inline mode, on the main thread.
+ */
+import { PerformanceObserver } from 'node:perf_hooks';
+import { Connection, type Device, type ExportInfo } from 'node-nbd-server';
+import { isUnixSocket, peek, peerClosed, receive } from '../os/syscalls.ts';
+import { THREAD_LANE0, THREAD_MAIN } from '../pool/limits.ts';
+import { chooseProtocols } from '../protocols/index.ts';
+import { C } from '../shm/counters.ts';
+import { attend, wake } from '../shm/mailbox.ts';
+import * as sync from '../shm/sync.ts';
+import { ImageHandle } from '../image/handle.ts';
+import { Lane } from '../zswap/lane.ts';
+import { LOOK_MS, PinWatch } from '../zswap/pin_watch.ts';
+import { Volume } from '../zswap/volume.ts';
+import { Zswap } from '../zswap/zswap.ts';
+import { laneCounters } from './lane_counters.ts';
+import type { FromLane, LaneData, ToLane } from './messages.ts';
+import { nameThreads } from './thread_names.ts';
+
+export class LaneRole {
+  private readonly data: LaneData;
+  private readonly lane: Lane;
+  private readonly zswap: Zswap;
+  private readonly volumes: Map<string, Device>;
+  private readonly connections = new Set<Connection>();
+  private readonly post: (message: FromLane) => void;
+  private stopping = false;
+  private closed = false;
+
+  constructor(data: LaneData, post: (message: FromLane) => void) {
+    this.data = data;
+    this.post = post;
+    this.zswap = new Zswap(data.shared, chooseProtocols(data.protocols), data.thread);
+    const images = data.images.map((image, x) => new ImageHandle(image, data.shared.imageFlags[x]));
+    this.lane = new Lane(this.zswap, images, data.readsMax);
+    this.volumes = new Map(data.exports.map((info, x) => [info.name, new Volume(this.lane, x, info)]));
+    this.observeGarbageCollection();
+    if (data.thread === THREAD_LANE0) this.watchPins();
+    void attend(
+      data.shared.boxes,
+      data.thread,
+      () => this.lane.look(),
+      () => this.closed,
+    );
+    post({ type: 'ready' });
+  }
+
+  receive(message: ToLane): void {
+    if (message.type === 'socket') this.serve(message.fd, message.listener);
+    else if (message.type === 'stop') this.stop();
+    else this.cut();
+  }
+
+  private serve(fd: number, listener: number): void {
+    this.zswap.counters[C.connections]++;
+    let x = -1;
+    const connection: Connection = new Connection({
+      fd,
+      exports: this.data.exports,
+      device: (info) => {
+        x = this.data.exports.findIndex((one) => one.name === info.name);
+        sync.add(this.data.shared.clients, x, 1);
+        return this.volume(info);
+      },
+      fence: {
+        peerClosed: () => peerClosed(fd),
+        peek: (into) => peek(fd, into),
+        // The end of a unix socket is seen at once, so nothing has to be taken in to find it.
+        ...(isUnixSocket(fd) ? {} : { receive: (into: Uint8Array) => receive(fd, into) }),
+      },
+      stopping: () => this.stopping,
+      handshakeTimeoutMs: this.data.handshakeTimeoutMs,
+      counters: laneCounters(this.zswap.counters),
+      onEnd: () => {
+        this.connections.delete(connection);
+        if (x >= 0) sync.add(this.data.shared.clients, x, -1);
+        // A stop waits for the clients of each export by itself.
+        if (this.stopping) wake(this.data.shared.boxes, THREAD_MAIN);
+        this.post({ type: 'ended', listener });
+        this.reportStopped();
+      },
+    });
+    this.connections.add(connection);
+    if (this.stopping) connection.stop();
+  }
+
+  private volume(info: ExportInfo): Device {
+    const volume = this.volumes.get(info.name);
+    if (volume === undefined) throw new Error(`no volume for export ${info.name}`);
+    return volume;
+  }
+
+  /** Running requests finish, new ones get ESHUTDOWN, and each connection ends when it is idle. */
+  private stop(): void {
+    this.stopping = true;
+    for (const connection of [...this.connections]) connection.stop();
+    this.post({ type: 'stopping' });
+    this.reportStopped();
+  }
+
+  /**
+   * The stop has waited long enough. Requests that have not arrived whole are dropped, with nobody to answer them; what the
+   * device was given runs out: a published page is drained like any other.
+   */
+  private cut(): void {
+    for (const connection of [...this.connections]) connection.destroy();
+  }
+
+  private reportStopped(): void {
+    if (!this.stopping || this.connections.size > 0 || this.closed) return;
+    this.closed = true;
+    this.lane.close();
+    this.post({ type: 'stopped' });
+  }
+
+  /**
+   * One lane looks for all threads, and to the end of the process: the drain of a stop waits for pins as well. What is
+   * thrown here stops the process, like any wait that does not end.
+   */
+  private watchPins(): void {
+    const watch = new PinWatch(this.data.shared.slotTable);
+    setInterval(() => {
+      const stuck = watch.look();
+      if (stuck === null) return;
+      const { x, slot, report } = stuck;
+      throw new Error(nameThreads(`${report}: slot ${slot} of export ${this.data.exports[x].name}`));
+    }, LOOK_MS);
+  }
+
+  private observeGarbageCollection(): void {
+    const { counters } = this.zswap;
+    const observer = new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) counters[C.gc_ms] += entry.duration;
+    });
+    observer.observe({ entryTypes: ['gc'] });
+  }
+}

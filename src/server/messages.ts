@@ -1,0 +1,61 @@
+/** What the threads say to each other by messages: start, hand-over of sockets, stop, drain. Pages go by shared memory. */
+import type { ExportInfo } from 'node-nbd-server';
+import type { Shared } from '../pool/shared.ts';
+import type { ProtocolNames } from '../protocols/index.ts';
+import type { OpenableImage } from '../image/handle.ts';
+
+/** What every role gets. */
+export interface RoleData {
+  readonly shared: Shared;
+  readonly protocols: ProtocolNames;
+  readonly thread: number;
+  readonly exports: readonly ExportInfo[];
+  readonly images: readonly OpenableImage[];
+  readonly delays: Readonly<Record<string, number>>;
+}
+
+export interface LaneData extends RoleData {
+  readonly readsMax: number;
+  readonly handshakeTimeoutMs: number;
+}
+
+export interface ShrinkerData extends RoleData {
+  readonly batch: number;
+  readonly runPages: number;
+  readonly writesMax: number;
+  /** Bytes between two fdatasyncs of an image that is not opened with O_DIRECT. */
+  readonly syncEvery: number;
+}
+
+export type ToLane =
+  /** `listener`: which one it came from, said again when it ends. */
+  | { readonly type: 'socket'; readonly fd: number; readonly listener: number }
+  | { readonly type: 'stop' }
+  /** The deadline of the stop is over: what connections there are end now. */
+  | { readonly type: 'cut' };
+
+export type FromLane =
+  | { readonly type: 'ready' }
+  /** A connection ended. */
+  | { readonly type: 'ended'; readonly listener: number }
+  /** The stop has reached the lane: no connection of it comes to an export any more. */
+  | { readonly type: 'stopping' }
+  /** Every connection is closed, after a stop. */
+  | { readonly type: 'stopped' };
+
+export type ToShrinker =
+  | { readonly type: 'drain'; readonly x: number }
+  /** For swapoff: copy slot 0, or everything stored, to the image. */
+  | { readonly type: 'copyOut'; readonly x: number; readonly all: boolean }
+  /** For swapoff: punch slots, after everything queued. */
+  | { readonly type: 'punch'; readonly x: number; readonly first: number; readonly count: number }
+  | { readonly type: 'close' };
+
+export type FromShrinker =
+  | { readonly type: 'ready' }
+  | { readonly type: 'progress'; readonly x: number; readonly done: number; readonly total: number }
+  | { readonly type: 'drained'; readonly x: number; readonly failed: number; readonly errno: number }
+  | { readonly type: 'copied'; readonly x: number; readonly errno: number }
+  | { readonly type: 'punched'; readonly x: number; readonly errno: number }
+  | { readonly type: 'imageError'; readonly x: number; readonly what: string; readonly errno: number }
+  | { readonly type: 'closed' };

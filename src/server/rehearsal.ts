@@ -1,0 +1,90 @@
+// What a start would refuse and only trying tells: for `zswapd config check`, after the questions of environment.ts.
+// Invariant: changes nothing. What it opens, locks, binds or reserves is given back at once; no file gets a name.
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname } from 'node:path';
+import { Codec } from '../pool/codec.ts';
+import { ImageError, rehearseImage } from '../image/file.ts';
+import { markerPath, readMarker } from '../image/marker.ts';
+import { decideStart } from '../image/unclean.ts';
+import { STATE_FOLDER } from '../config/environment.ts';
+import type { Config } from '../config/schema.ts';
+import { EXIT, ExitError, errorText, named } from '../os/exit_error.ts';
+import { checkInherited, inheritedSockets, LISTEN_FDS_START } from '../os/inherited_sockets.ts';
+import { programLine } from '../config/program.ts';
+import { reserveShared } from './settings.ts';
+import { isLeftOver } from '../os/unix_socket.ts';
+
+export interface Refusal {
+  /** The exit code of a start. */
+  readonly code: number;
+  /** `option: what is wrong, what is allowed`. */
+  readonly line: string;
+}
+
+/** All that a start with this config would refuse now. */
+export async function rehearse(config: Config): Promise<Refusal[]> {
+  const tries: (() => unknown)[] = [
+    ...config.exports.map((_, x) => () => tryImage(config, x)),
+    () => reserveShared(config),
+    () => new Codec(config.compressor.level),
+    ...trySockets(config),
+  ];
+  const refusals: Refusal[] = [];
+  for (const attempt of tries) {
+    try {
+      await attempt();
+    } catch (error) {
+      if (!(error instanceof ExitError)) throw error;
+      refusals.push({ code: error.exitCode, line: error.message });
+    }
+  }
+  return refusals;
+}
+
+function tryImage(config: Config, x: number): void {
+  const { image: path, size, onUnclean } = config.exports[x];
+  const complain = (error: ImageError): never => {
+    const code = error.kind === 'stale' ? EXIT.staleImage : EXIT.usage;
+    throw new ExitError(code, `exports[${x}].image: ${error.message}`, { cause: error });
+  };
+  // var/ is made by the start, in the folder above it.
+  const folder = existsSync(dirname(path)) ? dirname(path) : dirname(dirname(path));
+  const { image, problem } = rehearseImage({ path, bytes: size, direct: config.image.direct }, folder);
+  if (problem !== null) complain(problem);
+  if (image === null) return;
+  try {
+    const marker = readMarker(markerPath(image, STATE_FOLDER));
+    // What is worth a line in the log of a server is none of a check that finds the config good.
+    const resetLine = (stale: string): string => programLine('image', 'reset', stale);
+    decideStart({ marker, onUnclean, path: image.path, exportIndex: x, resetLine, warn: () => undefined });
+  } catch (error) {
+    if (!(error instanceof ImageError)) throw error;
+    complain(error);
+  }
+}
+
+function trySockets({ listen, control }: Config): (() => unknown)[] {
+  const inherited = inheritedSockets(process.env);
+  const { unix, tcp } = inherited > 0 ? { unix: null, tcp: null } : listen;
+  const tries: (() => unknown)[] = [];
+  for (let fd = LISTEN_FDS_START; fd < LISTEN_FDS_START + inherited; fd++) tries.push(() => checkInherited(fd));
+  for (const [option, path] of [
+    ['listen.unix', unix],
+    ['control.listen', control.listen],
+  ] as const) {
+    if (path !== null) tries.push(() => named(option, isLeftOver(path)));
+  }
+  if (tcp !== null) tries.push(() => tryPort(tcp.host, tcp.port));
+  return tries;
+}
+
+function tryPort(host: string, port: number): Promise<void> {
+  const server = createServer((socket) => socket.destroy());
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(new ExitError(EXIT.usage, `listen.tcp: ${host}:${port}: can't listen: ${errorText(error)}`)),
+    );
+    server.listen({ host, port }, () => server.close(() => resolve()));
+  });
+}

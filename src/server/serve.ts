@@ -1,0 +1,185 @@
+/**
+ * `zswapd serve`: starts everything in the order that keeps data safe; stop.ts stops it the same way.
+ *
+ *   lock images, decide on markers -> shared memory -> threads ready -> markers written -> sockets -> ready lines
+ */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { checkExports } from 'node-nbd-server';
+import { THREAD_MAIN } from '../pool/limits.ts';
+import type { Shared } from '../pool/shared.ts';
+import { enterThread, setDelays } from '../shm/sync.ts';
+import { attachHelp } from './attach_help.ts';
+import { imageBudget, poolTooSmall } from './budget.ts';
+import { makeStateFolder, removeStateFolder } from '../config/environment.ts';
+import { REPOSITORY } from '../config/fields.ts';
+import { protocolWarning } from '../config/protocol_checks.ts';
+import type { Config } from '../config/schema.ts';
+import { type Control, ControlError, startControl } from '../control/control.ts';
+import { EXIT, named } from '../os/exit_error.ts';
+import { findUsers, openImages, type ServedImage, takeBack, writeMarkers } from './images.ts';
+import { foreignSockets } from '../os/inherited_sockets.ts';
+import { lookAtThreads } from './io_flusher.ts';
+import { listen } from './listeners.ts';
+import { createLog, type Log } from './log.ts';
+import type { FromShrinker } from './messages.ts';
+import { poolCheck } from '../control/pool_check.ts';
+import { ServiceManager } from './service_manager.ts';
+import { exportInfos, reserveShared } from './settings.ts';
+import { closeInspector, Signals } from './signals.ts';
+import { statsReport } from '../control/stats_report.ts';
+import { type Running, stop } from './stop.ts';
+import { SwapControl } from './swap_control.ts';
+import { nameThreads } from './thread_names.ts';
+import { startThreads } from './threads.ts';
+
+/** Serves until a signal; resolves with the exit code. `notFlusher`: why the threads are no I/O flushers, if so. */
+export async function serve(config: Config, notFlusher: string | null): Promise<number> {
+  const signals = new Signals();
+  await closeInspector();
+  const log = createLog(config.log.level);
+  if (signals.ignored.length > 0) {
+    log.logger.info(`${signals.ignored.join(' and ')} is ignored, as it was by who started this server`);
+  }
+  const server = await start(config, log);
+  const { text, threads, total } = lookAtThreads(notFlusher);
+  log.logger.info({ threads, total }, text);
+  for (const uri of server.listeners.uris) process.stdout.write(`ready ${uri}\n`);
+  if (process.stderr.isTTY) process.stderr.write(attachHelp(server.listeners.uris));
+  const names = config.exports.map((one) => one.name).join(', ');
+  server.manager.ready(`serving ${names}`);
+  const code = await stop(server, signals);
+  await log.flush();
+  process.exit(code);
+}
+
+async function start(config: Config, log: Log): Promise<Running> {
+  const warn = (line: string): void => log.logger.warn(line);
+  for (const line of [protocolWarning(config), foreignSockets(process.env)]) if (line !== null) warn(line);
+  const made = makeStateFolder(config);
+  let images: readonly ServedImage[] = [];
+  try {
+    images = openImages(config, warn);
+    return await startWith(images, config, log, warn);
+  } catch (error) {
+    takeBack(images);
+    if (made) removeStateFolder();
+    throw error;
+  }
+}
+
+async function startWith(
+  images: readonly ServedImage[],
+  config: Config,
+  log: Log,
+  warn: (line: string) => void,
+): Promise<Running> {
+  const exports = exportInfos(config);
+  checkExports(exports);
+  const shared = reserveShared(config);
+  findUsers(images, shared);
+  enterThread(THREAD_MAIN + 1, (report) => {
+    throw new Error(nameThreads(report));
+  });
+  setDelays(config.debug.delay);
+  // A young generation that starts at 4 MiB instead of 1: four times fewer collections of the views made per page. Must
+  // be set before the threads are made.
+  setFlagsFromString('--min-semi-space-size=4');
+  // Until everything runs, a fault fails the start, which takes back what it made; later ones stop the process.
+  let fault: (error: Error) => void = () => undefined;
+  const failed = new Promise<never>((_, reject) => {
+    fault = reject;
+  });
+  failed.catch(() => undefined);
+  const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
+  const swap = new SwapControl(shared, config, (message) => threads.shrinker.send(message));
+  const note = imageErrorLog(config, log, manager);
+  const budget = imageBudget(config.lanes, config.exports.length, process.env);
+  if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget));
+  const starting = startThreads({
+    base: {
+      shared,
+      protocols: config.protocol,
+      exports,
+      images: images.map(({ image: { path, bytes, direct, blockDevice, identity } }) => {
+        return { path, bytes, direct, blockDevice, identity };
+      }),
+      delays: config.debug.delay,
+    },
+    lanes: config.lanes,
+    lane: { readsMax: budget.reads, handshakeTimeoutMs: config.listen.handshakeTimeout },
+    shrinker: {
+      batch: config.shrinker.batch,
+      runPages: config.shrinker.runPages,
+      writesMax: budget.writes,
+      syncEvery: config.image.syncEvery,
+    },
+    onFault: (error) => fault(error),
+    onShrinker: (message) => {
+      note(message);
+      if (message.type === 'copied' || message.type === 'punched' || message.type === 'drained') swap.answered(message);
+    },
+  });
+  const threads = await Promise.race([starting, failed]);
+  // All sockets come before the markers, so that one in use changes nothing; clients are let in after them.
+  const listeners = await listen({ config, lanes: threads.lanes, onError: warn });
+  let control: Control | null = null;
+  try {
+    control = await Promise.race([failed, openControl(config, shared, swap, log)]);
+    listeners.admit(writeMarkers(images, config.durability));
+    fault = (error) => void stopOnFault(log, error);
+    return { config, log, shared, images, threads, listeners, control, swap, manager };
+  } catch (error) {
+    listeners.close();
+    await control?.close();
+    throw error;
+  }
+}
+
+async function openControl(config: Config, shared: Shared, swap: SwapControl, log: Log): Promise<Control | null> {
+  if (config.control.listen === null) return null;
+  const { version } = JSON.parse(readFileSync(resolve(REPOSITORY, 'package.json'), 'utf8'));
+  const started = performance.now();
+  const control = startControl({
+    listen: config.control.listen,
+    stats: () => statsReport(shared, config, version, started, log.dropped()),
+    check: () => poolCheck(shared),
+    swapoff: (name, flags) =>
+      swap.swapoff(name, flags).catch((error: Error) => {
+        // A defect found by swapoff is one of the process, as in any other thread.
+        if (!(error instanceof ControlError)) void stopOnFault(log, error);
+        throw error;
+      }),
+    swapon: (name) => swap.swapon(name),
+    onError: (error) => log.logger.error({ err: error }, 'control'),
+  });
+  return named('control.listen', control);
+}
+
+/** One line per image and kind of failure; the counters have the rest. */
+function imageErrorLog(config: Config, log: Log, manager: ServiceManager): (message: FromShrinker) => void {
+  const seen = new Set<string>();
+  return (message) => {
+    if (message.type === 'progress') {
+      const { x, done, total } = message;
+      const { name } = config.exports[x];
+      log.logger.info({ export: name, done, total }, 'draining');
+      manager.status(`draining ${name}: ${done} of ${total} pages`);
+    }
+    if (message.type !== 'imageError') return;
+    const { x, what, errno } = message;
+    const key = `${x} ${what} ${errno}`;
+    if (seen.has(key)) return;
+    seen.add(key);
+    const { image, name } = config.exports[x];
+    log.logger.error({ export: name, image, what, errno }, 'image operation failed; counted from here on');
+  };
+}
+
+/** A fault of ours: nothing is repaired and nothing guessed, the marker stays. */
+async function stopOnFault(log: Log, error: Error): Promise<void> {
+  log.logger.fatal(error.message);
+  await log.flush();
+  process.exit(EXIT.internal);
+}

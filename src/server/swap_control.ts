@@ -1,0 +1,205 @@
+/**
+ * The control verbs swapoff and swapon, and what a stop has to do with them. This is the owner of the exports' states
+ * (pool/export_state.ts has the table of what is refused when).
+ *
+ * swapoff runs here, on the main thread, while the shrinker writes back on its own: that is what the swapoff protocols are
+ * about. What needs the images is asked of the shrinker's thread. One verb at a time to an export; verbs of several exports
+ * run side by side, so that a stalled image holds up none but its own. An export that clients use is refused unless forced.
+ */
+import { NONE } from '../pool/entries.ts';
+import { enter, STATE, stateOf, TABLE } from '../pool/export_state.ts';
+import { THREAD_MAIN } from '../pool/limits.ts';
+import type { Shared } from '../pool/shared.ts';
+import { get, lockTree, treeOf, unlockTree } from '../pool/tree.ts';
+import { chooseProtocols } from '../protocols/index.ts';
+import { C, sum } from '../shm/counters.ts';
+import { attend } from '../shm/mailbox.ts';
+import * as sync from '../shm/sync.ts';
+import type { Parkable } from '../zswap/lane.ts';
+import { type SwapoffHost, SwapoffOp, swapon } from '../zswap/swapoff_op.ts';
+import { Zswap } from '../zswap/zswap.ts';
+import type { Config } from '../config/schema.ts';
+import { ControlError } from '../control/control.ts';
+import type { FromShrinker, ToShrinker } from './messages.ts';
+
+export interface SwapoffFlags {
+  /** Although clients are connected. */
+  readonly force: boolean;
+  /** Everything stays readable, on the image. */
+  readonly keep: boolean;
+}
+
+/** How an order of a verb, or a drain, ended. */
+type Answer = Extract<FromShrinker, { type: 'copied' | 'punched' | 'drained' }>;
+
+/** How a drain ended: pages that the image did not take, and 0 or the first error. */
+export type Drained = Pick<Extract<FromShrinker, { type: 'drained' }>, 'failed' | 'errno'>;
+
+export class SwapControl {
+  private readonly shared: Shared;
+  private readonly config: Config;
+  private readonly send: (message: ToShrinker) => void;
+  /** Made with the first verb: it has a compressor of its own. */
+  private zswap: Zswap | null = null;
+  private parked: Parkable[] = [];
+  /** By export: what its verb or its drain waits for from the shrinker, and the end of its verb. */
+  private readonly asked = new Map<number, (answer: Answer) => void>();
+  private readonly running = new Map<number, Promise<number>>();
+  private stopping = false;
+
+  /** `send`: to the shrinker's thread, whose answers have to come to answered(). */
+  constructor(shared: Shared, config: Config, send: (message: ToShrinker) => void) {
+    this.shared = shared;
+    this.config = config;
+    this.send = send;
+  }
+
+  /** Throws a ControlError where the export is unknown, in use, or in a state that refuses it. */
+  async swapoff(name: string, { force, keep }: SwapoffFlags): Promise<object> {
+    const x = this.find(name);
+    this.refuse(x, 'swapoff');
+    const clients = sync.load(this.shared.clients, x);
+    if (clients > 0 && !force) {
+      throw new ControlError(
+        409,
+        `export ${name} has ${clients} connected client${clients === 1 ? '' : 's'}, allowed: with --force`,
+      );
+    }
+    const stored = (): number => sum(this.shared.counters, C.stored_pages);
+    // Slot 0 leaves the pool for the image, and nothing of it is discarded.
+    const before = stored() - (!keep && this.headerIsStored(x) ? 1 : 0);
+    const running = this.run(x, keep);
+    this.running.set(x, running);
+    try {
+      const errno = await running;
+      if (errno !== 0) throw new ControlError(503, `the image of ${name} failed with errno ${errno}; it is still on`);
+    } finally {
+      this.running.delete(x);
+      if (this.stopping) this.leave(x);
+    }
+    return { export: name, state: 'off', kept: keep, freed_pages: Math.max(0, before - stored()) };
+  }
+
+  swapon(name: string): object {
+    const x = this.find(name);
+    this.refuse(x, 'swapon');
+    swapon(this.mine(), x);
+    return { export: name, state: 'on' };
+  }
+
+  /** What the shrinker says of a copyOut, a punch or a drain. */
+  answered(answer: Answer): void {
+    const done = this.asked.get(answer.x);
+    this.asked.delete(answer.x);
+    done?.(answer);
+  }
+
+  /** Exports that a verb is at work on. */
+  get verbs(): string[] {
+    return [...this.running.keys()].map((x) => this.config.exports[x].name);
+  }
+
+  /** The stop has begun: verbs are refused from here on. */
+  stop(): void {
+    this.stopping = true;
+    for (const x of this.config.exports.keys()) this.leave(x);
+  }
+
+  /**
+   * Resolves when no verb is at work on export `x`. That has no deadline of its own, as the drain has none: what a swapoff
+   * waits for is the image, and with --keep it does the drain's work.
+   */
+  async verbEnded(x: number): Promise<void> {
+    for (let verb = this.running.get(x); verb !== undefined; verb = this.running.get(x))
+      await Promise.allSettled([verb]);
+  }
+
+  /** Brings export `x`, which has no connection and no verb any more, to its end: everything is copied to its image. */
+  async drain(x: number): Promise<Drained> {
+    const { states } = this.shared;
+    // One that was swapped off has ended already, and its drain is a sync.
+    const drains = stateOf(states, x) === STATE.STOPPING;
+    if (drains) enter(states, x, STATE.DRAINING);
+    const drained = await new Promise<Drained>((resolve) => {
+      this.asked.set(x, (answer) => resolve(answer as Extract<Answer, { type: 'drained' }>));
+      this.send({ type: 'drain', x });
+    });
+    if (drains) enter(states, x, STATE.ENDED);
+    return drained;
+  }
+
+  /** Where the stop takes an export that no verb is at work on. */
+  private leave(x: number): void {
+    const to = TABLE[stateOf(this.shared.states, x)].stop;
+    if (to !== null) enter(this.shared.states, x, to);
+  }
+
+  private refuse(x: number, verb: 'swapoff' | 'swapon'): void {
+    const why = TABLE[stateOf(this.shared.states, x)][verb];
+    if (why !== null) throw new ControlError(409, `export ${this.config.exports[x].name} ${why}`);
+  }
+
+  private find(name: string): number {
+    const x = this.config.exports.findIndex((one) => one.name === name);
+    if (x >= 0) return x;
+    const names = this.config.exports.map((one) => one.name).join(', ');
+    throw new ControlError(404, `no export ${name}, allowed: ${names}`);
+  }
+
+  private headerIsStored(x: number): boolean {
+    const { trees } = this.mine();
+    const tree = treeOf(trees, x, 0);
+    lockTree(trees, tree);
+    const e = get(trees, tree, 0);
+    unlockTree(trees, tree);
+    return e !== NONE;
+  }
+
+  private run(x: number, keep: boolean): Promise<number> {
+    return new Promise((resolve, reject) => {
+      let ended = false;
+      const guard = (task: () => void): void => {
+        try {
+          task();
+        } catch (error) {
+          ended = true;
+          reject(error);
+        }
+      };
+      const op = new SwapoffOp(this.host(guard), x, keep, (errno) => {
+        ended = true;
+        resolve(errno);
+      });
+      void attend(
+        this.shared.boxes,
+        THREAD_MAIN,
+        () => guard(() => this.look()),
+        () => ended,
+      );
+      guard(() => op.resume());
+    });
+  }
+
+  private look(): void {
+    for (const waiting of this.parked.splice(0)) waiting.resume();
+  }
+
+  private mine(): Zswap {
+    this.zswap ??= new Zswap(this.shared, chooseProtocols(this.config.protocol), THREAD_MAIN);
+    return this.zswap;
+  }
+
+  private host(guard: (task: () => void) => void): SwapoffHost {
+    const ask = (message: Extract<ToShrinker, { x: number }>, done: (errno: number) => void): void => {
+      this.asked.set(message.x, ({ errno }) => guard(() => done(errno)));
+      this.send(message);
+    };
+    return {
+      zswap: this.mine(),
+      park: (waiting) => this.parked.push(waiting),
+      defer: (task) => setImmediate(() => guard(task)),
+      copyOut: (x, all, done) => ask({ type: 'copyOut', x, all }, done),
+      punch: (x, first, count, done) => ask({ type: 'punch', x, first, count }, done),
+    };
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * The threads of a server: lanes and the shrinker as workers, or, in inline mode, as roles on this thread. A worker that
+ * fails or ends unasked stops the process: no repair, no guess.
+ */
+import { Worker } from 'node:worker_threads';
+import { LANES_MAX, THREAD_LANE0, THREAD_SHRINKER } from '../pool/limits.ts';
+import { LISTENERS_MAX } from '../os/inherited_sockets.ts';
+import { LaneRole } from './lane_role.ts';
+import type { FromLane, FromShrinker, LaneData, RoleData, ShrinkerData, ToLane, ToShrinker } from './messages.ts';
+import { ShrinkerRole } from './shrinker_role.ts';
+import { onceOf } from './wait.ts';
+
+export interface Role<To, From> {
+  send(message: To): void;
+  /** The next message of this type. */
+  next<T extends From extends { type: infer K } ? K : never>(type: T): Promise<Extract<From, { type: T }>>;
+  /** Ends the thread. */
+  end(): Promise<void>;
+}
+
+export interface LaneHandle extends Role<ToLane, FromLane> {
+  /** Open ones, by the listener that they came from. */
+  readonly connections: number[];
+}
+
+export interface Threads {
+  readonly lanes: readonly LaneHandle[];
+  readonly shrinker: Role<ToShrinker, FromShrinker>;
+}
+
+export interface ThreadOptions {
+  readonly base: Omit<RoleData, 'thread'>;
+  readonly lanes: number;
+  readonly lane: Pick<LaneData, 'readsMax' | 'handshakeTimeoutMs'>;
+  readonly shrinker: Pick<ShrinkerData, 'batch' | 'runPages' | 'writesMax' | 'syncEvery'>;
+  readonly onFault: (error: Error) => void;
+  readonly onShrinker: (message: FromShrinker) => void;
+}
+
+/** Starts all threads and waits until they are ready, so that none boots while a client waits. `lanes` 0 is inline mode. */
+export async function startThreads(o: ThreadOptions): Promise<Threads> {
+  const inline = o.lanes === 0;
+  const shrinkerData: ShrinkerData = { ...o.base, ...o.shrinker, thread: THREAD_SHRINKER };
+  const shrinker: Role<ToShrinker, FromShrinker> = inline
+    ? inlineRole((post) => new ShrinkerRole(shrinkerData, post), o.onShrinker)
+    : workerRole('shrinker', { role: 'shrinker', data: shrinkerData }, o.onFault, o.onShrinker);
+  const lanes: LaneHandle[] = [];
+  for (let i = 0; i < Math.min(Math.max(1, o.lanes), LANES_MAX); i++) {
+    const data: LaneData = { ...o.base, ...o.lane, thread: THREAD_LANE0 + i };
+    const listen = (message: FromLane): void => {
+      if (message.type === 'ended') lanes[i].connections[message.listener]--;
+    };
+    const role: Role<ToLane, FromLane> = inline
+      ? inlineRole((post) => new LaneRole(data, post), listen)
+      : workerRole(`lane ${i}`, { role: 'lane', data }, o.onFault, listen);
+    lanes.push(Object.assign(role, { connections: new Array<number>(LISTENERS_MAX).fill(0) }));
+  }
+  await Promise.all([shrinker.next('ready'), ...lanes.map((lane) => lane.next('ready'))]);
+  return { lanes, shrinker };
+}
+
+function workerRole<To, From extends { type: string }>(
+  name: string,
+  workerData: unknown,
+  onFault: (error: Error) => void,
+  listen: (message: From) => void,
+): Role<To, From> {
+  const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, name, execArgv: [] });
+  const waiting = onceOf<From>();
+  let ending = false;
+  worker.on('message', (message: From) => {
+    waiting.deliver(message);
+    listen(message);
+  });
+  worker.on('error', (error) =>
+    onFault(new Error(`${name}: ${error instanceof Error ? error.stack : error}`, { cause: error })),
+  );
+  worker.on('exit', (code) => {
+    if (!ending) onFault(new Error(`${name} ended unasked with code ${code}`));
+  });
+  return {
+    send: (message) => worker.postMessage(message),
+    next: waiting.next,
+    async end() {
+      ending = true;
+      await worker.terminate();
+    },
+  };
+}
+
+function inlineRole<To, From extends { type: string }>(
+  make: (post: (message: From) => void) => { receive(message: To): void },
+  listen: (message: From) => void,
+): Role<To, From> {
+  const waiting = onceOf<From>();
+  // Messages arrive in a later turn, as from a thread, so that nobody is called back from his own call.
+  const role = make((message) =>
+    setImmediate(() => {
+      waiting.deliver(message);
+      listen(message);
+    }),
+  );
+  return { send: (message) => role.receive(message), next: waiting.next, end: async () => {} };
+}

@@ -1,0 +1,197 @@
+// Whatever is wrong with a config file is one line: where, what is wrong, what is allowed.
+
+import t from 'tap';
+import { ConfigError, loadConfig, loadConfigText } from '#src/config/load.js';
+import { ExitError } from '#src/os/exit_error.js';
+
+function problems(text: string): readonly string[] {
+  try {
+    loadConfigText('c.jsonc', text);
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    if (error instanceof ExitError) return [error.message];
+    throw error;
+  }
+}
+
+const cases: [name: string, text: string, expected: string | RegExp][] = [
+  ['syntax', '{\n  "lanes": 1\n  "pool": {}\n}', 'c.jsonc:3:3: a comma is missing, allowed: JSON with comments'],
+  ['not an object', ' []', 'c.jsonc:1:2: the config is not an object, allowed: { "option": value }'],
+  ['empty file', '', /^c\.jsonc:1:1: /],
+  [
+    'unknown top key',
+    '{\n  // note\n  "poool": {}\n}',
+    /^c\.jsonc:3:3: poool: unknown key, allowed: listen, exports, pool, /,
+  ],
+  [
+    'unknown key deeper',
+    '{ "compressor": { "levle": 2 } }',
+    'c.jsonc:1:19: compressor.levle: unknown key, allowed: level',
+  ],
+  ['duplicate key', '{ "lanes": 1,\n"lanes": 2 }', 'c.jsonc:2:1: duplicate key "lanes", allowed: each key once'],
+  ['__proto__', '{ "__proto__": {} }', 'c.jsonc:1:3: unknown key "__proto__"'],
+  [
+    'number out of bounds',
+    '{ "compressor":\n { "level": 20 } }',
+    'c.jsonc:2:13: compressor.level: 20 is not valid, allowed: an integer from -7 to 19',
+  ],
+  [
+    'not an integer',
+    '{ "compressor": { "level": 1.5 } }',
+    'c.jsonc:1:28: compressor.level: 1.5 is not valid, allowed: an integer from -7 to 19',
+  ],
+  [
+    'bad size',
+    '{ "pool": { "max": "12 parsecs" } }',
+    'c.jsonc:1:20: pool.max: "12 parsecs" is not a valid size, allowed: bytes or a size such as "512MiB", from 1MiB to 128GiB, or "1%" to "100%"',
+  ],
+  [
+    'size of an export that is no multiple of a page',
+    '{ "exports": [{ "name": "a", "image": "a", "size": 5000 }] }',
+    /^c\.jsonc:1:52: exports\[0\]\.size: 5000 is not a valid size, .* multiple of 4096$/,
+  ],
+  [
+    'missing key',
+    '{ "exports": [\n  { "name": "a", "size": 4096 } ] }',
+    'c.jsonc:2:3: exports[0].image: is missing, allowed: a path',
+  ],
+  ['empty list', '{ "exports": [] }', /^c\.jsonc:1:14: exports: is empty, /],
+  [
+    'time without a unit',
+    '{ "listen": { "handshakeTimeout": 10 } }',
+    /^c\.jsonc:1:35: listen\.handshakeTimeout: 10 is not a valid time, /,
+  ],
+  [
+    'group that is no object',
+    '{ "pool": 5 }',
+    /^c\.jsonc:1:11: pool: 5 is not an object, allowed: an object with the keys max, /,
+  ],
+  ['null where it means nothing', '{ "pool": null }', /^c\.jsonc:1:11: pool: null is not an object/],
+  [
+    'name that nobody knows',
+    '{ "protocol": { "entry": "x" } }',
+    'c.jsonc:1:26: protocol.entry: "x" is not one of the names, allowed: "refcount-2013", "cas-2013", "refcount-lru-isolate", "pin-validate"',
+  ],
+  ['fault plan', '{ "faults": {} }', 'c.jsonc:1:13: faults: fault plans are not built yet, allowed: null'],
+  [
+    'control character in a name',
+    '{ "exports": [{ "name": "a\\u001b", "image": "a", "size": 4096 }] }',
+    /^c\.jsonc:1:25: exports\[0\]\.name: /,
+  ],
+  [
+    'port out of range',
+    '{ "listen": { "tcp": "127.0.0.1:70000" } }',
+    /^c\.jsonc:1:22: listen\.tcp: "127\.0\.0\.1:70000" is not an address, /,
+  ],
+  [
+    'remote address',
+    '{ "listen": { "tcp": "0.0.0.0:10809" } }',
+    /^c\.jsonc:1:22: listen\.tcp: 0\.0\.0\.0 is not a loopback address, .*listen\.allowRemote: true$/,
+  ],
+  ['host name that is not localhost', '{ "listen": { "tcp": "example:1" } }', /is not a loopback address/],
+  [
+    'delay without unsafe',
+    '{ "debug": { "delay": { "W1": 5 } } }',
+    'c.jsonc:1:23: debug.delay: delays slow every request down, allowed: only with unsafe: true',
+  ],
+  [
+    'delay at a step that there is not',
+    '{ "debug": { "delay": { "W11": 5 } }, "unsafe": true }',
+    /^c\.jsonc:1:25: debug\.delay\.W11: unknown key, allowed: "W1", .*, "ST: insert", .*"PF: lru add"$/,
+  ],
+  [
+    'delay that is no object',
+    '{ "debug": { "delay": 5 } }',
+    /^c\.jsonc:1:23: debug\.delay: 5 is not an object, allowed: /,
+  ],
+  [
+    'run longer than the buffers',
+    '{ "shrinker": { "runPages": 64 }, "image": { "buffers": 16 } }',
+    'c.jsonc:1:29: shrinker.runPages: 64 is more than image.buffers, allowed: at most 16',
+  ],
+  [
+    'memcg key',
+    '{ "memcgs": { "a b": { "zswap.mx": 1 } } }',
+    'c.jsonc:1:24: memcgs["a b"]["zswap.mx"]: unknown key, allowed: zswap.max, zswap.writeback',
+  ],
+  [
+    'same socket twice',
+    '{ "listen": { "unix": "s" }, "control": { "listen": "./s" } }',
+    'c.jsonc:1:53: control.listen: is the socket of listen.unix, allowed: another path',
+  ],
+  [
+    'long socket path',
+    `{ "listen": { "unix": "/${'x'.repeat(107)}" } }`,
+    /^c\.jsonc:1:23: listen\.unix: .* has 108 bytes, allowed: at most 107 /,
+  ],
+];
+
+for (const [name, text, expected] of cases) {
+  t.test(`a mistake is reported with its place: ${name}`, async (t) => {
+    const [first, ...others] = problems(text);
+    if (typeof expected === 'string') t.equal(first, expected);
+    else t.match(first, expected);
+    t.same(others, []);
+  });
+}
+
+t.test('two exports with one name or one image are refused', async (t) => {
+  const text =
+    '{ "exports": [\n{ "name": "a", "image": "x", "size": 4096 },\n{ "name": "a", "image": "./x", "size": 4096 } ] }';
+  t.same(
+    problems(text).map((line) => line.replace(/ \/\S*\/x/, ' X')),
+    [
+      'c.jsonc:3:11: exports[1].name: "a" is the name of exports[0] too, allowed: each name once',
+      'c.jsonc:3:25: exports[1].image: X is the image of exports[0] too, allowed: one export per image',
+    ],
+  );
+});
+
+t.test('all mistakes of a file are collected', async (t) => {
+  t.equal(problems('{ "lanes": 99, "unsafe": 1, "x": 0 }').length, 3);
+});
+
+t.test('a missing config file is one line with exit code 2', async (t) => {
+  t.throws(() => loadConfig({ file: '/does/not/exist.jsonc' }), {
+    exitCode: 2,
+    message: /^\/does\/not\/exist\.jsonc: can't read/,
+  });
+});
+
+t.test('what the format allows is accepted', async (t) => {
+  t.same(problems('{ /* a comment */ "lanes": 0, }'), []);
+  t.same(problems('{ "listen": { "tcp": "[::1]:0" } }'), []);
+  t.same(problems('{ "listen": { "tcp": "127.9.9.9:0" } }'), []);
+  t.same(problems('{ "listen": { "tcp": "[::]:10809", "allowRemote": true } }'), []);
+});
+
+t.test('a config of no sensible size is refused before anything walks it', async (t) => {
+  const deep = (levels: number): string => `${'['.repeat(levels)}${']'.repeat(levels)}`;
+  t.same(problems(`{ "pool":\n${deep(400_000)} }`), ['c.jsonc:2:32: is nested too deeply, allowed: 32 levels']);
+  t.match(problems(`{ "pool": ${deep(31)} }`), [/^c\.jsonc:1:11: pool: /], 'as deep as it may be');
+  const many = (values: number): string => Array.from({ length: values }, () => '{}').join();
+  t.match(problems(`{ "exports": [${many(200_000)}] }`), [/^c\.jsonc:1:\d+: has too many values, allowed: 10000$/]);
+  const keys = Array.from({ length: 9000 }, (_, i) => `"k${i}": 1`).join(',\n');
+  t.equal(problems(`{ ${keys} }`).length, 9000, 'a line for each of as many as there may be');
+});
+
+t.test('a flag of no sensible size is refused the same way', async (t) => {
+  const refused = (value: string): string => {
+    try {
+      loadConfig({ set: [`exports=${value}`] });
+    } catch (error) {
+      if (error instanceof ExitError) return error.message;
+      throw error;
+    }
+    return 'accepted';
+  };
+  t.equal(
+    refused(`${'['.repeat(60_000)}${']'.repeat(60_000)}`),
+    '--set exports: is nested too deeply, allowed: 32 levels',
+  );
+  t.equal(refused(`[${'{},'.repeat(40_000)}{}]`), '--set exports: has too many values, allowed: 10000');
+  const path = `pool.max${'.a'.repeat(60_000)}=1`;
+  t.throws(() => loadConfig({ set: [path] }), /: not a path of an option, allowed: /);
+  t.match(refused(`{"a":${'[0,'.repeat(50)}`), /^--set exports: .* not /, 'no JSON: a string');
+});

@@ -1,0 +1,31 @@
+// Threads of libuv's pool for calls on images: shared out so that images that stall leave some to the others.
+import t from 'tap';
+import { imageBudget } from '#src/server/budget.js';
+
+const budget = (lanes: number, images: number, size?: string) =>
+  imageBudget(lanes, images, size === undefined ? {} : { UV_THREADPOOL_SIZE: size });
+
+t.test('a quarter is for the queues, half for reads, over images and lanes', async (t) => {
+  t.strictSame(budget(2, 1, '32'), { writes: 8, reads: 8, stalled: 0 });
+  t.strictSame(budget(2, 2, '32'), { writes: 4, reads: 4, stalled: 1 });
+  t.strictSame(budget(0, 4, '32'), { writes: 2, reads: 4, stalled: 3 });
+});
+
+t.test('the shares of all images together leave a quarter, as long as each is more than the least', async (t) => {
+  for (const [lanes, images] of [
+    [1, 1],
+    [2, 4],
+    [4, 4],
+    [2, 8],
+  ]) {
+    const { writes, reads, stalled } = budget(lanes, images, '64');
+    t.ok(images * (writes + reads * lanes) <= 48);
+    t.equal(stalled, images - 1);
+  }
+});
+
+t.test('with more images than threads it says how many may stall', async (t) => {
+  t.strictSame(budget(2, 16, '32'), { writes: 1, reads: 1, stalled: 10 });
+  t.strictSame(budget(4, 2), { writes: 1, reads: 1, stalled: 0 }, "Node's default of 4 is too small for this");
+  t.strictSame(budget(1, 2, 'many'), { writes: 1, reads: 1, stalled: 1 });
+});

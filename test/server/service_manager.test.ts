@@ -1,0 +1,124 @@
+// What a service manager is told on a real datagram socket, and for how long it is asked to wait.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import t, { type Test } from 'tap';
+import { ServiceManager } from '#src/server/service_manager.js';
+import { fuseImage } from '../support/fuse_image.ts';
+import { pageOf } from '../support/random.ts';
+import { missing } from '../support/requires.ts';
+import { tempFolder } from '../support/tmp.ts';
+import { startServer } from '../support/zswapd.ts';
+
+const skip = missing('python3');
+const disk = missing('python3', 'root', '/dev/fuse', 'nbdfuse', 'nbdkit');
+/** Binds the address of its argument and, once it is told to, prints each datagram as a line of JSON. */
+const RECEIVER = `
+import json, socket, sys
+address = sys.argv[1]
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(('\\0' + address[1:]) if address[0] == '@' else address)
+print(json.dumps('bound'), flush=True)
+sys.stdin.readline()
+while True: print(json.dumps(s.recv(65536).decode()), flush=True)
+`;
+
+interface Receiver {
+  readonly heard: readonly string[];
+  /** Resolves when a datagram has such a line. */
+  hears(line: string): Promise<void>;
+  /** From here on it reads. */
+  read(): void;
+}
+
+async function receiver(t: Test, address: string): Promise<Receiver> {
+  const child: ChildProcess = spawn('python3', ['-c', RECEIVER, address], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const gone = once(child, 'exit');
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await gone;
+  });
+  const heard: string[] = [];
+  const lines = createInterface({ input: child.stdout! });
+  lines.on('line', (line) => heard.push(...String(JSON.parse(line)).split('\n')));
+  const hears = async (line: string): Promise<void> => {
+    while (!heard.includes(line)) await once(lines, 'line');
+  };
+  await hears('bound');
+  return { heard, hears, read: () => child.stdin!.end('\n') };
+}
+
+for (const kind of ['path', 'abstract'] as const) {
+  t.test(`ready and stopping, to a socket with a name that is ${kind}`, { skip }, async (t) => {
+    const name = join(tempFolder(t), 'notify');
+    const address = kind === 'path' ? name : `@${name}`;
+    const manager = await receiver(t, address);
+    manager.read();
+    const server = await startServer(t, { env: { NOTIFY_SOCKET: address } });
+    await manager.hears('READY=1');
+    t.ok(manager.heard.includes('STATUS=serving swap0'));
+    t.notOk(manager.heard.includes('STOPPING=1'));
+    t.equal((await server.stop()).code, 0);
+    await manager.hears('STOPPING=1');
+    t.ok(manager.heard.includes('EXTEND_TIMEOUT_USEC=60000000'));
+    t.notMatch(server.stderr(), /NOTIFY_SOCKET/);
+  });
+}
+
+t.test(
+  'while a slow image takes pages, the manager is asked for more time and told how far it is',
+  { skip: disk },
+  async (t) => {
+    const address = join(tempFolder(t), 'notify');
+    const manager = await receiver(t, address);
+    manager.read();
+    // 20 pages apart from each other, 200 ms each, one after the other: four seconds.
+    const image = await fuseImage(t, { bytes: 16 * 2 ** 20, writeDelay: '200ms' });
+    const server = await startServer(t, { size: '16MiB', image: image.path, env: { NOTIFY_SOCKET: address } });
+    const client = await server.connect();
+    await Promise.all(Array.from({ length: 20 }, (_, i) => client.write(i * 2 * 4096, pageOf(i * 2, 0))));
+    await client.disconnect();
+    t.equal((await server.stop()).code, 0);
+    await manager.hears('STATUS=draining swap0: 20 of 20 pages');
+    const asked = manager.heard.filter((line) => line.startsWith('EXTEND_TIMEOUT_USEC='));
+    t.ok(asked.length >= 3, `asked ${asked.length} times`);
+  },
+);
+
+t.test('nobody to tell: a line, once, and no harm', async (t) => {
+  const folder = tempFolder(t);
+  const server = await startServer(t, { env: { NOTIFY_SOCKET: join(folder, 'nobody') } });
+  t.match(await server.stop(), { code: 0 });
+  const lines = server
+    .stderr()
+    .split('\n')
+    .filter((line) => line.includes('NOTIFY_SOCKET'));
+  t.equal(lines.length, 1);
+  t.match(lines[0], /errno 2: /);
+});
+
+t.test('without an address nothing is sent; one that no socket can have is said', async (t) => {
+  const said: string[] = [];
+  for (const address of [undefined, '']) new ServiceManager(address, (line) => said.push(line)).ready('x');
+  t.same(said, []);
+  for (const address of ['/'.padEnd(108, 'x'), '@'.padEnd(109, 'x'), '@'])
+    new ServiceManager(address, (line) => said.push(line)).ready('x');
+  t.equal(said.length, 3);
+  t.ok(said.every((line) => line.includes('errno 22')));
+});
+
+t.test('a manager that is behind hears all the same that we are ready', { skip }, async (t) => {
+  const address = join(tempFolder(t), 'notify');
+  const behind = await receiver(t, address);
+  const said: string[] = [];
+  const manager = new ServiceManager(address, (line) => said.push(line));
+  // More than a socket holds.
+  for (let i = 0; i < 2000; i++) manager.status(`${i}`);
+  manager.ready('late');
+  behind.read();
+  await behind.hears('READY=1');
+  t.equal(behind.heard.at(-1), 'STATUS=late');
+  t.ok(behind.heard.length < 1500, `${behind.heard.length} lines were heard, and none is kept for ever`);
+  t.same(said, []);
+});

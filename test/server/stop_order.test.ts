@@ -1,0 +1,208 @@
+// The order of a stop, with threads that the test plays: what is said to whom, and who may say that the images are complete.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import type { Config } from '#src/config/schema.js';
+import type { FromLane, FromShrinker, ToLane, ToShrinker } from '#src/server/messages.js';
+import { type Running, stop, watch } from '#src/server/stop.js';
+import type { Drained } from '#src/server/swap_control.js';
+import { onceOf } from '#src/server/wait.js';
+import { takeBuffer } from '#src/pool/buffers.js';
+import { C, rowOf } from '#src/shm/counters.js';
+import { prepareImage } from '#src/image/file.js';
+import { newMarker, writeMarker } from '#src/image/marker.js';
+import { makePage, newZswap, put } from '../support/pool.ts';
+import { tempFolder } from '../support/tmp.ts';
+
+const PAGES = 16;
+const ARMED = 'a further SIGTERM or SIGINT aborts the drain: pages are lost then';
+
+function swapOf(said: string[], drains: ((drained: Drained) => void)[]) {
+  return {
+    verbs: [],
+    stop: () => said.push('verbs refused'),
+    verbEnded: async () => void said.push('verb ended'),
+    drain: (x: number) => {
+      said.push(`drain ${x}`);
+      return new Promise<Drained>((resolve) => drains.push(resolve));
+    },
+  };
+}
+
+/** A server of which only the images are real. What happens is in `said`, in order. */
+function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60_000 } = {}) {
+  const path = join(tempFolder(t), 'image');
+  const marker = `${path}.zswapd`;
+  const image = prepareImage({ path, bytes: PAGES * 4096, direct: 'off' });
+  writeMarker(marker, newMarker(image, 'volatile'));
+  const z = newZswap({ exports: [{ name: 'a', pages: PAGES, memcg: 0 }] });
+  const said: string[] = [];
+  const lane = onceOf<FromLane>();
+  const shrinker = onceOf<FromShrinker>();
+  const signals: ((signal: string) => void)[] = [];
+  const drains: ((drained: Drained) => void)[] = [];
+  const logged = (...[, text]: unknown[]): void => {
+    said.push(String(text));
+  };
+  const running = {
+    config: { exports: [{ name: 'a', size: PAGES * 4096 }], stop: { deadline } } as unknown as Config,
+    log: { logger: { info: logged, warn: logged, error: logged } },
+    shared: z.shared,
+    images: [{ image, marker, marked: false }],
+    threads: {
+      lanes: [
+        { send: ({ type }: ToLane) => said.push(`lane: ${type}`), next: lane.next, connections: [0, connections] },
+      ],
+      shrinker: { send: ({ type }: ToShrinker) => said.push(`shrinker: ${type}`), next: shrinker.next },
+    },
+    listeners: { uris: [], close: () => said.push('listeners closed') },
+    control: { close: async () => void said.push('control closed') },
+    swap: swapOf(said, drains),
+    manager: {
+      ready: () => undefined,
+      stopping: () => said.push('manager: stopping'),
+      moved: () => said.push('manager: moved'),
+      status: () => undefined,
+    },
+  } as unknown as Running;
+  const code = stop(running, { next: () => new Promise((resolve) => signals.push(resolve)) }, abortAfterMs);
+  return {
+    z,
+    running,
+    said,
+    code,
+    signal: async (name = 'SIGTERM'): Promise<void> => {
+      signals.shift()?.(name);
+      await turn();
+    },
+    /** From here on a further signal aborts. */
+    armed: async (): Promise<void> => {
+      while (!said.includes(ARMED)) await new Promise((resolve) => setTimeout(resolve, 1));
+    },
+    /** The lane lets no more clients in, and has none any more. */
+    lanesStop: async (): Promise<void> => {
+      lane.deliver({ type: 'stopping' });
+      lane.deliver({ type: 'stopped' });
+      await turn();
+    },
+    /** The shrinker has drained, and closes when it is told to. */
+    drained: async (failed = 0, errno = 0): Promise<void> => {
+      drains.shift()?.({ failed, errno });
+      await turn();
+      shrinker.deliver({ type: 'closed' });
+      await turn();
+    },
+    isMarked: () => existsSync(marker),
+  };
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+t.test('connections and verbs end before the drain, the drain before the marker', async (t) => {
+  const s = server(t);
+  await s.signal();
+  t.strictSame(s.said.slice(1), ['manager: stopping', 'listeners closed', 'verbs refused', 'lane: stop']);
+  await s.lanesStop();
+  t.strictSame(s.said.slice(5), ['verb ended', 'drain 0']);
+  t.ok(s.isMarked());
+  await s.drained();
+  t.equal(await s.code, 0);
+  t.strictSame(s.said.slice(7), [
+    'drained a: its image holds everything',
+    'shrinker: close',
+    'control closed',
+    'stopped: the images hold everything',
+  ]);
+  t.notOk(s.isMarked());
+});
+
+t.test('once the loss is stated, a drain that ends after all takes no marker away', async (t) => {
+  const s = server(t, { abortAfterMs: 0 });
+  put(s.z, 1, makePage('text', 1));
+  put(s.z, 2, makePage('text', 2));
+  takeBuffer(s.z.shared.writebackBuffers, 0, s.z.thread);
+  await s.signal();
+  await s.lanesStop();
+  await s.armed();
+  await s.signal();
+  t.equal(await s.code, 4);
+  t.equal(s.said.at(-1), 'aborted by a second signal: the markers of a stay, up to 3 pages are lost');
+  await s.drained();
+  t.equal(s.said.at(-1), 'control closed', 'the drain has come to its end');
+  t.ok(s.isMarked(), 'and the marker stays');
+});
+
+t.test('a signal that comes with the one that began the stop is part of it', async (t) => {
+  // The kernel and the shell both send SIGHUP when a terminal goes; timeout(1) sends to its child and to the group.
+  const s = server(t);
+  await s.signal('SIGINT');
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    await s.signal(name);
+    t.equal(s.said.at(-1), `${name} as well: part of the same stop`);
+  }
+  await s.lanesStop();
+  await s.drained();
+  t.equal(await s.code, 0);
+  t.notOk(s.isMarked());
+});
+
+t.test('SIGHUP aborts nothing, however late', async (t) => {
+  const s = server(t, { abortAfterMs: 0 });
+  await s.signal('SIGHUP');
+  await s.armed();
+  await s.signal('SIGHUP');
+  await s.lanesStop();
+  await s.drained();
+  t.equal(await s.code, 0);
+  t.notOk(s.isMarked());
+});
+
+t.test('stop.deadline: connections are said to be cut where there are any', async (t) => {
+  for (const connections of [0, 1]) {
+    const s = server(t, { connections, deadline: 0 });
+    await s.signal();
+    while (!s.said.includes('lane: cut')) await new Promise((resolve) => setTimeout(resolve, 1));
+    const lines = s.said.filter((line) => line.startsWith('stop.deadline: '));
+    t.equal(lines.length, connections, lines.join());
+    await s.lanesStop();
+    await s.drained();
+    t.equal(await s.code, 0);
+  }
+});
+
+t.test('a drain that failed keeps the marker', async (t) => {
+  const s = server(t);
+  await s.signal();
+  await s.lanesStop();
+  await s.drained(7, 5);
+  t.equal(await s.code, 4);
+  t.ok(s.said.includes('drain of a failed: its marker stays, 7 pages are lost'), s.said.join());
+  t.ok(s.isMarked());
+});
+
+t.test('a drain whose last sync failed keeps the marker, although every page was written', async (t) => {
+  const s = server(t);
+  await s.signal();
+  await s.lanesStop();
+  await s.drained(0, 5);
+  t.equal(await s.code, 4);
+  t.ok(s.isMarked());
+});
+
+t.test('the manager waits as long as the images take something, and no longer', async (t) => {
+  const s = server(t);
+  const running = { ...s.running, config: { ...s.running.config, stop: { deadline: 0 } } };
+  const look = watch(running);
+  const asked = (): number => s.said.filter((line) => line === 'manager: moved').length;
+  look();
+  t.equal(asked(), 1, 'the first look has nothing to compare with');
+  look();
+  t.equal(asked(), 1, 'nothing has moved');
+  rowOf(s.z.shared.counters, 1)[C.image_writes]++;
+  look();
+  t.equal(asked(), 2);
+  rowOf(s.z.shared.counters, 1)[C.image_punches]++;
+  look();
+  look();
+  t.equal(asked(), 3);
+});
