@@ -4,8 +4,8 @@
  */
 
 import { join } from 'node:path';
-import { type Combination, safeCombinations, settingsOf } from '#src/protocols/safe.js';
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
+import { type Combination, safeCombinations, settingsOf } from '#src/protocols/safe.js';
 import { fill, type Measured, mix } from './fio.ts';
 import { counter, serveCommand, startOurs } from './ours.ts';
 import type { StartContext } from './server.ts';

@@ -11,7 +11,7 @@ import { Traces } from './shortest.ts';
 import { SUBJECTS, type Subject } from './subjects.ts';
 
 /** Beside the source of this file. */
-const COSTS = fileURLToPath(new URL('../../../../test/explore/pages/costs.json', import.meta.url));
+const COSTS = fileURLToPath(new URL('../../../scripts/pages/costs.json', import.meta.url));
 
 /** `folder`: src/protocols. */
 export async function generatePages(engine: Engine, folder: string): Promise<Map<string, string>> {

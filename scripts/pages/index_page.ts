@@ -1,14 +1,15 @@
 /** The index: what there is, which of it holds, and the matrix of the combinations that people are likely to choose. */
+
+import type { Combination } from '#src/explore/cell.js';
+import { formatCombination } from '#src/explore/schedule/replay_string.js';
+import { DEFAULT_COMBINATION, USUAL } from '#src/explore/search/combinations.js';
 import { PRESET_NAMES, PRESETS } from '#src/protocols/combinations.js';
 import { safeCombinations } from '#src/protocols/safe.js';
-import type { Combination } from '#src/explore/cell.js';
-import { DEFAULT_COMBINATION, USUAL } from '#src/explore/search/combinations.js';
-import { formatCombination } from '#src/explore/schedule/replay_string.js';
-import { scenarioNamed } from '../../test/explore/cells.ts';
-import { EXPECTED, KINDS, SCENARIOS } from './expected_matrix.ts';
 import { blamedOn } from './blame.ts';
+import { EXPECTED, KINDS, SCENARIOS } from './expected_matrix.ts';
 import { ideaOf } from './prose.ts';
 import { REGENERATE } from './protocol_page.ts';
+import { scenarioNamed } from './scenarios.ts';
 import { BOUND } from './shortest.ts';
 import { ENTRIES, ROLES, type Role, SUBJECTS, type Subject } from './subjects.ts';
 

@@ -1,11 +1,12 @@
 /** The page of one protocol: its idea, its rows of the matrix, its shortest traces, its cost. */
+import { basename } from 'node:path';
+import { formatTrace } from '#src/explore/report.js';
+import { formatCombination } from '#src/explore/schedule/replay_string.js';
 import { PRESET_NAMES, PRESETS } from '#src/protocols/combinations.js';
 import { safeCombinations } from '#src/protocols/safe.js';
 import type { ProtocolReport } from '../benchmark/protocols.js';
-import { formatCombination } from '#src/explore/schedule/replay_string.js';
-import { formatTrace } from '#src/explore/report.js';
-import { SCENARIOS } from './expected_matrix.ts';
 import { costLines } from './cost.ts';
+import { SCENARIOS } from './expected_matrix.ts';
 import { proseOf } from './prose.ts';
 import { BOUND, type Shortest } from './shortest.ts';
 import { stepsText } from './steps.ts';
@@ -37,7 +38,7 @@ export function protocolPage(material: Material): string {
     ...costLines(subject, costs),
     '---',
     '',
-    `Generated from the header of [${subject.source}](${subject.source}), the expected matrix, and searches. To write it ` +
+    `Generated from the header of [${basename(subject.source)}](${basename(subject.source)}), the expected matrix, and searches. To write it ` +
       `again after a build: \`${REGENERATE}\``,
     '',
   ].join('\n');
@@ -49,11 +50,11 @@ function headLines({ role, name, source }: Subject): string[] {
   const unsafe =
     safe.length === 0
       ? 'needed in every combination'
-      : `not needed in ${safe.length} of its combinations, see [safe combinations](README.md#safe-combinations)`;
+      : `not needed in ${safe.length} of its combinations, see [safe combinations](../README.md#safe-combinations)`;
   return [
     `# ${name}`,
     '',
-    `${role[0].toUpperCase()}${role.slice(1)} protocol, in [${source}](${source}). [All protocols](README.md)`,
+    `${role[0].toUpperCase()}${role.slice(1)} protocol, in [${basename(source)}](${basename(source)}). [All protocols](../README.md)`,
     '',
     `- Chosen by \`protocol.${role}=${name}\``,
     `- Presets that have it: ${presets.length === 0 ? 'none' : presets.join(', ')}`,
@@ -71,7 +72,7 @@ function matrixLines(subject: Subject): string[] {
   return [
     '## Rows of the matrix',
     '',
-    `${about} ${SCENARIOS.length} [scenarios](README.md#matrix), every schedule with at most ${BOUND} preemptions; the first ` +
+    `${about} ${SCENARIOS.length} [scenarios](../README.md#matrix), every schedule with at most ${BOUND} preemptions; the first ` +
       'kind that is found counts.',
     '',
     '| Combination | Found | The server says at start |',

@@ -1,13 +1,13 @@
 /** The shortest trace of each kind of finding among some cells, from an exhaustive search of each of them. */
 import type { Cell } from '#src/explore/cell.js';
-import { signature } from '#src/explore/search/dimensions.js';
 import type { Engine, Outcome } from '#src/explore/engine.js';
-import { exhaustive } from '#src/explore/schedule/exhaustive.js';
-import { minimise } from '#src/explore/search/minimise.js';
 import { type Trace, traceOf } from '#src/explore/report.js';
-import { scenarioNamed } from '../../test/explore/cells.ts';
-import { KINDS } from './expected_matrix.ts';
+import { exhaustive } from '#src/explore/schedule/exhaustive.js';
+import { signature } from '#src/explore/search/dimensions.js';
+import { minimise } from '#src/explore/search/minimise.js';
 import type { Blamed } from './blame.ts';
+import { KINDS } from './expected_matrix.ts';
+import { scenarioNamed } from './scenarios.ts';
 
 export const BOUND = 2;
 const SCHEDULES_MAX = 1_000_000;

@@ -61,8 +61,7 @@ export function stepsText(traces: Iterable<Shortest>): string[] {
         const { entry } = cell.combination;
         const own = OWN[entry][label];
         const text = own ?? SHARED[label];
-        if (text === undefined)
-          throw new Error(`${label} of ${entry}: say in scripts/pages/steps.ts what it does`);
+        if (text === undefined) throw new Error(`${label} of ${entry}: say in scripts/pages/steps.ts what it does`);
         return { label, entry: own === undefined ? '' : entry, text };
       }),
   );

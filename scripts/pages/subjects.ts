@@ -1,4 +1,8 @@
 /** The protocols that have a page, and the rows of the matrix that each page shows. */
+
+import type { Combination } from '#src/explore/cell.js';
+import { formatCombination } from '#src/explore/schedule/replay_string.js';
+import { allCombinations, USUAL } from '#src/explore/search/combinations.js';
 import { choiceOf, meaningless } from '#src/protocols/combinations.js';
 import {
   BUSY_PROTOCOLS,
@@ -8,9 +12,6 @@ import {
   SWAPOFF_PROTOCOLS,
 } from '#src/protocols/index.js';
 import { DEFAULT_SWITCHES, type ProtocolSwitches } from '#src/protocols/switches.js';
-import type { Combination } from '#src/explore/cell.js';
-import { allCombinations, USUAL } from '#src/explore/search/combinations.js';
-import { formatCombination } from '#src/explore/schedule/replay_string.js';
 
 export const TABLES = {
   entry: ENTRY_PROTOCOLS,
@@ -24,14 +25,13 @@ export const ROLES = Object.keys(TABLES) as Role[];
 export interface Subject {
   readonly role: Role;
   readonly name: string;
-  /** File names in src/protocols. */
+  /** Below src/protocols. */
   readonly page: string;
   readonly source: string;
 }
 
 /** Sources that are not named after their protocol. */
 const SOURCES: Readonly<Record<string, string>> = {
-  none: 'busy_none',
   'load-noreload': 'load_before_lock',
   'load-reset': 'load_before_lock',
   'load-reload': 'load_before_lock',
@@ -43,8 +43,8 @@ export const SUBJECTS: readonly Subject[] = ROLES.flatMap((role) =>
     return {
       role,
       name,
-      page: `${name === 'none' ? 'busy_none' : snake}.md`,
-      source: `${SOURCES[name] ?? snake}.ts`,
+      page: `${role}/${snake}.md`,
+      source: `${role}/${SOURCES[name] ?? snake}.ts`,
     };
   }),
 );

@@ -1,9 +1,14 @@
 /** Expected verdicts, which the matrix tests hold against real explorations, as text; and which protocol is to blame. */
-import { broken, choiceOf } from '#src/protocols/combinations.js';
+
 import type { Combination } from '#src/explore/cell.js';
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
-import { SCENARIOS } from './expected_matrix.ts';
-import { expectedVerdict } from '../../test/explore/matrix_group.ts';
+import { broken, choiceOf } from '#src/protocols/combinations.js';
+import { EXPECTED, KINDS, SCENARIOS } from './expected_matrix.ts';
+
+/** `combination` as in a replay string. */
+export function expectedVerdict(combination: string, scenario: string): string {
+  return KINDS[EXPECTED[combination]?.[SCENARIOS.indexOf(scenario)] ?? ''] ?? 'unknown';
+}
 
 export function verdictOf(combination: Combination, scenario: string): string {
   return expectedVerdict(formatCombination(combination), scenario);

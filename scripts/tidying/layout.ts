@@ -1,4 +1,5 @@
-// The arrows of the layout: ops → zswap → protocols → pool → shm, os beside pool, and node-nbd-server that knows none of them.
+// The arrows of the layout: cli → server → control → zswap → protocols, image → pool → shm; the explorer beside the server,
+// config and os beside them all, and node-nbd-server that knows none of them.
 // Types count as well: a file that cannot be read without another one depends on it.
 import { importsOf, resolveImport, type SourceFile, type Violation } from './source.ts';
 
@@ -8,11 +9,18 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'src/shm': [],
   'src/os': [],
   'src/pool': ['src/shm', 'src/os'],
+  'src/image': ['src/pool', 'src/shm', 'src/os'],
   'src/protocols': ['src/pool', 'src/shm'],
-  'src/zswap': ['src/protocols', 'src/pool', 'src/shm', 'src/os', 'src/nbd'],
-  'src/sim': ['src/zswap', 'src/protocols', 'src/pool', 'src/shm', 'src/os', 'src/nbd'],
-  'src/ops': ['src/sim', 'src/zswap', 'src/protocols', 'src/pool', 'src/shm', 'src/os', 'src/nbd'],
-  src: ['src/ops'],
+  'src/zswap': ['src/protocols', 'src/image', 'src/pool', 'src/shm', 'src/os', 'src/nbd'],
+  'src/config': ['src/protocols', 'src/pool', 'src/os'],
+  'src/explore': ['src/zswap', 'src/protocols', 'src/image', 'src/pool', 'src/shm', 'src/os', 'src/nbd'],
+  'src/control': ['src/config', 'src/zswap', 'src/pool', 'src/shm', 'src/os'],
+  'src/server': [
+    ...['src/control', 'src/config', 'src/zswap', 'src/protocols', 'src/image', 'src/pool', 'src/shm', 'src/os'],
+    'src/nbd',
+  ],
+  'src/cli': ['src/server', 'src/control', 'src/config', 'src/explore', 'src/image', 'src/protocols', 'src/os'],
+  src: ['src/cli', 'src/config'],
   scripts: ['src'],
   test: ['src', 'scripts'],
 };
@@ -37,7 +45,7 @@ export function checkArrows(source: SourceFile): Violation[] {
   }
   return importsOf(source).flatMap(({ specifier, line }) => {
     const report = (rule: string): Violation[] => [{ file: source.path, line, rule }];
-    if (from === 'src/nbd' && !specifier.startsWith('node:') && !specifier.startsWith('./')) {
+    if (from === 'src/nbd' && !specifier.startsWith('node:') && !/^\.\.?\//.test(specifier)) {
       return report(`node-nbd-server imports ${specifier}; it stands alone`);
     }
     const target = resolveImport(source.path, specifier);

@@ -7,11 +7,11 @@ import { Command, CommanderError, Option } from 'commander';
 import { checkEnvironment } from '../config/environment.ts';
 import { REPOSITORY } from '../config/fields.ts';
 import { ConfigError, DEFAULT_CONFIG, type Loaded, loadConfig } from '../config/load.ts';
-import { EXIT, ExitError } from '../os/exit_error.ts';
-import type { ExploreFlags } from './explore.ts';
-import { ignoreClosedOutput } from '../server/log.ts';
 import { programLine } from '../config/program.ts';
 import { loadProblem } from '../config/requirements.ts';
+import { EXIT, ExitError } from '../os/exit_error.ts';
+import { ignoreClosedOutput } from '../server/log.ts';
+import type { ExploreFlags } from './explore.ts';
 
 interface ConfigFlags {
   config?: string;

@@ -1,22 +1,22 @@
 // `zswapd explore`: what was asked, checked before anything starts, then the search and its report.
 // Invariant: a mistake in the arguments is one line and exit 2; what the search finds is no error of the command.
 import { availableParallelism } from 'node:os';
-import { choiceOf, meaningless } from '../protocols/combinations.ts';
+import { loadConfigText } from '../config/load.ts';
+import { parseOverride } from '../config/overrides.ts';
 import type { Cell, Combination } from '../explore/cell.ts';
 import { Engine } from '../explore/engine.ts';
-import { exhaustive } from '../explore/schedule/exhaustive.ts';
 import { exploreMatrix, type Matrix, type MatrixProgress } from '../explore/matrix.ts';
-import { minimise, record } from '../explore/search/minimise.ts';
-import { misfit } from '../explore/search/misfit.ts';
+import { formatTrace, traceOf } from '../explore/report.ts';
+import { findScenario, SCENARIOS } from '../explore/scenarios/scenarios.ts';
+import { exhaustive } from '../explore/schedule/exhaustive.ts';
 import { pct } from '../explore/schedule/pct.ts';
 import { randomWalk } from '../explore/schedule/random_walk.ts';
 import { formatCombination, parseReplay } from '../explore/schedule/replay_string.ts';
-import { formatTrace, traceOf } from '../explore/report.ts';
-import { findScenario, SCENARIOS } from '../explore/scenarios/scenarios.ts';
 import type { SearchOptions, Strategy } from '../explore/schedule/strategies.ts';
-import { loadConfigText } from '../config/load.ts';
-import { parseOverride } from '../config/overrides.ts';
+import { minimise, record } from '../explore/search/minimise.ts';
+import { misfit } from '../explore/search/misfit.ts';
 import { EXIT, ExitError } from '../os/exit_error.ts';
+import { choiceOf, meaningless } from '../protocols/combinations.ts';
 import { formatMatrix, withReplays } from './explore_matrix.ts';
 
 export interface ExploreFlags {

@@ -1,12 +1,12 @@
 // `zswapd image reset`: discards a stale image on the operator's word, so that it can be served again.
 // Invariant: an image that a server uses, or that is not stale, is not touched; the marker goes last.
 import { closeSync } from 'node:fs';
+import { STATE_FOLDER } from '../config/environment.ts';
+import { formatSize } from '../config/units.ts';
 import { discardImage } from '../image/discard.ts';
 import { ImageError, type LockedImage, lockImage } from '../image/file.ts';
 import { type MarkerState, markerPath, readMarker, removeMarker } from '../image/marker.ts';
 import { lastServer } from '../image/unclean.ts';
-import { STATE_FOLDER } from '../config/environment.ts';
-import { formatSize } from '../config/units.ts';
 import { EXIT, ExitError, errorText } from '../os/exit_error.ts';
 
 /** Returns the exit code, or throws an ExitError with one line. */

@@ -3,8 +3,8 @@
  * and 2 back when it exits, and aborts where that fails: a core with the guest's memory in it, after a stop that was clean.
  */
 import { fstatSync, openSync } from 'node:fs';
-import { replaceDescriptor } from '../os/process.ts';
 import { errorCode } from '../os/exit_error.ts';
+import { replaceDescriptor } from '../os/process.ts';
 
 /**
  * Puts /dev/null in the place of any terminal when the process exits, and Node leaves it alone then. Whether it is still there

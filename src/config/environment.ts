@@ -14,12 +14,12 @@ import {
   statSync,
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { groupNumber } from '../os/groups.ts';
 import { EXIT, ExitError, errorCode, errorText } from '../os/exit_error.ts';
+import { groupNumber } from '../os/groups.ts';
 import { foreignSockets, inheritedSockets } from '../os/inherited_sockets.ts';
-import { descriptorLimit } from './requirements.ts';
 import { descriptorsNeeded } from './descriptors.ts';
 import { REPOSITORY } from './fields.ts';
+import { descriptorLimit } from './requirements.ts';
 import type { Config } from './schema.ts';
 import { formatSize } from './units.ts';
 

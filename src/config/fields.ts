@@ -17,8 +17,8 @@ import {
   SIZE_PATTERN,
 } from './units.ts';
 
-/** The folder that holds package.json: default paths are relative to it. src/ops/config and dist/ops/config are equally deep. */
-export const REPOSITORY = fileURLToPath(new URL('../../..', import.meta.url));
+/** The folder that holds package.json: default paths are relative to it. src/config and dist/config are equally deep. */
+export const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
 
 const PAGE = 4096;
 

@@ -1,13 +1,14 @@
 /** What GET /stats answers: the counters, and what can be computed from the shared state. Bytes, pages and milliseconds. */
+
+import type { Config } from '../config/schema.ts';
+import { dirtySize, totalSize } from '../pool/allocator/zsmalloc.ts';
 import { countBits } from '../pool/bits.ts';
 import { freeBuffers } from '../pool/buffers.ts';
 import { stateOf, TABLE } from '../pool/export_state.ts';
 import { THREAD_LANE0 } from '../pool/limits.ts';
 import { metadataBytes, type Shared } from '../pool/shared.ts';
-import { dirtySize, totalSize } from '../pool/allocator/zsmalloc.ts';
 import { COUNTER_NAMES, rowOf, sum } from '../shm/counters.ts';
 import { readHeader } from '../zswap/swap_header.ts';
-import type { Config } from '../config/schema.ts';
 
 /** Counters that mean something for one lane alone. */
 const LANE_COUNTERS = [

@@ -8,11 +8,11 @@
  * nobody writes, or that is always under the same lock can't tell two orders apart, so a search may pass it by.
  */
 import * as sync from '../shm/sync.ts';
-import { B, type Board, GO, HELD_MAX, LOCK_IDS, POSITIONS_MAX, RETRIES_MAX, STATE, writeLine } from './schedule_state.ts';
-import { chooseAt, chooseOther, NOBODY } from './schedule/chooser.ts';
 import { deadlockText } from './deadlock.ts';
-import { FreedSlots } from './world/freed_slots.ts';
+import { B, type Board, GO, HELD_MAX, LOCK_IDS, POSITIONS_MAX, RETRIES_MAX, STATE, writeLine } from './run_state.ts';
+import { chooseAt, chooseOther, NOBODY } from './schedule/chooser.ts';
 import { remember, rememberStep } from './search/history.ts';
+import { FreedSlots } from './world/freed_slots.ts';
 import type { WordPlace, Words } from './world/word_names.ts';
 
 /** Thrown through the code under test to end its run. */

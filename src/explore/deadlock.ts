@@ -1,6 +1,6 @@
 /** Why nobody can move, when no actor is enabled and not all have finished: who waits for what, and who holds it. */
 import { THREAD_LANE0, THREAD_SHRINKER } from '../pool/limits.ts';
-import { B, type Board, HELD_MAX, STATE } from './schedule_state.ts';
+import { B, type Board, HELD_MAX, STATE } from './run_state.ts';
 import type { Words } from './world/word_names.ts';
 
 /** `@n` stands for actor n. Null at the end of a run: all have finished. The image's thread may wait for work. */

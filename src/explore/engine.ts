@@ -7,6 +7,8 @@ import { setChecking } from '../pool/entries.ts';
 import { THREADS_MAX } from '../pool/limits.ts';
 import * as sync from '../shm/sync.ts';
 import type { Zswap } from '../zswap/zswap.ts';
+import { type Cell, cellZswap } from './cell.ts';
+import { stayOn } from './processor.ts';
 import {
   ACTORS_MAX,
   B,
@@ -20,10 +22,8 @@ import {
   putCell,
   readLines,
   STATE,
-} from './schedule_state.ts';
-import { type Cell, cellZswap } from './cell.ts';
+} from './run_state.ts';
 import { chooseOther, NOBODY } from './schedule/chooser.ts';
-import { stayOn } from './processor.ts';
 import { checkQuiescence, type Finding } from './world/quiescence.ts';
 import { type Stage, setStage } from './world/start_state.ts';
 import { Words } from './world/word_names.ts';

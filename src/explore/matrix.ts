@@ -8,10 +8,10 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Combination } from './cell.ts';
+import { SCENARIOS } from './scenarios/scenarios.ts';
+import { formatCombination } from './schedule/replay_string.ts';
 import { allCombinations } from './search/combinations.ts';
 import { signature } from './search/dimensions.ts';
-import { formatCombination } from './schedule/replay_string.ts';
-import { SCENARIOS } from './scenarios/scenarios.ts';
 
 /** One exploration, and what it looked at. */
 export interface Explored {

@@ -5,13 +5,13 @@
 import { workerData } from 'node:worker_threads';
 import { setChecking } from '../pool/entries.ts';
 import * as sync from '../shm/sync.ts';
-import { runActor, serveImage } from './world/actors.ts';
 import { Abort, Baton } from './baton.ts';
-import { B, type Board, GO, takeCell } from './schedule_state.ts';
 import { type Cell, cellZswap, threadOf } from './cell.ts';
+import type { Env } from './loop.ts';
+import { B, type Board, GO, takeCell } from './run_state.ts';
 import { popcount } from './schedule/chooser.ts';
 import { DIMENSIONS } from './search/dimensions.ts';
-import type { Env } from './loop.ts';
+import { runActor, serveImage } from './world/actors.ts';
 import { Words } from './world/word_names.ts';
 import type { World } from './world/world.ts';
 

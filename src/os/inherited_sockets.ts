@@ -1,7 +1,7 @@
 /** The sockets that a service manager hands over by LISTEN_PID and LISTEN_FDS. They are served as they are given. */
 import { fstatSync, readFileSync } from 'node:fs';
-import { isListening } from './syscalls.ts';
 import { EXIT, ExitError } from './exit_error.ts';
+import { isListening } from './syscalls.ts';
 
 /** First descriptor of the LISTEN_FDS protocol of systemd. */
 export const LISTEN_FDS_START = 3;

@@ -13,8 +13,8 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { connect, type Server } from 'node:net';
-import { groupNumber } from './groups.ts';
 import { EXIT, ExitError, errorCode, errorText } from './exit_error.ts';
+import { groupNumber } from './groups.ts';
 
 /** Mode of a socket before it is given to others, and of one that is not. */
 const OWNER_ONLY = 0o600;

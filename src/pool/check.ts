@@ -8,16 +8,16 @@
 import { C, type CounterName, sum } from '../shm/counters.ts';
 import { ringLength } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
+import { CLASSES, ZSPAGE_BYTES } from './allocator/size_classes.ts';
+import { GROUPS, totalSize } from './allocator/zsmalloc.ts';
 import { testBit } from './bits.ts';
 import { activeClaims } from './claims.ts';
 import { type Entries, highWater, isLive, LENGTH_SAME_FILLED, NONE } from './entries.ts';
 import { runsVerb } from './export_state.ts';
 import type { Lru } from './lru.ts';
 import { CTL, type Shared } from './shared.ts';
-import { CLASSES, ZSPAGE_BYTES } from './allocator/size_classes.ts';
 import { isFreed, lockTree, unlockTree } from './tree.ts';
 import { eachEntry } from './tree_walk.ts';
-import { GROUPS, totalSize } from './allocator/zsmalloc.ts';
 
 /** What is under way; all 0 when nothing is. */
 export interface Busy {

@@ -5,6 +5,8 @@
 import { int32, uint8, wideInt32 } from '../shm/columns.ts';
 import { type Counters, createCounters } from '../shm/counters.ts';
 import { createMailboxes, createRing, type Mailboxes, type Ring } from '../shm/mailbox.ts';
+import { ZSPAGE_BYTES } from './allocator/size_classes.ts';
+import { createZsmalloc, totalSize, ZSPAGE_META_BYTES, type Zsmalloc } from './allocator/zsmalloc.ts';
 import { type Bits, createBits } from './bits.ts';
 import { type Buffers, createBuffers } from './buffers.ts';
 import { type Claims, createClaims } from './claims.ts';
@@ -12,10 +14,8 @@ import { createDirty, type Dirty } from './dirty.ts';
 import { createEntries, ENTRY_BYTES, type Entries, highWater } from './entries.ts';
 import { LANES_MAX, THREADS_MAX } from './limits.ts';
 import { createLru, type Lru } from './lru.ts';
-import { ZSPAGE_BYTES } from './allocator/size_classes.ts';
 import { createSlotTable, type SlotTable } from './slot_table.ts';
 import { createTrees, NODE_BYTES, nodesFor, nodesInUse, type Trees } from './tree.ts';
-import { createZsmalloc, totalSize, ZSPAGE_META_BYTES, type Zsmalloc } from './allocator/zsmalloc.ts';
 
 /** What the pool is set to; plain values, the same in every thread. */
 export interface PoolSettings {

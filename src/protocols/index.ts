@@ -1,21 +1,21 @@
 /** The protocols by name, as `protocol.*` in the config names them. */
 import { busyNone } from './busy/none.ts';
-import { cas2013 } from './entry/cas_2013.ts';
-import { drain } from './swapoff/drain.ts';
-import { drainEarlyRef } from './swapoff/drain_early_ref.ts';
-import { emptyCheck } from './invalidate/empty_check.ts';
-import { erase } from './invalidate/erase.ts';
-import { freeImmediately } from './swapoff/free_immediately.ts';
-import { loadNoReload, loadReload, loadReset } from './invalidate/load_before_lock.ts';
-import { pinFirst } from './swapoff/pin_first.ts';
-import { pinValidate } from './entry/pin_validate.ts';
-import type { Protocols } from './protocol.ts';
-import { refcount2013 } from './entry/refcount_2013.ts';
-import { refcountLruIsolate } from './entry/refcount_lru_isolate.ts';
 import { removeFromLruOnFault } from './busy/remove_from_lru_on_fault.ts';
 import { skipEexist } from './busy/skip_eexist.ts';
-import { DEFAULT_SWITCHES, type ProtocolSwitches } from './switches.ts';
+import { cas2013 } from './entry/cas_2013.ts';
+import { pinValidate } from './entry/pin_validate.ts';
+import { refcount2013 } from './entry/refcount_2013.ts';
+import { refcountLruIsolate } from './entry/refcount_lru_isolate.ts';
+import { emptyCheck } from './invalidate/empty_check.ts';
+import { erase } from './invalidate/erase.ts';
+import { loadNoReload, loadReload, loadReset } from './invalidate/load_before_lock.ts';
+import type { Protocols } from './protocol.ts';
+import { drain } from './swapoff/drain.ts';
+import { drainEarlyRef } from './swapoff/drain_early_ref.ts';
+import { freeImmediately } from './swapoff/free_immediately.ts';
+import { pinFirst } from './swapoff/pin_first.ts';
 import { treeRefcount } from './swapoff/tree_refcount.ts';
+import { DEFAULT_SWITCHES, type ProtocolSwitches } from './switches.ts';
 
 export const ENTRY_PROTOCOLS = {
   'refcount-2013': refcount2013,

@@ -4,12 +4,13 @@
  *
  *   its last client has gone, its verb has ended -> drain to its image -> sync -> nothing lost -> its marker removed
  */
+
+import type { Config } from '../config/schema.ts';
 import { countBits } from '../pool/bits.ts';
 import { PAGE_SIZE, THREAD_MAIN } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
 import { attend } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
-import type { Config } from '../config/schema.ts';
 import { endMarker, type ServedImage } from './images.ts';
 import type { Log } from './log.ts';
 import type { SwapControl } from './swap_control.ts';

@@ -3,18 +3,18 @@
  * the marker lies beside that image, written and synced before any client gets in.
  */
 import { closeSync, openSync, readSync, unlinkSync } from 'node:fs';
-import { setRange } from '../pool/bits.ts';
-import { PAGE_SIZE } from '../pool/limits.ts';
-import type { Shared } from '../pool/shared.ts';
+import { STATE_FOLDER } from '../config/environment.ts';
+import { programLine } from '../config/program.ts';
+import type { Config } from '../config/schema.ts';
 import { discardImage } from '../image/discard.ts';
 import { dataExtents, ImageError, imageProblem, type PreparedImage, prepareImage } from '../image/file.ts';
 import { markerPath, newMarker, readMarker, removeMarker, writeMarker } from '../image/marker.ts';
-import { noteHeader } from '../zswap/swap_header.ts';
 import { decideStart } from '../image/unclean.ts';
-import { STATE_FOLDER } from '../config/environment.ts';
-import type { Config } from '../config/schema.ts';
 import { EXIT, ExitError, errorText } from '../os/exit_error.ts';
-import { programLine } from '../config/program.ts';
+import { setRange } from '../pool/bits.ts';
+import { PAGE_SIZE } from '../pool/limits.ts';
+import type { Shared } from '../pool/shared.ts';
+import { noteHeader } from '../zswap/swap_header.ts';
 
 /** What writeMarkers has put on the disk. The door asks to be shown it, so that it can't be opened before. */
 export interface MarkersWritten {

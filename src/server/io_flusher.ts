@@ -7,9 +7,9 @@
  * exec, and then every thread is made by one that has it. Where it is not permitted, nothing is replaced.
  */
 import { fstatSync, readdirSync, readFileSync } from 'node:fs';
-import { getIoFlusher, keepOverExec, replaceProgram, setIoFlusher } from '../os/process.ts';
 import { errorCode } from '../os/exit_error.ts';
 import { inheritedSockets, LISTEN_FDS_START } from '../os/inherited_sockets.ts';
+import { getIoFlusher, keepOverExec, replaceProgram, setIoFlusher } from '../os/process.ts';
 
 const EPERM = 1;
 const EINVAL = 22;

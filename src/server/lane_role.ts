@@ -4,13 +4,13 @@
  */
 import { PerformanceObserver } from 'node:perf_hooks';
 import { Connection, type Device, type ExportInfo } from 'node-nbd-server';
+import { ImageHandle } from '../image/handle.ts';
 import { isUnixSocket, peek, peerClosed, receive } from '../os/syscalls.ts';
 import { THREAD_LANE0, THREAD_MAIN } from '../pool/limits.ts';
 import { chooseProtocols } from '../protocols/index.ts';
 import { C } from '../shm/counters.ts';
 import { attend, wake } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
-import { ImageHandle } from '../image/handle.ts';
 import { Lane } from '../zswap/lane.ts';
 import { LOOK_MS, PinWatch } from '../zswap/pin_watch.ts';
 import { Volume } from '../zswap/volume.ts';

@@ -6,14 +6,14 @@
  * any local user may use a loopback port, can fill that one alone.
  */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { dup, keepAlive } from '../os/syscalls.ts';
 import type { Config } from '../config/schema.ts';
 import { EXIT, ExitError, errorText, named } from '../os/exit_error.ts';
-import type { MarkersWritten } from './images.ts';
 import { checkInherited, inheritedPath, inheritedSockets, LISTEN_FDS_START } from '../os/inherited_sockets.ts';
+import { dup, keepAlive } from '../os/syscalls.ts';
+import { listenUnix } from '../os/unix_socket.ts';
+import type { MarkersWritten } from './images.ts';
 import { Refusals } from './refusals.ts';
 import type { LaneHandle } from './threads.ts';
-import { listenUnix } from '../os/unix_socket.ts';
 
 const BACKLOG = 128;
 

@@ -1,8 +1,8 @@
 /** What the threads say to each other by messages: start, hand-over of sockets, stop, drain. Pages go by shared memory. */
 import type { ExportInfo } from 'node-nbd-server';
+import type { OpenableImage } from '../image/handle.ts';
 import type { Shared } from '../pool/shared.ts';
 import type { ProtocolNames } from '../protocols/index.ts';
-import type { OpenableImage } from '../image/handle.ts';
 
 /** What every role gets. */
 export interface RoleData {

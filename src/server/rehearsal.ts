@@ -3,17 +3,17 @@
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
-import { Codec } from '../pool/codec.ts';
+import { STATE_FOLDER } from '../config/environment.ts';
+import { programLine } from '../config/program.ts';
+import type { Config } from '../config/schema.ts';
 import { ImageError, rehearseImage } from '../image/file.ts';
 import { markerPath, readMarker } from '../image/marker.ts';
 import { decideStart } from '../image/unclean.ts';
-import { STATE_FOLDER } from '../config/environment.ts';
-import type { Config } from '../config/schema.ts';
 import { EXIT, ExitError, errorText, named } from '../os/exit_error.ts';
 import { checkInherited, inheritedSockets, LISTEN_FDS_START } from '../os/inherited_sockets.ts';
-import { programLine } from '../config/program.ts';
-import { reserveShared } from './settings.ts';
 import { isLeftOver } from '../os/unix_socket.ts';
+import { Codec } from '../pool/codec.ts';
+import { reserveShared } from './settings.ts';
 
 export interface Refusal {
   /** The exit code of a start. */

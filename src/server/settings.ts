@@ -10,12 +10,12 @@ import {
   NBD_FLAG_SEND_WRITE_ZEROES,
   NBD_MAX_PAYLOAD,
 } from 'node-nbd-server';
-import { MEMCGS_MAX, PAGE_SIZE } from '../pool/limits.ts';
-import { createShared, type PoolSettings, type Shared } from '../pool/shared.ts';
-import { INVALIDATE_PROTOCOLS } from '../protocols/index.ts';
 import type { Config } from '../config/schema.ts';
 import { formatSize } from '../config/units.ts';
 import { EXIT, ExitError } from '../os/exit_error.ts';
+import { MEMCGS_MAX, PAGE_SIZE } from '../pool/limits.ts';
+import { createShared, type PoolSettings, type Shared } from '../pool/shared.ts';
+import { INVALIDATE_PROTOCOLS } from '../protocols/index.ts';
 
 export function poolSettings(config: Config): PoolSettings {
   const names = [...new Set(config.exports.map((one) => one.memcg))];

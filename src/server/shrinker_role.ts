@@ -1,8 +1,9 @@
 /** The shrinker at work, with the image queues of all exports: in a worker thread, or on the main thread in inline mode. */
+
+import { ImageHandle } from '../image/handle.ts';
 import { releaseMemory } from '../os/syscalls.ts';
 import { chooseProtocols } from '../protocols/index.ts';
 import { attend } from '../shm/mailbox.ts';
-import { ImageHandle } from '../image/handle.ts';
 import { ImageQueue } from '../zswap/image_queue.ts';
 import { Shrinker } from '../zswap/shrinker.ts';
 import { Zswap } from '../zswap/zswap.ts';

@@ -12,14 +12,15 @@
  * terminal goes, and the shell sends it again; timeout(1) signals its child and then the group, service managers SIGTERM and
  * SIGHUP. So whatever comes within a second belongs to the same stop, and SIGHUP always does.
  */
+
+import type { Config } from '../config/schema.ts';
+import type { Control } from '../control/control.ts';
+import { EXIT } from '../os/exit_error.ts';
 import { takenBuffers } from '../pool/buffers.ts';
 import { highWater, isLive } from '../pool/entries.ts';
 import type { Shared } from '../pool/shared.ts';
 import { C, sum } from '../shm/counters.ts';
-import type { Config } from '../config/schema.ts';
-import type { Control } from '../control/control.ts';
 import { type Ending, endExport, type Stopping } from './end_export.ts';
-import { EXIT } from '../os/exit_error.ts';
 import type { Listeners } from './listeners.ts';
 import type { Log } from './log.ts';
 import type { ServiceManager } from './service_manager.ts';

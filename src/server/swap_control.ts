@@ -6,6 +6,9 @@
  * about. What needs the images is asked of the shrinker's thread. One verb at a time to an export; verbs of several exports
  * run side by side, so that a stalled image holds up none but its own. An export that clients use is refused unless forced.
  */
+
+import type { Config } from '../config/schema.ts';
+import { ControlError } from '../control/control.ts';
 import { NONE } from '../pool/entries.ts';
 import { enter, STATE, stateOf, TABLE } from '../pool/export_state.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
@@ -18,8 +21,6 @@ import * as sync from '../shm/sync.ts';
 import type { Parkable } from '../zswap/lane.ts';
 import { type SwapoffHost, SwapoffOp, swapon } from '../zswap/swapoff_op.ts';
 import { Zswap } from '../zswap/zswap.ts';
-import type { Config } from '../config/schema.ts';
-import { ControlError } from '../control/control.ts';
 import type { FromShrinker, ToShrinker } from './messages.ts';
 
 export interface SwapoffFlags {

@@ -3,8 +3,8 @@
  * fails or ends unasked stops the process: no repair, no guess.
  */
 import { Worker } from 'node:worker_threads';
-import { LANES_MAX, THREAD_LANE0, THREAD_SHRINKER } from '../pool/limits.ts';
 import { LISTENERS_MAX } from '../os/inherited_sockets.ts';
+import { LANES_MAX, THREAD_LANE0, THREAD_SHRINKER } from '../pool/limits.ts';
 import { LaneRole } from './lane_role.ts';
 import type { FromLane, FromShrinker, LaneData, RoleData, ShrinkerData, ToLane, ToShrinker } from './messages.ts';
 import { ShrinkerRole } from './shrinker_role.ts';

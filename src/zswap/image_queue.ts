@@ -13,10 +13,10 @@
  * What is queued at once is bounded by the buffers (one per page) and by the orders that lanes may have under way.
  */
 
+import type { ImageHandle } from '../image/file.ts';
 import * as buffers from '../pool/buffers.ts';
 import { ENDED } from '../pool/slots.ts';
 import { C } from '../shm/counters.ts';
-import type { ImageHandle } from '../image/file.ts';
 import type { Zswap } from './zswap.ts';
 
 /** What the queue needs of an image. */

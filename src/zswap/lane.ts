@@ -2,9 +2,10 @@
  * A lane: what the devices of one thread share. It never blocks; whatever has to wait is parked here and looked at again
  * when the lane is woken (a pin dropped, a buffer freed, an answer of the shrinker).
  */
+
+import type { ImageHandle } from '../image/handle.ts';
 import type { Shared } from '../pool/shared.ts';
 import { C } from '../shm/counters.ts';
-import type { ImageHandle } from '../image/handle.ts';
 import { type Answer, OrderBook } from './orders.ts';
 import type { Zswap } from './zswap.ts';
 

@@ -3,6 +3,7 @@
  * load of pages on it.
  */
 
+import { Zspool } from '../pool/allocator/zsmalloc.ts';
 import * as buffers from '../pool/buffers.ts';
 import { Codec, fillPage } from '../pool/codec.ts';
 import { checkLive, type Entries, freeEntry, isLive, LENGTH_SAME_FILLED, NONE, setChecking } from '../pool/entries.ts';
@@ -14,7 +15,6 @@ import { HOLDER_MASK } from '../pool/slot_table.ts';
 import { ENOENT, Slots } from '../pool/slots.ts';
 import type { Trees } from '../pool/tree.ts';
 import type { Place } from '../pool/tree_walk.ts';
-import { Zspool } from '../pool/allocator/zsmalloc.ts';
 import type { ProtocolPool, Protocols } from '../protocols/protocol.ts';
 import { on } from '../protocols/switches.ts';
 import { C, type CounterName, rowOf } from '../shm/counters.ts';

@@ -12,12 +12,13 @@
  * theirs. Where all memcgs do, the worker rests until a buffer comes back: whoever was refused one is woken then, and each
  * call on an image that ends makes a turn.
  */
+
+import { totalSize } from '../pool/allocator/zsmalloc.ts';
 import * as buffers from '../pool/buffers.ts';
 import { mayWriteBack } from '../pool/export_state.ts';
 import { CTL, type Shared, WORK } from '../pool/shared.ts';
-import { totalSize } from '../pool/allocator/zsmalloc.ts';
-import { SHRINK } from '../protocols/protocol.ts';
 import { beginWalk } from '../protocols/entry/victim.ts';
+import { SHRINK } from '../protocols/protocol.ts';
 import { C, sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import { admit } from './admission.ts';

@@ -4,8 +4,8 @@
  * system. A turn is bounded, then the event loop runs, so that image completions and orders are never kept waiting.
  */
 import { compact } from '../pool/allocator/compaction.ts';
-import { CTL, type Shared } from '../pool/shared.ts';
 import { totalSize } from '../pool/allocator/zsmalloc.ts';
+import { CTL, type Shared } from '../pool/shared.ts';
 import { C, sum } from '../shm/counters.ts';
 import { pop, RECORD_WORDS } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';

@@ -7,13 +7,13 @@
  * Nothing here waits for I/O or for another request, throws, or allocates per page beyond one view per zstd call.
  */
 
+import { totalSize } from '../pool/allocator/zsmalloc.ts';
 import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import { COMPRESS_FAILED, POOR_BYTES } from '../pool/codec.ts';
 import { setDirty } from '../pool/dirty.ts';
 import { allocEntry, freeEntry, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { CTL, type Shared, WORK } from '../pool/shared.ts';
-import { totalSize } from '../pool/allocator/zsmalloc.ts';
 import { LOAD_EIO, LOAD_OK, type Protocols } from '../protocols/protocol.ts';
 import { C } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';

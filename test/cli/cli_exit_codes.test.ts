@@ -6,8 +6,8 @@ import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
 import { startControl } from '#src/control/control.js';
-import { tempFolder } from '../support/tmp.ts';
 import { closeOutput, run } from '../support/run_process.ts';
+import { tempFolder } from '../support/tmp.ts';
 
 const zswapd = (...args: string[]) => run(resolve(REPOSITORY, 'dist/main.js'), args);
 

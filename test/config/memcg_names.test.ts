@@ -1,8 +1,8 @@
 // Exports of more memcgs than the pool has room for are refused by their own sentence.
 import t from 'tap';
 import { loadConfigText } from '#src/config/load.js';
-import { reserveShared } from '#src/server/settings.js';
 import { MEMCGS_MAX } from '#src/pool/limits.js';
+import { reserveShared } from '#src/server/settings.js';
 
 const { config } = loadConfigText('c', JSON.stringify({ exports: [{ name: 'a', size: '1MiB', image: 'a.img' }] }));
 const withMemcgs = (count: number) => {

@@ -27,10 +27,10 @@ t.test('an old Node is told so by every command, before anything else is loaded'
 });
 
 t.test('what is loaded before the question can be read by an old Node', async (t) => {
-  for (const name of ['main.js', 'ops/requirements.js']) {
+  for (const name of ['main.js', 'config/requirements.js']) {
     const text = readFileSync(resolve(REPOSITORY, 'dist', name), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '');
     const imports = [...text.matchAll(/^import .* from ['"](.*)['"];/gm)].map(([, from]) => from);
-    t.same(imports, name === 'main.js' ? ['node:fs', './ops/requirements.js'] : []);
+    t.same(imports, name === 'main.js' ? ['node:fs', './config/requirements.js'] : []);
     t.notMatch(text, /\?\.[a-z[(]|\?\?|^\s*await |#[a-z]+|\.at\(|replaceAll/m, 'no syntax or method that is young');
   }
 });

@@ -7,7 +7,7 @@ import { MUTANTS } from '../protocols/mutants/table.ts';
 import { JOB } from './cells.ts';
 
 const DIST = new URL('../../', import.meta.url);
-const PARTS = ['pool', 'protocols', 'shm', 'sim', 'zswap'];
+const PARTS = ['explore', 'image', 'pool', 'protocols', 'shm', 'zswap'];
 
 /** A copy of what is compiled, inside the repository so that packages are found, with one line changed. */
 function mutate({ file, from, to }: Mutant, number: number): URL {
@@ -26,15 +26,15 @@ async function firstFinding(
   root: URL,
   { scenario: name, combination, bound = 2 }: Mutant,
 ): Promise<string | undefined> {
-  const { Engine } = (await import(new URL('sim/engine.js', root).href)) as typeof import('#src/explore/engine.js');
+  const { Engine } = (await import(new URL('explore/engine.js', root).href)) as typeof import('#src/explore/engine.js');
   const { exhaustive } = (await import(
-    new URL('sim/exhaustive.js', root).href
+    new URL('explore/schedule/exhaustive.js', root).href
   )) as typeof import('#src/explore/schedule/exhaustive.js');
   const { findScenario } = (await import(
-    new URL('sim/scenarios.js', root).href
+    new URL('explore/scenarios/scenarios.js', root).href
   )) as typeof import('#src/explore/scenarios/scenarios.js');
   const { parseReplay } = (await import(
-    new URL('sim/replay_string.js', root).href
+    new URL('explore/schedule/replay_string.js', root).href
   )) as typeof import('#src/explore/schedule/replay_string.js');
   const scenario = findScenario(name);
   if (scenario === undefined) throw new Error(`there is no scenario ${name}`);

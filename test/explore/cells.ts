@@ -2,18 +2,11 @@
 import { Engine, type Outcome } from '#src/explore/engine.js';
 import { exhaustive } from '#src/explore/schedule/exhaustive.js';
 import { parseReplay } from '#src/explore/schedule/replay_string.js';
-import type { Scenario } from '#src/explore/scenarios/scenario.js';
-import { findScenario } from '#src/explore/scenarios/scenarios.js';
 import type { SearchOptions, SearchResult, Strategy } from '#src/explore/schedule/strategies.js';
+import { scenarioNamed } from '#src/scripts/pages/scenarios.js';
 
 /** Test files run side by side, and each keeps its explorer to a processor of its own. */
 export const JOB = Number(process.env.ZSWAPD_TEST_JOB ?? 0);
-
-export function scenarioNamed(name: string): Scenario {
-  const scenario = findScenario(name);
-  if (scenario === undefined) throw new Error(`there is no scenario ${name}`);
-  return scenario;
-}
 
 export async function withEngine<T>(use: (engine: Engine) => Promise<T>): Promise<T> {
   const engine = await Engine.create(JOB);

@@ -1,13 +1,13 @@
 // What is expected of the matrix agrees with what the server says at start about broken choices, and with the safety matrix
 // of the protocols' reference.
 import t from 'tap';
-import { broken, choiceOf } from '#src/protocols/combinations.js';
 import type { Combination } from '#src/explore/cell.js';
-import { allCombinations } from '#src/explore/search/combinations.js';
-import { formatCombination } from '#src/explore/schedule/replay_string.js';
 import { SCENARIOS as BUILT } from '#src/explore/scenarios/scenarios.js';
+import { formatCombination } from '#src/explore/schedule/replay_string.js';
+import { allCombinations } from '#src/explore/search/combinations.js';
+import { broken, choiceOf } from '#src/protocols/combinations.js';
 import { EXPECTED, SCENARIOS } from '#src/scripts/pages/expected_matrix.js';
-import { expectedVerdict } from './matrix_group.ts';
+import { expectedVerdict } from '#src/scripts/pages/verdicts.js';
 
 const found = (combination: Combination): string[] =>
   SCENARIOS.filter((scenario) => expectedVerdict(formatCombination(combination), scenario) !== 'clean');

@@ -1,10 +1,11 @@
 /** A part of the verdict matrix, small enough for a test file of its own: explored and compared with what is expected. */
 import type { Test } from 'tap';
-import { allCombinations } from '#src/explore/search/combinations.js';
 import { cellFor, exploreMatrix } from '#src/explore/matrix.js';
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
+import { allCombinations } from '#src/explore/search/combinations.js';
+import { TAKES_THREE } from '#src/scripts/pages/expected_matrix.js';
+import { expectedVerdict } from '#src/scripts/pages/verdicts.js';
 import { exploreCell, JOB, kindOf, withEngine } from './cells.ts';
-import { EXPECTED, KINDS, SCENARIOS, TAKES_THREE } from '#src/scripts/pages/expected_matrix.js';
 
 const LONG = process.env.ZSWAPD_LONG === '1';
 const BOUND = LONG ? 3 : 2;
@@ -12,10 +13,6 @@ const SCHEDULES_MAX = 20_000_000;
 /** Combinations that share a cell with another, per group, which are explored again on their own. */
 const SAMPLE = 8;
 const SAMPLE_OF_ONE = 2;
-
-export function expectedVerdict(combination: string, scenario: string): string {
-  return KINDS[EXPECTED[combination]?.[SCENARIOS.indexOf(scenario)] ?? ''] ?? 'unknown';
-}
 
 export async function checkGroup(t: Test, scenarios: readonly string[], entries?: readonly string[]): Promise<void> {
   const { explored } = await exploreMatrix({

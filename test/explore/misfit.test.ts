@@ -1,8 +1,8 @@
 // A scenario whose race the protocols can't have is refused by name; and nothing is missed by that.
 import t from 'tap';
-import { misfit } from '#src/explore/search/misfit.js';
-import { parseReplay } from '#src/explore/schedule/replay_string.js';
 import { SCENARIOS as ALL } from '#src/explore/scenarios/scenarios.js';
+import { parseReplay } from '#src/explore/schedule/replay_string.js';
+import { misfit } from '#src/explore/search/misfit.js';
 import { EXPECTED, SCENARIOS } from '#src/scripts/pages/expected_matrix.js';
 import { runZswapd } from './run_explore.ts';
 

@@ -4,9 +4,9 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { withEngine } from './cells.ts';
 import { generatePages } from '#src/scripts/pages/generate.js';
 import { REGENERATE } from '#src/scripts/pages/protocol_page.js';
+import { withEngine } from './cells.ts';
 
 const FOLDER = fileURLToPath(new URL('../../../src/protocols', import.meta.url));
 
@@ -15,7 +15,7 @@ t.test('each protocol has a page beside it, and all pages are up to date', async
   if (process.env.ZSWAPD_WRITE_PAGES === '1') {
     for (const [name, text] of pages) writeFileSync(join(FOLDER, name), text);
   }
-  const there = readdirSync(FOLDER).filter((name) => name.endsWith('.md'));
+  const there = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.md'));
   const left = there.filter((name) => !pages.has(name));
   t.same(left, [], 'no page is left of a protocol that is gone');
   const stale = [...pages]

@@ -1,7 +1,8 @@
 // The races of the mailing list are found, as what they are, in no more steps than they were told in; and they replay.
 import t from 'tap';
 import { minimise, record } from '#src/explore/search/minimise.js';
-import { exploreCell, scenarioNamed, withEngine } from './cells.ts';
+import { scenarioNamed } from '#src/scripts/pages/scenarios.js';
+import { exploreCell, withEngine } from './cells.ts';
 
 const SAFE_P3 = 'refcount-lru-isolate+tree-refcount';
 

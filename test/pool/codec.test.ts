@@ -1,7 +1,7 @@
 // The compressor of a thread: what counts as one repeated word, what comes back, and what is answered where zstd refuses.
 import t from 'tap';
-import { COMPRESS_FAILED, Codec, fillPage, POOR_BYTES } from '#src/pool/codec.js';
 import { CLASSES, classOf } from '#src/pool/allocator/size_classes.js';
+import { COMPRESS_FAILED, Codec, fillPage, POOR_BYTES } from '#src/pool/codec.js';
 import { C, sum } from '#src/shm/counters.js';
 import { REJECTED, STORED, type Zswap } from '#src/zswap/zswap.js';
 import { held, makePage, newZswap, put } from '../support/pool.ts';

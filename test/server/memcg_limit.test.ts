@@ -1,7 +1,7 @@
 // zswap.max holds while several clients write with many requests under way: what is charged is looked at all the time.
 import t from 'tap';
-import { MIB, writeSlots, wrongSlots } from '../system/durability/images.ts';
 import { startServer } from '../support/zswapd.ts';
+import { MIB, writeSlots, wrongSlots } from '../system/durability/images.ts';
 
 const CLIENTS = 4;
 const SLOTS = 1000;

@@ -3,8 +3,8 @@ import { execFile, execFileSync, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { attachHelp } from '#src/server/attach_help.js';
 import { shellLine } from '#src/os/shell.js';
+import { attachHelp } from '#src/server/attach_help.js';
 import { tempFolder } from '../support/tmp.ts';
 import {
   failedStart,

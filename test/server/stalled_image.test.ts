@@ -2,11 +2,11 @@
 // wait for it and the buffers that both hold are of its own share. Nothing here looks at a clock: the image stays stalled
 // until the others are answered.
 import t, { type Test } from 'tap';
-import { MIB, PAGE, writeSlots, wrongSlots } from '../system/durability/images.ts';
 import { fuseImage } from '../support/fuse_image.ts';
 import { pageOf } from '../support/random.ts';
 import { missing } from '../support/requires.ts';
 import { startServer } from '../support/zswapd.ts';
+import { MIB, PAGE, writeSlots, wrongSlots } from '../system/durability/images.ts';
 
 const skip = missing('root', '/dev/fuse', 'nbdfuse', 'nbdkit');
 /** A slice of a range, in slots. */

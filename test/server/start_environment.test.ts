@@ -7,9 +7,9 @@ import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
 import { missing } from '../support/requires.ts';
+import { type Ended, runCommand } from '../support/run_process.ts';
 import { tempFolder } from '../support/tmp.ts';
 import { type ServerOptions, serverArguments, startServer } from '../support/zswapd.ts';
-import { type Ended, runCommand } from '../support/run_process.ts';
 
 // Some thirty processes, of which each takes a third of a second of a processor.
 t.setTimeout(120_000);

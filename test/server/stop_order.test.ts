@@ -3,14 +3,14 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Config } from '#src/config/schema.js';
+import { prepareImage } from '#src/image/file.js';
+import { newMarker, writeMarker } from '#src/image/marker.js';
+import { takeBuffer } from '#src/pool/buffers.js';
 import type { FromLane, FromShrinker, ToLane, ToShrinker } from '#src/server/messages.js';
 import { type Running, stop, watch } from '#src/server/stop.js';
 import type { Drained } from '#src/server/swap_control.js';
 import { onceOf } from '#src/server/wait.js';
-import { takeBuffer } from '#src/pool/buffers.js';
 import { C, rowOf } from '#src/shm/counters.js';
-import { prepareImage } from '#src/image/file.js';
-import { newMarker, writeMarker } from '#src/image/marker.js';
 import { makePage, newZswap, put } from '../support/pool.ts';
 import { tempFolder } from '../support/tmp.ts';
 

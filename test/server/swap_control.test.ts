@@ -2,11 +2,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
 import type { Config } from '#src/config/schema.js';
-import type { ToShrinker } from '#src/server/messages.js';
-import { SwapControl } from '#src/server/swap_control.js';
 import { enter, STATE, type State, stateOf, TABLE } from '#src/pool/export_state.js';
 import { createShared } from '#src/pool/shared.js';
 import { chooseProtocols } from '#src/protocols/index.js';
+import type { ToShrinker } from '#src/server/messages.js';
+import { SwapControl } from '#src/server/swap_control.js';
 import { Zswap } from '#src/zswap/zswap.js';
 import { makePage, NEWEST, poolSettings, put } from '../support/pool.ts';
 

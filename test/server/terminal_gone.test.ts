@@ -5,10 +5,10 @@ import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
-import { isMarked } from '../system/durability/images.ts';
 import { missing } from '../support/requires.ts';
 import { tempFolder } from '../support/tmp.ts';
 import { serverArguments } from '../support/zswapd.ts';
+import { isMarked } from '../system/durability/images.ts';
 
 const skip = missing('python3');
 

@@ -1,5 +1,6 @@
 // What tests of the pool share: a small pool with everything around it, pages of three kinds, and the checks for leaks.
 import type { Test } from 'tap';
+import { totalSize } from '#src/pool/allocator/zsmalloc.js';
 import { takenBuffers } from '#src/pool/buffers.js';
 import { activeClaims } from '#src/pool/claims.js';
 import { highWater, isLive } from '#src/pool/entries.js';
@@ -8,7 +9,6 @@ import { checkLru } from '#src/pool/lru.js';
 import { CTL, createShared, type PoolSettings, type Shared } from '#src/pool/shared.js';
 import type { SlotTable } from '#src/pool/slot_table.js';
 import { nodesInUse } from '#src/pool/tree.js';
-import { totalSize } from '#src/pool/allocator/zsmalloc.js';
 import { chooseProtocols, type ProtocolNames } from '#src/protocols/index.js';
 import { C, sum } from '#src/shm/counters.js';
 import { STORED, Zswap } from '#src/zswap/zswap.js';

@@ -1,9 +1,9 @@
 // Starts the roles of pool_worker.ts. What a role was given and what it answers are plain data; shared arrays stay shared.
 import { Worker } from 'node:worker_threads';
+import type { Zsmalloc } from '#src/pool/allocator/zsmalloc.js';
 import type { Bits } from '#src/pool/bits.js';
 import type { Claims } from '#src/pool/claims.js';
 import type { SlotTable } from '#src/pool/slot_table.js';
-import type { Zsmalloc } from '#src/pool/allocator/zsmalloc.js';
 import type { Mailboxes, Ring } from '#src/shm/mailbox.js';
 
 export interface Roles {

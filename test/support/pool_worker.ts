@@ -1,8 +1,8 @@
 // The threads of tests of the pool: one role per worker, chosen by name. A role gets its thread number and its data.
 import { parentPort, workerData } from 'node:worker_threads';
 import { CLASSES } from '#src/pool/allocator/size_classes.js';
-import { Slots } from '#src/pool/slots.js';
 import { Zspool } from '#src/pool/allocator/zsmalloc.js';
+import { Slots } from '#src/pool/slots.js';
 import { push, RECORD_WORDS, wake } from '#src/shm/mailbox.js';
 import * as sync from '#src/shm/sync.js';
 import type { Job, Roles } from './pool_threads.ts';

@@ -1,9 +1,9 @@
 // One thread of the stress test: a lane that stores, loads and trims, or the shrinker with the image.
 import { parentPort, workerData } from 'node:worker_threads';
 import { releaseMemory } from '#src/os/syscalls.js';
+import { compact } from '#src/pool/allocator/compaction.js';
 import { setBit, testBit } from '#src/pool/bits.js';
 import { claim, release } from '#src/pool/claims.js';
-import { compact } from '#src/pool/allocator/compaction.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import { EEXIST } from '#src/pool/slots.js';
 import { chooseProtocols } from '#src/protocols/index.js';

@@ -7,8 +7,8 @@ import { once } from 'node:events';
 import { join, resolve } from 'node:path';
 import { NbdClient, type NbdClientOptions } from 'node-nbd-server';
 import type { Test } from 'tap';
-import { REPOSITORY } from '#src/config/fields.js';
 import { fetchControl } from '#src/cli/stats.js';
+import { REPOSITORY } from '#src/config/fields.js';
 import { tempFolder } from './tmp.ts';
 
 export const MAIN = resolve(REPOSITORY, 'dist/main.js');

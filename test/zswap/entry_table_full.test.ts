@@ -2,8 +2,8 @@
 // nothing spins.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { CTL, WORK } from '#src/pool/shared.js';
 import { totalSize } from '#src/pool/allocator/zsmalloc.js';
+import { CTL, WORK } from '#src/pool/shared.js';
 import { makePage } from '../support/pool.ts';
 import { ShrinkerBench } from '../support/shrinker_bench.ts';
 

@@ -1,8 +1,8 @@
 // Where exactly a store is let in: at the pool's limit and its accept threshold, at a memcg's limit, at the bound of raw pages.
 import t from 'tap';
-import { CTL } from '#src/pool/shared.js';
 import { CLASSES, classOf, ZSPAGE_BYTES } from '#src/pool/allocator/size_classes.js';
 import { totalSize } from '#src/pool/allocator/zsmalloc.js';
+import { CTL } from '#src/pool/shared.js';
 import { C } from '#src/shm/counters.js';
 import { OVER_LIMIT, REJECTED, STORED } from '#src/zswap/zswap.js';
 import { held, makePage, newZswap, pinned, put } from '../support/pool.ts';

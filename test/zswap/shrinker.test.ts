@@ -1,9 +1,9 @@
 // The shrinker's worker: who asks for it, what it takes and from whom, when it rests, and that it never spins.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
-import { CTL, WORK } from '#src/pool/shared.js';
 import { ZSPAGE_BYTES } from '#src/pool/allocator/size_classes.js';
 import { totalSize } from '#src/pool/allocator/zsmalloc.js';
+import { CTL, WORK } from '#src/pool/shared.js';
 import { checkLists, MIB, makePage, put, take } from '../support/pool.ts';
 import { ShrinkerBench } from '../support/shrinker_bench.ts';
 

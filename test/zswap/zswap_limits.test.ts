@@ -1,7 +1,7 @@
 // Limits: the pool's with its hysteresis, and the memcg's.
 import t from 'tap';
-import { CTL } from '#src/pool/shared.js';
 import { totalSize } from '#src/pool/allocator/zsmalloc.js';
+import { CTL } from '#src/pool/shared.js';
 import { C, sum } from '#src/shm/counters.js';
 import { OVER_LIMIT, REJECTED, STORED } from '#src/zswap/zswap.js';
 import { checkEmpty, checkLists, held, MIB, makePage, newZswap, put } from '../support/pool.ts';

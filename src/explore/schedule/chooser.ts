@@ -4,7 +4,7 @@
  * Enabledness: an actor that waits for a lock is enabled when the lock word is 0, one that waits for a word to change when
  * it has changed. Nobody polls; so a deadlock is seen at once, as unfinished actors of which none is enabled.
  */
-import { B, type Board, DECISION_WORDS, MODE, POSITIONS_MAX, random, SCHEDULE_MAX, STATE } from '../schedule_state.ts';
+import { B, type Board, DECISION_WORDS, MODE, POSITIONS_MAX, random, SCHEDULE_MAX, STATE } from '../run_state.ts';
 import { hashState } from '../search/history.ts';
 import type { Words } from '../world/word_names.ts';
 

@@ -7,9 +7,9 @@
  * a state that another has been in (history.ts), its further branches are that one's, and are left out.
  */
 
-import { MODE } from '../schedule_state.ts';
 import type { Choice, Decision, Engine, Outcome } from '../engine.ts';
 import { PLAIN_RUN } from '../engine.ts';
+import { MODE } from '../run_state.ts';
 import { seedOf } from './random_walk.ts';
 import { isShorter, PROGRESS_EVERY, type SearchOptions, type SearchResult } from './strategies.ts';
 

@@ -6,8 +6,9 @@
  * A change is no preemption: an actor that is woken preempts at once if its priority is higher, at no cost, and to hold it
  * back takes a change of its own. So a bug may need more changes than the preemptions of an exhaustive search.
  */
-import { MODE } from '../schedule_state.ts';
+
 import { type Engine, type Outcome, PLAIN_RUN } from '../engine.ts';
+import { MODE } from '../run_state.ts';
 import { seedOf } from './random_walk.ts';
 import { isShorter, PROGRESS_EVERY, type SearchOptions, type SearchResult } from './strategies.ts';
 

@@ -1,6 +1,7 @@
 /** Seeded random schedules: at each choice the mover goes on in two cases of three, else any enabled actor moves. */
-import { MODE } from '../schedule_state.ts';
+
 import { type Engine, type Outcome, PLAIN_RUN } from '../engine.ts';
+import { MODE } from '../run_state.ts';
 import { isShorter, PROGRESS_EVERY, type SearchOptions, type SearchResult } from './strategies.ts';
 
 export function randomWalk(engine: Engine, o: SearchOptions): SearchResult {

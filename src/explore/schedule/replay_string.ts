@@ -7,8 +7,8 @@
  */
 import { DEFAULT_SWITCHES, type ProtocolSwitches } from '../../protocols/switches.ts';
 import type { Combination } from '../cell.ts';
-import { isProtocolChoice } from '../search/combinations.ts';
 import type { Choice } from '../engine.ts';
+import { isProtocolChoice } from '../search/combinations.ts';
 
 export const REPLAY_VERSION = 'zx1';
 const CHOICES_MAX = 1000;

@@ -9,7 +9,7 @@
  *
  * Two lanes of 32 bits are kept, because a collision would hide a schedule.
  */
-import { B, type Board } from '../schedule_state.ts';
+import { B, type Board } from '../run_state.ts';
 import type { Words } from '../world/word_names.ts';
 
 function mix(h: number, value: number): number {

@@ -11,7 +11,7 @@
  * A read may see whatever was right at some moment between its start and its end: what becomes right meanwhile is added
  * to what the reader may see.
  */
-import { ACTORS_MAX } from '../schedule_state.ts';
+import { ACTORS_MAX } from '../run_state.ts';
 import { placeOf, type Shadow, VERSIONS } from './world.ts';
 
 /** `connection`: who sends it; several may send the same version. */

@@ -1,8 +1,8 @@
 /** What the actors of a scenario do, each in a thread of its own. */
 import { claim, release } from '../../pool/claims.ts';
 import { THREAD_SHRINKER } from '../../pool/limits.ts';
-import { SHRINK } from '../../protocols/protocol.ts';
 import { beginWalk } from '../../protocols/entry/victim.ts';
+import { SHRINK } from '../../protocols/protocol.ts';
 import { pop, push, RECORD_WORDS, wake } from '../../shm/mailbox.ts';
 import { admit } from '../../zswap/admission.ts';
 import { Cleaning, heldSlots } from '../../zswap/cleaner.ts';
@@ -11,10 +11,10 @@ import { ImageQueue } from '../../zswap/image_queue.ts';
 import { answerOrder, ORDER } from '../../zswap/orders.ts';
 import { SwapoffOp, swapon } from '../../zswap/swapoff_op.ts';
 import type { Zswap } from '../../zswap/zswap.ts';
-import { Client } from './client.ts';
 import { type Env, LaneLoop, Mailbox } from '../loop.ts';
 import type { ActorSpec } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
+import { Client } from './client.ts';
 import { SimImage } from './image.ts';
 
 /** Orders of the explorer's own: a walker's page goes to the one image queue, and swapoff has slot 0 or all copied out. */

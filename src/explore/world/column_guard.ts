@@ -5,6 +5,8 @@
  *
  * Columns that the façade uses as well can't be wrapped; the functions that use them plainly say so by sync.held.
  */
+
+import type { Zsmalloc } from '../../pool/allocator/zsmalloc.ts';
 import type { Buffers } from '../../pool/buffers.ts';
 import { CLAIM_WORDS, CLAIMS_MAX } from '../../pool/claims.ts';
 import { type Entries, isLive } from '../../pool/entries.ts';
@@ -12,7 +14,6 @@ import type { Lru } from '../../pool/lru.ts';
 import type { Shared } from '../../pool/shared.ts';
 import { bucketOf, HOLDER_MASK, type SlotTable } from '../../pool/slot_table.ts';
 import { STRIDE } from '../../pool/tree.ts';
-import type { Zsmalloc } from '../../pool/allocator/zsmalloc.ts';
 import * as sync from '../../shm/sync.ts';
 
 type Column = Int32Array | Uint32Array | Uint16Array | Uint8Array | Float64Array;

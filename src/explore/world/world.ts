@@ -3,14 +3,14 @@
  * and the record of what was acknowledged. It is made once per explorer; a cell changes its settings and its start.
  */
 
+import { ZSPAGE_BYTES } from '../../pool/allocator/size_classes.ts';
 import { createBits } from '../../pool/bits.ts';
 import { createDirty } from '../../pool/dirty.ts';
 import { PAGE_SIZE, TREE_PAGES } from '../../pool/limits.ts';
 import { createShared, type PoolSettings, type Shared } from '../../pool/shared.ts';
-import { ZSPAGE_BYTES } from '../../pool/allocator/size_classes.ts';
 import { createTrees } from '../../pool/tree.ts';
 import { int32, uint8 } from '../../shm/columns.ts';
-import { ACTORS_MAX } from '../schedule_state.ts';
+import { ACTORS_MAX } from '../run_state.ts';
 
 /** Slots that a scenario can use, from the first slot of a tree on: a node covers all of them. */
 export const SLOTS = 8;

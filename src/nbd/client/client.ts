@@ -8,17 +8,11 @@
  * Payloads are not copied until they are sent, so a caller must leave a buffer alone until its write settled.
  */
 import type { Socket } from 'node:net';
+import * as wire from '../wire.ts';
 import { EAGAIN, ETIMEDOUT, NbdError } from './error.ts';
-import {
-  type ClientNegotiated,
-  type ListedExport,
-  listExports,
-  negotiate,
-  type ServerInfo,
-} from './handshake.ts';
+import { type ClientNegotiated, type ListedExport, listExports, negotiate, type ServerInfo } from './handshake.ts';
 import { type Extent, type NbdReply, type Pending, ReplyParser } from './replies.ts';
 import { BatchWriter, DEFAULT_TIMEOUT_MS, type NbdAddress, openSocket, requestHeader } from './socket.ts';
-import * as wire from '../wire.ts';
 
 export { NbdError } from './error.ts';
 export type { ListedExport, ServerInfo } from './handshake.ts';

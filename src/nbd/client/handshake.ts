@@ -5,9 +5,9 @@
  * more than MAX_REPLIES of them to one option, is an error and not an allocation.
  */
 import type { Socket } from 'node:net';
-import { NbdError } from './error.ts';
 import { BASE_ALLOCATION } from '../server/options.ts';
 import * as wire from '../wire.ts';
+import { NbdError } from './error.ts';
 
 /** Longest option reply that the client takes, in bytes: two strings of the longest legal length fit easily. */
 const MAX_REPLY = 64 * 1024;

@@ -5,8 +5,9 @@
  * misfit is thrown as EPROTO and ends the connection. A read succeeds only if its chunks cover it exactly once.
  * Memory is reserved after a reply began, and never more than the request asked for (or MAX_SMALL_BODY, or 2^20 extents).
  */
-import { NbdError } from './error.ts';
+
 import * as wire from '../wire.ts';
+import { NbdError } from './error.ts';
 
 /** Longest error chunk in bytes: two integers, a string of the longest legal length, an offset. */
 const MAX_SMALL_BODY = 6 + wire.NBD_MAX_STRING + 8;

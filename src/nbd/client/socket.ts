@@ -4,8 +4,8 @@
  * Invariant: whatever is queued here belongs to a request in flight, so the client's limit on those bounds it.
  */
 import { connect as connectSocket, type Socket } from 'node:net';
-import { ETIMEDOUT, NbdError } from './error.ts';
 import * as wire from '../wire.ts';
+import { ETIMEDOUT, NbdError } from './error.ts';
 
 /** Where a server listens; `socketPath` wins over `host` and `port`. */
 export interface NbdAddress {

@@ -6,12 +6,13 @@
  * extent). Lengths are
  * JavaScript numbers, so a request of 2^32 - 1 bytes that is rounded to blocks stays what it is (CVE-2025-47711, -47712).
  */
+
+import * as wire from '../wire.ts';
 import type { Device, DeviceExtent } from './device.ts';
 import { BASE_ALLOCATION_ID } from './handshake.ts';
 import type { Replies } from './replies.ts';
 import { PHASE_STATUS, type Request } from './request.ts';
 import type { TurnBudget } from './turn_budget.ts';
-import * as wire from '../wire.ts';
 
 export const MAX_EXTENTS = 4096;
 export const MAX_RUNS = 8192;

@@ -1,13 +1,14 @@
 /**
  * What each command asks of the device and of the answers, once it was checked; and what follows when its effect is there.
  */
-import type { Answers } from './request_pool.ts';
+
+import * as wire from '../wire.ts';
 import type { ConnectionCounters } from './counters.ts';
 import type { Device } from './device.ts';
 import type { Request } from './request.ts';
 import * as phase from './request.ts';
+import type { Answers } from './request_pool.ts';
 import type { TurnBudget } from './turn_budget.ts';
-import * as wire from '../wire.ts';
 
 export class Commands {
   readonly #device: Device;

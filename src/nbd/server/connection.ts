@@ -6,12 +6,13 @@
  *   inbox, MAX_CHUNKS chunks of replies and the read buffers, whatever the client sends or fails to read;
  * - `onEnd` is called exactly once, when the socket is closed and no request of it is with the device any more.
  */
+
+import type { ExportInfo } from '../export_info.ts';
 import { Arrivals } from './arrivals.ts';
 import { type ConnectionOptions, HANDSHAKE_TIMEOUT_MS, LINGER_MS } from './connection_options.ts';
 import { type ConnectionSocket, openSocket } from './connection_socket.ts';
 import { type ConnectionCounters, connectionCounters } from './counters.ts';
 import type { Device } from './device.ts';
-import type { ExportInfo } from '../export_info.ts';
 import { OpenFence } from './fence.ts';
 import { Greeter } from './greeter.ts';
 import type { Negotiated } from './handshake.ts';

@@ -1,8 +1,8 @@
 /** What a connection is made from, and how long it waits for its client. */
 import type { Socket } from 'node:net';
+import type { ExportInfo } from '../export_info.ts';
 import type { ConnectionCounters } from './counters.ts';
 import type { ConnectionFence, Device } from './device.ts';
-import type { ExportInfo } from '../export_info.ts';
 
 /** Deadline for the handshake unless another one is given. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;

@@ -5,9 +5,10 @@
  * export holds by now. It is dropped, unless the client left on purpose: then its last request is DISC, and everything
  * before that has to be done.
  */
+
+import * as wire from '../wire.ts';
 import type { ConnectionFence } from './device.ts';
 import type { Inbox } from './inbox.ts';
-import * as wire from '../wire.ts';
 
 /**
  * Bytes that are looked at in the kernel's buffer; what reaches further counts as not ending in DISC. A TCP socket has up

@@ -9,6 +9,7 @@
  * A deadline for the whole handshake is the business of whoever owns the socket.
  */
 import { type ExportInfo, findExport } from '../export_info.ts';
+import * as wire from '../wire.ts';
 import {
   type HandshakeOptions,
   type HandshakeState,
@@ -34,7 +35,6 @@ import {
   resolveExport,
   serverEntry,
 } from './options.ts';
-import * as wire from '../wire.ts';
 
 export { checkExports, type ExportInfo } from '../export_info.ts';
 export * from './handshake_options.ts';

@@ -9,12 +9,13 @@
  * - a request that has waited keeps its read buffer to its end, so it never waits for a second one;
  * - structured chunks of one request don't overlap, and the last one carries DONE.
  */
+
+import * as wire from '../wire.ts';
 import type { Device, DeviceExtent } from './device.ts';
 import { giveReadBuffer, READ_SLICE, takeReadBuffer } from './read_buffers.ts';
 import type { Replies } from './replies.ts';
 import { PHASE_READ, type Request } from './request.ts';
 import { BLOCK_UNITS, type TurnBudget } from './turn_budget.ts';
-import * as wire from '../wire.ts';
 
 /** What became of a request. */
 export const READ_DONE = 0;

@@ -7,10 +7,11 @@
  * - a request that found no room stands in one list until it gets some. It counts as in flight, so the cap on those
  *   bounds the list.
  */
+
+import * as wire from '../wire.ts';
 import type { Outbox } from './outbox.ts';
 import { PHASE_REPLY, type Request } from './request.ts';
 import { wireError } from './validate.ts';
-import * as wire from '../wire.ts';
 
 /** Longest reason in an error chunk, in bytes; reasons are constants of this package, in ASCII. */
 const MAX_WHY = 128;

@@ -5,10 +5,10 @@
  */
 import { once } from 'node:events';
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { checkExports, type ExportInfo } from '../export_info.ts';
 import { Connection } from './connection.ts';
 import { type ConnectionCounters, connectionCounters } from './counters.ts';
 import type { Device } from './device.ts';
-import { checkExports, type ExportInfo } from '../export_info.ts';
 
 /** Connections at one time unless another cap is given; further ones are closed at once. */
 export const MAX_CONNECTIONS = 100;

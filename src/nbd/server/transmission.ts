@@ -13,7 +13,8 @@
  * When the peer has ended (see `fence.ts`), `ended` is set and what was not yet applied is dropped, or `promised` is set
  * and everything up to DISC is done although nobody reads the replies.
  */
-import { Answers } from './request_pool.ts';
+
+import * as wire from '../wire.ts';
 import { Commands } from './commands.ts';
 import type { ConnectionCounters } from './counters.ts';
 import type { ConnectionFence, Device } from './device.ts';
@@ -23,9 +24,9 @@ import type { Inbox } from './inbox.ts';
 import type { Outbox } from './outbox.ts';
 import type { Request, RequestOwner } from './request.ts';
 import * as phase from './request.ts';
+import { Answers } from './request_pool.ts';
 import { REQUEST_UNITS, type TurnBudget } from './turn_budget.ts';
 import { Rules } from './validate.ts';
-import * as wire from '../wire.ts';
 import { RECEIVED, WritePath } from './write_path.ts';
 
 /** Requests of one connection that are begun and not answered. */

@@ -5,8 +5,8 @@
  * neither `offset + length` nor a rounding can wrap around.
  */
 import type { ExportInfo } from '../export_info.ts';
-import type { Negotiated } from './handshake.ts';
 import * as wire from '../wire.ts';
+import type { Negotiated } from './handshake.ts';
 
 /** Why a request is refused. */
 export interface Verdict {

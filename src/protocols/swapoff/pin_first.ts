@@ -9,8 +9,9 @@
  * Known weakness: none with pin-validate. It needs a writeback that pins first and touches nothing after the pin.
  * Discussed: linux-mm, January 2024; merged as 5878303c5353.
  */
-import { freeImmediately } from './free_immediately.ts';
+
 import type { SwapoffProtocol } from '../protocol.ts';
+import { freeImmediately } from './free_immediately.ts';
 
 /** The same steps: what makes them safe is the writeback that goes with it. */
 export const pinFirst: SwapoffProtocol = { ...freeImmediately, name: 'pin-first' };

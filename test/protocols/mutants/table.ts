@@ -13,7 +13,7 @@ const EARLY = 'refcount-lru-isolate+drain-early-ref+skip-eexist+erase';
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'validation: writeback does not compare entry and tree',
-    file: 'protocols/pin_validate.js',
+    file: 'protocols/entry/pin_validate.js',
     from: 'if (current !== e) {',
     to: 'if (false) {',
     scenario: 'stale-data',
@@ -21,7 +21,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'rotation: a busy victim stays at the head of its list',
-    file: 'protocols/pin_validate.js',
+    file: 'protocols/entry/pin_validate.js',
     from: 'lru.rotate(list, pool.entries, e);',
     to: '',
     scenario: 'busy-head',
@@ -29,7 +29,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a put: the reference of writeback is kept',
-    file: 'protocols/refcount_lru_isolate.js',
+    file: 'protocols/entry/refcount_lru_isolate.js',
     from: `    if (!earlyRef)
         put(pool, e);
     unlockTree(trees, w.tree);`,
@@ -39,7 +39,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'an unlock: the page of a finished writeback stays locked',
-    file: 'protocols/pin_validate.js',
+    file: 'protocols/entry/pin_validate.js',
     from: 'pool.slots.unpin(r);',
     to: '',
     scenario: 'leak',
@@ -47,7 +47,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'LRU last: a stored entry is put on no list',
-    file: 'protocols/pin_validate.js',
+    file: 'protocols/entry/pin_validate.js',
     from: 'lru.add(pool.lru, entries, e);',
     to: ';',
     scenario: 'stale-data',
@@ -148,7 +148,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'second chance: an entry that got it is not marked as having had it',
-    file: 'protocols/victim.js',
+    file: 'protocols/entry/victim.js',
     from: 'entries.referenced[e] = 0;',
     to: '',
     scenario: 'second-chance',
@@ -156,7 +156,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'LRU last: a stored entry is on its list before it is in its tree',
-    file: 'protocols/pin_validate.js',
+    file: 'protocols/entry/pin_validate.js',
     from: `    const old = exchange(trees, tree, slot, e);
     unlockTree(trees, tree);
     if (old === NO_MEMORY)
@@ -209,7 +209,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a lock: writeback takes its entry out of the tree without it',
-    file: 'protocols/pin_validate.js',
+    file: 'protocols/entry/pin_validate.js',
     from: `    lockTree(trees, tree);
     erase(trees, tree, slot);
     unlockTree(trees, tree);`,
@@ -219,7 +219,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'an opaque number: writeback asks its entry for the slot after the LRU lock is dropped',
-    file: 'protocols/pin_validate.js',
+    file: 'protocols/entry/pin_validate.js',
     from: 'const result = writeback(pool, x, slot, e, busy);',
     to: 'const result = writeback(pool, x, pool.entries.slot[e], e, busy);',
     scenario: 'leak',
@@ -227,7 +227,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'atomic counts: early references are counted plainly',
-    file: 'protocols/refcount_lru_isolate.js',
+    file: 'protocols/entry/refcount_lru_isolate.js',
     from: 'if (pool.protocols.swapoff.earlyRef)\n        return sync.add(state, e, by) + by;',
     to: '',
     scenario: 'leak',
@@ -235,7 +235,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the last put: it comes before the tree is unlocked',
-    file: 'protocols/refcount_lru_isolate.js',
+    file: 'protocols/entry/refcount_lru_isolate.js',
     from: `    unlockTree(trees, w.tree);
     if (earlyRef)
         put(pool, e);`,

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { STATE_FOLDER } from '#src/config/environment.js';
 import { loopDevice } from '../../image/images.ts';
-import { run } from '../../support/run_process.ts';
 import { missing } from '../../support/requires.ts';
+import { run } from '../../support/run_process.ts';
 import { failedStart, MAIN, startServer } from '../../support/zswapd.ts';
 import { firstDifference, MIB, readDevice, readImage, writeSlots, wrongSlots } from './images.ts';
 
