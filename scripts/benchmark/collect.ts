@@ -34,7 +34,7 @@ export interface Collected {
   readonly failed: Problem[];
 }
 
-export interface Plan {
+interface Plan {
   readonly context: StartContext;
   readonly servers: readonly ServerKind[];
   readonly workloads: readonly Workload[];

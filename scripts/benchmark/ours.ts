@@ -46,13 +46,13 @@ function removeImage(image: string): void {
 }
 
 /** How a server of ours is started: which program, how large its pool is, and what else is set. */
-export interface Start {
+interface Start {
   readonly command: readonly [string, ...string[]];
   readonly poolBytes: number;
   readonly settings?: readonly string[];
 }
 
-export interface OurServer extends RunningServer {
+interface OurServer extends RunningServer {
   /** What `zswapd stats --json` answers. */
   stats(): Promise<unknown>;
 }

@@ -40,7 +40,7 @@ export const residentBytes = (pid: number): number => kibField(`/proc/${pid}/sta
 /** The page cache of block devices, of the whole machine. */
 export const blockCacheBytes = (): number => kibField('/proc/meminfo', 'Buffers');
 
-export interface ZramCounters {
+interface ZramCounters {
   readonly origDataSize: number;
   readonly comprDataSize: number;
   readonly memUsedTotal: number;

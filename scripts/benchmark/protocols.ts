@@ -66,7 +66,7 @@ export interface ProtocolReport {
   readonly rows: readonly ProtocolRow[];
 }
 
-export interface ProtocolPlan {
+interface ProtocolPlan {
   readonly context: StartContext;
   readonly repeat: number;
   readonly seconds: number;

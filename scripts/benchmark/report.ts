@@ -24,7 +24,7 @@ export interface Row {
   readonly samples: readonly Sample[];
 }
 
-export interface MemoryRow {
+interface MemoryRow {
   readonly data: '60 %' | 'mixed';
   readonly server: string;
   readonly storedPages: number;
@@ -33,7 +33,7 @@ export interface MemoryRow {
   readonly overhead?: number | undefined;
 }
 
-export interface Floor {
+interface Floor {
   readonly name: string;
   /** Absent when one of its rows is. */
   readonly measured?: number | undefined;

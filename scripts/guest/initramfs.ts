@@ -5,8 +5,8 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { type Kernel, readModule } from './kernel.js';
-import { librariesOf, toolPath } from './tools.js';
+import { type Kernel, readModule } from './kernel.ts';
+import { librariesOf, toolPath } from './tools.ts';
 
 const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
@@ -53,7 +53,7 @@ function padded(bytes: Buffer): Buffer {
   return rest === 0 ? bytes : Buffer.concat([bytes, Buffer.alloc(4 - rest)]);
 }
 
-export interface Initramfs {
+interface Initramfs {
   readonly kernel: Kernel;
   /** The folder with `init` and `hog.c`. */
   readonly programs: string;

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
-import { find, Skip } from './tools.js';
+import { find, Skip } from './tools.ts';
 
 const META_PACKAGE = 'linux-image-cloud-amd64';
 

@@ -13,7 +13,7 @@ export function probeAccelerator(): Accelerator {
   return probe.status === 0 ? 'kvm' : 'tcg';
 }
 
-export interface Machine {
+interface Machine {
   readonly accelerator: Accelerator;
   readonly kernel: string;
   readonly initramfs: string;

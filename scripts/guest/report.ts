@@ -79,7 +79,7 @@ function kib(sectors: number, requests: number): string {
   return (sectors / 2 / Math.max(requests, 1)).toFixed(1);
 }
 
-export interface Run {
+interface Run {
   readonly hogs: number;
   readonly small: boolean;
   readonly timedOut: boolean;

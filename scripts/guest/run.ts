@@ -19,7 +19,7 @@ const PROGRESS_SECONDS = 5;
 /** How much of the served data is overwritten; where swap has its header, and so nothing of the hogs', is left alone. */
 const CORRUPT = { offset: '1M', length: '256M' };
 
-export interface Context {
+interface Context {
   readonly root: string;
   readonly options: Options;
   readonly kernel: Kernel;

@@ -16,7 +16,7 @@ const PACKAGES = {
   nbdkit: 'nbdkit',
 } as const;
 
-export type Tool = keyof typeof PACKAGES;
+type Tool = keyof typeof PACKAGES;
 
 const BASE: readonly Tool[] = ['qemu-system-x86_64', 'nbd-client', 'busybox', 'cc', 'xz'];
 

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
 import { safeCombinations } from '#src/protocols/safe.js';
-import type { ProtocolReport, ProtocolRow } from '../benchmark/protocols.js';
-import { thousands } from '../benchmark/table.js';
+import type { ProtocolReport, ProtocolRow } from '../benchmark/protocols.ts';
+import { thousands } from '../benchmark/table.ts';
 import type { Subject } from './subjects.ts';
 
 export function readCosts(path: string): ProtocolReport {

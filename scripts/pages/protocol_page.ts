@@ -4,7 +4,7 @@ import { formatTrace } from '#src/explore/report.js';
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
 import { PRESET_NAMES, PRESETS } from '#src/protocols/combinations.js';
 import { safeCombinations } from '#src/protocols/safe.js';
-import type { ProtocolReport } from '../benchmark/protocols.js';
+import type { ProtocolReport } from '../benchmark/protocols.ts';
 import { costLines } from './cost.ts';
 import { SCENARIOS } from './expected_matrix.ts';
 import { proseOf } from './prose.ts';
@@ -16,7 +16,7 @@ import { findingsOf, foundText, saidText } from './verdicts.ts';
 export const REGENERATE = 'ZSWAPD_WRITE_PAGES=1 node dist/test/explore/pages.test.js';
 
 /** What a page is made of, besides the matrix. */
-export interface Material {
+interface Material {
   readonly subject: Subject;
   /** Text of its source file. */
   readonly source: string;

@@ -13,7 +13,7 @@ import {
 } from '#src/protocols/index.js';
 import { DEFAULT_SWITCHES, type ProtocolSwitches } from '#src/protocols/switches.js';
 
-export const TABLES = {
+const TABLES = {
   entry: ENTRY_PROTOCOLS,
   swapoff: SWAPOFF_PROTOCOLS,
   busy: BUSY_PROTOCOLS,

@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 /** A program that was asked to end has this long before it is killed. */
 const GRACE_MS = 10_000;
 
-export interface Command {
+interface Command {
   readonly args: readonly [string, ...string[]];
   readonly env?: NodeJS.ProcessEnv;
   readonly timeoutSeconds: number;

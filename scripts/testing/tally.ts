@@ -1,6 +1,6 @@
 // What a run counts: assertions of the test files, and one for each other stage. Nothing that was skipped goes unnamed.
 
-export interface Skipped {
+interface Skipped {
   readonly what: string;
   readonly reason: string;
 }

@@ -2,7 +2,7 @@
 // Only assertions count. The line that sums up a subtest counts when nothing inside explains it: a time-out, a wrong plan.
 import { newTally, type Tally } from './tally.ts';
 
-export interface Failure {
+interface Failure {
   readonly name: string;
   /** The lines of its YAML block: where it is, what was found and wanted. */
   readonly details: string[];

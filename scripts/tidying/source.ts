@@ -50,7 +50,7 @@ export function countLines(text: string): number {
   return text.split('\n').length - (text.endsWith('\n') ? 1 : 0);
 }
 
-export interface Import {
+interface Import {
   readonly specifier: string;
   readonly line: number;
 }

@@ -49,7 +49,7 @@ const WORDS: readonly Word[] = [
 ];
 
 /** The text with strings, and on request comments, blanked out; every position and line stays where it was. */
-export function blankOut(source: SourceFile, comments: boolean): string {
+function blankOut(source: SourceFile, comments: boolean): string {
   const { tree, text } = source;
   const spans: [number, number][] = [];
   walk(tree, (node) => {

@@ -26,7 +26,7 @@ const PAGE = 4096;
 export const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 
 /** What the JSON schema can't hold, read by docs.ts and by the resolution of relative paths. */
-export interface OptionMeta {
+interface OptionMeta {
   description: string;
   unit?: string;
   allowed?: string;
@@ -37,7 +37,7 @@ export interface OptionMeta {
 }
 
 /** A value as an error message shows it; long ones are cut, because a pasted file would hide the message. */
-export function show(value: unknown): string {
+function show(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
@@ -169,7 +169,7 @@ export function groupOrNull(description: string) {
   });
 }
 
-export interface SizeBounds {
+interface SizeBounds {
   min: number;
   max: number;
   /** The size is a multiple of this. */
@@ -220,14 +220,9 @@ export function duration(min: number, max: number, description: string) {
   });
 }
 
-export interface TcpAddress {
-  host: string;
-  port: number;
-}
-
 /** "host:port" of a listening socket, with an IPv6 address in brackets, or null. */
 export function tcpAddress(description: string) {
-  function parse(value: unknown): TcpAddress | null | undefined {
+  function parse(value: unknown): { host: string; port: number } | null | undefined {
     if (value === null) return null;
     const match = typeof value === 'string' ? /^(?:\[([0-9a-f:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/i.exec(value) : null;
     if (match === null || Number(match[3]) > 65535 || (match[1] !== undefined && !isIPv6(match[1]))) return undefined;

@@ -25,7 +25,7 @@ export class ConfigError extends ExitError {
   }
 }
 
-export interface LoadOptions {
+interface LoadOptions {
   /** Config file; without it, config/default.jsonc. */
   file?: string | undefined;
   /** `path=value`, in the order of the command line. */

@@ -5,7 +5,7 @@
  * Descriptors that a process needs to get going: modules are opened by the dozen at once, in the main thread and in each
  * worker. What a server needs beyond that depends on its config (config/descriptors.ts).
  */
-export const DESCRIPTORS_MIN = 256;
+const DESCRIPTORS_MIN = 256;
 
 /** What is wrong with a Node of this version, or null. `wanted` is `engines.node` of package.json: ">=20.11". */
 export function nodeProblem(version: string, wanted: string): string | null {

@@ -20,9 +20,9 @@ const DURATION_UNITS = new Map([
   ['h', 3_600_000],
 ]);
 
-export const KIB = 2 ** 10;
+const KIB = 2 ** 10;
 export const MIB = 2 ** 20;
-export const GIB = 2 ** 30;
+const GIB = 2 ** 30;
 export const TIB = 2 ** 40;
 
 /** Patterns of the three notations, for editors that read the JSON schema. */

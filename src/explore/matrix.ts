@@ -58,7 +58,7 @@ export interface Task {
 /** What an explorer says: a cell that is done, or how many schedules it has tried in the one at hand. */
 export type FromExplorer = Explored | number;
 
-export interface MatrixOptions {
+interface MatrixOptions {
   readonly bound: number;
   readonly explorers: number;
   readonly schedulesMax: number;
@@ -150,7 +150,7 @@ function exploreScenario(
   });
 }
 
-export interface MatrixRow {
+interface MatrixRow {
   readonly combination: string;
   /** Verdict by scenario. */
   readonly verdicts: Readonly<Record<string, string>>;

@@ -42,7 +42,7 @@ export const FLAG_SYNC_FAILED = 1;
 export const IMAGE_FLAG_WORDS = 2;
 
 /** 0, or EIO or ENOSPC, as NBD says them. */
-export type ImageDone = (errno: number) => void;
+type ImageDone = (errno: number) => void;
 
 const EIO = 5;
 const ENOSPC = 28;

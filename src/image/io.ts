@@ -20,7 +20,7 @@ import { dropCache, punchHole } from '../os/syscalls.ts';
 import { systemErrno } from './error.ts';
 
 /** `value`: bytes moved, or the size of the file; 0 with an error. */
-export type IoDone = (errno: number, value: number) => void;
+type IoDone = (errno: number, value: number) => void;
 
 /** EOPNOTSUPP, ENOSYS, ENODEV; EINVAL where a device's blocks are larger than pages; EPERM where holes are forbidden. */
 const NO_PUNCH: ReadonlySet<number> = new Set([95, 38, 19, 22, 1]);

@@ -55,7 +55,7 @@ export function newMarker(image: { identity: string; bytes: number }, durability
   };
 }
 
-export function bootId(): string {
+function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 

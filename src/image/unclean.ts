@@ -9,7 +9,7 @@ import type { MarkerState } from './marker.ts';
 
 export type OnUnclean = 'refuse' | 'reset' | 'serve';
 
-export interface StartQuestion {
+interface StartQuestion {
   marker: MarkerState;
   onUnclean: OnUnclean;
   /** Path of the image, and the place of its export in the config, for the command lines that lead out. */

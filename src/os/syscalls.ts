@@ -69,7 +69,7 @@ const UNIX_PATH_BYTES = 108;
 const EINVAL = 22;
 
 export const EAGAIN = 11;
-export const ENXIO = 6;
+const ENXIO = 6;
 
 function result(value: number): number {
   return value < 0 ? -koffi.errno() : value;

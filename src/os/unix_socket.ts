@@ -109,7 +109,7 @@ function probe(path: string): Promise<Probe> {
   });
 }
 
-export interface UnixSocketOptions {
+interface UnixSocketOptions {
   readonly backlog?: number;
   /** Such as 0o660; 0600 unless given. */
   readonly mode?: number;

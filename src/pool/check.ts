@@ -66,7 +66,7 @@ export function stamp(s: Shared): string {
   return MOVES.map((name) => sum(s.counters, C[name])).join();
 }
 
-export interface PoolCheck {
+interface PoolCheck {
   readonly entries: {
     readonly alive: number;
     readonly same_filled: number;

@@ -43,7 +43,7 @@ const LIFE = 3;
 /** Slots fit 31 bits. */
 const ABSOLUTE = 0x7fffffff;
 
-export interface TreeOptions {
+interface TreeOptions {
   /** Index trees by the whole slot number. */
   readonly absolute?: boolean;
   /** Read sections, where an invalidate protocol walks without the lock. */

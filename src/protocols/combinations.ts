@@ -7,7 +7,7 @@ import type { ProtocolNames } from './index.ts';
 import { DEFAULT_SWITCHES, type ProtocolSwitches } from './switches.ts';
 
 /** A choice with every switch said. */
-export type Choice = ProtocolNames & ProtocolSwitches & { readonly treeIndexing: 'relative' | 'absolute' };
+type Choice = ProtocolNames & ProtocolSwitches & { readonly treeIndexing: 'relative' | 'absolute' };
 export type Key = keyof Choice;
 
 const REFCOUNT = {
@@ -28,7 +28,7 @@ export const PRESETS = {
   'v6.13': { entry: 'pin-validate', swapoff: 'pin-first', busy: 'skip-eexist', invalidate: 'empty-check' },
 } as const satisfies Record<string, Partial<Choice>>;
 
-export type PresetName = keyof typeof PRESETS;
+type PresetName = keyof typeof PRESETS;
 export const PRESET_NAMES = ['v3.12', 'v3.13', 'v6.4', 'v6.8', 'v6.9', 'v6.13'] as const satisfies PresetName[];
 
 /** Without a preset: the newest of all. */

@@ -11,7 +11,7 @@
  */
 const DEFAULT_POOL = 4;
 
-export interface ImageBudget {
+interface ImageBudget {
   /** Calls of the image queue under way, per image. */
   readonly writes: number;
   /** Image reads under way, per image and lane. */

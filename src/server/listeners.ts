@@ -33,7 +33,7 @@ export interface Listeners {
   close(): void;
 }
 
-export interface ListenOptions {
+interface ListenOptions {
   readonly config: Config;
   readonly lanes: readonly LaneHandle[];
   readonly onError: (line: string) => void;

@@ -17,7 +17,7 @@ import { MEMCGS_MAX, PAGE_SIZE } from '../pool/limits.ts';
 import { createShared, type PoolSettings, type Shared } from '../pool/shared.ts';
 import { INVALIDATE_PROTOCOLS } from '../protocols/index.ts';
 
-export function poolSettings(config: Config): PoolSettings {
+function poolSettings(config: Config): PoolSettings {
   const names = [...new Set(config.exports.map((one) => one.memcg))];
   if (names.length > MEMCGS_MAX) {
     throw new ExitError(EXIT.usage, `exports: name ${names.length} memcgs, allowed: at most ${MEMCGS_MAX}`);

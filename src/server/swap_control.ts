@@ -23,7 +23,7 @@ import { type SwapoffHost, SwapoffOp, swapon } from '../zswap/swapoff_op.ts';
 import { Zswap } from '../zswap/zswap.ts';
 import type { FromShrinker, ToShrinker } from './messages.ts';
 
-export interface SwapoffFlags {
+interface SwapoffFlags {
   /** Although clients are connected. */
   readonly force: boolean;
   /** Everything stays readable, on the image. */

@@ -10,7 +10,7 @@ import type { FromLane, FromShrinker, LaneData, RoleData, ShrinkerData, ToLane, 
 import { ShrinkerRole } from './shrinker_role.ts';
 import { onceOf } from './wait.ts';
 
-export interface Role<To, From> {
+interface Role<To, From> {
   send(message: To): void;
   /** The next message of this type. */
   next<T extends From extends { type: infer K } ? K : never>(type: T): Promise<Extract<From, { type: T }>>;
@@ -28,7 +28,7 @@ export interface Threads {
   readonly shrinker: Role<ToShrinker, FromShrinker>;
 }
 
-export interface ThreadOptions {
+interface ThreadOptions {
   readonly base: Omit<RoleData, 'thread'>;
   readonly lanes: number;
   readonly lane: Pick<LaneData, 'readsMax' | 'handshakeTimeoutMs'>;

@@ -1,5 +1,5 @@
 /** Waiting for one message of a kind. */
-export interface OnceOf<M extends { type: string }> {
+interface OnceOf<M extends { type: string }> {
   next<T extends M['type']>(type: T): Promise<Extract<M, { type: T }>>;
   deliver(message: M): void;
 }

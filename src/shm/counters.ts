@@ -6,7 +6,7 @@
  */
 import { float64 } from './columns.ts';
 
-export const COUNTERS = {
+const COUNTERS = {
   stored_pages: 'pages in the pool',
   same_filled_pages: 'stored pages that are one repeated word and take no memory',
   stored_incompressible_pages: 'stored pages that are kept raw',

@@ -29,7 +29,7 @@ interface Round {
 }
 
 /** Cleans slots, syncs, and calls back with 0 or an error. */
-export type Clean = (slots: Uint32Array, done: (errno: number) => void) => void;
+type Clean = (slots: Uint32Array, done: (errno: number) => void) => void;
 
 export class Flusher {
   private readonly dirty: Dirty;

@@ -14,7 +14,7 @@ import * as sync from '../shm/sync.ts';
 /** Between two looks. */
 export const LOOK_MS = 1000;
 
-export interface StrandedPin {
+interface StrandedPin {
   readonly x: number;
   readonly slot: number;
   /** Who waits, for how long, and who holds the pin. */

@@ -29,7 +29,7 @@ import type { Zswap } from './zswap.ts';
 /** Results of a batch, as in the kernel: 0, or nothing was written, or there is nothing to write; or for want of buffers. */
 export const EAGAIN = -11;
 export const ENOENT = -2;
-export const ENOMEM = -12;
+const ENOMEM = -12;
 
 /** MAX_RECLAIM_RETRIES of the kernel, for each memcg: batches in a row that achieved nothing, after which the worker gives up. */
 const FAILURES_MAX = 16;

@@ -26,7 +26,7 @@ const MAINTENANCE_MS = 250;
 const DRAIN_RETRIES = 3;
 const DRAIN_RETRY_MS = 200;
 
-export type ReleaseMemory = (segment: Uint8Array, offset: number, bytes: number) => void;
+type ReleaseMemory = (segment: Uint8Array, offset: number, bytes: number) => void;
 
 export class Shrinker {
   private readonly zswap: Zswap;

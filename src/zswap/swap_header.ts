@@ -11,7 +11,7 @@ const INFO_AT = 1024;
 const INFO_BYTES = 44;
 const SIGNATURE = 'SWAPSPACE2';
 // A row is these bytes, then 1 if the page had a signature.
-export interface SwapHeader {
+interface SwapHeader {
   readonly version: number;
   readonly last_page: number;
   readonly bad_pages: number;

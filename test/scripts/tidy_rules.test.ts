@@ -1,6 +1,8 @@
 // Each rule of scripts/tidy.ts on a file that breaks it and on one that only looks like it.
 import t from 'tap';
+import { checkDead } from '#src/scripts/tidying/dead.js';
 import { checkArrows, checkCycles } from '#src/scripts/tidying/layout.js';
+import { checkLinks } from '#src/scripts/tidying/links.js';
 import { checkFileSizes, checkFunctionSizes } from '#src/scripts/tidying/size.js';
 import { parseSource, type Violation } from '#src/scripts/tidying/source.js';
 import { checkTraces } from '#src/scripts/tidying/traces.js';
@@ -64,4 +66,31 @@ t.test('traces', async (t) => {
   // Put together here, because the rule reads this file as well.
   const text = ['see /wor', 'k/main\nsrc/wor', 'k/main\nhttps://registry.exa', 'mple.org/x\niss', 'ue 12\n'].join('');
   t.same(lines(checkTraces({ path: 'a.md', text })), [1, 3, 4]);
+});
+
+t.test('dead files and dead exports', async (t) => {
+  const used = parseSource(
+    'src/pool/a.ts',
+    '/** A. */\nexport const one = 1;\nexport function two() {}\nexport interface Three {}',
+  );
+  const rules = (importer: string): string[] =>
+    checkDead([used, parseSource('src/main.ts', importer)]).map(({ rule }) => rule.replace(/ .*/, ''));
+  t.same(rules(''), ['no'], 'nobody imports the file');
+  t.same(rules("import { one } from './pool/a.ts';"), ['two', 'Three']);
+  t.same(rules("import * as a from './pool/a.ts'; a.two(); let x: a.Three;"), ['one']);
+  t.same(rules("export { one as uno, two, type Three } from './pool/a.ts';"), []);
+  t.same(rules("export * from './pool/a.ts';"), []);
+  t.same(rules("const a = await import('./pool/a.ts');"), [], 'what becomes of it is not known');
+});
+
+t.test('links of pages', async (t) => {
+  const page = (text: string): number =>
+    checkLinks([
+      { path: 'src/README.md', text },
+      { path: 'src/a.ts', text: 'class A { go() {} }' },
+    ]).length;
+  t.equal(page('[a](a.ts) [x](https://example.org/x) [up](../src/a.ts#L1) [here](#here) [folder](../src/)'), 0);
+  t.equal(page('[b](b.ts)'), 1);
+  t.equal(page('[`A.go`](a.ts) [`A`](a.ts)'), 0);
+  t.equal(page('[`A.stop`](a.ts)'), 1);
 });

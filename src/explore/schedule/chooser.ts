@@ -10,7 +10,7 @@ import type { Words } from '../world/word_names.ts';
 
 export const NOBODY = -1;
 
-export function enabledMask(board: Board, words: Words): number {
+function enabledMask(board: Board, words: Words): number {
   const { ctl } = board;
   let mask = 0;
   for (let i = 0; i < ctl[B.ACTORS]; i++) if (isEnabled(board, words, i)) mask |= 1 << i;

@@ -38,7 +38,7 @@ export function isWatched(role: string, member: string): boolean {
 }
 
 /** The value of a combination in a dimension; equal values mean equal behaviour as far as this dimension goes. */
-export function valueIn(combination: Combination, dimension: string): string {
+function valueIn(combination: Combination, dimension: string): string {
   const [role, member] = dimension.split('.');
   if (role === 'entry') return combination.entry;
   if (role === 'treeIndexing') return combination.treeIndexing ?? 'relative';

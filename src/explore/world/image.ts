@@ -13,7 +13,7 @@ import { placeOf, type SimImageMemory } from './world.ts';
 
 const EIO = 5;
 
-export interface ImageOptions {
+interface ImageOptions {
   /** How many writes succeed before some fail. */
   readonly okWrites?: number;
   /** How many writes fail then. */

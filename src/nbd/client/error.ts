@@ -5,9 +5,9 @@
 import * as wire from '../wire.ts';
 
 /** The connection is gone. */
-export const ENOTCONN = 107;
+const ENOTCONN = 107;
 /** The server broke the protocol. */
-export const EPROTO = 71;
+const EPROTO = 71;
 /** The client's own queue is full. */
 export const EAGAIN = 11;
 /** The server took longer than the deadline for connecting. */

@@ -15,7 +15,7 @@ const MAX_REPLY = 64 * 1024;
 const MAX_REPLIES = 65536;
 
 /** What the client asks for. */
-export interface ClientHandshakeOptions {
+interface ClientHandshakeOptions {
   readonly export: string;
   readonly structured: boolean;
   readonly baseAllocation: boolean;

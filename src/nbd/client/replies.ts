@@ -48,7 +48,7 @@ export interface Pending {
   error: NbdError | null;
 }
 
-export interface ReplyParserOptions {
+interface ReplyParserOptions {
   /** The requests in flight by cookie; a finished one is removed before its promise settles. */
   readonly pending: Map<number, Pending>;
   readonly structured: boolean;

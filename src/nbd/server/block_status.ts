@@ -14,10 +14,10 @@ import type { Replies } from './replies.ts';
 import { PHASE_STATUS, type Request } from './request.ts';
 import type { TurnBudget } from './turn_budget.ts';
 
-export const MAX_EXTENTS = 4096;
-export const MAX_RUNS = 8192;
+const MAX_EXTENTS = 4096;
+const MAX_RUNS = 8192;
 /** Blocks that one answer looks at: 1 GiB, with blocks of 4 KiB. */
-export const MAX_SCAN = 2 ** 18;
+const MAX_SCAN = 2 ** 18;
 
 const HEAD_BYTES = wire.NBD_STRUCTURED_REPLY_BYTES + 4;
 const extent: DeviceExtent = { end: 0, status: 0 };

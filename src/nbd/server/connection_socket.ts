@@ -3,7 +3,7 @@
  */
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 
-export interface SocketSource {
+interface SocketSource {
   readonly fd?: number;
   readonly socket?: Socket;
 }

@@ -14,7 +14,7 @@ import type { Inbox } from './inbox.ts';
  * Bytes that are looked at in the kernel's buffer; what reaches further counts as not ending in DISC. A TCP socket has up
  * to 6 MiB there as Linux comes (tcp_rmem), a unix socket some 200 KiB.
  */
-export const MAX_PEEK = 8 * 1024 * 1024;
+const MAX_PEEK = 8 * 1024 * 1024;
 const FIRST_PEEK = 512 * 1024;
 /** Bytes that lie here for longer may be of requests that their client has given up: timeouts of Linux are in seconds. */
 export const STALE_AFTER_MS = 500;
@@ -56,7 +56,7 @@ export class OpenFence implements ConnectionFence {
   }
 }
 
-export interface Rest {
+interface Rest {
   /** Whether whole requests follow one another up to a DISC. */
   readonly endsInDisc: boolean;
   /** Blocks of WRITE payload among the bytes, whole or cut. */
@@ -66,7 +66,7 @@ export interface Rest {
 /**
  * Walks the requests in `bytes`. The first `missing` bytes are the remaining payload of a WRITE that has begun.
  */
-export function walkRest(bytes: Uint8Array, missing: number, blockSize: number): Rest {
+function walkRest(bytes: Uint8Array, missing: number, blockSize: number): Rest {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let units = Math.ceil(Math.min(missing, bytes.length) / blockSize);
   let at = missing;

@@ -9,7 +9,7 @@
  * - memory beyond INBOX_BYTES is for bytes that are there, at most CATCH_UP_BYTES of it, until `giveBack`.
  */
 
-export const INBOX_BYTES = 256 * 1024;
+const INBOX_BYTES = 256 * 1024;
 /** Largest block of a device: a whole block with its header has to fit the inbox several times. */
 export const MAX_BLOCK_SIZE = 64 * 1024;
 /**
@@ -17,7 +17,7 @@ export const MAX_BLOCK_SIZE = 64 * 1024;
  * connection that its client has closed, and ours (tcp_wmem and tcp_rmem, 4 and 6 MiB as Linux comes). Whatever comes
  * after that much was sent when the pause was over.
  */
-export const CATCH_UP_BYTES = 12 * 1024 * 1024;
+const CATCH_UP_BYTES = 12 * 1024 * 1024;
 /** Kept free so that the socket, told to pause, still has somewhere to put its next read. */
 const RESERVE = 16 * 1024;
 

@@ -17,7 +17,7 @@ export const BASE_ALLOCATION_ID = 1;
 export const MAX_KEPT_PAYLOAD = 16 * 1024;
 
 /** Queries of one LIST_META_CONTEXT or SET_META_CONTEXT. There is one context, so more of them are of no use to anybody. */
-export const MAX_META_QUERIES = 64;
+const MAX_META_QUERIES = 64;
 
 /** Longest error string that a reply carries, in bytes: nothing that a client sends can make it longer (CVE-2020-10761). */
 export const MAX_ERROR_STRING = 256;
@@ -42,13 +42,13 @@ export const OPTIONS_WITH_DATA: ReadonlySet<number> = new Set([
 ]);
 
 /** What INFO and GO ask for. */
-export interface InfoRequest {
+interface InfoRequest {
   readonly name: string;
   readonly infos: ReadonlySet<number>;
 }
 
 /** What LIST_META_CONTEXT and SET_META_CONTEXT ask for. */
-export interface MetaRequest {
+interface MetaRequest {
   readonly name: string;
   readonly queries: readonly string[];
 }

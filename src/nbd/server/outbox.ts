@@ -7,8 +7,8 @@
  */
 import type { Socket } from 'node:net';
 
-export const CHUNK_BYTES = 256 * 1024;
-export const MAX_CHUNKS = 8;
+const CHUNK_BYTES = 256 * 1024;
+const MAX_CHUNKS = 8;
 /** Free chunks that a thread keeps for all its connections; an idle connection holds none. */
 const MAX_SPARE = 16;
 

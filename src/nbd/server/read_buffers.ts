@@ -11,9 +11,9 @@ import { MAX_BLOCK_SIZE } from './inbox.ts';
 /** Bytes of one READ that are fetched and delivered as a unit. */
 export const READ_SLICE = 128 * 1024;
 /** Buffers of one thread. */
-export const POOL_BUFFERS = 64;
+const POOL_BUFFERS = 64;
 /** Buffers that one connection may hold at a time. */
-export const MAX_PER_CONNECTION = 32;
+const MAX_PER_CONNECTION = 32;
 
 export interface ReadBuffer {
   readonly bytes: Uint8Array;

@@ -20,7 +20,7 @@ import { BLOCK_UNITS, type TurnBudget } from './turn_budget.ts';
 /** What became of a request. */
 export const READ_DONE = 0;
 /** It is with the device, or in the list of those that wait for room, for a read buffer or for the next turn. */
-export const READ_WAITS = 1;
+const READ_WAITS = 1;
 
 const DATA_HEAD = wire.NBD_STRUCTURED_REPLY_BYTES + 8;
 const HOLE_BYTES = DATA_HEAD + 4;

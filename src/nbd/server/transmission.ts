@@ -30,7 +30,7 @@ import { Rules } from './validate.ts';
 import { RECEIVED, WritePath } from './write_path.ts';
 
 /** Requests of one connection that are begun and not answered. */
-export const MAX_IN_FLIGHT = 256;
+const MAX_IN_FLIGHT = 256;
 
 /** What the transmission asks of its connection. */
 export interface TransmissionHost {

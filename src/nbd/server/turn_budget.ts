@@ -10,7 +10,7 @@
  */
 
 /** Units of a turn. A unit is about a microsecond. */
-export const TURN_UNITS = 512;
+const TURN_UNITS = 512;
 /** To look at a request and to answer it. */
 export const REQUEST_UNITS = 1;
 /** To compress, or to decompress, and to copy a block. */

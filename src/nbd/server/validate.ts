@@ -9,13 +9,13 @@ import * as wire from '../wire.ts';
 import type { Negotiated } from './handshake.ts';
 
 /** Why a request is refused. */
-export interface Verdict {
+interface Verdict {
   readonly error: number;
   readonly why: string;
 }
 
 /** Longest READ with DF, which must come as one chunk; the specification asks for at least 64 KiB. */
-export const MAX_DF_READ = 128 * 1024;
+const MAX_DF_READ = 128 * 1024;
 
 const verdict = (error: number, why: string): Verdict => ({ error, why });
 const UNKNOWN_COMMAND = verdict(wire.NBD_EINVAL, 'command not supported by this export');

@@ -18,12 +18,12 @@ import { PHASE_WRITE, type Request } from './request.ts';
 import { BLOCK_UNITS, type TurnBudget } from './turn_budget.ts';
 
 /** Blocks of one connection that its device has copied and not settled: 1 MiB, with blocks of 4 KiB. */
-export const MAX_TAKEN = 256;
+const MAX_TAKEN = 256;
 
 /** The whole payload was consumed. */
 export const RECEIVED = 0;
 /** More bytes have to arrive, a block waits, or the budget of this turn is spent. */
-export const STUCK = 1;
+const STUCK = 1;
 
 export class WritePath {
   /** The WRITE whose payload is arriving. */

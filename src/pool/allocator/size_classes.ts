@@ -16,7 +16,7 @@ const MAX_OBJECT = PAGE_SIZE + STEP;
 /** Objects of a zspage fit 11 bits of a location. */
 export const OBJECTS_MAX = ZSPAGE_BYTES / MIN_OBJECT;
 
-export interface SizeClasses {
+interface SizeClasses {
   readonly count: number;
   /** Bytes per object, header included. */
   readonly size: Uint16Array;
@@ -25,7 +25,7 @@ export interface SizeClasses {
   readonly ofStep: Uint8Array;
 }
 
-export function sizeClasses(): SizeClasses {
+function sizeClasses(): SizeClasses {
   const size: number[] = [];
   const objects: number[] = [];
   const ofStep = new Uint8Array(MAX_OBJECT / STEP + 1);
