@@ -17,7 +17,7 @@ export async function poolCheck(shared: Shared, patienceMs = PATIENCE_MS): Promi
     const then = busy(shared);
     if (isIdle(then)) {
       const check = checkPool(shared);
-      if (isIdle(busy(shared)) && stamp(shared) === before) {
+      if (check !== null && isIdle(busy(shared)) && stamp(shared) === before) {
         const { memcgs, ...rest } = check;
         const names = shared.settings.memcgs;
         const problems = disagreements(check, names);
