@@ -10,7 +10,7 @@
 import { C, type CounterName, sum } from '../shm/counters.ts';
 import { ringLength } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
-import { testBit } from './bits.ts';
+import { countBits, setCount, testBit } from './bits.ts';
 import { activeClaims } from './claims.ts';
 import { type Entries, highWater, isLive, LENGTH_SAME_FILLED, NONE } from './entries.ts';
 import { runsVerb } from './export_state.ts';
@@ -89,6 +89,13 @@ export interface PoolCheck {
   readonly counted: { readonly stored_pages: number; readonly compressed_bytes: number };
   readonly lengths_bytes: number;
   readonly memcgs: readonly { readonly charged_bytes: number; readonly lengths_bytes: number }[];
+  /** What is kept of the bits, and the bits themselves. */
+  readonly exports: readonly {
+    readonly used_pages: number;
+    readonly used_bits: number;
+    readonly lost_pages: number;
+    readonly lost_bits: number;
+  }[];
   readonly zspages: {
     readonly in_use: number;
     readonly linked: number;
@@ -145,6 +152,12 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
     counted: { stored_pages: sum(s.counters, C.stored_pages), compressed_bytes: sum(s.counters, C.compressed_bytes) },
     lengths_bytes: lengths.reduce((a, b) => a + b, 0),
     memcgs: lengths.map((bytes, m) => ({ charged_bytes: s.lru.charged[m], lengths_bytes: bytes })),
+    exports: s.settings.exports.map(({ pages }, x) => ({
+      used_pages: setCount(s.users, x),
+      used_bits: countBits(s.users, x, pages),
+      lost_pages: setCount(s.lost, x),
+      lost_bits: countBits(s.lost, x, pages),
+    })),
     zspages: {
       in_use: totalSize(s.zs) / ZSPAGE_BYTES,
       ...zspages,
@@ -216,8 +229,13 @@ function classUsage({ zs }: Shared, piece: Int32Array): { linked: number; object
   return { linked, objects };
 }
 
+export interface Names {
+  readonly memcgs: readonly { readonly name: string }[];
+  readonly exports: readonly { readonly name: string }[];
+}
+
 /** What does not agree, one line each; empty when everything does. */
-export function disagreements(check: PoolCheck, memcgs: readonly { readonly name: string }[]): string[] {
+export function disagreements(check: PoolCheck, { memcgs, exports }: Names): string[] {
   const { entries, counted, zspages } = check;
   const lines: string[] = [];
   const say = (wrong: boolean, line: string): unknown => wrong && lines.push(line);
@@ -231,6 +249,10 @@ export function disagreements(check: PoolCheck, memcgs: readonly { readonly name
   differ('compressed_bytes', counted.compressed_bytes, check.lengths_bytes);
   check.memcgs.forEach((one, m) => {
     differ(`zswap.current of ${memcgs[m].name}`, one.charged_bytes, one.lengths_bytes);
+  });
+  check.exports.forEach((one, x) => {
+    differ(`used_pages of ${exports[x].name}`, one.used_pages, one.used_bits);
+    differ(`lost_pages of ${exports[x].name}`, one.lost_pages, one.lost_bits);
   });
   differ('zspages in use', zspages.in_use, zspages.linked);
   differ('objects', zspages.objects, zspages.entries_with_object);

@@ -20,7 +20,7 @@
  *
  * Lock order: range claim -> tree.lock -> lru.lock -> allocator.
  */
-import { clearBit, findBit, setBit } from '../pool/bits.ts';
+import { type Bits, bitsOver, clearBit, findBit, setBit } from '../pool/bits.ts';
 import { anyClaimed, claim, release } from '../pool/claims.ts';
 import { NONE } from '../pool/entries.ts';
 import { enter, STATE } from '../pool/export_state.ts';
@@ -219,7 +219,7 @@ export class SwapoffOp implements Parkable {
     if (this.discarded.at(-1)?.first === first) return;
     this.discarded.push({
       first,
-      users: this.zswap.shared.users[this.x].slice(first >>> 5, (this.endOfTree() + 31) >>> 5),
+      users: this.zswap.shared.users.words[this.x].slice(first >>> 5, (this.endOfTree() + 31) >>> 5),
     });
   }
 
@@ -246,7 +246,7 @@ export class SwapoffOp implements Parkable {
       this.done(0);
       return;
     }
-    const used = [tree.users];
+    const used = bitsOver([tree.users]);
     const end = Math.min(this.pages, tree.first + tree.users.length * 32) - tree.first;
     const from = findBit(used, 0, tree.first === 0 ? 1 : 0, end, true);
     if (from === end) {
@@ -260,7 +260,7 @@ export class SwapoffOp implements Parkable {
   }
 
   /** The image still has old bytes, and they are not what a client would read: EIO until the slots are used again. */
-  private lose(first: number, used: readonly Int32Array[], from: number, end: number): void {
+  private lose(first: number, used: Bits, from: number, end: number): void {
     const { shared, counters } = this.zswap;
     for (let i = from; i < end; i = findBit(used, 0, i + 1, end, true)) {
       setBit(shared.users, this.x, first + i);

@@ -35,7 +35,7 @@ function checked(z: Zswap): PoolCheck {
   return whole;
 }
 
-const problems = (z: Zswap): string[] => disagreements(checked(z), MEMCGS);
+const problems = (z: Zswap): string[] => disagreements(checked(z), { memcgs: MEMCGS, exports: EXPORTS });
 const entryAt = (z: Zswap, slot: number): number => get(z.trees, treeOf(z.trees, 0, slot), slot);
 const eraseAt = (z: Zswap, slot: number): number => erase(z.trees, treeOf(z.trees, 0, slot), slot);
 
@@ -188,6 +188,13 @@ t.test('a zspage that goes to another group while its class is looked at gives n
     },
   );
   t.equal(check, null);
+});
+
+t.test('a sum of bits that is not kept right is named with its export', async (t) => {
+  const z = filled();
+  z.shared.users.words[1][0] = 7;
+  z.shared.lost.words[0][9] = 1 << 31;
+  t.same(problems(z), ['lost_pages of a: 0, not 1', 'used_pages of b: 0, not 3']);
 });
 
 t.test('an object that outlived its entry, and a counter that is wrong', async (t) => {

@@ -264,7 +264,7 @@ t.test('a pin can not be taken between the look for it and the discard', async (
   passing(
     () => host.swapoff(),
     ({ op, words }) => {
-      if (op !== 'and' || words !== z.shared.users[0]) return;
+      if (op !== 'and' || words !== z.shared.users.words[0]) return;
       for (const slot of [5, 600, 20_000].filter((one) => testBit(z.shared.users, 0, one))) {
         const r = other.tryPin(0, slot);
         if (r > 0) {
