@@ -17,16 +17,17 @@ export async function poolCheck(shared: Shared, patienceMs = PATIENCE_MS): Promi
     const then = busy(shared);
     if (isIdle(then)) {
       const check = checkPool(shared);
-      if (isIdle(busy(shared)) && stamp(shared) === before) {
-        const { memcgs, ...rest } = check;
-        const names = shared.settings.memcgs;
-        const problems = disagreements(check, names);
+      if (check !== null && isIdle(busy(shared)) && stamp(shared) === before) {
+        const { memcgs, exports, ...rest } = check;
+        const { settings } = shared;
+        const problems = disagreements(check, settings);
         return {
           quiescent: true,
           ok: problems.length === 0,
           problems,
           ...rest,
-          memcgs: memcgs.map((one, m) => ({ name: names[m].name, ...one })),
+          memcgs: memcgs.map((one, m) => ({ name: settings.memcgs[m].name, ...one })),
+          exports: exports.map((one, x) => ({ name: settings.exports[x].name, ...one })),
         };
       }
     }

@@ -2,7 +2,7 @@
 
 import type { Config } from '../config/schema.ts';
 import { dirtySize, totalSize } from '../pool/allocator/zsmalloc.ts';
-import { countBits } from '../pool/bits.ts';
+import { setCount } from '../pool/bits.ts';
 import { freeBuffers } from '../pool/buffers.ts';
 import { stateOf, TABLE } from '../pool/export_state.ts';
 import { THREAD_LANE0 } from '../pool/limits.ts';
@@ -65,8 +65,8 @@ export function statsReport(
       name: one.name,
       size: config.exports[x].size,
       memcg: settings.memcgs[one.memcg].name,
-      used_pages: countBits(shared.users, x, one.pages),
-      lost_pages: countBits(shared.lost, x, one.pages),
+      used_pages: setCount(shared.users, x),
+      lost_pages: setCount(shared.lost, x),
       state: TABLE[stateOf(shared.states, x)].name,
       clients: shared.clients[x],
       swap_signature: readHeader(shared, x),

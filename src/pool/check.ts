@@ -2,19 +2,22 @@
  * Counts what must agree when nothing is under way: live entries, entries in trees, entries on the LRU lists, what memcgs
  * are charged, and the objects of the allocator. An entry that is alive and in no tree is a leak: nobody can reach it.
  *
- * Reads under the locks that writers hold, one at a time and never two, so it may run beside anything; but the sums mean
- * something only if nothing moved meanwhile: `busy` says what is under way, `stamp` changes when something was.
+ * Reads under the locks that writers hold, one at a time and never two, and none for longer than a piece of a list or one
+ * tree takes (2^14 places), so it may run beside anything; but the sums mean something only if nothing moved meanwhile:
+ * `busy` says what is under way, `stamp` changes when something was. Rotations change no stamp, and a walk in pieces may
+ * lose its place by one: then there is no result.
  */
 import { C, type CounterName, sum } from '../shm/counters.ts';
 import { ringLength } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { CLASSES, ZSPAGE_BYTES } from './allocator/size_classes.ts';
-import { GROUPS, totalSize } from './allocator/zsmalloc.ts';
-import { testBit } from './bits.ts';
+import { GROUPS, NIL, totalSize } from './allocator/zsmalloc.ts';
+import { countBits, setCount, testBit } from './bits.ts';
 import { activeClaims } from './claims.ts';
 import { type Entries, highWater, isLive, LENGTH_SAME_FILLED, NONE } from './entries.ts';
 import { runsVerb } from './export_state.ts';
 import type { Lru } from './lru.ts';
+import { eachLinked, PIECE, stampOf } from './pieces.ts';
 import { CTL, type Shared } from './shared.ts';
 import { isFreed, lockTree, unlockTree } from './tree.ts';
 import { eachEntry } from './tree_walk.ts';
@@ -66,7 +69,7 @@ export function stamp(s: Shared): string {
   return MOVES.map((name) => sum(s.counters, C[name])).join();
 }
 
-interface PoolCheck {
+export interface PoolCheck {
   readonly entries: {
     readonly alive: number;
     readonly same_filled: number;
@@ -86,6 +89,13 @@ interface PoolCheck {
   readonly counted: { readonly stored_pages: number; readonly compressed_bytes: number };
   readonly lengths_bytes: number;
   readonly memcgs: readonly { readonly charged_bytes: number; readonly lengths_bytes: number }[];
+  /** What is kept of the bits, and the bits themselves. */
+  readonly exports: readonly {
+    readonly used_pages: number;
+    readonly used_bits: number;
+    readonly lost_pages: number;
+    readonly lost_bits: number;
+  }[];
   readonly zspages: {
     readonly in_use: number;
     readonly linked: number;
@@ -97,12 +107,18 @@ interface PoolCheck {
 const IN_TREE = 1;
 const ON_LRU = 2;
 
-/** Takes about a second for ten million entries; the caller's thread does nothing else meanwhile. */
-export function checkPool(s: Shared): PoolCheck {
+/**
+ * Takes one to four seconds for ten million entries; the caller's thread does nothing else meanwhile. Null where a list changed
+ * while it was looked at. `steps`: of a list under one hold of its lock.
+ */
+export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
   const end = highWater(s.entries);
   const marks = new Uint8Array(end);
   const trees = markTrees(s, marks);
-  const lists = markLists(s.lru, s.entries, s.settings.memcgs.length, marks);
+  const piece = new Int32Array(steps);
+  const lists = markLists(s.lru, s.entries, s.settings.memcgs.length, marks, piece);
+  const zspages = classUsage(s, piece);
+  if (lists === null || zspages === null) return null;
   const lengths = s.settings.memcgs.map(() => 0);
   const { length, memcg } = s.entries;
   const found = { alive: 0, same_filled: 0, leaked: 0, not_on_lru: 0 };
@@ -124,7 +140,6 @@ export function checkPool(s: Shared): PoolCheck {
     if (!inTree) found.leaked++;
     else if (!onLru && !filled) found.not_on_lru++;
   }
-  const zspages = classUsage(s);
   return {
     entries: {
       ...found,
@@ -137,6 +152,12 @@ export function checkPool(s: Shared): PoolCheck {
     counted: { stored_pages: sum(s.counters, C.stored_pages), compressed_bytes: sum(s.counters, C.compressed_bytes) },
     lengths_bytes: lengths.reduce((a, b) => a + b, 0),
     memcgs: lengths.map((bytes, m) => ({ charged_bytes: s.lru.charged[m], lengths_bytes: bytes })),
+    exports: s.settings.exports.map(({ pages }, x) => ({
+      used_pages: setCount(s.users, x),
+      used_bits: countBits(s.users, x, pages),
+      lost_pages: setCount(s.lost, x),
+      lost_bits: countBits(s.lost, x, pages),
+    })),
     zspages: {
       in_use: totalSize(s.zs) / ZSPAGE_BYTES,
       ...zspages,
@@ -170,41 +191,51 @@ function markTrees(s: Shared, marks: Uint8Array): Marked & { unused: number } {
   return marked;
 }
 
-function markLists(lru: Lru, entries: Entries, memcgs: number, marks: Uint8Array): Marked {
+function markLists(lru: Lru, entries: Entries, memcgs: number, marks: Uint8Array, piece: Int32Array): Marked | null {
   const marked: Marked = { seen: 0, wrong: 0 };
+  const { lock, unlinked, head: heads } = lru;
   for (let m = 0; m < memcgs; m++) {
-    sync.lock(lru.lock, m);
-    // A list that bites its own tail is cut by its marks.
-    for (let e = lru.head[m]; e !== NONE; e = entries.next[e]) {
+    const list = { lock, index: m, unlinked, heads, head: m, next: entries.next, none: NONE };
+    const whole = eachLinked(list, stampOf(list), piece, (e) => {
       marked.seen++;
+      // A list that bites its own tail is cut by its marks.
       const known = e > 0 && e < marks.length && (marks[e] & ON_LRU) === 0;
       if (!known || entries.memcg[e] !== m) marked.wrong++;
-      if (!known) break;
-      marks[e] |= ON_LRU;
-    }
-    sync.unlock(lru.lock, m);
+      if (known) marks[e] |= ON_LRU;
+      return known;
+    });
+    if (!whole) return null;
   }
   return marked;
 }
 
-function classUsage({ zs }: Shared): { linked: number; objects: number } {
+function classUsage({ zs }: Shared, piece: Int32Array): { linked: number; objects: number } | null {
+  const { classLock: lock, unlinked, groupHead: heads, next } = zs;
   let linked = 0;
   let objects = 0;
   for (let c = 0; c < CLASSES.count; c++) {
-    sync.lock(zs.classLock, c);
-    for (let group = c * GROUPS; group < (c + 1) * GROUPS; group++) {
-      for (let page = zs.groupHead[group]; page >= 0; page = zs.next[page]) {
+    // Of the class and not of each group: a zspage goes from one group to another.
+    const stamp = stampOf({ lock, index: c, unlinked });
+    for (let head = c * GROUPS; head < (c + 1) * GROUPS; head++) {
+      const whole = eachLinked({ lock, index: c, unlinked, heads, head, next, none: NIL }, stamp, piece, (page) => {
         linked++;
         objects += zs.inUse[page];
-      }
+        // More than there are: a ring.
+        return linked <= zs.zspages;
+      });
+      if (!whole) return null;
     }
-    sync.unlock(zs.classLock, c);
   }
   return { linked, objects };
 }
 
+interface Names {
+  readonly memcgs: readonly { readonly name: string }[];
+  readonly exports: readonly { readonly name: string }[];
+}
+
 /** What does not agree, one line each; empty when everything does. */
-export function disagreements(check: PoolCheck, memcgs: readonly { readonly name: string }[]): string[] {
+export function disagreements(check: PoolCheck, { memcgs, exports }: Names): string[] {
   const { entries, counted, zspages } = check;
   const lines: string[] = [];
   const say = (wrong: boolean, line: string): unknown => wrong && lines.push(line);
@@ -218,6 +249,10 @@ export function disagreements(check: PoolCheck, memcgs: readonly { readonly name
   differ('compressed_bytes', counted.compressed_bytes, check.lengths_bytes);
   check.memcgs.forEach((one, m) => {
     differ(`zswap.current of ${memcgs[m].name}`, one.charged_bytes, one.lengths_bytes);
+  });
+  check.exports.forEach((one, x) => {
+    differ(`used_pages of ${exports[x].name}`, one.used_pages, one.used_bits);
+    differ(`lost_pages of ${exports[x].name}`, one.lost_pages, one.lost_bits);
   });
   differ('zspages in use', zspages.in_use, zspages.linked);
   differ('objects', zspages.objects, zspages.entries_with_object);

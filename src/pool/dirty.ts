@@ -17,7 +17,7 @@
  */
 import { int32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
-import { type Bits, createBits, findBit, setBit, testBit } from './bits.ts';
+import { type Bits, bitsOver, createBits, findBit, setBit, testBit } from './bits.ts';
 
 /** Slots that one bit of the summary stands for. */
 export const GROUP = 1024;
@@ -31,7 +31,8 @@ export interface Dirty {
 }
 
 export function createDirty(pages: readonly number[]): Dirty {
-  return { slots: createBits(pages), summary: pages.map((count) => int32(Math.ceil(count / GROUP / WORD))), pages };
+  const summary = pages.map((count) => int32(Math.ceil(count / GROUP / WORD)));
+  return { slots: createBits(pages), summary: bitsOver(summary), pages };
 }
 
 /** The caller holds the slot's pin, or a claim on it. */
@@ -55,8 +56,8 @@ export function takeDirty(d: Dirty, x: number, first: number, end: number): Uint
     const to = Math.min(end, (group + 1) * GROUP);
     const whole = from === group * GROUP && to === Math.min(d.pages[x], (group + 1) * GROUP);
     // Of a part the summary stays as it is: the rest of the group may be dirty.
-    if (whole) sync.and(d.summary[x], group >>> 5, ~(1 << (group & 31)));
-    takeGroup(d.slots[x], from, to, found);
+    if (whole) sync.and(d.summary.words[x], group >>> 5, ~(1 << (group & 31)));
+    takeGroup(d.slots.words[x], from, to, found);
   }
   return found.slots();
 }

@@ -23,6 +23,8 @@ export interface Lru {
   readonly count: Int32Array;
   /** Bytes of compressed objects charged to the memcg (memory.zswap.current). */
   readonly charged: Float64Array;
+  /** How often an entry has left its place, so that a walk in pieces knows whether it still knows where it is (pieces.ts). */
+  readonly unlinked: Float64Array;
   /** Stores that were let in at the memcg's limit and are not charged yet (zswap/admission.ts). Under no lock. */
   readonly reserved: Int32Array;
 }
@@ -34,6 +36,7 @@ export function createLru(): Lru {
     tail: int32(MEMCGS_MAX),
     count: int32(MEMCGS_MAX),
     charged: float64(MEMCGS_MAX),
+    unlinked: float64(MEMCGS_MAX),
     reserved: int32(MEMCGS_MAX),
   };
 }
@@ -59,6 +62,7 @@ function unlink(lru: Lru, t: Entries, m: number, e: number): void {
   else t.prev[after] = before;
   t.prev[e] = NONE;
   t.next[e] = NONE;
+  lru.unlinked[m]++;
 }
 
 /** Caller holds the LRU lock. */

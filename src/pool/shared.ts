@@ -7,7 +7,7 @@ import { type Counters, createCounters } from '../shm/counters.ts';
 import { createMailboxes, createRing, type Mailboxes, type Ring } from '../shm/mailbox.ts';
 import { ZSPAGE_BYTES } from './allocator/size_classes.ts';
 import { createZsmalloc, totalSize, ZSPAGE_META_BYTES, type Zsmalloc } from './allocator/zsmalloc.ts';
-import { type Bits, createBits } from './bits.ts';
+import { type Bits, createCountedBits } from './bits.ts';
 import { type Buffers, createBuffers } from './buffers.ts';
 import { type Claims, createClaims } from './claims.ts';
 import { createDirty, type Dirty } from './dirty.ts';
@@ -138,8 +138,8 @@ export function createShared(settings: PoolSettings, slotRecords = SLOT_RECORDS)
     lru: createLru(),
     zs: createZsmalloc(settings.poolBytes, capacity),
     slotTable: createSlotTable(slotRecords, pages.length),
-    users: createBits(pages),
-    lost: createBits(pages),
+    users: createCountedBits(pages),
+    lost: createCountedBits(pages),
     dirty: settings.strict ? createDirty(pages) : null,
     claims: createClaims(pages.length),
     sums: settings.oracle ? pages.map((count) => wideInt32(count)) : null,

@@ -75,3 +75,34 @@ function eachBelow(t: Trees, node: number, base: number, visit: (index: number, 
     else eachBelow(t, below, index, visit);
   }
 }
+
+/** The slot of the first entry in [first, end), slots of this tree, or `end`. Caller holds the tree lock. */
+export function firstEntry(t: Trees, tree: number, first: number, end: number): number {
+  sync.held(t.words, tree * STRIDE);
+  const from = first & t.mask;
+  const to = from + (end - first);
+  const head = t.words[tree * STRIDE + HEAD];
+  if ((head & NODE) === 0) return head !== NONE && from === 0 && first < end ? first : end;
+  return first + Math.min(firstBelow(t, head & ~NODE, 0, from, to), to) - from;
+}
+
+/** Index of the first place in use in [from, to) below `node`, which starts at index `base`; `to` or more where there is none. */
+function firstBelow(t: Trees, node: number, base: number, from: number, to: number): number {
+  const span = 2 ** t.nodeShift[node];
+  for (let i = Math.max(0, Math.floor((from - base) / span)); i < FANOUT && base + i * span < to; i++) {
+    const below = slotsOf(t, node)[placeOf(node, i)];
+    if (below === NONE) continue;
+    if (span === 1) return base + i;
+    const found = firstBelow(t, below, base + i * span, from, to);
+    if (found < to) return found;
+  }
+  return to;
+}
+
+/** Writes the slots of all entries in [first, end), in order, to `into`, and answers how many there are. Caller holds the tree lock. */
+export function entriesIn(t: Trees, tree: number, first: number, end: number, into: Uint32Array): number {
+  let count = 0;
+  for (let slot = firstEntry(t, tree, first, end); slot < end; slot = firstEntry(t, tree, slot + 1, end))
+    into[count++] = slot;
+  return count;
+}

@@ -2,7 +2,7 @@
  * swapoff of one export: what is in the pool is discarded by the chosen swapoff protocol, while writeback may be running.
  *
  *   closing (no more writes) -> writes that are under way end -> slot 0, or with `keep` everything, is copied to the image
- *   -> slice by slice: range claim, wait for the pins in it, users := 0, discard
+ *   -> slice by slice, of those that hold anything: range claim, wait for the pins in it, users := 0, discard
  *   -> claim of all slots, wait for all pins: trees freed -> punch -> off
  *
  * Slot 0 is the header that the next swapon reads: it stays, on the image. With `keep` every slot does, and nothing is
@@ -10,14 +10,23 @@
  * discards and the freeing of the trees it asks nothing of the shrinker's thread: an answer would mean that no writeback is
  * under way, and every protocol would look safe.
  *
+ * What it costs follows what is there: a slice without a slot in use or an entry is passed by unclaimed, and in the others
+ * only slots in use are asked for pins. From the end of the writes on no bit is set and no entry is stored any more:
+ *   1. a WRITE or TRIM finds the export on   2. we close it   3. its pin or claim was there before 1: we wait for its end
+ *   1. we close the export   2. a WRITE or TRIM pins or claims   3. it finds the export off, and changes nothing
+ * So what was passed by stays empty, and the words of `users` of a tree are, before the first discard in it, those of the
+ * end of the writes, whichever slice that is. A pin of a slot that nobody uses is of somebody who goes away with nothing
+ * (a READ or a writeback asks for the bit again, a WRITE for the state); before the trees go all pins are waited for.
+ *
  * Lock order: range claim -> tree.lock -> lru.lock -> allocator.
  */
-import { clearBit, findBit, setBit } from '../pool/bits.ts';
+import { type Bits, bitsOver, clearBit, findBit, setBit } from '../pool/bits.ts';
 import { anyClaimed, claim, release } from '../pool/claims.ts';
 import { NONE } from '../pool/entries.ts';
 import { enter, STATE } from '../pool/export_state.ts';
 import { SLICE_SLOTS, TREE_PAGES } from '../pool/limits.ts';
 import { get, isEmpty, lockTree, reviveTree, treeOf, unlockTree } from '../pool/tree.ts';
+import { firstEntry } from '../pool/tree_walk.ts';
 import { C } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import type { Parkable } from './lane.ts';
@@ -124,11 +133,10 @@ export class SwapoffOp implements Parkable {
   /** Up to the end of a tree, then others get their turn. */
   private discard(): void {
     while (this.cursor < this.pages) {
-      const end = Math.min(this.pages, this.cursor + SLICE_SLOTS);
-      if (this.isEmptyTree()) this.cursor = this.endOfTree();
-      else if (this.discardSlice(end)) this.cursor = end;
-      else return;
-      if (this.cursor % TREE_PAGES === 0 && this.cursor < this.pages) {
+      const end = this.endOfTree();
+      if (this.row === NO_CLAIM) this.cursor = this.nextSlice(end);
+      if (this.cursor < end && !this.discardSlice()) return;
+      if (this.cursor === end && end < this.pages) {
         this.host.defer(() => this.next());
         return;
       }
@@ -160,30 +168,36 @@ export class SwapoffOp implements Parkable {
     this.punchNext();
   }
 
-  /** At the first slot of a tree: nothing in it, neither in the pool nor in use. */
-  private isEmptyTree(): boolean {
+  /** The slice of the first slot from the cursor on that is in use or has an entry, or `end`, the tree's. */
+  private nextSlice(end: number): number {
     const { zswap, x, cursor } = this;
-    if (cursor % TREE_PAGES !== 0 || !isEmpty(zswap.trees, treeOf(zswap.trees, x, cursor))) return false;
-    return findBit(zswap.shared.users, x, cursor, this.endOfTree(), true) === this.endOfTree();
+    const { trees } = zswap;
+    const tree = treeOf(trees, x, cursor);
+    let held = findBit(zswap.shared.users, x, cursor, end, true);
+    if (!isEmpty(trees, tree)) {
+      lockTree(trees, tree);
+      held = firstEntry(trees, tree, cursor, held);
+      unlockTree(trees, tree);
+    }
+    return held === end ? end : held - (held % SLICE_SLOTS);
   }
 
   private endOfTree(): number {
     return Math.min(this.pages, (Math.floor(this.cursor / TREE_PAGES) + 1) * TREE_PAGES);
   }
 
-  /** False when it has to wait. */
-  private discardSlice(end: number): boolean {
+  /** The slice at the cursor. False when it has to wait. */
+  private discardSlice(): boolean {
     const { zswap, x, cursor } = this;
     const { claims, users, lost } = zswap.shared;
+    const end = Math.min(this.pages, cursor + SLICE_SLOTS);
     if (this.row === NO_CLAIM) this.row = claim(claims, x, cursor, end, zswap.thread);
     if (this.row === NO_CLAIM || this.anyPinned(end)) {
       this.host.park(this);
       return false;
     }
     if (!this.keep) {
-      if (cursor % TREE_PAGES === 0) {
-        this.discarded.push({ first: cursor, users: users[x].slice(cursor >>> 5, (this.endOfTree() + 31) >>> 5) });
-      }
+      this.noteUsers();
       for (let slot = findBit(users, x, Math.max(1, cursor), end, true); slot < end; ) {
         clearBit(users, x, slot);
         clearBit(lost, x, slot);
@@ -195,11 +209,32 @@ export class SwapoffOp implements Parkable {
     zswap.protocols.swapoff.discard(zswap, x, cursor, end, zswap.protocols.invalidate);
     release(claims, this.row, zswap.shared.boxes);
     this.row = NO_CLAIM;
+    this.cursor = end;
     return true;
   }
 
+  /** Before the first discard in a tree. */
+  private noteUsers(): void {
+    const first = this.cursor - (this.cursor % TREE_PAGES);
+    if (this.discarded.at(-1)?.first === first) return;
+    this.discarded.push({
+      first,
+      users: this.zswap.shared.users.words[this.x].slice(first >>> 5, (this.endOfTree() + 31) >>> 5),
+    });
+  }
+
+  /**
+   * With the slice claimed. Nobody slips in behind the look: whoever pins looks at the claims after that.
+   *   1. a READ pins slot n   2. we claim   3. we find its pin, and are woken when it goes
+   *   1. we claim   2. we find n unpinned   3. a READ pins n, finds the claim and undoes its pin   4. we discard n
+   *   1. a READ pins n   2. we claim   3. it finds the claim and undoes its pin   4. we find n unpinned, or are woken
+   */
   private anyPinned(end: number): boolean {
-    for (let slot = this.cursor; slot < end; slot++) if (this.zswap.slots.isPinned(this.x, slot)) return true;
+    const { users } = this.zswap.shared;
+    for (let slot = findBit(users, this.x, this.cursor, end, true); slot < end; ) {
+      if (this.zswap.slots.isPinned(this.x, slot)) return true;
+      slot = findBit(users, this.x, slot + 1, end, true);
+    }
     return false;
   }
 
@@ -211,7 +246,7 @@ export class SwapoffOp implements Parkable {
       this.done(0);
       return;
     }
-    const used = [tree.users];
+    const used = bitsOver([tree.users]);
     const end = Math.min(this.pages, tree.first + tree.users.length * 32) - tree.first;
     const from = findBit(used, 0, tree.first === 0 ? 1 : 0, end, true);
     if (from === end) {
@@ -225,7 +260,7 @@ export class SwapoffOp implements Parkable {
   }
 
   /** The image still has old bytes, and they are not what a client would read: EIO until the slots are used again. */
-  private lose(first: number, used: readonly Int32Array[], from: number, end: number): void {
+  private lose(first: number, used: Bits, from: number, end: number): void {
     const { shared, counters } = this.zswap;
     for (let i = from; i < end; i = findBit(used, 0, i + 1, end, true)) {
       setBit(shared.users, this.x, first + i);

@@ -35,3 +35,21 @@ t.test('what is over by the next look is waited for', async (t) => {
   setImmediate(() => zswap.slots.unpin(r));
   t.match(await poolCheck(shared, 60_000), { quiescent: true, ok: true });
 });
+
+t.test('a list that changed while it was looked at is looked at again', async (t) => {
+  const whole = createShared(poolSettings());
+  const zswap = new Zswap(whole, chooseProtocols(NEWEST), 2);
+  for (let slot = 0; slot < 9; slot++) put(zswap, slot, makePage('text', slot));
+  let changes = 2;
+  const unlinked = new Proxy(whole.lru.unlinked, {
+    get: (column, key) => (key === '0' && changes > 0 ? -changes-- : Reflect.get(column, key, column)),
+  });
+  const shared = { ...whole, lru: { ...whole.lru, unlinked } };
+  t.match(
+    await poolCheck(shared, 0),
+    { quiescent: false, ok: false, problems: [] },
+    'no verdict when the time is over',
+  );
+  changes = 2;
+  t.match(await poolCheck(shared, 60_000), { quiescent: true, ok: true, entries: { on_lru: 9 } });
+});

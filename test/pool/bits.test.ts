@@ -1,7 +1,17 @@
 // Bitmaps against a Set.
 import fc from 'fast-check';
 import t from 'tap';
-import { clearBit, countBits, createBits, findBit, setBit, setRange, testBit } from '#src/pool/bits.js';
+import {
+  clearBit,
+  countBits,
+  createBits,
+  createCountedBits,
+  findBit,
+  setBit,
+  setCount,
+  setRange,
+  testBit,
+} from '#src/pool/bits.js';
 
 const SLOTS = 200;
 const slot = fc.nat(SLOTS - 1);
@@ -9,7 +19,7 @@ const slot = fc.nat(SLOTS - 1);
 t.test('setting and clearing bits agrees with a Set', async () => {
   fc.assert(
     fc.property(fc.array(fc.record({ on: fc.boolean(), x: fc.nat(1), slot })), (commands) => {
-      const bits = createBits([SLOTS, SLOTS]);
+      const bits = createCountedBits([SLOTS, SLOTS]);
       const truth = new Set<string>();
       for (const { on, x, slot } of commands) {
         if (on) setBit(bits, x, slot);
@@ -18,6 +28,8 @@ t.test('setting and clearing bits agrees with a Set', async () => {
         else truth.delete(`${x}:${slot}`);
       }
       for (const x of [0, 1]) {
+        if (setCount(bits, x) !== countBits(bits, x, SLOTS))
+          throw new Error(`${setCount(bits, x)} are counted of ${x}`);
         for (let s = 0; s < SLOTS; s++)
           if (testBit(bits, x, s) !== truth.has(`${x}:${s}`)) throw new Error(`${x}:${s}`);
       }
@@ -28,7 +40,7 @@ t.test('setting and clearing bits agrees with a Set', async () => {
 t.test('findBit finds the first slot of either value, or the end', async () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(slot, slot)), slot, slot, fc.boolean(), (ranges, from, to, value) => {
-      const bits = createBits([SLOTS]);
+      const bits = createCountedBits([SLOTS]);
       const truth = new Array<boolean>(SLOTS).fill(false);
       for (const [first, end] of ranges) {
         setRange(bits, 0, first, end);
@@ -36,6 +48,7 @@ t.test('findBit finds the first slot of either value, or the end', async () => {
       }
       for (let s = 0; s < SLOTS; s++) if (testBit(bits, 0, s) !== truth[s]) throw new Error(`setRange: ${s}`);
       if (countBits(bits, 0, SLOTS) !== truth.filter(Boolean).length) throw new Error('countBits');
+      if (setCount(bits, 0) !== countBits(bits, 0, SLOTS)) throw new Error(`${setCount(bits, 0)} are counted`);
       const at = truth.findIndex((bit, s) => s >= from && s < to && bit === value);
       const found = findBit(bits, 0, from, to, value);
       if (found !== (at === -1 ? to : at)) throw new Error(`found ${found}, not ${at}`);

@@ -1,7 +1,17 @@
 // Bits of 32 slots share a word, and threads change them at once: each change is one atomic operation. Also the ends of maps
 // whose size is no multiple of a word, a tree or a slice, and of the largest export.
 import t from 'tap';
-import { clearBit, countBits, createBits, findBit, setBit, setRange, testBit } from '#src/pool/bits.js';
+import {
+  clearBit,
+  countBits,
+  createBits,
+  createCountedBits,
+  findBit,
+  setBit,
+  setCount,
+  setRange,
+  testBit,
+} from '#src/pool/bits.js';
 import { EXPORT_BYTES_MAX, PAGE_SIZE } from '#src/pool/limits.js';
 import { passing } from '../support/facade.ts';
 
@@ -17,7 +27,7 @@ for (const [name, change, value] of [
       const bits = createBits([64]);
       if (!value) setBit(bits, 0, SLOT);
       if (other === clearBit) setBit(bits, 0, 32 + NEIGHBOUR);
-      const before = bits[0][1];
+      const before = bits.words[0][1];
       const ops = passing(
         () => change(bits, 0, SLOT),
         ({ op }) => op !== 'load' && other(bits, 0, 32 + NEIGHBOUR),
@@ -25,7 +35,7 @@ for (const [name, change, value] of [
       t.strictSame(ops, ['load', value ? 'or' : 'and'], 'one look, and one operation that changes the word');
       t.equal(testBit(bits, 0, SLOT), value);
       t.equal(testBit(bits, 0, 32 + NEIGHBOUR), other === setBit);
-      t.not(bits[0][1], before);
+      t.not(bits.words[0][1], before);
     }
   });
 
@@ -42,7 +52,7 @@ for (const [name, change, value] of [
 
 for (const pages of [1, 31, 32, 33, 64, 500, 513, 16_385]) {
   t.test(`the last of ${pages} slots can be set, found, counted and cleared`, async (t) => {
-    const bits = createBits([pages, pages]);
+    const bits = createCountedBits([pages, pages]);
     const last = pages - 1;
     setBit(bits, 0, last);
     t.ok(testBit(bits, 0, last));
@@ -55,6 +65,7 @@ for (const pages of [1, 31, 32, 33, 64, 500, 513, 16_385]) {
     t.equal(findBit(bits, 0, 0, pages, true), pages);
     setRange(bits, 0, 0, pages);
     t.equal(countBits(bits, 0, pages), pages);
+    t.same([setCount(bits, 0), setCount(bits, 1)], [pages, 0]);
     t.equal(findBit(bits, 0, 0, pages, false), pages);
   });
 }
@@ -96,4 +107,55 @@ t.test('the last slots of the largest export', async (t) => {
   t.equal(findBit(bits, 0, pages - 100, pages, true), pages - 1);
   t.equal(findBit(bits, 0, pages - 1, pages, false), pages);
   t.notOk(testBit(bits, 0, 0));
+});
+
+for (const [name, change, other] of [
+  ['set', setBit, clearBit],
+  ['cleared', clearBit, setBit],
+] as const) {
+  t.test(`a change is counted by the one who made it, whoever else has ${name} the bit meanwhile`, async (t) => {
+    for (const at of ['load', 'or', 'and', 'add']) {
+      for (const act of [change, other]) {
+        const bits = createCountedBits([64]);
+        setBit(bits, 0, 5);
+        if (change === clearBit) setBit(bits, 0, SLOT);
+        passing(
+          () => change(bits, 0, SLOT),
+          ({ op }) => op === at && act(bits, 0, SLOT),
+        );
+        t.equal(setCount(bits, 0), countBits(bits, 0, 64), `at ${at}`);
+        for (const slot of [5, SLOT]) clearBit(bits, 0, slot);
+        t.equal(setCount(bits, 0), 0);
+      }
+    }
+  });
+}
+
+t.test('a change that is not counted yet shows no number below 0', async (t) => {
+  const bits = createCountedBits([64]);
+  const seen: number[] = [];
+  passing(
+    () => setBit(bits, 0, SLOT),
+    ({ op }) => {
+      if (op !== 'add') return;
+      clearBit(bits, 0, SLOT);
+      seen.push(setCount(bits, 0));
+    },
+  );
+  t.same(seen, [0]);
+  t.equal(setCount(bits, 0), 0);
+});
+
+t.test('all slots of the largest export are counted', async (t) => {
+  const bits = createCountedBits([2 ** 31]);
+  // As if all but three were set, which would take 256 MiB.
+  if (bits.counts !== null) bits.counts[0] = 2 ** 31 - 3;
+  for (const slot of [0, 31, 2 ** 31 - 1]) setBit(bits, 0, slot);
+  t.equal(setCount(bits, 0), 2 ** 31);
+  clearBit(bits, 0, 2 ** 31 - 1);
+  t.equal(setCount(bits, 0), 2 ** 31 - 1);
+});
+
+t.test('what nobody counts can not be asked', async (t) => {
+  t.throws(() => setCount(createBits([64]), 0), /not counted/);
 });

@@ -1,13 +1,15 @@
 // What `stats --check` counts: a sound pool agrees with itself, and each kind of damage is named.
 import t from 'tap';
 import { clearBit } from '#src/pool/bits.js';
-import { busy, checkPool, disagreements, stamp } from '#src/pool/check.js';
+import { busy, checkPool, disagreements, type PoolCheck, stamp } from '#src/pool/check.js';
 import { claim, release } from '#src/pool/claims.js';
 import { freeEntry } from '#src/pool/entries.js';
 import * as lru from '#src/pool/lru.js';
+import { PIECE } from '#src/pool/pieces.js';
 import { erase, exchange, get, treeOf } from '#src/pool/tree.js';
 import { C } from '#src/shm/counters.js';
 import type { Zswap } from '#src/zswap/zswap.js';
+import { passing, type Seen } from '../support/facade.ts';
 import { KINDS, makePage, newZswap, put } from '../support/pool.ts';
 
 const EXPORTS = [
@@ -25,7 +27,15 @@ function filled(absoluteIndexing = false): Zswap {
   return z;
 }
 
-const problems = (z: Zswap): string[] => disagreements(checkPool(z.shared), MEMCGS);
+/** The same, however few steps of a list are made under one hold of its lock. */
+function checked(z: Zswap): PoolCheck {
+  const [whole, ...others] = [PIECE, 1, 2, 3].map((steps) => checkPool(z.shared, steps));
+  for (const other of others) t.same(other, whole);
+  if (whole === null) throw new Error('a list has changed');
+  return whole;
+}
+
+const problems = (z: Zswap): string[] => disagreements(checked(z), { memcgs: MEMCGS, exports: EXPORTS });
 const entryAt = (z: Zswap, slot: number): number => get(z.trees, treeOf(z.trees, 0, slot), slot);
 const eraseAt = (z: Zswap, slot: number): number => erase(z.trees, treeOf(z.trees, 0, slot), slot);
 
@@ -33,11 +43,11 @@ for (const absolute of [false, true]) {
   t.test(`a sound pool agrees with itself; absolute indices: ${absolute}`, async (t) => {
     const z = filled(absolute);
     t.same(problems(z), []);
-    const { entries } = checkPool(z.shared);
+    const { entries } = checked(z);
     t.match(entries, { alive: SLOTS.length, in_trees: SLOTS.length, same_filled: 3, on_lru: 6, leaked: 0 });
     for (const slot of SLOTS) z.invalidate(0, slot);
     t.same(problems(z), []);
-    t.equal(checkPool(z.shared).entries.alive, 0);
+    t.equal(checked(z).entries.alive, 0);
   });
 }
 
@@ -86,6 +96,105 @@ t.test('an entry at two slots', async (t) => {
   const z = filled();
   exchange(z.trees, treeOf(z.trees, 0, 70), 70, entryAt(z, 1));
   t.match(problems(z), [/^1 places in trees hold an entry that does not belong there/]);
+});
+
+t.test('a list that bites its own tail, and one that leads nowhere', async (t) => {
+  const ring = filled();
+  ring.entries.next[ring.lru.tail[0]] = ring.lru.head[0];
+  t.same(problems(ring), ['1 entries on an LRU list do not belong there']);
+  for (const nowhere of [-1, 2 ** 30]) {
+    const z = filled();
+    z.entries.next[z.lru.tail[0]] = nowhere;
+    t.same(problems(z), ['1 entries on an LRU list do not belong there']);
+  }
+  const zspages = filled();
+  const page = zspages.shared.zs.groupHead.find((one) => one >= 0) ?? -1;
+  zspages.shared.zs.next[page] = page;
+  t.match(problems(zspages), [/^zspages in use: /, /^objects: /]);
+});
+
+/** Checks in steps of two, while somebody does `act` before the lock is taken for the n-th time. */
+function checkBeside(
+  z: Zswap,
+  words: Int32Array,
+  n: number,
+  act: () => void,
+): { check: PoolCheck | null; holds: number } {
+  let check: PoolCheck | null = null;
+  let holds = 0;
+  const before = (seen: Seen): void => {
+    if (seen.op === 'lock' && seen.words === words && seen.index === 0 && ++holds === n) act();
+  };
+  passing(() => {
+    check = checkPool(z.shared, 2);
+  }, before);
+  return { check, holds };
+}
+
+t.test('the lock of a list is dropped after each piece, and nobody waits for the whole list', async (t) => {
+  const z = filled();
+  const { check, holds } = checkBeside(z, z.lru.lock, 0, () => undefined);
+  t.match(check, { entries: { on_lru: 6 } });
+  // One for the stamp, and one for the piece that finds nothing more.
+  t.equal(holds, 1 + 6 / 2 + 1);
+});
+
+t.test('a list that changes between two pieces gives no verdict, wherever the walk stands', async (t) => {
+  const last = (z: Zswap): number => z.lru.tail[0];
+  const moves: Record<string, (z: Zswap) => void> = {
+    'one that was seen goes to the tail': (z) => lru.moveToTail(z.lru, z.entries, z.lru.head[0]),
+    // Count and tail are as before, and so is what comes before and after the second.
+    'two go to the tail, and the old tail behind them': (z) => {
+      const [first, second] = [z.lru.head[0], z.entries.next[z.lru.head[0]]];
+      for (const e of [first, second, last(z)]) lru.moveToTail(z.lru, z.entries, e);
+    },
+    'one is freed': (z) => z.invalidate(0, 1),
+    'one is taken off and put back': (z) => {
+      const e = z.lru.head[0];
+      lru.isolateIfLinked(z.lru, z.entries, e);
+      lru.putback(z.lru, z.entries, e);
+    },
+  };
+  for (const [what, act] of Object.entries(moves)) {
+    for (const n of [2, 3, 4, 5]) {
+      const z = filled();
+      t.equal(checkBeside(z, z.lru.lock, n, () => act(z)).check, null, `${what}, before hold ${n}`);
+      t.same(problems(z), [], 'and the next look finds nothing wrong');
+    }
+  }
+});
+
+t.test('what comes to a list while it is looked at makes no noise by itself', async (t) => {
+  const z = filled();
+  const before = stamp(z.shared);
+  t.not(checkBeside(z, z.lru.lock, 3, () => put(z, 7, makePage('text', 7))).check, null);
+  t.not(stamp(z.shared), before, 'it is the stamp that tells');
+});
+
+t.test('a zspage that goes to another group while its class is looked at gives no verdict', async (t) => {
+  const z = newZswap();
+  for (let slot = 0; slot < 40; slot++) put(z, slot, makePage('text', slot));
+  const { zs } = z.shared;
+  const c = zs.classOfZspage[0];
+  let holds = 0;
+  let check: PoolCheck | null | undefined;
+  passing(
+    () => {
+      check = checkPool(z.shared, 2);
+    },
+    ({ op, words, index }) => {
+      if (op === 'lock' && words === zs.classLock && index === c && ++holds === 3)
+        for (let slot = 0; slot < 20; slot++) z.invalidate(0, slot);
+    },
+  );
+  t.equal(check, null);
+});
+
+t.test('a sum of bits that is not kept right is named with its export', async (t) => {
+  const z = filled();
+  z.shared.users.words[1][0] = 7;
+  z.shared.lost.words[0][9] = 1 << 31;
+  t.same(problems(z), ['lost_pages of a: 0, not 1', 'used_pages of b: 0, not 3']);
 });
 
 t.test('an object that outlived its entry, and a counter that is wrong', async (t) => {

@@ -176,7 +176,7 @@ t.test('a trimmed slot is dirty: its zeros are promised as well', async (t) => {
 t.test('a lost slot makes FLUSH fail until it is written again', async (t) => {
   const i = imageThread(t, strict);
   put(i.z, 3, A);
-  i.shared.lost[0][0] = 1 << 3;
+  i.shared.lost.words[0][0] = 1 << 3;
   const flush = i.order(ORDER.FLUSH);
   i.settle();
   t.equal(flush.errno, 5);

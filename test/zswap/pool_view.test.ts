@@ -78,7 +78,8 @@ t.test('a slot that is given up between the two looks of writeback is not pinned
   sync.setHook({
     point(op, words) {
       // The first look found the slot in use.
-      if (op === 'load' && words === z.shared.users[0] && ++looks === 2) Atomics.store(z.shared.users[0], 0, 0);
+      if (op === 'load' && words === z.shared.users.words[0] && ++looks === 2)
+        Atomics.store(z.shared.users.words[0], 0, 0);
     },
     lock: () => undefined,
     tryLock: () => true,

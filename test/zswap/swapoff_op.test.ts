@@ -3,11 +3,13 @@ import t from 'tap';
 import { clearBit, countBits, setBit, testBit } from '#src/pool/bits.js';
 import { activeClaims, claim, release } from '#src/pool/claims.js';
 import { STATE, stateOf } from '#src/pool/export_state.js';
+import { Slots } from '#src/pool/slots.js';
 import { isFreed, treeOf } from '#src/pool/tree.js';
 import { C } from '#src/shm/counters.js';
 import type { Parkable } from '#src/zswap/lane.js';
 import { SwapoffOp, swapon } from '#src/zswap/swapoff_op.js';
 import { LOAD_FAILED, LOADED, ON_IMAGE, type Zswap } from '#src/zswap/zswap.js';
+import { passing, type Seen } from '../support/facade.ts';
 import { checkEmpty, makePage, newZswap, put, take } from '../support/pool.ts';
 
 const EIO = 5;
@@ -232,4 +234,66 @@ t.test('a TRIM under way is waited for before it is noted what is in use: its pu
   release(shared.claims, row, shared.boxes);
   host.wake();
   t.strictSame(host.asked, ['punch 600 to 16383 of 0'], 'what the image has of the slot goes too');
+});
+
+const locksOf = (seen: Seen[], words: Int32Array): number =>
+  seen.filter((one) => one.op === 'lock' && one.words === words).length;
+
+t.test('locks are taken for what is there, not for every slot of a tree that holds something', async (t) => {
+  const slots = Array.from({ length: 4 }, (_, tree) => tree * SECOND_TREE + 600 + 4000 * tree);
+  const host = filled(...slots);
+  const { shared } = host.zswap;
+  const seen = passing(() => host.swapoff());
+  t.equal(shared.counters[C.stored_pages], 0);
+  t.ok(locksOf(seen, shared.slotTable.buckets) <= 4 * slots.length, 'buckets of the slot table');
+  t.ok(locksOf(seen, shared.trees.words) <= 4 * slots.length, 'trees');
+  for (const slot of slots) {
+    t.notOk(testBit(shared.users, 0, slot));
+    host.answers(0);
+  }
+  t.strictSame(host.ended, [0]);
+  checkEmpty(t, shared);
+});
+
+t.test('a pin can not be taken between the look for it and the discard', async (t) => {
+  const host = filled(5, 600, 20_000);
+  const z = host.zswap;
+  const other = new Slots(z.shared.slotTable, z.shared.users, z.shared.claims, z.shared.boxes, 3);
+  const taken: number[] = [];
+  let refused = 0;
+  passing(
+    () => host.swapoff(),
+    ({ op, words }) => {
+      if (op !== 'and' || words !== z.shared.users.words[0]) return;
+      for (const slot of [5, 600, 20_000].filter((one) => testBit(z.shared.users, 0, one))) {
+        const r = other.tryPin(0, slot);
+        if (r > 0) {
+          taken.push(slot);
+          other.unpin(r);
+        } else refused++;
+      }
+    },
+  );
+  t.equal(refused, 3, 'once for each, when its own bit was about to go');
+  t.strictSame(taken, [600, 20_000, 20_000], 'those of slices whose turn had not come');
+});
+
+t.test('where the first slices hold nothing, a failed punch loses what the others held', async (t) => {
+  const host = filled(600, 2000);
+  const z = host.zswap;
+  host.swapoff();
+  t.strictSame(host.asked, ['punch 600 to 16383 of 0']);
+  host.answers(EIO);
+  t.equal(z.counters[C.lost_pages], 2);
+  for (const slot of [600, 2000]) t.ok(testBit(z.shared.lost, 0, slot));
+});
+
+t.test('an entry at a slot that nobody uses is discarded all the same', async (t) => {
+  const host = filled(600, 5000, 50_000);
+  for (const slot of [5000, 50_000]) clearBit(host.zswap.shared.users, 0, slot);
+  host.swapoff();
+  t.strictSame(host.asked, ['punch 600 to 16383 of 0']);
+  host.answers(0);
+  t.strictSame(host.ended, [0]);
+  checkEmpty(t, host.zswap.shared);
 });

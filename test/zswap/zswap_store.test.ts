@@ -99,7 +99,7 @@ t.test('a lost slot fails to load until it is stored or invalidated', async (t) 
   const z = newZswap();
   const { lost, users } = z.shared;
   for (const heal of [() => put(z, 5, makePage('text', 1)), () => z.invalidate(0, 5)]) {
-    lost[0][0] |= 1 << 5;
+    lost.words[0][0] |= 1 << 5;
     t.equal(take(z, 5).result, LOAD_FAILED);
     heal();
     t.notOk(testBit(lost, 0, 5));

@@ -170,7 +170,7 @@ export class Client {
   }
 
   private allocate(slot: number, trimmer: number): void {
-    const [users] = this.env.zswap.shared.users;
+    const [users] = this.env.zswap.shared.users.words;
     for (;;) {
       const word = sync.load(users, slot >>> 5);
       if (((word >>> (slot & 31)) & 1) === 0) break;

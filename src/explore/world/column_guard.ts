@@ -109,7 +109,7 @@ function guardedEntries(t: Entries, lru: Lru, { self, plain }: Looker): Entries 
 /** Counts and charges are read for a hint by whoever decides what to shrink. */
 function guardedLru(t: Lru, { self }: Looker): Lru {
   const list = rule((m) => t.lock[m] === self, 'the LRU lock');
-  return guardAll('lru', guardAll('lru', t, ['head', 'tail'], list), ['count', 'charged'], list, null);
+  return guardAll('lru', guardAll('lru', t, ['head', 'tail', 'unlinked'], list), ['count', 'charged'], list, null);
 }
 
 /** `slot` and `volume` are not guarded: swapoff reads them for a hint (swapoff_op.ts says why it may). */

@@ -22,7 +22,7 @@ const NOT_RESET = /^(orders|answers\.\d+)\.words$/;
  * search that learns its scheduling points leaves them out. `every` takes them in.
  */
 const QUIET =
-  /^(boxes|counters|entries\.control|trees\.control|slotTable\.control|zs\.control|zs\.classLock|orders\.control|answers\.\d+\.control|(request|writeback)Buffers\.control)$/;
+  /^(boxes|counters|entries\.control|trees\.control|slotTable\.control|zs\.control|zs\.classLock|orders\.control|answers\.\d+\.control|(request|writeback)Buffers\.control|(users|lost)\.counts)$/;
 
 function walk(value: unknown, name: string, into: NamedArray[]): void {
   if (ArrayBuffer.isView(value)) {
@@ -105,7 +105,7 @@ export class Words {
 
   /** The map of slots that are written and not trimmed. */
   isUsers({ array }: WordPlace): boolean {
-    return this.names[array] === 'users.0';
+    return this.names[array] === 'users.words.0';
   }
 
   /** Slots that are pinned, each with the number of the thread that holds it. */

@@ -4,7 +4,7 @@
  */
 
 import { ZSPAGE_BYTES } from '../../pool/allocator/size_classes.ts';
-import { createBits } from '../../pool/bits.ts';
+import { createCountedBits } from '../../pool/bits.ts';
 import { createDirty } from '../../pool/dirty.ts';
 import { PAGE_SIZE, TREE_PAGES } from '../../pool/limits.ts';
 import { createShared, type PoolSettings, type Shared } from '../../pool/shared.ts';
@@ -83,7 +83,8 @@ function createSmallShared(): Shared {
   const shared = createShared(worldSettings({ locklessWalks: true, exports: used }), SLOT_RECORDS);
   const { readers } = shared;
   const trees = createTrees([PAGES], NODES, { readers });
-  return { ...shared, trees, users: createBits([PAGES]), lost: createBits([PAGES]), dirty: createDirty([PAGES]) };
+  const [users, lost] = [createCountedBits([PAGES]), createCountedBits([PAGES])];
+  return { ...shared, trees, users, lost, dirty: createDirty([PAGES]) };
 }
 
 export function createWorld(): World {

@@ -9,7 +9,7 @@
  *
  * Lock order: class lock -> zspage lock (the list of free zspages). A location changes only under its class lock.
  */
-import { int32, reserve, uint8, uint16, uint32 } from '../../shm/columns.ts';
+import { float64, int32, reserve, uint8, uint16, uint32 } from '../../shm/columns.ts';
 import * as sync from '../../shm/sync.ts';
 import { CLASSES, classOf, OBJECT_HEADER, OBJECTS_MAX, ZSPAGE_BYTES } from './size_classes.ts';
 
@@ -20,7 +20,8 @@ export const GROUPS = 11;
 export const FULL = GROUPS - 1;
 /** readers[] of an object that compaction is moving. */
 export const MOVING = -1;
-const NIL = -1;
+/** Ends the lists of zspages. */
+export const NIL = -1;
 
 export interface Zsmalloc {
   readonly segments: readonly Uint8Array[];
@@ -34,9 +35,10 @@ export interface Zsmalloc {
   readonly group: Uint8Array;
   readonly prev: Int32Array;
   readonly next: Int32Array;
-  /** Columns per class: lock, and the head of each fullness group (NIL when empty). */
+  /** Columns per class: lock, the head of each fullness group (NIL when empty), how often a zspage left one (pieces.ts). */
   readonly classLock: Int32Array;
   readonly groupHead: Int32Array;
+  readonly unlinked: Float64Array;
   /** See the constants below. */
   readonly control: Int32Array;
 }
@@ -73,6 +75,7 @@ export function createZsmalloc(bytes: number, handles: number): Zsmalloc {
     next: int32(zspages),
     classLock: int32(CLASSES.count),
     groupHead: int32(CLASSES.count * GROUPS).fill(NIL),
+    unlinked: float64(CLASSES.count),
     control,
   };
 }
@@ -222,6 +225,7 @@ export class Zspool {
     if (z.prev[page] === NIL) z.groupHead[z.classOfZspage[page] * GROUPS + z.group[page]] = z.next[page];
     else z.next[z.prev[page]] = z.next[page];
     if (z.next[page] !== NIL) z.prev[z.next[page]] = z.prev[page];
+    z.unlinked[z.classOfZspage[page]]++;
   }
 
   /** A zspage for class `c`, linked and all free. Memory that is still resident is used first. */

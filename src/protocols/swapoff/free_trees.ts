@@ -1,10 +1,16 @@
 /** What the swapoff protocols share: emptying a slice, and giving back the trees of an export. */
-import { freeTree, isEmpty, treeOf } from '../../pool/tree.ts';
+import { SLICE_SLOTS } from '../../pool/limits.ts';
+import { freeTree, isEmpty, lockTree, treeOf, unlockTree } from '../../pool/tree.ts';
+import { entriesIn } from '../../pool/tree_walk.ts';
 import * as sync from '../../shm/sync.ts';
 import type { InvalidateProtocol, ProtocolPool } from '../protocol.ts';
 
+const stored = new Uint32Array(SLICE_SLOTS);
+
 /**
- * Empties a slice: as an area where the entry protocol has that, as the frontswap era did, else slot by slot.
+ * Empties a slice: as an area where the entry protocol has that, as the frontswap era did, else slot by slot. It costs what
+ * the slice holds: the slots with an entry are looked up at once. Their number can only fall behind that look, because the
+ * slice is claimed and its export takes no writes; a slot that has lost its entry meanwhile is invalidated for nothing.
  * A slice never crosses a tree's edge: both are powers of two, and slices are aligned.
  */
 export function discardSlice(
@@ -14,10 +20,17 @@ export function discardSlice(
   end: number,
   invalidate: InvalidateProtocol,
 ): void {
-  if (isEmpty(pool.trees, treeOf(pool.trees, x, first))) return;
+  const tree = treeOf(pool.trees, x, first);
+  if (isEmpty(pool.trees, tree)) return;
   const { entry } = pool.protocols;
-  if (entry.invalidateArea !== undefined) entry.invalidateArea(pool, x, first, end);
-  else for (let slot = first; slot < end; slot++) invalidate.invalidate(pool, x, slot);
+  if (entry.invalidateArea !== undefined) {
+    entry.invalidateArea(pool, x, first, end);
+    return;
+  }
+  lockTree(pool.trees, tree);
+  const count = entriesIn(pool.trees, tree, first, end, stored);
+  unlockTree(pool.trees, tree);
+  for (let i = 0; i < count; i++) invalidate.invalidate(pool, x, stored[i]);
 }
 
 /** Frees the trees of export `x`; a tree that still holds entries is a leak, and reported. */

@@ -5,6 +5,27 @@ const P4 = 'pin-validate+pin-first+skip-eexist+erase';
 
 export const RULE_MUTANTS: readonly Mutant[] = [
   {
+    name: 'swapoff: a slice is discarded without a look for its pins',
+    file: 'zswap/swapoff_op.js',
+    from: 'if (this.row === NO_CLAIM || this.anyPinned(end)) {',
+    to: 'if (this.row === NO_CLAIM) {',
+    scenario: 'swapoff',
+    combination: P4,
+  },
+  {
+    name: 'swapoff: pins of a slice are looked for before it is claimed',
+    file: 'zswap/swapoff_op.js',
+    from: `        if (this.row === NO_CLAIM)
+            this.row = claim(claims, x, cursor, end, zswap.thread);
+        if (this.row === NO_CLAIM || this.anyPinned(end)) {`,
+    to: `        const pinned = this.anyPinned(end);
+        if (this.row === NO_CLAIM)
+            this.row = claim(claims, x, cursor, end, zswap.thread);
+        if (this.row === NO_CLAIM || pinned) {`,
+    scenario: 'swapoff',
+    combination: P4,
+  },
+  {
     name: 'a READ asks whether its slot is in use before it pins it, and not after',
     file: 'zswap/read_op.js',
     from: 'if (!testBit(zswap.shared.users, x, slot)) {\n                zswap.unpin(r);',

@@ -1,0 +1,34 @@
+// What GET /stats says of exports: sums that are kept, not counted for the answer.
+import t from 'tap';
+import type { Config } from '#src/config/schema.js';
+import { statsReport } from '#src/control/stats_report.js';
+import { setBit } from '#src/pool/bits.js';
+import type { Shared } from '#src/pool/shared.js';
+import { makePage, newZswap, put } from '../support/pool.ts';
+
+const EXPORTS = ['a', 'b'].map((name) => ({ name, pages: 65_536, memcg: 0 }));
+const config = {
+  durability: 'volatile',
+  protocol: {},
+  exports: EXPORTS.map(() => ({ size: 2 ** 28 })),
+} as unknown as Config;
+
+const exportsOf = (shared: Shared): unknown => (statsReport(shared, config, '0', 0, 0) as { exports: unknown }).exports;
+
+t.test('pages in use and lost are told without a look at the bits of every slot', async (t) => {
+  const z = newZswap({ exports: EXPORTS });
+  for (const slot of [0, 31, 32, 65_535]) put(z, slot, makePage('text', slot), 1);
+  setBit(z.shared.lost, 1, 32);
+  z.invalidate(1, 31);
+  const unread = new Proxy([] as Int32Array[], {
+    get: (_, key) => {
+      throw new Error(`the words are read: ${String(key)}`);
+    },
+  });
+  const { users, lost } = z.shared;
+  const shared = { ...z.shared, users: { ...users, words: unread }, lost: { ...lost, words: unread } };
+  t.match(exportsOf(shared), [
+    { name: 'a', used_pages: 0, lost_pages: 0 },
+    { name: 'b', used_pages: 3, lost_pages: 1 },
+  ]);
+});
