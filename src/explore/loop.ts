@@ -2,6 +2,7 @@
  * The loop of an explorer's thread, as a lane has one in service: deferred tasks, completions of the image, and wake-ups.
  * Nothing of Node's own loop runs during a schedule.
  */
+import type { Loop, Timer } from '../os/loop.ts';
 import * as sync from '../shm/sync.ts';
 import { Lane } from '../zswap/lane.ts';
 import type { Zswap } from '../zswap/zswap.ts';
@@ -35,24 +36,65 @@ export class Mailbox {
   }
 }
 
+/** The loop of one thread: what was put off, and timers. What comes of its own in service is fired by whoever runs it. */
+export class SimLoop implements Loop {
+  private readonly tasks: (() => void)[] = [];
+  private readonly timers = new Set<() => void>();
+
+  soon(task: () => void): void {
+    this.tasks.push(task);
+  }
+
+  defer(task: () => void): void {
+    this.tasks.push(task);
+  }
+
+  after(_ms: number, task: () => void): Timer {
+    this.timers.add(task);
+    return { cancel: () => this.timers.delete(task) };
+  }
+
+  /** Never comes: what has to happen must not need a look now and then. */
+  every(): Timer {
+    return { cancel: () => undefined };
+  }
+
+  /** Runs what was put off; false if there was nothing. */
+  run(): boolean {
+    const any = this.tasks.length > 0;
+    for (let task = this.tasks.shift(); task !== undefined; task = this.tasks.shift()) task();
+    return any;
+  }
+
+  /** Fires the oldest timer; false if there is none. `point` is called before. */
+  fire(point: () => void): boolean {
+    for (const task of this.timers) {
+      this.timers.delete(task);
+      point();
+      task();
+      return true;
+    }
+    return false;
+  }
+}
+
 /** A lane with its loop. */
 export class LaneLoop {
   readonly lane: Lane;
   private readonly image: SimImage;
   private readonly mailbox: Mailbox;
-  private readonly tasks: (() => void)[] = [];
+  private readonly loop = new SimLoop();
 
   constructor({ world, zswap, baton }: Env) {
     this.image = new SimImage(world.image, (text) => baton.note(text));
-    this.lane = new Lane(zswap, [this.image], 1);
-    this.lane.defer = (task) => this.tasks.push(task);
+    this.lane = new Lane(zswap, [this.image], 1, this.loop);
     this.mailbox = new Mailbox(zswap);
   }
 
   /** Runs until `ready`. `onWait` and `onWake` enclose each wait. */
   until(ready: () => boolean, onWait: () => void, onWake: () => void): void {
     for (;;) {
-      for (let task = this.tasks.shift(); task !== undefined; task = this.tasks.shift()) task();
+      this.loop.run();
       if (ready()) return;
       if (this.image.complete()) continue;
       onWait();

@@ -11,7 +11,8 @@ import type { Env } from './loop.ts';
 import { B, type Board, GO, takeCell } from './run_state.ts';
 import { popcount } from './schedule/chooser.ts';
 import { DIMENSIONS } from './search/dimensions.ts';
-import { runActor, serveImage } from './world/actors.ts';
+import { runActor } from './world/actors.ts';
+import { runShrinker } from './world/shrinker.ts';
 import { Words } from './world/word_names.ts';
 import type { World } from './world/world.ts';
 
@@ -55,7 +56,7 @@ function run(): void {
   try {
     if (cell === null || env === null) throw new Error(`actor ${me} has no part in this cell`);
     const spec = cell.scenario.actors[me];
-    if (spec === undefined) serveImage(env);
+    if (spec === undefined) runShrinker(env);
     runActor(env, spec);
     baton.finish();
   } catch (error) {

@@ -1,6 +1,7 @@
 /** The shrinker at work, with the image queues of all exports: in a worker thread, or on the main thread in inline mode. */
 
 import { ImageHandle } from '../image/handle.ts';
+import { NODE_LOOP } from '../os/loop.ts';
 import { releaseMemory } from '../os/syscalls.ts';
 import { chooseProtocols } from '../protocols/index.ts';
 import { attend } from '../shm/mailbox.ts';
@@ -23,13 +24,15 @@ export class ShrinkerRole {
         runPages: data.runPages,
         parallel: data.writesMax,
         syncEvery: image.direct ? Number.POSITIVE_INFINITY : data.syncEvery,
+        loop: NODE_LOOP,
         onError: (what, errno) => this.imageError(x, what, errno),
       });
     });
-    this.shrinker = new Shrinker(zswap, queues, data.batch, (segment, offset, bytes) => {
+    const release = (segment: Uint8Array, offset: number, bytes: number): void => {
       const result = releaseMemory(segment, offset, bytes);
       if (result < 0) throw new Error(`madvise failed with errno ${-result}`);
-    });
+    };
+    this.shrinker = new Shrinker(zswap, queues, { batch: data.batch, release, loop: NODE_LOOP });
     void attend(
       data.shared.boxes,
       data.thread,
@@ -40,7 +43,7 @@ export class ShrinkerRole {
   }
 
   receive(message: ToShrinker): void {
-    if (message.type === 'drain') void this.drain(message.x);
+    if (message.type === 'drain') this.drain(message.x);
     else if (message.type === 'copyOut') {
       const { x, all } = message;
       this.shrinker.copyOut(x, all, (errno) => this.post({ type: 'copied', x, errno }));
@@ -54,10 +57,12 @@ export class ShrinkerRole {
     }
   }
 
-  private async drain(x: number): Promise<void> {
-    const progress = (done: number, total: number): void => this.post({ type: 'progress', x, done, total });
-    const { failed, errno } = await this.shrinker.drain(x, progress);
-    this.post({ type: 'drained', x, failed: failed.length, errno });
+  private drain(x: number): void {
+    this.shrinker.drain(
+      x,
+      (done, total) => this.post({ type: 'progress', x, done, total }),
+      ({ failed, errno }) => this.post({ type: 'drained', x, failed: failed.length, errno }),
+    );
   }
 
   private imageError(x: number, what: string, errno: number): void {

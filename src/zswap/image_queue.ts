@@ -14,6 +14,7 @@
  */
 
 import type { ImageHandle } from '../image/file.ts';
+import type { Loop, Timer } from '../os/loop.ts';
 import * as buffers from '../pool/buffers.ts';
 import { ENDED } from '../pool/slots.ts';
 import { C } from '../shm/counters.ts';
@@ -50,6 +51,7 @@ export interface QueueOptions {
   readonly parallel: number;
   /** Bytes between two fdatasyncs; Infinity with O_DIRECT. */
   readonly syncEvery: number;
+  readonly loop: Loop;
   /** Told of every failed call: to be logged once, counted here. */
   readonly onError: (what: string, errno: number) => void;
 }
@@ -63,7 +65,7 @@ export class ImageQueue {
   private head = 0;
   private parked: Operation[] = [];
   private retryMs = RETRY_FIRST_MS;
-  private retryTimer: NodeJS.Timeout | null = null;
+  private retryTimer: Timer | null = null;
   private runs: Operation[][] = [];
   /** Runs that the image has. */
   private readonly running = new Set<readonly Operation[]>();
@@ -104,7 +106,7 @@ export class ImageQueue {
 
   /** Puts parked pages back into the queue now; without it they wait for their timer. */
   retryParked(): void {
-    if (this.retryTimer !== null) clearTimeout(this.retryTimer);
+    this.retryTimer?.cancel();
     this.retryTimer = null;
     for (const op of this.parked.splice(0)) this.queue.push(op);
     this.pump();
@@ -235,11 +237,11 @@ export class ImageQueue {
     this.zswap.counters[C.writeback_failed]++;
     this.parked.push(op);
     if (this.retryTimer === null) {
-      this.retryTimer = setTimeout(() => {
+      this.retryTimer = this.o.loop.after(this.retryMs, () => {
         this.retryTimer = null;
         this.retryMs = Math.min(this.retryMs * 2, RETRY_LAST_MS);
         this.retryParked();
-      }, this.retryMs);
+      });
     }
   }
 
@@ -260,7 +262,7 @@ export class ImageQueue {
   }
 
   close(): void {
-    if (this.retryTimer !== null) clearTimeout(this.retryTimer);
+    this.retryTimer?.cancel();
     this.image.close();
   }
 }

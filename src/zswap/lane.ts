@@ -4,6 +4,7 @@
  */
 
 import type { ImageHandle } from '../image/handle.ts';
+import type { Loop } from '../os/loop.ts';
 import type { Shared } from '../pool/shared.ts';
 import { C } from '../shm/counters.ts';
 import { type Answer, OrderBook } from './orders.ts';
@@ -33,6 +34,7 @@ const RESUMED_PER_TURN = 256;
 export class Lane {
   readonly zswap: Zswap;
   readonly shared: Shared;
+  readonly loop: Loop;
   private readonly images: readonly LaneImage[];
   private readonly book: OrderBook;
   private readonly readsMax: number;
@@ -43,12 +45,11 @@ export class Lane {
   private scheduled = false;
   private reading: number[];
   private readonly waitingReads: ImageRead[][];
-  /** Runs a task after the caller has returned. An explorer, where no promise may run, drains a list of its own. */
-  defer: (task: () => void) => void = queueMicrotask;
 
   /** `readsMax`: reads of one image that this lane has under way, so that a stalled image can't take the whole pool. */
-  constructor(zswap: Zswap, images: readonly LaneImage[], readsMax: number) {
+  constructor(zswap: Zswap, images: readonly LaneImage[], readsMax: number, loop: Loop) {
     this.zswap = zswap;
+    this.loop = loop;
     this.shared = zswap.shared;
     this.images = images;
     this.book = new OrderBook(zswap.shared, zswap.thread);
@@ -71,7 +72,7 @@ export class Lane {
     for (const waiting of now) waiting.resume();
     if (this.due === 0 || this.scheduled) return;
     this.scheduled = true;
-    setImmediate(() => {
+    this.loop.defer(() => {
       this.scheduled = false;
       this.resumeDue();
     });

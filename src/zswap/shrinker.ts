@@ -3,6 +3,7 @@
  * (or beside the lane in inline mode). Its own matter is maintenance: compaction, and memory of free zspages back to the
  * system. A turn is bounded, then the event loop runs, so that image completions and orders are never kept waiting.
  */
+import type { Loop, Timer } from '../os/loop.ts';
 import { compact } from '../pool/allocator/compaction.ts';
 import { totalSize } from '../pool/allocator/zsmalloc.ts';
 import { CTL, type Shared } from '../pool/shared.ts';
@@ -25,35 +26,44 @@ const MAINTENANCE_MS = 250;
 /** How often a drain tries again what the image has refused, and the pause before the first time; later ones are longer. */
 const DRAIN_RETRIES = 3;
 const DRAIN_RETRY_MS = 200;
+const PROGRESS_MS = 1000;
 
-type ReleaseMemory = (segment: Uint8Array, offset: number, bytes: number) => void;
+interface ShrinkerOptions {
+  /** Victims of one walk. */
+  readonly batch: number;
+  /** Gives memory back to the system. */
+  readonly release: (segment: Uint8Array, offset: number, bytes: number) => void;
+  readonly loop: Loop;
+}
 
 export class Shrinker {
   private readonly zswap: Zswap;
   private readonly shared: Shared;
   private readonly queues: readonly ImageQueue[];
   private readonly reclaim: Reclaim;
-  private readonly release: ReleaseMemory;
+  private readonly release: ShrinkerOptions['release'];
   private readonly record = new Int32Array(RECORD_WORDS);
   /** By export; none where FLUSH is not offered. */
   private readonly flushers: readonly Flusher[];
   private cleanings: Cleaning[] = [];
   private scheduled = false;
-  private readonly maintenance: NodeJS.Timeout;
+  private readonly loop: Loop;
+  private readonly maintenance: Timer;
 
-  constructor(zswap: Zswap, queues: readonly ImageQueue[], batch: number, release: ReleaseMemory) {
+  constructor(zswap: Zswap, queues: readonly ImageQueue[], { batch, release, loop }: ShrinkerOptions) {
     this.zswap = zswap;
     this.shared = zswap.shared;
     this.queues = queues;
     this.reclaim = new Reclaim(zswap, queues, batch);
     this.release = release;
+    this.loop = loop;
     zswap.onWrite = (x, slot, buffer) => queues[x].push('writeback', slot, 1, buffer, null);
     for (const queue of queues) queue.onDone = () => this.schedule();
     const { dirty } = this.shared;
     const flusher = (x: number): Flusher[] =>
       dirty === null ? [] : [new Flusher(dirty, x, (slots, done) => this.clean(x, slots, ({ errno }) => done(errno)))];
     this.flushers = queues.flatMap(({ x }) => flusher(x));
-    this.maintenance = setInterval(() => this.maintain(), MAINTENANCE_MS);
+    this.maintenance = loop.every(MAINTENANCE_MS, () => this.maintain());
   }
 
   /** Called on every wake-up: takes the orders in, then works. */
@@ -65,7 +75,7 @@ export class Shrinker {
   }
 
   close(): void {
-    clearInterval(this.maintenance);
+    this.maintenance.cancel();
     for (const queue of this.queues) queue.close();
   }
 
@@ -96,31 +106,30 @@ export class Shrinker {
    * Writes everything stored of export `x` to its image, for a clean stop; parked pages get another try first. Its state
    * forbids writeback by now: what is stored is copied, and stays until the process ends.
    */
-  async drain(x: number, onProgress: (done: number, total: number) => void): Promise<CleanResult> {
+  drain(x: number, onProgress: (done: number, total: number) => void, done: (result: CleanResult) => void): void {
+    const attempt = (slots: Uint32Array, tries: number): void => {
+      this.cleanAll(x, slots, onProgress, (result) => {
+        if (result.failed.length === 0 || tries > DRAIN_RETRIES) done(result);
+        // What failed is tried again: an error may pass, and after this nobody has the pages any more. A sync is not, it can't be.
+        else this.loop.after(tries * DRAIN_RETRY_MS, () => attempt(result.failed, tries + 1));
+      });
+    };
     this.queues[x].retryParked();
-    let result = await this.cleanAll(x, heldSlots(this.zswap, this.queues[x]), onProgress);
-    // What failed is tried again: an error may pass, and after this nobody has the pages any more. A sync is not, it can't be.
-    for (let tries = 1; tries <= DRAIN_RETRIES && result.failed.length > 0; tries++) {
-      await new Promise((resolve) => setTimeout(resolve, tries * DRAIN_RETRY_MS));
-      result = await this.cleanAll(x, result.failed, onProgress);
-    }
-    return result;
+    attempt(heldSlots(this.zswap, this.queues[x]), 1);
   }
 
   private cleanAll(
     x: number,
     slots: Uint32Array,
     onProgress: (done: number, total: number) => void,
-  ): Promise<CleanResult> {
-    return new Promise((resolve) => {
-      let timer: NodeJS.Timeout | null = null;
-      const cleaning = this.clean(x, slots, (result) => {
-        if (timer !== null) clearInterval(timer);
-        onProgress(slots.length, slots.length);
-        resolve(result);
-      });
-      timer = setInterval(() => onProgress(cleaning.progress, slots.length), 1000);
+    done: (result: CleanResult) => void,
+  ): void {
+    const cleaning = this.clean(x, slots, (result) => {
+      timer.cancel();
+      onProgress(slots.length, slots.length);
+      done(result);
     });
+    const timer = this.loop.every(PROGRESS_MS, () => onProgress(cleaning.progress, slots.length));
   }
 
   /** For swapoff: copies slot 0, or everything stored of export `x`, to its image. */
@@ -140,7 +149,7 @@ export class Shrinker {
   private schedule(): void {
     if (this.scheduled) return;
     this.scheduled = true;
-    setImmediate(() => {
+    this.loop.defer(() => {
       this.scheduled = false;
       this.look();
     });

@@ -186,7 +186,7 @@ export class Volume implements Device {
 
   read(request: DeviceRequest, first: number, count: number, dst: Uint8Array, at: number): void {
     const op = new ReadOp(this.lane, request, this.x, first, count, dst, at);
-    this.lane.defer(() => op.resume());
+    this.lane.loop.soon(() => op.resume());
   }
 
   trim(request: DeviceRequest, offset: number, length: number): void {
@@ -203,7 +203,7 @@ export class Volume implements Device {
     done: (errno: number) => void,
   ): void {
     const op = new RangeOp(this.lane, this.x, first, end, provision, () => request.fenced(), done);
-    this.lane.defer(() => op.resume());
+    this.lane.loop.soon(() => op.resume());
   }
 
   /** Whole slots as a range; the ragged ends are partial writes of zeros, one after the other. */
@@ -225,7 +225,7 @@ export class Volume implements Device {
   /** Zeroes [from, to) inside one slot through the ordinary write path. */
   private zeroPart(request: DeviceRequest, from: number, to: number, done: (errno: number) => void): void {
     if (from >= to) {
-      this.lane.defer(() => done(0));
+      this.lane.loop.soon(() => done(0));
       return;
     }
     const slot = Math.floor(from / PAGE_SIZE);
@@ -233,14 +233,14 @@ export class Volume implements Device {
     const part: DeviceRequest & Parkable = {
       fenced: () => request.fenced(),
       settle: done,
-      resume: () => this.lane.defer(attempt),
+      resume: () => this.lane.loop.soon(attempt),
       counted: false,
     };
     const attempt = (): void => {
       const result = this.writePart(part, slot, from % PAGE_SIZE, to - from, ZEROS, 0);
       if (result >= OK) done(result);
     };
-    this.lane.defer(attempt);
+    this.lane.loop.soon(attempt);
   }
 
   flush(request: DeviceRequest): void {

@@ -1,5 +1,7 @@
 // A page that was written back for nothing is counted: its slot got newer content, or none, before the image had it.
+
 import t from 'tap';
+import { NODE_LOOP } from '#src/os/loop.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import { C } from '#src/shm/counters.js';
 import { ImageQueue } from '#src/zswap/image_queue.js';
@@ -14,6 +16,7 @@ t.test('of three pages written back, the overwritten and the trimmed one were wa
     runPages: 16,
     parallel: 1,
     syncEvery: Number.POSITIVE_INFINITY,
+    loop: NODE_LOOP,
     onError,
   });
   z.onWrite = (_x, slot, buffer) => queue.push('writeback', slot, 1, buffer, null);

@@ -2,7 +2,9 @@
  * The shrinker's thread over a held image, and a lane beside it, in one thread of the test: everything between an order
  * and its answer is the served code, and moves only when the test says so.
  */
+
 import type { Test } from 'tap';
+import { NODE_LOOP } from '#src/os/loop.js';
 import type { PoolSettings, Shared } from '#src/pool/shared.js';
 import { createShared } from '#src/pool/shared.js';
 import { chooseProtocols } from '#src/protocols/index.js';
@@ -50,12 +52,13 @@ export function imageThread(
     runPages: 64,
     parallel: 1,
     syncEvery: Number.POSITIVE_INFINITY,
+    loop: NODE_LOOP,
     onError: (what, errno) => errors.push(`${what} ${errno}`),
     ...options,
   });
-  const shrinker = new Shrinker(own, [queue], 32, () => undefined);
+  const shrinker = new Shrinker(own, [queue], { batch: 32, release: () => undefined, loop: NODE_LOOP });
   t.teardown(() => shrinker.close());
-  const lane = new Lane(z, [{ read: () => undefined, close: () => undefined }], 1);
+  const lane = new Lane(z, [{ read: () => undefined, close: () => undefined }], 1, NODE_LOOP);
   const look = (): void => {
     shrinker.look();
     lane.look();

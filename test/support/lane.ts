@@ -1,6 +1,8 @@
 // One lane with nothing around it: an image that answers when told to, requests that note how they ended, and the orders that
 // a shrinker would get. Nothing runs by itself, so that a test says what comes when.
+
 import type { DeviceRequest, ExportInfo } from 'node-nbd-server';
+import { NODE_LOOP } from '#src/os/loop.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import type { PoolSettings } from '#src/pool/shared.js';
 import { pop, RECORD_WORDS } from '#src/shm/mailbox.js';
@@ -61,8 +63,7 @@ export class Bench {
       },
       close: () => undefined,
     }));
-    this.lane = new Lane(this.z, images, readsMax);
-    this.lane.defer = (task) => this.later.push(task);
+    this.lane = new Lane(this.z, images, readsMax, { ...NODE_LOOP, soon: (task) => this.later.push(task) });
     this.volumes = this.z.settings.exports.map((_, x) => new Volume(this.lane, x, this.infoOf(x)));
   }
 

@@ -2,8 +2,10 @@
  * Lanes and the shrinker over one pool, as in service, without threads: all that is simulated are the images, which do what
  * a test tells them. Nothing runs by itself but the shrinker's own timers, so that a test says what comes when.
  */
+
 import { type DeviceRequest, OK, TAKEN, WAIT } from 'node-nbd-server';
 import type { Test } from 'tap';
+import { NODE_LOOP } from '#src/os/loop.js';
 import { buffersFor } from '#src/pool/buffers.js';
 import { PAGE_SIZE, THREAD_LANE0, THREAD_SHRINKER } from '#src/pool/limits.js';
 import { createShared, type PoolSettings, type Shared } from '#src/pool/shared.js';
@@ -52,10 +54,15 @@ export class ShrinkerBench {
           runPages: 16,
           parallel: 2,
           syncEvery: Number.POSITIVE_INFINITY,
+          loop: NODE_LOOP,
           onError: () => undefined,
         }),
     );
-    this.shrinker = new Shrinker(this.z, queues, batch, (_segment, _offset, bytes) => this.released.push(bytes));
+    this.shrinker = new Shrinker(this.z, queues, {
+      batch,
+      release: (_segment, _offset, bytes) => this.released.push(bytes),
+      loop: NODE_LOOP,
+    });
     t.teardown(() => this.shrinker.close());
     const reads = this.images.map((image) => ({
       read: (slot: number, count: number, dst: Uint8Array, at: number, done: (errno: number) => void): void => {
@@ -64,7 +71,10 @@ export class ShrinkerBench {
       },
       close: () => undefined,
     }));
-    this.lanes = Array.from({ length: settings.lanes }, (_, lane) => new Lane(view(THREAD_LANE0 + lane), reads, 4));
+    this.lanes = Array.from(
+      { length: settings.lanes },
+      (_, lane) => new Lane(view(THREAD_LANE0 + lane), reads, 4, NODE_LOOP),
+    );
     this.volumes = this.lanes.map((lane) =>
       settings.exports.map(({ name, pages }, x) => {
         const size = pages * PAGE_SIZE;

@@ -16,11 +16,14 @@ interface Drained {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 async function drain(i: ImageThread, end: (i: ImageThread) => void): Promise<Drained> {
-  const result = i.shrinker.drain(0, () => undefined);
   let drained: Drained | null = null;
-  void result.then(({ errno, failed }) => {
-    drained = { errno, failed: failed.length };
-  });
+  i.shrinker.drain(
+    0,
+    () => undefined,
+    ({ errno, failed }) => {
+      drained = { errno, failed: failed.length };
+    },
+  );
   while (drained === null) {
     i.look();
     if (i.image.calls.length > 0) end(i);

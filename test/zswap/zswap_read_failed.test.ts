@@ -1,5 +1,7 @@
 // A READ that fails is looked at up to three times (at once, beside a run from the image, in its turn) and counted once.
+
 import t, { type Test } from 'tap';
+import { NODE_LOOP } from '#src/os/loop.js';
 import { setBit } from '#src/pool/bits.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import { get, treeOf } from '#src/pool/tree.js';
@@ -22,7 +24,7 @@ function imageOf(page: Uint8Array): LaneImage {
 }
 
 async function client(t: Test, z: Zswap, image: Uint8Array) {
-  const lane = new Lane(z, [imageOf(image)], 4);
+  const lane = new Lane(z, [imageOf(image)], 4, NODE_LOOP);
   const size = z.settings.exports[0].pages * PAGE_SIZE;
   const info = {
     name: 'a',

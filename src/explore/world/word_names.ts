@@ -15,14 +15,14 @@ interface NamedArray {
 }
 
 /** Rings carry their records between their counts; what lies outside is never read. */
-const NOT_RESET = /^(orders|answers\.\d+)\.words$/;
+const NOT_RESET = /^(orders|messages|answers\.\d+)\.words$/;
 
 /**
  * Words whose order between threads only decides which index or buffer is handed out, or when a thread looks again: a
  * search that learns its scheduling points leaves them out. `every` takes them in.
  */
 const QUIET =
-  /^(boxes|counters|entries\.control|trees\.control|slotTable\.control|zs\.control|zs\.classLock|orders\.control|answers\.\d+\.control|(request|writeback)Buffers\.control|(users|lost)\.counts)$/;
+  /^(boxes|counters|entries\.control|trees\.control|slotTable\.control|zs\.control|zs\.classLock|orders\.control|messages\.control|answers\.\d+\.control|(request|writeback)Buffers\.control|(users|lost)\.counts)$/;
 
 function walk(value: unknown, name: string, into: NamedArray[]): void {
   if (ArrayBuffer.isView(value)) {

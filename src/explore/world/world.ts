@@ -6,10 +6,11 @@
 import { ZSPAGE_BYTES } from '../../pool/allocator/size_classes.ts';
 import { createCountedBits } from '../../pool/bits.ts';
 import { createDirty } from '../../pool/dirty.ts';
-import { PAGE_SIZE, TREE_PAGES } from '../../pool/limits.ts';
+import { PAGE_SIZE, THREAD_LANE0, TREE_PAGES } from '../../pool/limits.ts';
 import { createShared, type PoolSettings, type Shared } from '../../pool/shared.ts';
 import { createTrees } from '../../pool/tree.ts';
 import { int32, uint8 } from '../../shm/columns.ts';
+import { createRing, type Ring } from '../../shm/mailbox.ts';
 import { ACTORS_MAX } from '../run_state.ts';
 
 /** Slots that a scenario can use, from the first slot of a tree on: a node covers all of them. */
@@ -25,6 +26,8 @@ export function placeOf(slot: number): number {
 /** Versions of one slot that a scenario can tell apart; 0 is zeros. */
 export const VERSIONS = 16;
 const SLOT_RECORDS = 16;
+/** Messages to the shrinker's thread at one time. */
+const MESSAGES = 8;
 const ZSPAGES = 2;
 /** A path of four for each stored page, and more. */
 const NODES = 66;
@@ -35,6 +38,9 @@ export interface World {
   readonly shared: Shared;
   readonly image: SimImageMemory;
   readonly shadow: Shadow;
+  /** What the main thread says to the shrinker's, and its answers by thread: an errno plus 1, or 0 for none. */
+  readonly messages: Ring;
+  readonly answers: Int32Array;
   /** Per connection: [1 once the client gave it up, 1 while a request of it runs between two waits]. */
   readonly connections: Int32Array;
 }
@@ -99,6 +105,8 @@ export function createWorld(): World {
       reading: int32(ACTORS_MAX),
       seen: int32(ACTORS_MAX),
     },
+    messages: createRing(MESSAGES),
+    answers: int32(THREAD_LANE0 + ACTORS_MAX),
     connections: int32(ACTORS_MAX * 2),
   };
 }
