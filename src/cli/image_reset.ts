@@ -4,8 +4,8 @@ import { closeSync } from 'node:fs';
 import { STATE_FOLDER } from '../config/environment.ts';
 import { formatSize } from '../config/units.ts';
 import { discardImage } from '../image/discard.ts';
-import { ImageError, type LockedImage, lockImage } from '../image/file.ts';
 import { type MarkerState, markerPath, readMarker, removeMarker } from '../image/marker.ts';
+import { ImageError, type LockedImage, lockImage } from '../image/prepare.ts';
 import { lastServer } from '../image/unclean.ts';
 import { EXIT, ExitError, errorText } from '../os/exit_error.ts';
 

@@ -5,8 +5,8 @@
  */
 import { fdatasyncSync, ftruncateSync, writeSync } from 'node:fs';
 import { punchHoleNow } from '../os/syscalls.ts';
-import type { LockedImage } from './file.ts';
 import { alignedBytes, punchUnsupported } from './io.ts';
+import type { LockedImage } from './prepare.ts';
 
 const EINTR = 4;
 /** What one call covers: it can't be interrupted meanwhile. */

@@ -4,7 +4,7 @@
  */
 import { PerformanceObserver } from 'node:perf_hooks';
 import { Connection, type Device, type ExportInfo } from 'node-nbd-server';
-import { ImageHandle } from '../image/handle.ts';
+import { openImage } from '../image/open.ts';
 import { NODE_LOOP } from '../os/loop.ts';
 import { isUnixSocket, peek, peerClosed, receive } from '../os/syscalls.ts';
 import { THREAD_LANE0, THREAD_MAIN } from '../pool/limits.ts';
@@ -34,7 +34,7 @@ export class LaneRole {
     this.data = data;
     this.post = post;
     this.zswap = new Zswap(data.shared, chooseProtocols(data.protocols), data.thread);
-    const images = data.images.map((image, x) => new ImageHandle(image, data.shared.imageFlags[x]));
+    const images = data.images.map((image, x) => openImage(image, data.shared.imageFlags[x]));
     this.lane = new Lane(this.zswap, images, data.readsMax, NODE_LOOP);
     this.volumes = new Map(data.exports.map((info, x) => [info.name, new Volume(this.lane, x, info)]));
     this.observeGarbageCollection();

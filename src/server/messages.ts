@@ -1,6 +1,6 @@
 /** What the threads say to each other by messages: start, hand-over of sockets, stop, drain. Pages go by shared memory. */
 import type { ExportInfo } from 'node-nbd-server';
-import type { OpenableImage } from '../image/handle.ts';
+import type { OpenableImage } from '../image/image.ts';
 import type { Shared } from '../pool/shared.ts';
 import type { ProtocolNames } from '../protocols/index.ts';
 

@@ -1,6 +1,6 @@
 /** The shrinker at work, with the image queues of all exports: in a worker thread, or on the main thread in inline mode. */
 
-import { ImageHandle } from '../image/handle.ts';
+import { openImage } from '../image/open.ts';
 import { NODE_LOOP } from '../os/loop.ts';
 import { releaseMemory } from '../os/syscalls.ts';
 import { chooseProtocols } from '../protocols/index.ts';
@@ -19,11 +19,11 @@ export class ShrinkerRole {
     this.post = post;
     const zswap = new Zswap(data.shared, chooseProtocols(data.protocols), data.thread);
     const queues = data.images.map((image, x) => {
-      const handle = new ImageHandle(image, data.shared.imageFlags[x]);
+      const handle = openImage(image, data.shared.imageFlags[x]);
       return new ImageQueue(zswap, x, handle, {
         runPages: data.runPages,
         parallel: data.writesMax,
-        syncEvery: image.direct ? Number.POSITIVE_INFINITY : data.syncEvery,
+        syncEvery: data.syncEvery,
         loop: NODE_LOOP,
         onError: (what, errno) => this.imageError(x, what, errno),
       });

@@ -13,15 +13,12 @@
  * What is queued at once is bounded by the buffers (one per page) and by the orders that lanes may have under way.
  */
 
-import type { ImageHandle } from '../image/file.ts';
+import type { WritableImage } from '../image/image.ts';
 import type { Loop, Timer } from '../os/loop.ts';
 import * as buffers from '../pool/buffers.ts';
 import { ENDED } from '../pool/slots.ts';
 import { C } from '../shm/counters.ts';
 import type { Zswap } from './zswap.ts';
-
-/** What the queue needs of an image. */
-export type QueueImage = Pick<ImageHandle, 'write' | 'punch' | 'zero' | 'sync' | 'close'>;
 
 /** Operations in one batch, at most. */
 const BATCH = 256;
@@ -49,7 +46,7 @@ export interface QueueOptions {
   readonly runPages: number;
   /** Calls on the image at the same time, at most. */
   readonly parallel: number;
-  /** Bytes between two fdatasyncs; Infinity with O_DIRECT. */
+  /** Bytes between two syncs of an image that is not direct. */
   readonly syncEvery: number;
   readonly loop: Loop;
   /** Told of every failed call: to be logged once, counted here. */
@@ -59,7 +56,7 @@ export interface QueueOptions {
 export class ImageQueue {
   readonly x: number;
   private readonly zswap: Zswap;
-  private readonly image: QueueImage;
+  private readonly image: WritableImage;
   private readonly o: QueueOptions;
   private queue: Operation[] = [];
   private head = 0;
@@ -73,7 +70,7 @@ export class ImageQueue {
   /** Called after each call on the image: a buffer is free, or a cleaning can go on. */
   onDone: (() => void) | null = null;
 
-  constructor(zswap: Zswap, x: number, image: QueueImage, options: QueueOptions) {
+  constructor(zswap: Zswap, x: number, image: WritableImage, options: QueueOptions) {
     this.zswap = zswap;
     this.x = x;
     this.image = image;
@@ -207,7 +204,7 @@ export class ImageQueue {
   /** In buffered mode the page cache is written out every syncEvery bytes: swap must not refill the RAM it emptied. */
   private afterWrite(bytes: number): void {
     this.unsynced += bytes;
-    if (this.unsynced >= this.o.syncEvery) {
+    if (!this.image.direct && this.unsynced >= this.o.syncEvery) {
       this.unsynced = 0;
       this.queue.splice(this.head, 0, { kind: 'sync', slot: 0, count: 0, buffer: 0, done: null });
     }

@@ -3,7 +3,7 @@
  * when the lane is woken (a pin dropped, a buffer freed, an answer of the shrinker).
  */
 
-import type { ImageHandle } from '../image/handle.ts';
+import type { ReadableImage } from '../image/image.ts';
 import type { Loop } from '../os/loop.ts';
 import type { Shared } from '../pool/shared.ts';
 import { C } from '../shm/counters.ts';
@@ -16,9 +16,6 @@ export interface Parkable {
   /** False until its wait was counted, so that one that parks again is not counted again. Without it, others count. */
   counted?: boolean;
 }
-
-/** What a lane needs of an image. */
-export type LaneImage = Pick<ImageHandle, 'read' | 'close'>;
 
 interface ImageRead {
   readonly slot: number;
@@ -35,7 +32,7 @@ export class Lane {
   readonly zswap: Zswap;
   readonly shared: Shared;
   readonly loop: Loop;
-  private readonly images: readonly LaneImage[];
+  private readonly images: readonly ReadableImage[];
   private readonly book: OrderBook;
   private readonly readsMax: number;
   /** First in, first out: what parks again goes to the end. */
@@ -47,7 +44,7 @@ export class Lane {
   private readonly waitingReads: ImageRead[][];
 
   /** `readsMax`: reads of one image that this lane has under way, so that a stalled image can't take the whole pool. */
-  constructor(zswap: Zswap, images: readonly LaneImage[], readsMax: number, loop: Loop) {
+  constructor(zswap: Zswap, images: readonly ReadableImage[], readsMax: number, loop: Loop) {
     this.zswap = zswap;
     this.loop = loop;
     this.shared = zswap.shared;

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, fdatasyncSync, openSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { FLAG_SYNC_FAILED } from '#src/image/file.js';
+import { FLAG_SYNC_FAILED } from '#src/image/descriptor_image.js';
 import { filled, mount, mountsMissing, newFlags, openHandle, PAGE, prepare, read, sync, write } from './images.ts';
 
 const MIB = 2 ** 20;

@@ -1,8 +1,8 @@
 // Pages in and out, with and without O_DIRECT: what was written is read, holes are holes, zeros keep their room.
 import { statSync } from 'node:fs';
 import t from 'tap';
-import { dataExtents } from '#src/image/file.js';
 import { alignedBytes } from '#src/image/io.js';
+import { dataExtents } from '#src/image/prepare.js';
 import { filled, open, PAGE, punch, read, sync, write, zero } from './images.ts';
 
 for (const direct of ['auto', 'off'] as const) {

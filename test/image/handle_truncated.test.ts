@@ -1,7 +1,8 @@
 // An image that becomes shorter than the device: EIO for ever, never zeros, on every handle of the image.
 import { readFileSync, statSync, truncateSync } from 'node:fs';
 import t from 'tap';
-import { FLAG_GIVEN_UP, imageProblem } from '#src/image/file.js';
+import { FLAG_GIVEN_UP } from '#src/image/descriptor_image.js';
+import { imageProblem } from '#src/image/prepare.js';
 import { filled, open, openHandle, PAGE, punch, read, sync, write } from './images.ts';
 
 for (const direct of ['auto', 'off'] as const) {

@@ -1,7 +1,7 @@
 // A process of its own that holds an image until it is killed: `node hold_image.js PATH BYTES`.
 import { dirname } from 'node:path';
-import { prepareImage } from '#src/image/file.js';
 import { markerPath, newMarker, writeMarker } from '#src/image/marker.js';
+import { prepareImage } from '#src/image/prepare.js';
 
 const [path, bytes] = process.argv.slice(2);
 const image = prepareImage({ path, bytes: Number(bytes), direct: 'auto' });

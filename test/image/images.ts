@@ -3,15 +3,11 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import {
-  IMAGE_FLAG_WORDS,
-  ImageError,
-  ImageHandle,
-  type ImageSpec,
-  type PreparedImage,
-  prepareImage,
-} from '#src/image/file.js';
+import { IMAGE_FLAG_WORDS } from '#src/image/descriptor_image.js';
+import type { Image } from '#src/image/image.js';
 import { alignedBytes } from '#src/image/io.js';
+import { openImage } from '#src/image/open.js';
+import { ImageError, type ImageSpec, type PreparedImage, prepareImage } from '#src/image/prepare.js';
 import { tempFolder } from '../support/tmp.ts';
 
 export const PAGE = 4096;
@@ -53,24 +49,24 @@ export function open(t: Test, pages: number, direct: ImageSpec['direct'] = 'auto
 }
 
 export function openHandle(t: Test, image: PreparedImage, flags = newFlags()) {
-  const handle = new ImageHandle(image, flags);
+  const handle = openImage(image, flags);
   t.teardown(() => handle.close());
   return handle;
 }
 
-export const write = (handle: ImageHandle, slot: number, pages: readonly Uint8Array[]): Promise<number> =>
+export const write = (handle: Image, slot: number, pages: readonly Uint8Array[]): Promise<number> =>
   new Promise((done) => handle.write(slot, pages, done));
 
-export const punch = (handle: ImageHandle, slot: number, count: number): Promise<number> =>
+export const punch = (handle: Image, slot: number, count: number): Promise<number> =>
   new Promise((done) => handle.punch(slot, count, done));
 
-export const zero = (handle: ImageHandle, slot: number, count: number): Promise<number> =>
+export const zero = (handle: Image, slot: number, count: number): Promise<number> =>
   new Promise((done) => handle.zero(slot, count, done));
 
-export const sync = (handle: ImageHandle): Promise<number> => new Promise((done) => handle.sync(done));
+export const sync = (handle: Image): Promise<number> => new Promise((done) => handle.sync(done));
 
 /** The errno, and the first byte of each page that was read. The memory is 0xee before. */
-export function read(handle: ImageHandle, slot: number, count: number): Promise<{ errno: number; pages: number[] }> {
+export function read(handle: Image, slot: number, count: number): Promise<{ errno: number; pages: number[] }> {
   const memory = alignedBytes(count * PAGE).fill(0xee);
   return new Promise((done) => {
     handle.read(slot, count, memory, 0, (errno) => {

@@ -2,7 +2,8 @@
 import { existsSync, linkSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { dataExtents, ImageHandle, imageProblem, prepareImage } from '#src/image/file.js';
+import { openImage } from '#src/image/open.js';
+import { dataExtents, imageProblem, prepareImage } from '#src/image/prepare.js';
 import { tempFolder } from '../support/tmp.ts';
 import { newFlags, PAGE, prepare, refused } from './images.ts';
 
@@ -74,7 +75,7 @@ t.test('a replaced file is noticed by a new handle and at the end', async (t) =>
   mkdirSync(join(folder, 'other'));
   writeFileSync(path, 'x'.repeat(bytes));
   t.match(
-    refused(() => new ImageHandle(image, newFlags())),
+    refused(() => openImage(image, newFlags())),
     { kind: 'replaced' },
   );
   t.match(imageProblem(image), /moved, deleted or replaced/);

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
-import { prepareImage } from '#src/image/file.js';
+import { prepareImage } from '#src/image/prepare.js';
 import { tempFolder } from '../support/tmp.ts';
 import { PAGE, prepare, refused } from './images.ts';
 

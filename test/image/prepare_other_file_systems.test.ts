@@ -4,8 +4,8 @@ import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path';
 import t from 'tap';
 import { discardImage } from '#src/image/discard.js';
-import { dataExtents, prepareImage } from '#src/image/file.js';
 import { markerPath } from '#src/image/marker.js';
+import { dataExtents, prepareImage } from '#src/image/prepare.js';
 import { tempFolder } from '../support/tmp.ts';
 import {
   filled,

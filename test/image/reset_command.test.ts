@@ -3,8 +3,8 @@ import { closeSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, 
 import { join, resolve } from 'node:path';
 import t from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
-import { lockImage } from '#src/image/file.js';
 import { markerPath, newMarker, writeMarker } from '#src/image/marker.js';
+import { lockImage } from '#src/image/prepare.js';
 import { run } from '../support/run_process.ts';
 import { tempFolder } from '../support/tmp.ts';
 import { loopDevice, mountsMissing, PAGE, prepare } from './images.ts';

@@ -2,7 +2,7 @@
  * An image whose calls wait until a test lets them go, in the order that it wants and with the result that it wants. What
  * was written is in `bytes`; what a finished sync covers is in `durable` as well: that is all that a kill would leave.
  */
-import type { QueueImage } from '#src/zswap/image_queue.js';
+import type { WritableImage } from '#src/image/image.js';
 
 const PAGE = 4096;
 const EIO = 5;
@@ -17,7 +17,8 @@ interface Call {
   readonly done: (errno: number) => void;
 }
 
-export class HeldImage implements QueueImage {
+export class HeldImage implements WritableImage {
+  direct = true;
   readonly bytes: Uint8Array;
   durable: Uint8Array;
   /** Calls under way, oldest first. */

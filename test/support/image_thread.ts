@@ -48,6 +48,8 @@ export function imageThread(
   const z = new Zswap(shared, protocols, 2);
   const own = new Zswap(shared, protocols, 1);
   const image = new HeldImage(PAGES);
+  // Only the page cache has anything to be synced out of now and then.
+  image.direct = options.syncEvery === undefined;
   const queue = new ImageQueue(own, 0, image, {
     runPages: 64,
     parallel: 1,

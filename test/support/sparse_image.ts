@@ -1,7 +1,7 @@
 /**
  * An image of any size whose calls wait until a test ends them, with the result that it wants. It costs what was written.
  */
-import type { QueueImage } from '#src/zswap/image_queue.js';
+import type { WritableImage } from '#src/image/image.js';
 
 const PAGE = 4096;
 
@@ -13,7 +13,8 @@ interface Call {
   readonly done: (errno: number) => void;
 }
 
-export class SparseImage implements QueueImage {
+export class SparseImage implements WritableImage {
+  readonly direct = true;
   /** Under way, oldest first. */
   readonly calls: Call[] = [];
   private readonly written = new Map<number, Uint8Array>();

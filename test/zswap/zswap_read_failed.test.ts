@@ -1,19 +1,20 @@
 // A READ that fails is looked at up to three times (at once, beside a run from the image, in its turn) and counted once.
 
 import t, { type Test } from 'tap';
+import type { ReadableImage } from '#src/image/image.js';
 import { NODE_LOOP } from '#src/os/loop.js';
 import { setBit } from '#src/pool/bits.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import { get, treeOf } from '#src/pool/tree.js';
 import { C, sum } from '#src/shm/counters.js';
-import { Lane, type LaneImage } from '#src/zswap/lane.js';
+import { Lane } from '#src/zswap/lane.js';
 import { Volume } from '#src/zswap/volume.js';
 import type { Zswap } from '#src/zswap/zswap.js';
 import { serve } from '../support/nbd_server.ts';
 import { makePage, newZswap, put } from '../support/pool.ts';
 
 /** An image that reads as one page all over. */
-function imageOf(page: Uint8Array): LaneImage {
+function imageOf(page: Uint8Array): ReadableImage {
   return {
     read(_slot, count, dst, at, done) {
       for (let i = 0; i < count; i++) dst.set(page, at + i * PAGE_SIZE);

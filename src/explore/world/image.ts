@@ -1,14 +1,13 @@
 /**
- * The simulated image: memory in place of a file, with the calls of ImageHandle. A call only notes what to do; it is done,
+ * The simulated image: memory in place of a file, behind the same contract. A call only notes what to do; it is done,
  * and its callback runs, when the thread comes back to its loop: a step of its own, as a completion is in service.
  *
  * Of calls that run at once the oldest is done first, or with `lastFirst` the newest. A write that fails is torn: half of
  * its page has reached the image.
  */
+import type { Image } from '../../image/image.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
 import * as sync from '../../shm/sync.ts';
-import type { QueueImage } from '../../zswap/image_queue.ts';
-import type { LaneImage } from '../../zswap/lane.ts';
 import { placeOf, type SimImageMemory } from './world.ts';
 
 const EIO = 5;
@@ -21,7 +20,8 @@ interface ImageOptions {
   readonly lastFirst?: boolean;
 }
 
-export class SimImage implements QueueImage, LaneImage {
+export class SimImage implements Image {
+  readonly direct = true;
   private readonly memory: SimImageMemory;
   private readonly point: (text: string) => void;
   private readonly waiting: { what: string; run: () => void }[] = [];

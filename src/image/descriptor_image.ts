@@ -1,5 +1,5 @@
 /**
- * One thread's descriptor of an image: pages in, pages out, holes, zeros, sync.
+ * An image behind a descriptor of the system: what files and block devices have in common.
  *
  * Invariants:
  * - A transfer is done when all of it is: short ones are continued from the last whole page, and MAX_STALLS in a row that
@@ -22,16 +22,8 @@ import { PAGE_SIZE } from '../pool/limits.ts';
 import * as sync from '../shm/sync.ts';
 import { describeBlockDevice } from './block_device.ts';
 import { ImageError } from './error.ts';
-import { alignedBytes, answersSizeAtOnce, fileIdentity, POOL_IO, punchUnsupported, sizeNow } from './io.ts';
-
-/** What a thread has to know of an image to open it; all of it survives postMessage. */
-export interface OpenableImage {
-  path: string;
-  bytes: number;
-  direct: boolean;
-  blockDevice: boolean;
-  identity: string;
-}
+import type { Image, ImageDone, OpenableImage } from './image.ts';
+import { alignedBytes, fileIdentity, POOL_IO, punchUnsupported } from './io.ts';
 
 /**
  * Words of the memory that all handles of an image share, in whatever thread. GIVEN_UP: it became short, or lost a write, so
@@ -41,13 +33,9 @@ export const FLAG_GIVEN_UP = 0;
 export const FLAG_SYNC_FAILED = 1;
 export const IMAGE_FLAG_WORDS = 2;
 
-/** 0, or EIO or ENOSPC, as NBD says them. */
-type ImageDone = (errno: number) => void;
-
 const EIO = 5;
 const ENOSPC = 28;
 const EINTR = 4;
-const EBUSY = 16;
 /** The image has no room: ENOSPC, EDQUOT, and EFBIG (the file system's or the process's limit). */
 const FULL: ReadonlySet<number> = new Set([28, 122, 27]);
 
@@ -60,117 +48,111 @@ const MAX_VIEWS = 512;
 
 let zeros: Uint8Array | null = null;
 
-export class ImageHandle {
-  readonly #fd: number;
-  readonly #image: OpenableImage;
-  readonly #flags: Int32Array;
-  /** Asking the size is as good as free here. */
-  readonly #local: boolean;
-  #punches = true;
-  #pending = 0;
-  #closing = false;
+export abstract class DescriptorImage implements Image {
+  readonly direct: boolean;
+  protected readonly fd: number;
+  protected readonly image: OpenableImage;
+  private readonly flags: Int32Array;
+  private punches = true;
+  private pending = 0;
+  private closing = false;
 
   /** `flags`: IMAGE_FLAG_WORDS words of shared memory, zero at start, the same for all handles of one image. */
   constructor(image: OpenableImage, flags: Int32Array) {
     if (flags.length < IMAGE_FLAG_WORDS) throw new RangeError(`an image needs ${IMAGE_FLAG_WORDS} words of flags`);
-    this.#image = image;
-    this.#flags = flags;
-    this.#fd = openSync(image.path, constants.O_RDWR | (image.direct ? constants.O_DIRECT : 0));
-    const found = fstatSync(this.#fd);
+    this.image = image;
+    this.direct = image.direct;
+    this.flags = flags;
+    this.fd = openSync(image.path, constants.O_RDWR | (image.direct ? constants.O_DIRECT : 0));
+    const found = fstatSync(this.fd);
     const identity = found.isBlockDevice() ? describeBlockDevice(found.rdev).identity : fileIdentity(found);
     if (identity !== image.identity) {
-      closeSync(this.#fd);
+      closeSync(this.fd);
       throw new ImageError('replaced', `${image.path}: is not the image that was locked at start`);
     }
-    this.#local = !image.blockDevice && answersSizeAtOnce(image.path);
-    if (!image.direct) adviseRandom(this.#fd);
+    if (!image.direct) adviseRandom(this.fd);
   }
 
-  /** Reads slots [slot, slot + count) into dst[at..]. */
   read(slot: number, count: number, dst: Uint8Array, at: number, done: ImageDone): void {
     const view = dst.subarray(at, at + count * PAGE_SIZE);
     if (view.length !== count * PAGE_SIZE) throw new RangeError(`${count} pages don't fit at ${at} of ${dst.length}`);
-    this.#checkMemory(view);
-    this.#checkRange(slot, count);
-    this.#begin(done, (finish) => this.#readOn(view, slot * PAGE_SIZE, 0, finish));
+    this.checkMemory(view);
+    this.checkRange(slot, count);
+    this.begin(done, (finish) => this.readOn(view, slot * PAGE_SIZE, 0, finish));
   }
 
-  /** Writes whole pages to adjacent slots from `slot` on. They must not change until `done`. */
   write(slot: number, pages: readonly Uint8Array[], done: ImageDone): void {
     for (const page of pages) {
       if (page.length !== PAGE_SIZE) throw new RangeError(`a page has ${page.length} bytes`);
-      this.#checkMemory(page);
+      this.checkMemory(page);
     }
-    this.#checkRange(slot, pages.length);
-    this.#begin(done, (finish) => this.#writePages(slot * PAGE_SIZE, pages, finish));
+    this.checkRange(slot, pages.length);
+    this.begin(done, (finish) => this.writePages(slot * PAGE_SIZE, pages, finish));
   }
 
-  /** For ranges of a few MiB, as all that takes a claim. Makes slots read as zeros and gives their room back; where there are no holes, they are written as zeros. */
   punch(slot: number, count: number, done: ImageDone): void {
-    this.#checkRange(slot, count);
+    this.checkRange(slot, count);
     const offset = slot * PAGE_SIZE;
     const end = offset + count * PAGE_SIZE;
-    this.#begin(done, (finish) => {
-      if (this.#punches) this.#punchOn(offset, end, 0, finish);
-      else this.#writeZeros(offset, end, finish);
+    this.begin(done, (finish) => {
+      if (this.punches) this.punchOn(offset, end, 0, finish);
+      else this.writeZeros(offset, end, finish);
     });
   }
 
-  /** As punch, but the zeros keep their room, so that later writes there can't meet a full disk. */
   zero(slot: number, count: number, done: ImageDone): void {
-    this.#checkRange(slot, count);
+    this.checkRange(slot, count);
     const offset = slot * PAGE_SIZE;
-    this.#begin(done, (finish) => this.#writeZeros(offset, offset + count * PAGE_SIZE, finish));
+    this.begin(done, (finish) => this.writeZeros(offset, offset + count * PAGE_SIZE, finish));
   }
 
   /** fdatasync. Without O_DIRECT the page cache is dropped too: swap must not refill the RAM that it emptied. */
   sync(done: ImageDone): void {
-    this.#begin(done, (finish) => {
-      if (sync.load(this.#flags, FLAG_SYNC_FAILED) !== 0) {
+    this.begin(done, (finish) => {
+      if (sync.load(this.flags, FLAG_SYNC_FAILED) !== 0) {
         finish(EIO);
         return;
       }
-      POOL_IO.sync(this.#fd, (errno) => {
+      POOL_IO.sync(this.fd, (errno) => {
         if (errno !== 0) {
-          sync.store(this.#flags, FLAG_SYNC_FAILED, 1);
-          if (!this.#image.direct) sync.store(this.#flags, FLAG_GIVEN_UP, 1);
+          sync.store(this.flags, FLAG_SYNC_FAILED, 1);
+          if (!this.image.direct) this.giveUp();
           finish(EIO);
-        } else if (this.#image.direct) finish(0);
+        } else if (this.image.direct) finish(0);
         // The bytes are safe by now, so a cache that can't be dropped is no error.
-        else POOL_IO.dropCache(this.#fd, () => finish(0));
+        else POOL_IO.dropCache(this.fd, () => finish(0));
       });
     });
   }
 
-  /** What is under way completes, what comes later is EIO. */
   close(): void {
-    if (this.#closing) return;
-    this.#closing = true;
-    if (this.#pending === 0) closeSync(this.#fd);
+    if (this.closing) return;
+    this.closing = true;
+    if (this.pending === 0) closeSync(this.fd);
   }
 
-  #begin(done: ImageDone, start: (finish: ImageDone) => void): void {
-    if (this.#closing || this.#givenUp()) {
+  private begin(done: ImageDone, start: (finish: ImageDone) => void): void {
+    if (this.closing || this.givenUp()) {
       setImmediate(done, EIO);
       return;
     }
-    this.#pending++;
+    this.pending++;
     const finish: ImageDone = (errno) => {
-      this.#pending--;
-      if (this.#closing && this.#pending === 0) closeSync(this.#fd);
+      this.pending--;
+      if (this.closing && this.pending === 0) closeSync(this.fd);
       // Given up in the meantime: then what was read may be zeros from beyond the end, or older bytes.
-      if (this.#givenUp()) done(EIO);
+      if (this.givenUp()) done(EIO);
       else done(errno === 0 ? 0 : FULL.has(errno) ? ENOSPC : EIO);
     };
     start(finish);
   }
 
-  #readOn(view: Uint8Array, position: number, stalls: number, finish: ImageDone): void {
+  private readOn(view: Uint8Array, position: number, stalls: number, finish: ImageDone): void {
     if (view.length === 0) {
       finish(0);
       return;
     }
-    POOL_IO.read(this.#fd, view, position, (errno, bytes) => {
+    POOL_IO.read(this.fd, view, position, (errno, bytes) => {
       if (errno !== 0) {
         finish(errno);
         return;
@@ -181,30 +163,30 @@ export class ImageHandle {
       if (rest.length === 0) finish(0);
       else if (next > MAX_STALLS) finish(EIO);
       // Not one page where the device has one: most likely the end of a file that became short.
-      else if (whole === 0) this.#ifLong(finish, () => this.#readOn(rest, position + whole, next, finish));
-      else this.#readOn(rest, position + whole, next, finish);
+      else if (whole === 0) this.ifLong(finish, () => this.readOn(rest, position + whole, next, finish));
+      else this.readOn(rest, position + whole, next, finish);
     });
   }
 
-  #writePages(position: number, pages: readonly Uint8Array[], finish: ImageDone): void {
-    this.#ifLong(finish, () => this.#writeOn(pages, position, 0, finish));
+  private writePages(position: number, pages: readonly Uint8Array[], finish: ImageDone): void {
+    this.ifLong(finish, () => this.writeOn(pages, position, 0, finish));
   }
 
-  #writeOn(views: readonly Uint8Array[], position: number, stalls: number, finish: ImageDone): void {
+  private writeOn(views: readonly Uint8Array[], position: number, stalls: number, finish: ImageDone): void {
     if (views.length === 0) {
       finish(0);
       return;
     }
-    POOL_IO.write(this.#fd, views.slice(0, MAX_VIEWS), position, (errno, bytes) => {
+    POOL_IO.write(this.fd, views.slice(0, MAX_VIEWS), position, (errno, bytes) => {
       const whole = bytes - (bytes % PAGE_SIZE);
       const next = whole > 0 ? 0 : stalls + 1;
       if (errno !== 0) finish(errno);
       else if (next > MAX_STALLS) finish(EIO);
-      else this.#writeOn(dropBytes(views, whole), position + whole, next, finish);
+      else this.writeOn(dropBytes(views, whole), position + whole, next, finish);
     });
   }
 
-  #writeZeros(from: number, end: number, finish: ImageDone): void {
+  private writeZeros(from: number, end: number, finish: ImageDone): void {
     if (from >= end) {
       finish(0);
       return;
@@ -217,56 +199,49 @@ export class ImageHandle {
       views.push(zeros.subarray(0, bytes));
       to += bytes;
     }
-    this.#writePages(from, views, (errno) => {
+    this.writePages(from, views, (errno) => {
       if (errno !== 0) finish(errno);
-      else this.#writeZeros(to, end, finish);
+      else this.writeZeros(to, end, finish);
     });
   }
 
-  #punchOn(offset: number, end: number, stalls: number, finish: ImageDone): void {
+  private punchOn(offset: number, end: number, stalls: number, finish: ImageDone): void {
     if (offset >= end) {
       finish(0);
       return;
     }
-    POOL_IO.punch(this.#fd, offset, end - offset, (errno) => {
-      // A block device that is held exclusively, by us, refuses holes in what is dirty in the page cache; zeros it takes.
-      if (errno === EBUSY && this.#image.blockDevice) this.#writeZeros(offset, end, finish);
-      else if (errno === EINTR && stalls < MAX_STALLS) this.#punchOn(offset, end, stalls + 1, finish);
+    POOL_IO.punch(this.fd, offset, end - offset, (errno) => {
+      if (this.punchRefused(errno)) this.writeZeros(offset, end, finish);
+      else if (errno === EINTR && stalls < MAX_STALLS) this.punchOn(offset, end, stalls + 1, finish);
       else if (punchUnsupported(errno)) {
-        this.#punches = false;
-        this.#writeZeros(offset, end, finish);
+        this.punches = false;
+        this.writeZeros(offset, end, finish);
       } else finish(errno);
     });
   }
 
   /** Goes on if the image still has the device's size; otherwise it is given up for good. */
-  #ifLong(finish: ImageDone, goOn: () => void): void {
-    if (this.#image.blockDevice) {
-      goOn();
-      return;
-    }
-    const ask = this.#local ? sizeNow : POOL_IO.size;
-    ask(this.#fd, (errno, size) => {
-      // Where the size is known at once, the caller has not returned yet, and must not be called back.
-      if (errno !== 0) setImmediate(finish, errno);
-      else if (size < this.#image.bytes) {
-        sync.store(this.#flags, FLAG_GIVEN_UP, 1);
-        setImmediate(finish, EIO);
-      } else goOn();
-    });
+  protected abstract ifLong(finish: ImageDone, goOn: () => void): void;
+
+  /** Whether zeros are the way out of a punch that failed, this time. */
+  protected abstract punchRefused(errno: number): boolean;
+
+  /** EIO for all threads, until the server is started anew. */
+  protected giveUp(): void {
+    sync.store(this.flags, FLAG_GIVEN_UP, 1);
   }
 
-  #givenUp(): boolean {
-    return sync.load(this.#flags, FLAG_GIVEN_UP) !== 0;
+  private givenUp(): boolean {
+    return sync.load(this.flags, FLAG_GIVEN_UP) !== 0;
   }
 
   /** O_DIRECT refuses memory that is not aligned; a page inside growable shared memory is. A mistake of the caller. */
-  #checkMemory(view: Uint8Array): void {
-    if (this.#image.direct && view.byteOffset % PAGE_SIZE !== 0) throw new RangeError('O_DIRECT needs aligned memory');
+  private checkMemory(view: Uint8Array): void {
+    if (this.image.direct && view.byteOffset % PAGE_SIZE !== 0) throw new RangeError('O_DIRECT needs aligned memory');
   }
 
-  #checkRange(slot: number, count: number): void {
-    if (slot < 0 || count < 0 || (slot + count) * PAGE_SIZE > this.#image.bytes) {
+  private checkRange(slot: number, count: number): void {
+    if (slot < 0 || count < 0 || (slot + count) * PAGE_SIZE > this.image.bytes) {
       throw new RangeError(`slots ${slot}+${count} are outside of the image`);
     }
   }

@@ -25,11 +25,10 @@ import { directAlignment, EAGAIN, lockFile, nextData } from '../os/syscalls.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { type BlockDevice, describeBlockDevice } from './block_device.ts';
 import { ImageError, systemCode } from './error.ts';
-import type { OpenableImage } from './handle.ts';
+import type { OpenableImage } from './image.ts';
 import { alignedBytes, fileIdentity, syncFolder } from './io.ts';
 
 export { ImageError, type ImageErrorKind } from './error.ts';
-export { FLAG_GIVEN_UP, FLAG_SYNC_FAILED, IMAGE_FLAG_WORDS, ImageHandle } from './handle.ts';
 
 export interface ImageSpec {
   path: string;
