@@ -10,8 +10,7 @@
 import { C, type CounterName, sum } from '../shm/counters.ts';
 import { ringLength } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
-import { CLASSES, ZSPAGE_BYTES } from './allocator/size_classes.ts';
-import { GROUPS, NIL, totalSize } from './allocator/zsmalloc.ts';
+import { allocator } from './allocator/index.ts';
 import { countBits, setCount, testBit } from './bits.ts';
 import { activeClaims } from './claims.ts';
 import { type Entries, highWater, isLive, LENGTH_SAME_FILLED, NONE } from './entries.ts';
@@ -117,7 +116,7 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
   const trees = markTrees(s, marks);
   const piece = new Int32Array(steps);
   const lists = markLists(s.lru, s.entries, s.settings.memcgs.length, marks, piece);
-  const zspages = classUsage(s, piece);
+  const zspages = allocator.usage(s.zs, piece);
   if (lists === null || zspages === null) return null;
   const lengths = s.settings.memcgs.map(() => 0);
   const { length, memcg } = s.entries;
@@ -159,7 +158,7 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
       lost_bits: countBits(s.lost, x, pages),
     })),
     zspages: {
-      in_use: totalSize(s.zs) / ZSPAGE_BYTES,
+      in_use: allocator.total(s.zs) / allocator.pageBytes,
       ...zspages,
       entries_with_object: found.alive - found.same_filled,
     },
@@ -207,26 +206,6 @@ function markLists(lru: Lru, entries: Entries, memcgs: number, marks: Uint8Array
     if (!whole) return null;
   }
   return marked;
-}
-
-function classUsage({ zs }: Shared, piece: Int32Array): { linked: number; objects: number } | null {
-  const { classLock: lock, unlinked, groupHead: heads, next } = zs;
-  let linked = 0;
-  let objects = 0;
-  for (let c = 0; c < CLASSES.count; c++) {
-    // Of the class and not of each group: a zspage goes from one group to another.
-    const stamp = stampOf({ lock, index: c, unlinked });
-    for (let head = c * GROUPS; head < (c + 1) * GROUPS; head++) {
-      const whole = eachLinked({ lock, index: c, unlinked, heads, head, next, none: NIL }, stamp, piece, (page) => {
-        linked++;
-        objects += zs.inUse[page];
-        // More than there are: a ring.
-        return linked <= zs.zspages;
-      });
-      if (!whole) return null;
-    }
-  }
-  return { linked, objects };
 }
 
 interface Names {

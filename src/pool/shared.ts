@@ -5,8 +5,7 @@
 import { int32, uint8, wideInt32 } from '../shm/columns.ts';
 import { type Counters, createCounters } from '../shm/counters.ts';
 import { createMailboxes, createRing, type Mailboxes, type Ring } from '../shm/mailbox.ts';
-import { ZSPAGE_BYTES } from './allocator/size_classes.ts';
-import { createZsmalloc, totalSize, ZSPAGE_META_BYTES, type Zsmalloc } from './allocator/zsmalloc.ts';
+import { allocator, type ObjectMemory } from './allocator/index.ts';
 import { type Bits, createCountedBits } from './bits.ts';
 import { type Buffers, createBuffers } from './buffers.ts';
 import { type Claims, createClaims } from './claims.ts';
@@ -68,7 +67,7 @@ export interface Shared {
   readonly entries: Entries;
   readonly trees: Trees;
   readonly lru: Lru;
-  readonly zs: Zsmalloc;
+  readonly zs: ObjectMemory;
   readonly slotTable: SlotTable;
   readonly users: Bits;
   readonly lost: Bits;
@@ -136,7 +135,7 @@ export function createShared(settings: PoolSettings, slotRecords = SLOT_RECORDS)
       readers: settings.locklessWalks === true ? readers : null,
     }),
     lru: createLru(),
-    zs: createZsmalloc(settings.poolBytes, capacity),
+    zs: allocator.create(settings.poolBytes, capacity),
     slotTable: createSlotTable(slotRecords, pages.length),
     users: createCountedBits(pages),
     lost: createCountedBits(pages),
@@ -162,6 +161,5 @@ export function createShared(settings: PoolSettings, slotRecords = SLOT_RECORDS)
 
 /** Bytes of metadata in use: entries up to the high-water mark, tree nodes, zspage columns. */
 export function metadataBytes(s: Shared): number {
-  const zspages = totalSize(s.zs) / ZSPAGE_BYTES;
-  return highWater(s.entries) * ENTRY_BYTES + nodesInUse(s.trees) * NODE_BYTES + zspages * ZSPAGE_META_BYTES;
+  return highWater(s.entries) * ENTRY_BYTES + nodesInUse(s.trees) * NODE_BYTES + allocator.metadata(s.zs);
 }

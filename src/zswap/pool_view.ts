@@ -3,7 +3,7 @@
  * load of pages on it.
  */
 
-import { Zspool } from '../pool/allocator/zsmalloc.ts';
+import { allocator, type Objects } from '../pool/allocator/index.ts';
 import * as buffers from '../pool/buffers.ts';
 import { Codec, fillPage } from '../pool/codec.ts';
 import { checkLive, type Entries, freeEntry, isLive, LENGTH_SAME_FILLED, NONE, setChecking } from '../pool/entries.ts';
@@ -27,7 +27,7 @@ export class PoolView implements ProtocolPool {
   readonly trees: Trees;
   readonly lru: lru.Lru;
   readonly slots: Slots;
-  readonly zspool: Zspool;
+  readonly objects: Objects;
   readonly protocols: Protocols;
   readonly counters: Float64Array;
   readonly thread: number;
@@ -53,7 +53,7 @@ export class PoolView implements ProtocolPool {
     if (shared.settings.checkEntries === true) setChecking(true);
     this.slots = new Slots(shared.slotTable, shared.users, shared.claims, shared.boxes, thread);
     this.slots.onRetired = (buffer) => this.givePage(buffer);
-    this.zspool = new Zspool(shared.zs);
+    this.objects = allocator.open(shared.zs);
     this.codec = new Codec(shared.settings.level);
     this.counters = rowOf(shared.counters, thread);
     sync.countWaits(this.counters);
@@ -103,7 +103,7 @@ export class PoolView implements ProtocolPool {
     const bytes = entries.length[e];
     const x = entries.volume[e];
     lru.del(this.lru, entries, e);
-    if (bytes > 0) this.zspool.free(e, bytes);
+    if (bytes > 0) this.objects.free(e, bytes);
     if (bytes === LENGTH_SAME_FILLED) counters[C.same_filled_pages]--;
     else if (bytes === PAGE_SIZE) this.countRaw(-1);
     freeEntry(entries, e);
@@ -118,20 +118,20 @@ export class PoolView implements ProtocolPool {
   }
 
   decompress(e: number, page: Uint8Array): boolean {
-    const { entries, zspool } = this;
+    const { entries, objects } = this;
     checkLive(entries, e);
     const bytes = entries.length[e];
     if (bytes === LENGTH_SAME_FILLED) {
       fillPage(page, entries.fill[e]);
       return true;
     }
-    zspool.map(e);
-    const at = zspool.offset(e);
-    const object = zspool.segment(e).subarray(at, at + bytes);
+    objects.map(e);
+    const at = objects.offset(e);
+    const object = objects.segment(e).subarray(at, at + bytes);
     let ok = true;
     if (bytes === PAGE_SIZE) page.set(object);
     else ok = this.codec.decompress(page, object);
-    zspool.unmap(e);
+    objects.unmap(e);
     return ok;
   }
 
@@ -184,7 +184,7 @@ export class PoolView implements ProtocolPool {
 function nameWaits({ trees, lru, slotTable, entries, zs, deviceLock, live }: Shared): void {
   sync.nameWords(trees.words, 'tree lock');
   sync.nameWords(lru.lock, 'LRU lock');
-  sync.nameWords(zs.classLock, 'size class lock');
+  for (const { words, name } of allocator.locks(zs)) sync.nameWords(words, name);
   sync.nameWords(deviceLock, 'swap device lock');
   sync.nameWords(slotTable.buckets, 'slot table lock');
   sync.nameWords(slotTable.locked, 'slot pin', HOLDER_MASK);

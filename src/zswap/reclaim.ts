@@ -13,7 +13,7 @@
  * call on an image that ends makes a turn.
  */
 
-import { totalSize } from '../pool/allocator/zsmalloc.ts';
+import { allocator } from '../pool/allocator/index.ts';
 import * as buffers from '../pool/buffers.ts';
 import { mayWriteBack } from '../pool/export_state.ts';
 import { CTL, type Shared, WORK } from '../pool/shared.ts';
@@ -132,7 +132,7 @@ export class Reclaim {
   private isShort(asked: number): boolean {
     const { zs, counters, entries } = this.shared;
     const { acceptBytes, poolBytes } = this.zswap.settings;
-    if ((asked & WORK.POOL) !== 0 && totalSize(zs) > acceptBytes) return true;
+    if ((asked & WORK.POOL) !== 0 && allocator.total(zs) > acceptBytes) return true;
     if ((asked & WORK.ENTRIES) === 0) return false;
     // Same-filled pages are on no list and stay, so what they take is no room that writeback could make.
     const filled = sum(counters, C.same_filled_pages);

@@ -4,8 +4,7 @@
  * system. A turn is bounded, then the event loop runs, so that image completions and orders are never kept waiting.
  */
 import type { Loop, Timer } from '../os/loop.ts';
-import { compact } from '../pool/allocator/compaction.ts';
-import { totalSize } from '../pool/allocator/zsmalloc.ts';
+import { allocator, type Release } from '../pool/allocator/index.ts';
 import { CTL, type Shared } from '../pool/shared.ts';
 import { C, sum } from '../shm/counters.ts';
 import { pop, RECORD_WORDS } from '../shm/mailbox.ts';
@@ -32,7 +31,7 @@ interface ShrinkerOptions {
   /** Victims of one walk. */
   readonly batch: number;
   /** Gives memory back to the system. */
-  readonly release: (segment: Uint8Array, offset: number, bytes: number) => void;
+  readonly release: Release;
   readonly loop: Loop;
 }
 
@@ -41,7 +40,7 @@ export class Shrinker {
   private readonly shared: Shared;
   private readonly queues: readonly ImageQueue[];
   private readonly reclaim: Reclaim;
-  private readonly release: ShrinkerOptions['release'];
+  private readonly release: Release;
   private readonly record = new Int32Array(RECORD_WORDS);
   /** By export; none where FLUSH is not offered. */
   private readonly flushers: readonly Flusher[];
@@ -172,15 +171,15 @@ export class Shrinker {
 
   /** Written-back objects leave holes; when an eighth of the pool is holes, whole zspages can be had by moving objects. */
   private compactIfSparse(): void {
-    const total = totalSize(this.shared.zs);
+    const total = allocator.total(this.shared.zs);
     const used = sum(this.shared.counters, C.compressed_bytes);
     if (total - used > total / 8)
-      this.zswap.counters[C.compacted_zspages] += compact(this.zswap.zspool, COMPACT_PER_TURN);
+      this.zswap.counters[C.compacted_zspages] += this.zswap.objects.compact(COMPACT_PER_TURN);
   }
 
   private maintain(): void {
     this.compactIfSparse();
-    this.zswap.counters[C.trimmed_zspages] += this.zswap.zspool.trim(KEEP_RESIDENT, TRIM_PER_TURN, this.release);
+    this.zswap.counters[C.trimmed_zspages] += this.zswap.objects.trim(KEEP_RESIDENT, TRIM_PER_TURN, this.release);
     // Cleanings wait for pins whose holders may not know of them, and reclaim for slot records; a look now and then costs little.
     if (this.cleanings.length > 0 || sync.load(this.shared.control, CTL.WORK) !== 0) this.schedule();
   }

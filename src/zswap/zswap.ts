@@ -7,7 +7,7 @@
  * Nothing here waits for I/O or for another request, throws, or allocates per page beyond one view per zstd call.
  */
 
-import { totalSize } from '../pool/allocator/zsmalloc.ts';
+import { allocator } from '../pool/allocator/index.ts';
 import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import { COMPRESS_FAILED, POOR_BYTES } from '../pool/codec.ts';
 import { setDirty } from '../pool/dirty.ts';
@@ -101,7 +101,7 @@ export class Zswap extends PoolView {
     counters[C.reject_compress_poor]++;
     // Here we ask for more than the kernel does, which waits for the limit: whoever sends such a page is short of memory, and
     // above the threshold there is something to be made ready for his next one.
-    return totalSize(this.shared.zs) > settings.acceptBytes ? this.rejectShort(WORK.POOL) : REJECTED;
+    return allocator.total(this.shared.zs) > settings.acceptBytes ? this.rejectShort(WORK.POOL) : REJECTED;
   }
 
   /**
@@ -191,7 +191,7 @@ export class Zswap extends PoolView {
   /** zswap_check_limits: full from the limit on, until the total is down at the accept threshold. */
   private poolIsFull(): boolean {
     const { control, zs } = this.shared;
-    const total = totalSize(zs);
+    const total = allocator.total(zs);
     const full = sync.load(control, CTL.FULL) === 1;
     if (total >= this.settings.poolBytes) {
       this.counters[C.pool_limit_hit]++;
@@ -213,17 +213,17 @@ export class Zswap extends PoolView {
   }
 
   private storeObject(x: number, slot: number, m: number, object: Uint8Array): number {
-    const { zspool } = this;
+    const { objects } = this;
     const bytes = object.length;
     const e = allocEntry(this.entries);
     if (e === NONE) return this.rejectEntry();
-    if (!zspool.alloc(e, bytes)) {
+    if (!objects.alloc(e, bytes)) {
       freeEntry(this.entries, e);
       this.counters[C.reject_alloc_fail]++;
       return this.rejectShort(WORK.POOL);
     }
-    zspool.segment(e).set(object, zspool.offset(e));
-    zspool.unmap(e);
+    objects.segment(e).set(object, objects.offset(e));
+    objects.unmap(e);
     return this.publish(e, x, slot, m, bytes);
   }
 
@@ -241,7 +241,7 @@ export class Zswap extends PoolView {
     if (counted) sync.add(this.live, x, 1);
     if (!this.protocols.entry.publish(this, e)) {
       if (counted) sync.add(this.live, x, -1);
-      if (bytes > 0) this.zspool.free(e, bytes);
+      if (bytes > 0) this.objects.free(e, bytes);
       freeEntry(entries, e);
       return this.rejectEntry();
     }

@@ -199,7 +199,7 @@ t.test('a sum of bits that is not kept right is named with its export', async (t
 
 t.test('an object that outlived its entry, and a counter that is wrong', async (t) => {
   const z = filled();
-  z.zspool.alloc(77, 200);
+  z.objects.alloc(77, 200);
   z.counters[C.stored_pages]++;
   t.same(problems(z), [`stored_pages: ${SLOTS.length + 1}, not ${SLOTS.length}`, 'objects: 7, not 6']);
 });

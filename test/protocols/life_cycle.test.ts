@@ -125,9 +125,9 @@ for (const names of choices.filter((one) => meaningless({ ...DEFAULT_CHOICE, ...
 /** Breaks the one object there is. */
 function corrupt(z: ReturnType<typeof pair>['lane']): { e: number } {
   const e = z.lru.head[0];
-  z.zspool.map(e);
-  const at = z.zspool.offset(e);
-  z.zspool.segment(e).fill(0xff, at, at + z.entries.length[e]);
-  z.zspool.unmap(e);
+  z.objects.map(e);
+  const at = z.objects.offset(e);
+  z.objects.segment(e).fill(0xff, at, at + z.entries.length[e]);
+  z.objects.unmap(e);
   return { e };
 }

@@ -1,7 +1,6 @@
 // One thread of the stress test: a lane that stores, loads and trims, or the shrinker with the image.
 import { parentPort, workerData } from 'node:worker_threads';
 import { releaseMemory } from '#src/os/syscalls.js';
-import { compact } from '#src/pool/allocator/compaction.js';
 import { setBit, testBit } from '#src/pool/bits.js';
 import { claim, release } from '#src/pool/claims.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
@@ -146,8 +145,8 @@ function shrinker(): void {
     const result = zswap.protocols.entry.shrinkOne(zswap, random(EXPORTS), zswap.protocols.busy);
     count(names[result]);
     if (result === SHRINK.ENOMEM || random(8) === 0) finish(random(pending.length + 1));
-    if (random(16) === 0) count('compacted', compact(zswap.zspool, 4));
-    if (random(64) === 0) zswap.zspool.trim(0, 2, giveBack);
+    if (random(16) === 0) count('compacted', zswap.objects.compact(4));
+    if (random(64) === 0) zswap.objects.trim(0, 2, giveBack);
     // A lane may wait for the write of its slot, so none is kept back for longer than this.
     if (random(32) === 0) finish(0);
   }

@@ -1,7 +1,6 @@
 // zswap with a small pool against a Map: any order of stores, loads, trims and writebacks of two exports.
 import fc from 'fast-check';
 import t from 'tap';
-import { compact } from '#src/pool/allocator/compaction.js';
 import { C, sum } from '#src/shm/counters.js';
 import { LOADED, ON_IMAGE, OVER_LIMIT, REJECTED, STORED, type Zswap } from '#src/zswap/zswap.js';
 import {
@@ -132,7 +131,7 @@ t.test('every slot reads as last stored, counters are true, and nothing leaks', 
         else if (c.do === 'trim') run.trim(c.x, c.slot);
         else if (c.do === 'shrink') run.shrink(c.x);
         else if (c.do === 'finish') run.finish();
-        else compact(run.z.zspool, 2);
+        else run.z.objects.compact(2);
         run.check();
       });
       const all = [0, 1].flatMap((x) => Array.from({ length: SLOTS }, (_, slot) => ({ x, slot })));

@@ -42,8 +42,8 @@ async function client(t: Test, z: Zswap, image: Uint8Array) {
 
 function corrupt(z: Zswap, slot: number): void {
   const e = get(z.trees, treeOf(z.trees, 0, slot), slot);
-  const at = z.zspool.offset(e);
-  z.zspool.segment(e).fill(0xff, at, at + 8);
+  const at = z.objects.offset(e);
+  z.objects.segment(e).fill(0xff, at, at + 8);
 }
 
 for (const oracle of [false, true]) {

@@ -168,8 +168,8 @@ t.test('an object that does not decompress is not written back and not lost from
   const image = memoryImage(z);
   put(z, 1, makePage('text', 1));
   const e = z.lru.head[0];
-  const at = z.zspool.offset(e);
-  z.zspool.segment(e).fill(0xff, at, at + 8);
+  const at = z.objects.offset(e);
+  z.objects.segment(e).fill(0xff, at, at + 8);
   t.equal(shrink(z), SHRINK.EIO);
   t.equal(image.size, 0);
   t.not(take(z, 1).result, LOADED);

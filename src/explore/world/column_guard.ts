@@ -6,7 +6,7 @@
  * Columns that the façade uses as well can't be wrapped; the functions that use them plainly say so by sync.held.
  */
 
-import type { Zsmalloc } from '../../pool/allocator/zsmalloc.ts';
+import { allocator, type ObjectMemory } from '../../pool/allocator/index.ts';
 import type { Buffers } from '../../pool/buffers.ts';
 import { CLAIM_WORDS, CLAIMS_MAX } from '../../pool/claims.ts';
 import { type Entries, isLive } from '../../pool/entries.ts';
@@ -84,7 +84,7 @@ export function guarded(shared: Shared, looker: Looker): Shared {
     entries: guardedEntries(entries, lru, looker),
     lru: guardedLru(lru, looker),
     slotTable: guardedSlots(slotTable, looker),
-    zs: guardedZspages(zs, looker),
+    zs: guardedObjects(zs, looker),
     claims: guardAll('claims', claims, ['first', 'end'], ownClaims),
     trees: guardAll('trees', trees, ['nodeCount', 'nodeDead'], ownTree),
     writebackBuffers: buffers(shared.writebackBuffers),
@@ -122,7 +122,8 @@ function guardedSlots(t: SlotTable, { thread, self }: Looker): SlotTable {
   return guardAll('slotTable', fields, ['next', 'wb', 'retired', 'waiters'], ofBucket);
 }
 
-function guardedZspages(t: Zsmalloc, { self }: Looker): Zsmalloc {
-  const own = rule((page) => t.classLock[t.classOfZspage[page]] === self || t.control[0] === self, 'the class lock');
-  return guardAll('zs', t, ['inUse', 'freeObject', 'group', 'prev', 'next'], own);
+function guardedObjects(t: ObjectMemory, { self }: Looker): ObjectMemory {
+  const { columns, locksOf } = allocator.owned(t);
+  const own = rule((i) => locksOf(i).some(({ words, index }) => words[index] === self), "the allocator's lock");
+  return guardAll('zs', t, columns as readonly (keyof ObjectMemory)[], own);
 }

@@ -3,6 +3,7 @@
  * entry, charges are sums of lengths, nothing is locked, pinned, claimed or borrowed, and each slot reads as acknowledged.
  */
 
+import { allocator } from '../../pool/allocator/index.ts';
 import { testBit } from '../../pool/bits.ts';
 import { takenBuffers } from '../../pool/buffers.ts';
 import { activeClaims } from '../../pool/claims.ts';
@@ -116,10 +117,9 @@ function checkObjects({ entries, shared }: Zswap, borrowed: number): Finding | n
   let owners = 0;
   for (let e = 1; e < highWater(entries); e++) {
     if (isLive(entries, e) && entries.length[e] > 0) owners++;
-    if (zs.readers[e] !== 0) return { kind: 'leak', text: `the object of entry ${e} stays mapped` };
+    if (allocator.mapped(zs, e)) return { kind: 'leak', text: `the object of entry ${e} stays mapped` };
   }
-  let objects = 0;
-  for (let page = 0; page < zs.inUse.length; page++) objects += zs.inUse[page];
+  const objects = allocator.objects(zs);
   if (objects !== owners) return { kind: 'leak', text: `${objects} objects, but ${owners} entries that own one` };
   if (takenBuffers(shared.writebackBuffers) !== borrowed)
     return { kind: 'leak', text: 'a writeback buffer was not given back' };

@@ -3,7 +3,7 @@
  * and the record of what was acknowledged. It is made once per explorer; a cell changes its settings and its start.
  */
 
-import { ZSPAGE_BYTES } from '../../pool/allocator/size_classes.ts';
+import { allocator } from '../../pool/allocator/index.ts';
 import { createCountedBits } from '../../pool/bits.ts';
 import { createDirty } from '../../pool/dirty.ts';
 import { PAGE_SIZE, THREAD_LANE0, TREE_PAGES } from '../../pool/limits.ts';
@@ -65,8 +65,8 @@ export interface Shadow {
 export function worldSettings(changes: Partial<PoolSettings> & { memcgMax?: number }): PoolSettings {
   const { memcgMax, ...rest } = changes;
   return {
-    poolBytes: ZSPAGES * ZSPAGE_BYTES,
-    acceptBytes: ZSPAGES * ZSPAGE_BYTES,
+    poolBytes: ZSPAGES * allocator.pageBytes,
+    acceptBytes: ZSPAGES * allocator.pageBytes,
     level: 1,
     sameFilled: true,
     storeIncompressible: false,
