@@ -30,6 +30,14 @@ export class Mailbox {
     this.seen = sync.load(this.boxes, this.thread);
   }
 
+  /** Whether somebody has woken this thread since the last look; then this was one. */
+  woken(): boolean {
+    const now = sync.load(this.boxes, this.thread);
+    if (now === this.seen) return false;
+    this.seen = now;
+    return true;
+  }
+
   wait(): void {
     sync.retry(this.boxes, this.thread, this.seen);
     this.seen = sync.load(this.boxes, this.thread);
@@ -66,15 +74,17 @@ export class SimLoop implements Loop {
     return any;
   }
 
-  /** Fires the oldest timer; false if there is none. `point` is called before. */
-  fire(point: () => void): boolean {
+  get hasTimers(): boolean {
+    return this.timers.size > 0;
+  }
+
+  /** Fires the oldest timer. */
+  fire(): void {
     for (const task of this.timers) {
       this.timers.delete(task);
-      point();
       task();
-      return true;
+      return;
     }
-    return false;
   }
 }
 

@@ -24,6 +24,10 @@ export type ActorSpec =
     }
   /** The export is swapped off; with `keep` every slot stays readable, on the image. */
   | { readonly kind: 'swapoff'; readonly name: string; readonly swapon: boolean; readonly keep: boolean }
+  /** The server stops: once the clients have gone the export is drained, and everything is on the disk. */
+  | { readonly kind: 'stop'; readonly name: string }
+  /** Somebody's store was rejected for want of room: the shrinker's own worker is asked to write pages back. */
+  | { readonly kind: 'pressure'; readonly name: string }
   /** Takes something that others wait for, and gives it back: a writeback buffer, or the pin or a claim of slot 1. */
   | { readonly kind: 'holder'; readonly name: string; readonly what: 'buffer' | 'pin' | 'claim' }
   /** `mustWrite`: it ends with the first page written, and writing none in all its walks is a livelock. */
@@ -83,6 +87,9 @@ export function client(name: string, connection: number, ...operations: Operatio
 export function walker(name = 'shrinker', walks = 1, mustWrite = false): ActorSpec {
   return { kind: 'walker', name, walks, mustWrite };
 }
+
+export const stop: ActorSpec = { kind: 'stop', name: 'stop' };
+export const pressure: ActorSpec = { kind: 'pressure', name: 'pressure' };
 
 export const allocate = (slot: number, connection: number): Operation => ({ op: 'allocate', slot, connection });
 export const giveUp = (connection: number): Operation => ({ op: 'give-up', connection });

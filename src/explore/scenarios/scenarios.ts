@@ -5,6 +5,7 @@
 import { NBD_EIO, NBD_ESHUTDOWN } from 'node-nbd-server';
 import { TREE_PAGES } from '../../pool/limits.ts';
 import { allocate, client, flush, giveUp, read, type Scenario, swapoff, trim, walker, write } from './scenario.ts';
+import { BESIDE_MATRIX } from './scenarios_beside.ts';
 import { IMAGE_SCENARIOS } from './scenarios_image.ts';
 
 const one = [{ slot: 1, version: 1 }];
@@ -277,18 +278,6 @@ export const SCENARIOS: readonly Scenario[] = [
     ],
   },
   ...IMAGE_SCENARIOS,
-];
-
-/** What no choice of protocols changes: explored by tests of its own, and not part of the matrix. */
-const BESIDE_MATRIX: readonly Scenario[] = [
-  {
-    name: 'limit-two-stores',
-    about: 'two stores wait at the limit of their memcg, and one page can leave: there is room for one of them',
-    stored: one,
-    memcgMax: 1,
-    memcgPages: 1,
-    actors: [client('store 2', 0, write(2, 1)), client('store 3', 1, write(3, 1))],
-  },
 ];
 
 export function findScenario(name: string): Scenario | undefined {

@@ -8,6 +8,9 @@
  * Of two writes that were under way at the same moment either may have been the last, whichever was answered first;
  * beside[slot, v] are those that met v.
  *
+ *   flushed[slot]  what a kill may leave on the disk, since a FLUSH of the slot was answered: what was right since it was
+ *                  sent, and all that was begun later; 0 before, and after a failed image write, until the next one is answered
+ *
  * A read may see whatever was right at some moment between its start and its end: what becomes right meanwhile is added
  * to what the reader may see.
  */
@@ -59,6 +62,24 @@ export function endRead(s: Shadow, actor: number, version: number): boolean {
   return version >= 0 && ((s.seen[actor] >>> version) & 1) === 1;
 }
 
+/** A FLUSH that covers the slot is answered. `right`: versions that were right when it was sent, or became so since. */
+export function flushed(s: Shadow, slot: number, right: number): void {
+  const place = placeOf(slot);
+  // One that was sent earlier and is answered later takes nothing back.
+  s.flushed[place] = s.flushed[place] === 0 ? right : s.flushed[place] & right;
+}
+
+/** What the image holds of the slot may be torn. */
+export function torn(s: Shadow, slot: number): void {
+  s.flushed[placeOf(slot)] = 0;
+}
+
+/** Whether a kill may leave this version on the disk. */
+export function mayLeave(s: Shadow, slot: number, version: number): boolean {
+  const mask = s.flushed[placeOf(slot)];
+  return mask === 0 || (version >= 0 && ((mask >>> version) & 1) === 1);
+}
+
 /** For the check at the end, when nothing is under way. */
 export function isRight(s: Shadow, slot: number, version: number): boolean {
   return version >= 0 && ((s.may[placeOf(slot)] >>> version) & 1) === 1;
@@ -71,6 +92,8 @@ export function rightVersions(mask: number): string {
 }
 
 function allow(s: Shadow, slot: number, mask: number): void {
-  s.may[placeOf(slot)] |= mask;
+  const place = placeOf(slot);
+  s.may[place] |= mask;
+  if (s.flushed[place] !== 0) s.flushed[place] |= mask;
   for (let i = 0; i < ACTORS_MAX; i++) if (s.reading[i] === slot + 1) s.seen[i] |= mask;
 }

@@ -1,13 +1,19 @@
 /** What the actors of a scenario do, each in a thread of its own. */
 import { claim, release } from '../../pool/claims.ts';
+import { enter, STATE } from '../../pool/export_state.ts';
+import { PAGE_SIZE } from '../../pool/limits.ts';
+import { WORK } from '../../pool/shared.ts';
 import { beginWalk } from '../../protocols/entry/victim.ts';
 import { SHRINK } from '../../protocols/protocol.ts';
+import * as sync from '../../shm/sync.ts';
+import { requestWork } from '../../zswap/orders.ts';
 import { SwapoffOp, swapon } from '../../zswap/swapoff_op.ts';
 import { type Env, LaneLoop } from '../loop.ts';
-import type { ActorSpec } from '../scenarios/scenario.ts';
+import { type ActorSpec, firstSlot } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
 import { Client } from './client.ts';
 import { MESSAGE, post, takeAnswer } from './shrinker.ts';
+import { describePage, placeOf, SLOTS, versionOf } from './world.ts';
 
 const X = 0;
 const SHRINK_NAMES = Object.fromEntries(Object.entries(SHRINK).map(([name, value]) => [value, name]));
@@ -18,7 +24,12 @@ export function runActor(env: Env, spec: ActorSpec): void {
   if (spec.kind === 'walker') walk(env, spec.walks, spec.mustWrite);
   else if (spec.kind === 'holder') hold(env, spec.what);
   else if (spec.kind === 'swapoff') swapOff(env, spec.swapon, spec.keep);
-  else new Client(env, spec.connection).run(spec.operations);
+  else if (spec.kind === 'stop') stop(env);
+  else if (spec.kind === 'pressure') requestWork(env.zswap.shared, WORK.POOL);
+  else {
+    new Client(env, spec.connection).run(spec.operations);
+    if (env.scenario.actors.some(({ kind }) => kind === 'stop')) sync.add(env.zswap.shared.clients, X, -1);
+  }
 }
 
 /** Reclaim from a thread of its own: walks its memcg's list and hands what it took to the image queue. */
@@ -102,4 +113,29 @@ function swapOff(env: Env, again: boolean, keep: boolean): void {
   if (!again) return;
   swapon(zswap, X);
   baton.note('swapon');
+}
+
+/** The end of an export as in service (server/end_export.ts): no client any more, then the drain, then the disk has everything. */
+function stop({ world, zswap, baton, scenario }: Env): void {
+  const { states, clients, boxes } = zswap.shared;
+  enter(states, X, STATE.STOPPING);
+  for (let left = sync.load(clients, X); left > 0; left = sync.load(clients, X)) sync.retry(clients, X, left);
+  enter(states, X, STATE.DRAINING);
+  const seen = sync.load(boxes, zswap.thread);
+  post(world, zswap, MESSAGE.DRAIN, 0, 0);
+  sync.retry(boxes, zswap.thread, seen);
+  const errno = takeAnswer(world, zswap.thread);
+  if (errno !== 0) throw new Error(`the drain ends with error ${errno}`);
+  enter(states, X, STATE.ENDED);
+  baton.note('the export has ended');
+  const page = new Uint8Array(PAGE_SIZE);
+  for (let slot = firstSlot(scenario); slot < firstSlot(scenario) + SLOTS; slot++) {
+    page.set(world.image.durable.subarray(placeOf(slot) * PAGE_SIZE, (placeOf(slot) + 1) * PAGE_SIZE));
+    if (shadow.isRight(world.shadow, slot, versionOf(page, slot))) continue;
+    const wanted = shadow.rightVersions(world.shadow.may[placeOf(slot)]);
+    baton.violate(
+      'lost data',
+      `the drain has ended, and of slot ${slot} the disk has ${describePage(page)}, not ${wanted}`,
+    );
+  }
 }

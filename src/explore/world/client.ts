@@ -141,6 +141,7 @@ export class Client {
       const has = `the disk has ${describePage(this.page)}`;
       baton.violate('lost data', `a FLUSH is answered, and of slot ${slot} ${has}, not ${shadow.rightVersions(right)}`);
     }
+    shadow.flushed(world.shadow, slot, right);
     baton.note('flush is answered');
   }
 

@@ -18,6 +18,10 @@ interface ImageOptions {
   /** How many writes fail then. */
   readonly failWrites?: number;
   readonly lastFirst?: boolean;
+  /** Called when a call has changed what the image, or the disk behind it, holds. */
+  readonly onChange?: () => void;
+  /** Called when a failed write has torn what it holds of a slot. */
+  readonly onTorn?: (slot: number) => void;
 }
 
 export class SimImage implements Image {
@@ -28,6 +32,7 @@ export class SimImage implements Image {
   private passes: number;
   private failures: number;
   private readonly lastFirst: boolean;
+  private readonly options: ImageOptions;
 
   /** `point` is called before each completion. */
   constructor(memory: SimImageMemory, point: (text: string) => void, options: ImageOptions = {}) {
@@ -36,6 +41,7 @@ export class SimImage implements Image {
     this.passes = options.okWrites ?? 0;
     this.failures = options.failWrites ?? 0;
     this.lastFirst = options.lastFirst ?? false;
+    this.options = options;
   }
 
   read(slot: number, count: number, dst: Uint8Array, at: number, done: (errno: number) => void): void {
@@ -50,6 +56,7 @@ export class SimImage implements Image {
       this.failures--;
       this.later(`image: the write of slot ${slot} fails`, () => {
         this.memory.bytes.set(pages[0].subarray(0, PAGE_SIZE / 2), placeOf(slot) * PAGE_SIZE);
+        this.options.onTorn?.(slot);
         done(EIO);
       });
       return;
@@ -58,6 +65,7 @@ export class SimImage implements Image {
       pages.forEach((page, i) => {
         this.memory.bytes.set(page, placeOf(slot + i) * PAGE_SIZE);
       });
+      this.options.onChange?.();
       done(0);
     });
   }
@@ -65,6 +73,7 @@ export class SimImage implements Image {
   punch(slot: number, count: number, done: (errno: number) => void): void {
     this.later(`image: slots ${slot} to ${slot + count - 1} are punched`, () => {
       this.memory.bytes.fill(0, placeOf(slot) * PAGE_SIZE, (placeOf(slot) + count) * PAGE_SIZE);
+      this.options.onChange?.();
       done(0);
     });
   }
@@ -76,6 +85,7 @@ export class SimImage implements Image {
   sync(done: (errno: number) => void): void {
     this.later('image: sync', () => {
       this.memory.durable.set(this.memory.bytes);
+      this.options.onChange?.();
       done(0);
     });
   }

@@ -3,20 +3,22 @@
  * main thread says to it by messages comes over a ring. So do the pages that a walker of another thread has taken: kernels
  * reclaim from many threads at once, and the protocols have to bear that, although the server has one shrinker.
  */
-import { THREAD_SHRINKER } from '../../pool/limits.ts';
+import { PAGE_SIZE, THREAD_SHRINKER } from '../../pool/limits.ts';
 import { pop, push, RECORD_WORDS, wake } from '../../shm/mailbox.ts';
 import * as sync from '../../shm/sync.ts';
 import { ImageQueue } from '../../zswap/image_queue.ts';
 import { Shrinker } from '../../zswap/shrinker.ts';
 import type { Zswap } from '../../zswap/zswap.ts';
 import { type Env, Mailbox, SimLoop } from '../loop.ts';
+import { firstSlot } from '../scenarios/scenario.ts';
+import * as shadow from './acknowledged.ts';
 import { SimImage } from './image.ts';
-import type { World } from './world.ts';
+import { describePage, placeOf, SLOTS, versionOf, type World } from './world.ts';
 
 const X = 0;
 const QUEUE = { runPages: 8, syncEvery: Number.POSITIVE_INFINITY, onError: () => undefined };
 
-export const MESSAGE = { WALKED: 0, COPY_OUT: 1, PUNCH: 2 } as const;
+export const MESSAGE = { WALKED: 0, COPY_OUT: 1, PUNCH: 2, DRAIN: 3 } as const;
 type Message = (typeof MESSAGE)[keyof typeof MESSAGE];
 
 /** Sends a message to the shrinker's thread: of WALKED slot and buffer, of COPY_OUT whether all, of PUNCH slot and count. */
@@ -39,21 +41,60 @@ export function runShrinker(env: Env): never {
   const { parallel = 1, okWrites = 0, failWrites = 0 } = scenario.image ?? {};
   const loop = new SimLoop();
   const lastFirst = parallel > 1;
-  const image = new SimImage(world.image, (text) => baton.note(text), { okWrites, failWrites, lastFirst });
+  const image = new SimImage(world.image, (text) => baton.note(text), {
+    okWrites,
+    failWrites,
+    lastFirst,
+    onChange: () => checkKill(env),
+    onTorn: (slot) => shadow.torn(world.shadow, slot),
+  });
   const queue = new ImageQueue(zswap, X, image, { ...QUEUE, parallel, loop });
   const shrinker = new Shrinker(zswap, [queue], { batch: 1, release: () => undefined, loop });
   const mailbox = new Mailbox(zswap);
-  const timer = (): void => {
-    baton.pause();
-    baton.note('image: parked pages are tried again');
-  };
-  receive(world, zswap, queue, shrinker);
-  shrinker.look();
-  for (;;) {
-    if (loop.run() || image.complete() || loop.fire(timer)) continue;
-    mailbox.wait();
+  const look = (): void => {
     receive(world, zswap, queue, shrinker);
     shrinker.look();
+  };
+  for (look(); ; ) {
+    if (loop.run()) continue;
+    // What comes first in service nobody knows: a wake-up, the end of a call, or a timer. Who wakes us may come late as well.
+    if (mailbox.woken()) look();
+    else if (image.complete()) continue;
+    else if (loop.hasTimers) {
+      baton.pause();
+      if (mailbox.woken()) look();
+      else {
+        baton.note('image: parked pages are tried again');
+        loop.fire();
+      }
+    } else {
+      mailbox.wait();
+      look();
+    }
+  }
+}
+
+const page = new Uint8Array(PAGE_SIZE);
+
+/**
+ * What a FLUSH has answered for is there after a kill at any moment from then on. Of what was written since the last sync any
+ * part may have reached the disk, so both are asked: what that sync has left, and what the image holds now.
+ */
+function checkKill({ world, baton, scenario }: Env): void {
+  if (scenario.strict !== true) return;
+  const first = firstSlot(scenario);
+  for (const [what, bytes] of [
+    ['disk', world.image.durable],
+    ['image', world.image.bytes],
+  ] as const) {
+    for (let slot = first; slot < first + SLOTS; slot++) {
+      if (world.shadow.flushed[placeOf(slot)] === 0) continue;
+      page.set(bytes.subarray(placeOf(slot) * PAGE_SIZE, (placeOf(slot) + 1) * PAGE_SIZE));
+      if (shadow.mayLeave(world.shadow, slot, versionOf(page, slot))) continue;
+      const wanted = shadow.rightVersions(world.shadow.flushed[placeOf(slot)]);
+      const has = `the ${what} has ${describePage(page)}`;
+      baton.violate('lost data', `a FLUSH was answered for slot ${slot}, and now ${has}, not ${wanted}`);
+    }
   }
 }
 
@@ -69,6 +110,12 @@ function receive(world: World, zswap: Zswap, queue: ImageQueue, shrinker: Shrink
     };
     if (message === MESSAGE.WALKED) queue.push('writeback', a, 1, b, null);
     else if (message === MESSAGE.COPY_OUT) shrinker.copyOut(X, a === 1, answer);
-    else shrinker.punch(X, a, b, answer);
+    else if (message === MESSAGE.PUNCH) shrinker.punch(X, a, b, answer);
+    else
+      shrinker.drain(
+        X,
+        () => undefined,
+        ({ errno }) => answer(errno),
+      );
   }
 }

@@ -42,6 +42,7 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
   for (let left = BUFFERS; left > buffersLeft; left--) zswap.takePage(0);
   const record = pinned === undefined ? 0 : zswap.slots.pin(0, pinned);
   if (record > 0) zswap.slots.fill(record);
+  world.shared.clients[0] = scenario.actors.filter(({ kind }) => kind === 'client').length;
   // Slots that were never written hold zeros, version 0.
   const { may } = world.shadow;
   for (let slot = 0; slot < may.length; slot++) if (may[slot] === 0) may[slot] = 1;

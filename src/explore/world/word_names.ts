@@ -48,6 +48,7 @@ const DIRECT: Readonly<Record<string, number>> = {
   connections: 12,
   'shadow.may': 16,
   'shadow.pending': 16,
+  'shadow.flushed': 16,
   'shadow.seen': 6,
 };
 

@@ -56,6 +56,7 @@ export interface SimImageMemory {
 export interface Shadow {
   readonly may: Int32Array;
   readonly pending: Int32Array;
+  readonly flushed: Int32Array;
   readonly beside: Int32Array;
   readonly owners: Int32Array;
   readonly reading: Int32Array;
@@ -100,6 +101,7 @@ export function createWorld(): World {
     shadow: {
       may: int32(SLOTS),
       pending: int32(SLOTS),
+      flushed: int32(SLOTS),
       beside: int32(SLOTS * VERSIONS),
       owners: int32(SLOTS * VERSIONS),
       reading: int32(ACTORS_MAX),

@@ -81,4 +81,20 @@ export const RULE_MUTANTS: readonly Mutant[] = [
     scenario: 'rejected-torn',
     combination: P4,
   },
+  {
+    name: 'a drain that forgets what is on its way to the image',
+    file: 'zswap/cleaner.js',
+    from: 'queue.eachWriteback((slot) => held.push(slot));',
+    to: '',
+    scenario: 'drain-errors',
+    combination: P4,
+  },
+  {
+    name: 'a parked page is written over a newer one that was flushed',
+    file: 'zswap/image_queue.js',
+    from: "if (op.kind === 'writeback' && !this.zswap.slots.pageIs(this.x, op.slot, op.buffer)) {",
+    to: 'if (false) {',
+    scenario: 'flush-parked',
+    combination: P4,
+  },
 ];
