@@ -2,6 +2,7 @@
 import { cpSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { expectedVerdict } from '#src/scripts/pages/verdicts.js';
 import type { Mutant } from '../protocols/mutants/mutant.ts';
 import { MUTANTS } from '../protocols/mutants/table.ts';
 import { JOB } from './cells.ts';
@@ -48,7 +49,7 @@ async function firstFinding(
   }
 }
 
-// Two searches for each, on a processor that others may want as well.
+// A search or two for each, on a processor that others may want as well.
 t.setTimeout(MUTANTS.length * 60_000);
 
 /** Part of a name: only those. */
@@ -56,7 +57,9 @@ const ONLY = process.env.ZSWAPD_CANARY ?? '';
 
 MUTANTS.filter(({ name }) => name.includes(ONLY)).forEach((mutant, number) => {
   t.test(mutant.name, async (t) => {
-    t.equal(await firstFinding(DIST, mutant), undefined, 'clean as it is');
+    // The tests of the matrix explore what it has; only the other cells need a search of their own.
+    const known = expectedVerdict(mutant.combination, mutant.scenario) === 'clean' && mutant.bound === undefined;
+    if (!known) t.equal(await firstFinding(DIST, mutant), undefined, 'clean as it is');
     const copy = mutate(mutant, number);
     t.teardown(() => rmSync(fileURLToPath(copy), { recursive: true }));
     const found = await firstFinding(copy, mutant);
