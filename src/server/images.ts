@@ -2,13 +2,25 @@
  * Images and their markers, at start and at the end. Invariant: while a server may hold bytes that an image does not have,
  * the marker lies beside that image, written and synced before any client gets in.
  */
-import { closeSync, openSync, readSync, unlinkSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, unlinkSync } from 'node:fs';
 import { STATE_FOLDER } from '../config/environment.ts';
 import { programLine } from '../config/program.ts';
 import type { Config } from '../config/schema.ts';
+import { describeBlockDevice } from '../image/block_device.ts';
 import { discardImage } from '../image/discard.ts';
-import { markerPath, newMarker, readMarker, removeMarker, writeMarker } from '../image/marker.ts';
-import { dataExtents, ImageError, imageProblem, type PreparedImage, prepareImage } from '../image/prepare.ts';
+import {
+  type FoundMarker,
+  findMarker,
+  type MarkerState,
+  markerPath,
+  NO_MARKER,
+  newMarker,
+  putBackMarker,
+  removeMarkerLater,
+  writeMarker,
+} from '../image/marker.ts';
+import { dataExtents, ImageError, type PreparedImage, prepareImage } from '../image/prepare.ts';
+import { imageProblem } from '../image/problem.ts';
 import { decideStart } from '../image/unclean.ts';
 import { EXIT, ExitError, errorText } from '../os/exit_error.ts';
 import { setRange } from '../pool/bits.ts';
@@ -24,8 +36,8 @@ export interface MarkersWritten {
 export interface ServedImage {
   readonly image: PreparedImage;
   readonly marker: string;
-  /** The marker was there before this start: an image that is stale and served all the same. */
-  readonly marked: boolean;
+  /** The marker of before this start, of an image that is served all the same. None once this start has reset it. */
+  readonly before: FoundMarker;
 }
 
 /** Locks every image and decides what a marker means; throws ExitError before anything but an image file was created. */
@@ -35,11 +47,11 @@ export function openImages(config: Config, warn: (line: string) => void): Served
     try {
       const image = prepareImage({ path: one.image, bytes: one.size, direct: config.image.direct });
       const marker = markerPath(image, STATE_FOLDER);
-      const found = readMarker(marker);
+      const before = findMarker(marker);
       // From here on a start that fails knows what to take back.
-      served.push({ image, marker, marked: found !== null });
+      served.push({ image, marker, before });
       const start = decideStart({
-        marker: found,
+        marker: before.state,
         onUnclean: one.onUnclean,
         path: image.path,
         exportIndex: x,
@@ -47,26 +59,37 @@ export function openImages(config: Config, warn: (line: string) => void): Served
         warn,
       });
       if (start === 'reset') {
-        reset(image);
-        served[x] = { image, marker, marked: false };
+        reset(image, before.state);
+        served[x] = { image, marker, before: NO_MARKER };
       }
     } catch (error) {
-      takeBack(served);
-      if (!(error instanceof ImageError)) throw error;
-      const code = error.kind === 'stale' ? EXIT.staleImage : EXIT.usage;
-      throw new ExitError(code, `exports[${x}].image: ${error.message}`, { cause: error });
+      const why = error instanceof ImageError ? imageExit(x, error) : error;
+      takeBack(served, why);
+      throw why;
     }
   }
   return served;
 }
 
+function imageExit(x: number, error: ImageError): ExitError {
+  const code = error.kind === 'stale' ? EXIT.staleImage : EXIT.usage;
+  return new ExitError(code, `exports[${x}].image: ${error.message}`, { cause: error });
+}
+
 /** The marker is still there when this fails, so the next start asks again. */
-function reset(image: PreparedImage): void {
+function reset(image: PreparedImage, marker: MarkerState): void {
   try {
-    discardImage(image);
+    discardImage({ ...image, bytes: staleBytes(image, marker) });
   } catch (error) {
     throw new ImageError('reset', `${image.path}: can't be reset: ${errorText(error)}`, { cause: error });
   }
+}
+
+/** An export on a block device may be smaller than the one that the marker tells of, and larger again one day. */
+function staleBytes(image: PreparedImage, marker: MarkerState): number {
+  if (!image.blockDevice || marker === null || marker === 'unreadable') return image.bytes;
+  const device = describeBlockDevice(fstatSync(image.fd).rdev).bytes;
+  return Math.max(image.bytes, Math.min(marker.bytes ?? 0, device));
 }
 
 /** Marks as used what the images may hold, so that it is read from there, and shows what slot 0 says of itself. */
@@ -97,9 +120,9 @@ function firstPage(x: number, path: string): Uint8Array {
 }
 
 export function writeMarkers(served: readonly ServedImage[], durability: Config['durability']): MarkersWritten {
-  for (const [x, { image, marker }] of served.entries()) {
+  for (const [x, { image, marker, before }] of served.entries()) {
     try {
-      writeMarker(marker, newMarker(image, durability));
+      writeMarker(marker, newMarker(image, durability, before.state));
     } catch (error) {
       throw new ExitError(EXIT.usage, `exports[${x}].image: ${marker}: can't write the marker: ${errorText(error)}`, {
         cause: error,
@@ -109,21 +132,47 @@ export function writeMarkers(served: readonly ServedImage[], durability: Config[
   return { markers: served.map(({ marker }) => marker) };
 }
 
-/** A start that failed before any client got in: nothing was served, so the markers and files of this start go again. */
-export function takeBack(served: readonly ServedImage[]): void {
-  for (const { image, marker, marked } of served) {
-    if (!marked) removeMarker(marker);
-    if (image.created) unlinkSync(image.path);
+/**
+ * A start that failed before any client got in: nothing was served, so the markers and files of this start go again, and the
+ * markers that it found are as they were. An image that it has reset holds nothing and is clean. `why`: what failed; thrown
+ * again with what could not be taken back, if anything.
+ */
+export function takeBack(served: readonly ServedImage[], why?: unknown): void {
+  const left: string[] = [];
+  const attempt = (path: string, work: () => void): void => {
+    try {
+      work();
+    } catch (error) {
+      left.push(`${path}: ${errorText(error)}`);
+    }
+  };
+  for (const { image, marker, before } of served) {
+    attempt(marker, () => putBackMarker(marker, before));
+    if (image.created) attempt(image.path, () => unlinkSync(image.path));
+  }
+  if (left.length === 0) return;
+  const text = `${errorText(why)}; not as it was before: ${left.join(', ')}`;
+  throw why instanceof ExitError ? new ExitError(why.exitCode, text, { cause: why }) : new Error(text, { cause: why });
+}
+
+/**
+ * After a complete drain: why the image is not what a client would have read all the same, or null. Nothing here and in
+ * endMarker may hold the thread: the file system of an image can stall, and others are waiting to be ended.
+ */
+export async function drainProblem({ image }: ServedImage): Promise<string | null> {
+  try {
+    return await imageProblem(image);
+  } catch (error) {
+    return errorText(error);
   }
 }
 
-/** After a complete drain: the image is what a client would have read. Returns what forbids saying so, if anything. */
-export function endMarker({ image, marker }: ServedImage): string | null {
+/** Removes the marker of an image that is what a client would have read. Resolves with why that could not be, or null. */
+export async function endMarker({ marker }: ServedImage): Promise<string | null> {
   try {
-    const problem = imageProblem(image);
-    if (problem === null) removeMarker(marker);
-    return problem;
+    await removeMarkerLater(marker);
+    return null;
   } catch (error) {
-    return errorText(error);
+    return `the marker could not be removed: ${errorText(error)}, allowed: remove ${marker} by hand`;
   }
 }

@@ -3,7 +3,8 @@ import { existsSync, linkSync, mkdirSync, renameSync, rmSync, statSync, symlinkS
 import { join } from 'node:path';
 import t from 'tap';
 import { openImage } from '#src/image/open.js';
-import { dataExtents, imageProblem, prepareImage } from '#src/image/prepare.js';
+import { dataExtents, prepareImage } from '#src/image/prepare.js';
+import { imageProblem } from '#src/image/problem.js';
 import { tempFolder } from '../support/tmp.ts';
 import { newFlags, PAGE, prepare, refused } from './images.ts';
 
@@ -69,15 +70,15 @@ t.test('a replaced file is noticed by a new handle and at the end', async (t) =>
   const folder = tempFolder(t);
   const path = join(folder, 'image');
   const image = prepare(t, { path, bytes, direct: 'auto' });
-  t.equal(imageProblem(image), null);
+  t.equal(await imageProblem(image), null);
   renameSync(path, join(folder, 'old'));
-  t.match(imageProblem(image), /moved, deleted or replaced/);
+  t.match(await imageProblem(image), /moved, deleted or replaced/);
   mkdirSync(join(folder, 'other'));
   writeFileSync(path, 'x'.repeat(bytes));
   t.match(
     refused(() => openImage(image, newFlags())),
     { kind: 'replaced' },
   );
-  t.match(imageProblem(image), /moved, deleted or replaced/);
+  t.match(await imageProblem(image), /moved, deleted or replaced/);
   rmSync(path);
 });
