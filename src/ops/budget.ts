@@ -10,6 +10,8 @@
  * more images than that the pool can be taken by those that stall: `stalled` says how many it takes.
  */
 const DEFAULT_POOL = 4;
+/** libuv makes no more threads than this, whatever it is asked for. */
+const LARGEST_POOL = 1024;
 
 export interface ImageBudget {
   /** Calls of the image queue under way, per image. */
@@ -22,7 +24,7 @@ export interface ImageBudget {
 
 /** `lanes`: 0 is inline mode, where one thread does all. */
 export function imageBudget(lanes: number, images: number, environment: NodeJS.ProcessEnv): ImageBudget {
-  const size = Number(environment.UV_THREADPOOL_SIZE ?? DEFAULT_POOL) || DEFAULT_POOL;
+  const size = Math.min(LARGEST_POOL, Number(environment.UV_THREADPOOL_SIZE ?? DEFAULT_POOL) || DEFAULT_POOL);
   const readers = Math.max(1, lanes);
   const writes = Math.max(1, Math.floor(size / 4 / images));
   const reads = Math.max(1, Math.floor(size / 2 / (images * readers)));

@@ -35,7 +35,7 @@ function buildProgram(done: (exitCode: number) => void): Command {
   withConfig(program.command('serve'))
     .description('serve the exports until SIGTERM, SIGINT or SIGHUP')
     .action(async (flags: ConfigFlags) => {
-      const { config, locate } = checked(flags);
+      const { config, notes, locate } = checked(flags);
       // Imported late: everything above answers a mistake without loading the server and its native modules.
       const { becomeIoFlusher } = await import('./io_flusher.ts');
       const notFlusher = becomeIoFlusher();
@@ -43,7 +43,7 @@ function buildProgram(done: (exitCode: number) => void): Command {
       leaveTerminalAtExit();
       const { serve } = await import('./serve.ts');
       try {
-        done(await serve(config, notFlusher));
+        done(await serve(config, notFlusher, notes));
       } catch (error) {
         // A start may fail when its threads run already, and those would keep the process for ever.
         process.exit(report(located(error, locate)));
@@ -87,7 +87,7 @@ function addConfigCheck(program: Command): void {
     .description('find whatever a start with this config would refuse now, without changing anything')
     .option('--json', 'print the checked config: bytes, milliseconds, absolute paths')
     .action(async (flags: ConfigFlags & { json?: boolean }) => {
-      const { config, locate } = checked(flags);
+      const { config, notes, locate } = checked(flags);
       const { rehearse } = await import('./rehearsal.ts');
       const refusals = await rehearse(config);
       if (refusals.length > 0) {
@@ -98,6 +98,7 @@ function addConfigCheck(program: Command): void {
           code,
         );
       }
+      for (const note of notes) process.stderr.write(`${note}\n`);
       process.stdout.write(
         flags.json ? `${JSON.stringify(config, null, 2)}\n` : `${flags.config ?? DEFAULT_CONFIG}: ok\n`,
       );

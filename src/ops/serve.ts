@@ -34,14 +34,18 @@ import { SwapControl } from './swap_control.ts';
 import { nameThreads } from './thread_names.ts';
 import { startThreads } from './threads.ts';
 
-/** Serves until a signal; resolves with the exit code. `notFlusher`: why the threads are no I/O flushers, if so. */
-export async function serve(config: Config, notFlusher: string | null): Promise<number> {
+/**
+ * Serves until a signal; resolves with the exit code. `notFlusher`: why the threads are no I/O flushers, if so. `notes`:
+ * what to say of the config.
+ */
+export async function serve(config: Config, notFlusher: string | null, notes: readonly string[]): Promise<number> {
   const signals = new Signals();
   await closeInspector();
   const log = createLog(config.log.level);
   if (signals.ignored.length > 0) {
     log.logger.info(`${signals.ignored.join(' and ')} is ignored, as it was by who started this server`);
   }
+  for (const note of notes) log.logger.warn(note);
   const server = await start(config, log);
   const { text, threads, total } = lookAtThreads(notFlusher);
   log.logger.info({ threads, total }, text);

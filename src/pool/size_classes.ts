@@ -15,6 +15,8 @@ const MIN_OBJECT = 32;
 const MAX_OBJECT = PAGE_SIZE + STEP;
 /** Objects of a zspage fit 11 bits of a location. */
 export const OBJECTS_MAX = ZSPAGE_BYTES / MIN_OBJECT;
+/** Zspages of a pool at most: where an object is (zspage * OBJECTS_MAX + object) is kept in 32 bits. */
+export const ZSPAGES_MAX = 2 ** 32 / OBJECTS_MAX;
 
 export interface SizeClasses {
   readonly count: number;

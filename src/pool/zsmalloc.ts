@@ -11,7 +11,7 @@
  */
 import { float64, int32, reserve, uint8, uint16, uint32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
-import { CLASSES, classOf, OBJECT_HEADER, OBJECTS_MAX, ZSPAGE_BYTES } from './size_classes.ts';
+import { CLASSES, classOf, OBJECT_HEADER, OBJECTS_MAX, ZSPAGE_BYTES, ZSPAGES_MAX } from './size_classes.ts';
 
 export const SEGMENT_BYTES = 2 ** 30;
 export const ZSPAGES_PER_SEGMENT = SEGMENT_BYTES / ZSPAGE_BYTES;
@@ -51,9 +51,11 @@ const HIGH_WATER = 3;
 const IN_USE = 4;
 const DIRTY_COUNT = 5;
 
-/** Reserves `bytes` (rounded up to a zspage) of pool and tables for `handles` handles. */
+/** Reserves `bytes` (rounded up to a zspage, at most ZSPAGES_MAX of them) of pool and tables for `handles` handles. */
 export function createZsmalloc(bytes: number, handles: number): Zsmalloc {
   const zspages = Math.ceil(bytes / ZSPAGE_BYTES);
+  // Beyond that locations would wrap, and one page would read as another.
+  if (zspages > ZSPAGES_MAX) throw new Error(`a pool of ${zspages} zspages, allowed: at most ${ZSPAGES_MAX}`);
   const segments: Uint8Array[] = [];
   for (let left = zspages * ZSPAGE_BYTES; left > 0; left -= SEGMENT_BYTES) {
     const size = Math.min(left, SEGMENT_BYTES);

@@ -29,3 +29,8 @@ t.test('with more images than threads it says how many may stall', async (t) => 
   t.strictSame(budget(4, 2), { writes: 1, reads: 1, stalled: 0 }, "Node's default of 4 is too small for this");
   t.strictSame(budget(1, 2, 'many'), { writes: 1, reads: 1, stalled: 1 });
 });
+
+t.test('no more threads are shared out than libuv makes', async (t) => {
+  const most = imageBudget(2, 8, { UV_THREADPOOL_SIZE: '1024' });
+  t.same(imageBudget(2, 8, { UV_THREADPOOL_SIZE: '100000' }), most);
+});

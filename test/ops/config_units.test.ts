@@ -1,8 +1,10 @@
 // Sizes, percentages and durations.
 
 import t from 'tap';
+import { size } from '#src/ops/config/fields.js';
 import { loadConfigText } from '#src/ops/config/load.js';
 import { usableMemory } from '#src/ops/config/memory.js';
+import { poolMaxNote } from '#src/ops/config/schema.js';
 import { formatDuration, formatSize, parseDuration, parsePercent, parseSize } from '#src/ops/config/units.js';
 
 t.test('sizes are bytes, or a number with a binary unit', async (t) => {
@@ -42,4 +44,25 @@ t.test('a share of the memory is whole pages of it', async (t) => {
   const { max } = loadConfigText('c', '{ "pool": { "max": "50%" } }').config.pool;
   t.equal(max % 4096, 0);
   t.ok(max <= usableMemory() / 2 && max > usableMemory() / 2 - 4096);
+});
+
+t.test('a share of the memory is within the bounds of the option, however much memory there is', async (t) => {
+  const share = (memory: number) => size({ min: 2 ** 20, max: 2 ** 37, percentOf: () => memory }, 'a pool');
+  t.equal(share(2 ** 36).parse('25%'), 2 ** 34);
+  t.equal(share(5 * 2 ** 37).parse('20%'), 2 ** 37);
+  t.equal(share(5 * 2 ** 37 + 2 ** 20).parse('20%'), 2 ** 37);
+  t.equal(share(2 ** 50).parse('100%'), 2 ** 37);
+  t.equal(share(2 ** 20).parse('1%'), 2 ** 20);
+});
+
+t.test('a pool.max that comes to more than a pool can be is said', async (t) => {
+  t.equal(poolMaxNote('20%', 2 ** 39), null);
+  t.equal(poolMaxNote('20%', 5 * 2 ** 37), null);
+  t.equal(
+    poolMaxNote('20%', 2 ** 40),
+    'pool.max: 20% of 1TiB is more than a pool can have, which is 128GiB: that is taken',
+  );
+  t.equal(poolMaxNote('128GiB', 2 ** 40), null);
+  t.equal(poolMaxNote(2 ** 37, 2 ** 40), null);
+  t.same(loadConfigText('c', '{ "pool": { "max": "64MiB" } }').notes, []);
 });

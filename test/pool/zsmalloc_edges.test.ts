@@ -1,6 +1,6 @@
 // The allocator at its edges: the last zspage, several segments, and memory given back.
 import t from 'tap';
-import { CLASSES, classOf, OBJECT_HEADER, OBJECTS_MAX, ZSPAGE_BYTES } from '#src/pool/size_classes.js';
+import { CLASSES, classOf, OBJECT_HEADER, OBJECTS_MAX, ZSPAGE_BYTES, ZSPAGES_MAX } from '#src/pool/size_classes.js';
 import {
   createZsmalloc,
   dirtySize,
@@ -26,6 +26,15 @@ t.test('a pool is as large as asked for, in zspages, over segments of 1 GiB', as
       segments,
     );
   }
+});
+
+t.test('no pool has more zspages than a location can tell apart', async (t) => {
+  const z = createZsmalloc(ZSPAGE_BYTES, 1);
+  const last = (ZSPAGES_MAX - 1) * OBJECTS_MAX + (OBJECTS_MAX - 1);
+  z.location[0] = last;
+  t.equal(z.location[0], last, 'the last object of the largest pool');
+  // Refused before anything is reserved.
+  t.throws(() => createZsmalloc(ZSPAGES_MAX * ZSPAGE_BYTES + 1, 1), { message: /2097153 zspages/ });
 });
 
 t.test('every zspage of a pool can be had, each object in it lies inside, and no two overlap', async (t) => {

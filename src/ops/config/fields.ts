@@ -199,8 +199,10 @@ export function size(bounds: SizeBounds, description: string) {
   function parse(value: unknown): number | undefined {
     if (wordMax && value === 'max') return NO_LIMIT;
     const percent = percentOf === undefined ? undefined : parsePercent(value);
-    // A share of a small machine may fall below the minimum; the minimum is then what is meant.
-    if (percent !== undefined) return Math.max(min, Math.floor((percentOf!() * percent) / 100 / PAGE) * PAGE);
+    // A share of a small machine may fall below the minimum, that of a large one beyond the maximum: the bound is then meant.
+    if (percent !== undefined) {
+      return Math.min(max, Math.max(min, Math.floor((percentOf!() * percent) / 100 / PAGE) * PAGE));
+    }
     const bytes = parseSize(value);
     return bytes !== undefined && bytes >= min && bytes <= max && bytes % multiple === 0 ? bytes : undefined;
   }

@@ -8,7 +8,7 @@ import { REPOSITORY } from './fields.ts';
 import { listOptions } from './option_list.ts';
 import { commonLength, formatPath, type OptionPath, type Problem, parsePath } from './option_path.ts';
 import { applyOverride, type Override, parseOverride } from './overrides.ts';
-import { type Config, configSchema, DEFAULT_EXPORTS } from './schema.ts';
+import { type Config, configSchema, DEFAULT_EXPORTS, poolMaxNote } from './schema.ts';
 import { parseSource, readSource, type Source } from './source.ts';
 
 /** The file that is read when none is named. */
@@ -36,6 +36,8 @@ export interface LoadOptions {
 
 export interface Loaded {
   config: Config;
+  /** What to say of it although nothing is wrong, in lines. */
+  notes: readonly string[];
   /** Puts the position of an option in front of a line that begins with the option's path and a colon. */
   locate(line: string): string;
 }
@@ -70,7 +72,8 @@ function loadFrom(source: Source, folder: string, options: LoadOptions): Loaded 
   const config: Config = deepFreeze(result.data);
   const problems = crossCheck(config);
   if (problems.length > 0) throw new ConfigError(problems.map(report));
-  return { config, locate: (line) => locateLine(line, config, report) };
+  const note = poolMaxNote((tree.pool as { max?: unknown } | undefined)?.max);
+  return { config, notes: note === null ? [] : [note], locate: (line) => locateLine(line, config, report) };
 }
 
 /** The options that are paths, with the index of a list left out. */

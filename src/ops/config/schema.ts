@@ -3,6 +3,7 @@
 // Invariant: defaults are in the notation of the file, so that what the reference shows can be pasted.
 import { z } from 'zod';
 import { EXPORT_BYTES_MAX, EXPORTS_MAX, PAGE_SIZE } from '../../pool/limits.ts';
+import { ZSPAGE_BYTES, ZSPAGES_MAX } from '../../pool/size_classes.ts';
 import { STEP_LABELS } from '../../protocols/steps.ts';
 import {
   bool,
@@ -21,10 +22,10 @@ import {
 } from './fields.ts';
 import { usableMemory } from './memory.ts';
 import { protocol } from './protocol_options.ts';
-import { MIB, TIB } from './units.ts';
+import { formatSize, MIB, parsePercent, TIB } from './units.ts';
 
-/** Where an object is, is kept in 32 bits: 2^21 zspages of 64 KiB. */
-const POOL_BYTES_MAX = 128 * 1024 * MIB;
+const POOL_BYTES_MAX = ZSPAGES_MAX * ZSPAGE_BYTES;
+const POOL_MAX = '20%';
 
 const listen = group(
   {
@@ -83,8 +84,8 @@ const pool = group(
   {
     max: size(
       { min: MIB, max: POOL_BYTES_MAX, percentOf: usableMemory },
-      "Limit of the compressed pool. A percentage is of the smaller of the RAM and the cgroup's limit. 20% is the kernel's max_pool_percent.",
-    ).prefault('20%'),
+      "Limit of the compressed pool. A percentage is of the smaller of the RAM and the cgroup's limit. One that comes to more than a pool can have is that. 20% is the kernel's max_pool_percent.",
+    ).prefault(POOL_MAX),
     acceptThresholdPercent: integer(
       1,
       100,
@@ -266,3 +267,11 @@ type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonl
 
 /** A checked configuration: plain integers (bytes, milliseconds), absolute paths, deeply frozen. */
 export type Config = DeepReadonly<z.output<typeof configSchema>>;
+
+/** What to say of `pool.max` as it was written, where it is a percentage that comes to more than a pool can have; else null. */
+export function poolMaxNote(written: unknown = POOL_MAX, memory = usableMemory()): string | null {
+  const percent = parsePercent(written);
+  if (percent === undefined || (memory * percent) / 100 <= POOL_BYTES_MAX) return null;
+  const [share, max] = [`${written} of ${formatSize(memory)}`, formatSize(POOL_BYTES_MAX)];
+  return `pool.max: ${share} is more than a pool can have, which is ${max}: that is taken`;
+}
