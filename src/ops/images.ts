@@ -8,7 +8,16 @@ import { PAGE_SIZE } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
 import { discardImage } from '../zswap/image_discard.ts';
 import { dataExtents, ImageError, imageProblem, type PreparedImage, prepareImage } from '../zswap/image_file.ts';
-import { markerPath, newMarker, readMarker, removeMarker, writeMarker } from '../zswap/marker.ts';
+import {
+  type FoundMarker,
+  findMarker,
+  markerPath,
+  NO_MARKER,
+  newMarker,
+  putBackMarker,
+  removeMarker,
+  writeMarker,
+} from '../zswap/marker.ts';
 import { noteHeader } from '../zswap/swap_header.ts';
 import { decideStart } from '../zswap/unclean.ts';
 import { STATE_FOLDER } from './config/environment.ts';
@@ -24,8 +33,8 @@ export interface MarkersWritten {
 export interface ServedImage {
   readonly image: PreparedImage;
   readonly marker: string;
-  /** The marker was there before this start: an image that is stale and served all the same. */
-  readonly marked: boolean;
+  /** The marker of before this start, of an image that is served all the same. None once this start has reset it. */
+  readonly before: FoundMarker;
 }
 
 /** Locks every image and decides what a marker means; throws ExitError before anything but an image file was created. */
@@ -35,11 +44,11 @@ export function openImages(config: Config, warn: (line: string) => void): Served
     try {
       const image = prepareImage({ path: one.image, bytes: one.size, direct: config.image.direct });
       const marker = markerPath(image, STATE_FOLDER);
-      const found = readMarker(marker);
+      const before = findMarker(marker);
       // From here on a start that fails knows what to take back.
-      served.push({ image, marker, marked: found !== null });
+      served.push({ image, marker, before });
       const start = decideStart({
-        marker: found,
+        marker: before.state,
         onUnclean: one.onUnclean,
         path: image.path,
         exportIndex: x,
@@ -48,16 +57,20 @@ export function openImages(config: Config, warn: (line: string) => void): Served
       });
       if (start === 'reset') {
         reset(image);
-        served[x] = { image, marker, marked: false };
+        served[x] = { image, marker, before: NO_MARKER };
       }
     } catch (error) {
-      takeBack(served);
-      if (!(error instanceof ImageError)) throw error;
-      const code = error.kind === 'stale' ? EXIT.staleImage : EXIT.usage;
-      throw new ExitError(code, `exports[${x}].image: ${error.message}`, { cause: error });
+      const why = error instanceof ImageError ? imageExit(x, error) : error;
+      takeBack(served, why);
+      throw why;
     }
   }
   return served;
+}
+
+function imageExit(x: number, error: ImageError): ExitError {
+  const code = error.kind === 'stale' ? EXIT.staleImage : EXIT.usage;
+  return new ExitError(code, `exports[${x}].image: ${error.message}`, { cause: error });
 }
 
 /** The marker is still there when this fails, so the next start asks again. */
@@ -97,9 +110,9 @@ function firstPage(x: number, path: string): Uint8Array {
 }
 
 export function writeMarkers(served: readonly ServedImage[], durability: Config['durability']): MarkersWritten {
-  for (const [x, { image, marker }] of served.entries()) {
+  for (const [x, { image, marker, before }] of served.entries()) {
     try {
-      writeMarker(marker, newMarker(image, durability));
+      writeMarker(marker, newMarker(image, durability, before.state));
     } catch (error) {
       throw new ExitError(EXIT.usage, `exports[${x}].image: ${marker}: can't write the marker: ${errorText(error)}`, {
         cause: error,
@@ -109,12 +122,27 @@ export function writeMarkers(served: readonly ServedImage[], durability: Config[
   return { markers: served.map(({ marker }) => marker) };
 }
 
-/** A start that failed before any client got in: nothing was served, so the markers and files of this start go again. */
-export function takeBack(served: readonly ServedImage[]): void {
-  for (const { image, marker, marked } of served) {
-    if (!marked) removeMarker(marker);
-    if (image.created) unlinkSync(image.path);
+/**
+ * A start that failed before any client got in: nothing was served, so the markers and files of this start go again, and the
+ * markers that it found are as they were. An image that it has reset holds nothing and is clean. `why`: what failed; thrown
+ * again with what could not be taken back, if anything.
+ */
+export function takeBack(served: readonly ServedImage[], why?: unknown): void {
+  const left: string[] = [];
+  const attempt = (path: string, work: () => void): void => {
+    try {
+      work();
+    } catch (error) {
+      left.push(`${path}: ${errorText(error)}`);
+    }
+  };
+  for (const { image, marker, before } of served) {
+    attempt(marker, () => putBackMarker(marker, before));
+    if (image.created) attempt(image.path, () => unlinkSync(image.path));
   }
+  if (left.length === 0) return;
+  const text = `${errorText(why)}; not as it was before: ${left.join(', ')}`;
+  throw why instanceof ExitError ? new ExitError(why.exitCode, text, { cause: why }) : new Error(text, { cause: why });
 }
 
 /** After a complete drain: the image is what a client would have read. Returns what forbids saying so, if anything. */

@@ -67,7 +67,7 @@ async function start(config: Config, log: Log): Promise<Running> {
     images = openImages(config, warn);
     return await startWith(images, config, log, warn);
   } catch (error) {
-    takeBack(images);
+    takeBack(images, error);
     if (made) removeStateFolder();
     throw error;
   }

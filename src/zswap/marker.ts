@@ -4,7 +4,8 @@
  *
  * Invariants: the marker is on the disk, file and folder, before writeMarker returns, and gone from it when removeMarker
  * does. It is replaced by rename, so it is never half written; if it can't be understood all the same, it counts as that
- * of a volatile server.
+ * of a volatile server. One that replaces another vouches for no more than that did: an image that is stale and served all
+ * the same stays stale, whatever the server on top of it flushes, until a clean stop.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, unlinkSync, writeSync } from 'node:fs';
@@ -17,16 +18,29 @@ export type Durability = 'volatile' | 'strict';
 export interface MarkerInfo {
   /** Of the image; numbers of file systems may change at a boot, so it is shown and not compared. */
   identity: string;
+  /**
+   * What the next start may rely on: the weakest of the servers since the image was clean. A strict server flushes its own
+   * pages, but those that the image lacked before stay as they are.
+   */
   durability: Durability;
   bootId: string;
   pid: number;
   /** ISO 8601. */
   started: string;
-  /** Size of the export: what a reset of a larger block device has to discard. */
+  /** Size of the export, the largest since the image was clean: what a reset of a larger block device has to discard. */
   bytes?: number;
 }
 
 export type MarkerState = MarkerInfo | null | 'unreadable';
+
+/** A marker as it was found, to be put back by a start that fails. */
+export interface FoundMarker {
+  readonly state: MarkerState;
+  /** null where there is none, or none that can be read. */
+  readonly bytes: Buffer | null;
+}
+
+export const NO_MARKER: FoundMarker = { state: null, bytes: null };
 
 const SUFFIX = '.zswapd';
 /** File names have at most 255 bytes; a longer identity is replaced by its digest. */
@@ -43,16 +57,26 @@ export function markerPath(
   return join(stateFolder, `${short}${SUFFIX}`);
 }
 
-/** The marker of this process. */
-export function newMarker(image: { identity: string; bytes: number }, durability: Durability): MarkerInfo {
+/** The marker of this process, on an image that is served with what `before` tells of it. */
+export function newMarker(
+  image: { identity: string; bytes: number },
+  durability: Durability,
+  before: MarkerState = null,
+): MarkerInfo {
+  const bytesBefore = before === null || before === 'unreadable' ? 0 : (before.bytes ?? 0);
   return {
     identity: image.identity,
-    durability,
+    durability: before === null || isStrict(before) ? durability : 'volatile',
     bootId: bootId(),
     pid: process.pid,
     started: new Date().toISOString(),
-    bytes: image.bytes,
+    bytes: Math.max(image.bytes, bytesBefore),
   };
+}
+
+/** Whether what was flushed before is all in the image. */
+export function isStrict(marker: MarkerState): boolean {
+  return marker !== null && marker !== 'unreadable' && marker.durability === 'strict';
 }
 
 export function bootId(): string {
@@ -60,13 +84,17 @@ export function bootId(): string {
 }
 
 export function readMarker(path: string): MarkerState {
-  let text: string;
+  return findMarker(path).state;
+}
+
+export function findMarker(path: string): FoundMarker {
+  let bytes: Buffer;
   try {
-    text = readFileSync(path, 'utf8');
+    bytes = readFileSync(path);
   } catch (error) {
-    return systemCode(error) === 'ENOENT' ? null : 'unreadable';
+    return systemCode(error) === 'ENOENT' ? NO_MARKER : { state: 'unreadable', bytes: null };
   }
-  return parseMarker(text) ?? 'unreadable';
+  return { state: parseMarker(bytes.toString()) ?? 'unreadable', bytes };
 }
 
 function parseMarker(text: string): MarkerInfo | null {
@@ -86,13 +114,22 @@ function parseMarker(text: string): MarkerInfo | null {
   return typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes > 0 ? { ...info, bytes } : null;
 }
 
-/** Only whoever holds the image may write its marker, so one name for the temporary file is enough. */
 export function writeMarker(path: string, info: MarkerInfo): void {
+  replace(path, Buffer.from(`${JSON.stringify(info)}\n`));
+}
+
+/** Leaves the marker as it was found. One that could not be read can't be had again: what is there now says as little. */
+export function putBackMarker(path: string, found: FoundMarker): void {
+  if (found.state === null) removeMarker(path);
+  else if (found.bytes !== null && findMarker(path).bytes?.equals(found.bytes) !== true) replace(path, found.bytes);
+}
+
+/** Only whoever holds the image may write its marker, so one name for the temporary file is enough. */
+function replace(path: string, bytes: Buffer): void {
   const temporary = `${path}.tmp`;
   try {
     const fd = openSync(temporary, 'w', 0o600);
     try {
-      const bytes = Buffer.from(`${JSON.stringify(info)}\n`);
       let at = 0;
       while (at < bytes.length) at += writeSync(fd, bytes, at);
       fsyncSync(fd);

@@ -5,7 +5,7 @@
  */
 import { shellWord } from '../os/shell.ts';
 import { ImageError } from './image_error.ts';
-import type { MarkerState } from './marker.ts';
+import { isStrict, type MarkerState } from './marker.ts';
 
 export type OnUnclean = 'refuse' | 'reset' | 'serve';
 
@@ -25,13 +25,14 @@ export interface StartQuestion {
 export function decideStart(question: StartQuestion): 'clean' | 'serve' | 'reset' {
   const { marker, onUnclean, path, warn } = question;
   if (marker === null) return 'clean';
-  if (marker !== 'unreadable' && marker.durability === 'strict') {
+  if (isStrict(marker)) {
     // Whatever onUnclean says: what was flushed is all there, and must outlive a killed server.
     warn(`${path}: ${lastServer(marker)} did not stop cleanly; what was flushed is there, later writes may be gone`);
     return 'serve';
   }
   if (onUnclean === 'refuse') throw new ImageError('stale', refusal(question));
-  const result = onUnclean === 'reset' ? 'its content is discarded' : 'old bytes are served';
+  const result =
+    onUnclean === 'reset' ? 'its content is discarded' : 'old bytes are served, and stay stale until a clean stop';
   warn(`${path}: ${lastServer(marker)} did not stop cleanly; onUnclean is ${onUnclean}: ${result}`);
   return onUnclean;
 }

@@ -10,7 +10,7 @@ import { onceOf } from '#src/ops/wait.js';
 import { takeBuffer } from '#src/pool/buffers.js';
 import { C, rowOf } from '#src/shm/counters.js';
 import { prepareImage } from '#src/zswap/image_file.js';
-import { newMarker, writeMarker } from '#src/zswap/marker.js';
+import { NO_MARKER, newMarker, writeMarker } from '#src/zswap/marker.js';
 import { makePage, newZswap, put } from '../support/pool.ts';
 import { tempFolder } from '../support/tmp.ts';
 
@@ -48,7 +48,7 @@ function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60
     config: { exports: [{ name: 'a', size: PAGES * 4096 }], stop: { deadline } } as unknown as Config,
     log: { logger: { info: logged, warn: logged, error: logged } },
     shared: z.shared,
-    images: [{ image, marker, marked: false }],
+    images: [{ image, marker, before: NO_MARKER }],
     threads: {
       lanes: [
         { send: ({ type }: ToLane) => said.push(`lane: ${type}`), next: lane.next, connections: [0, connections] },

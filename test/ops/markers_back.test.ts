@@ -1,0 +1,144 @@
+// Markers of starts that fail: what was there before is there again, byte for byte, and nothing says more than is true.
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import type { Config } from '#src/ops/config/schema.js';
+import { ExitError } from '#src/ops/exit_error.js';
+import { openImages, type ServedImage, takeBack, writeMarkers } from '#src/ops/images.js';
+import { type Durability, newMarker, readMarker, writeMarker } from '#src/zswap/marker.js';
+import { tempFolder } from '../support/tmp.ts';
+
+const BYTES = 2 ** 20;
+
+interface Start {
+  folder: string;
+  marker: string;
+  served: ServedImage[];
+}
+
+/** Exports `a` and `b`, of which `a` has what `leave` made of it. */
+function open(
+  t: Test,
+  o: { onUnclean?: string; folder?: string; leave?: (marker: string, image: string) => void },
+): Start {
+  const folder = o.folder ?? tempFolder(t);
+  const paths = ['a', 'b'].map((name) => join(folder, name));
+  if (!existsSync(paths[0])) {
+    writeFileSync(paths[0], 'old bytes');
+    truncateSync(paths[0], BYTES);
+  }
+  const marker = `${paths[0]}.zswapd`;
+  o.leave?.(marker, paths[0]);
+  const exports = paths.map((image) => ({ image, size: BYTES, onUnclean: o.onUnclean ?? 'serve' }));
+  const config = { exports, image: { direct: 'off' } } as unknown as Config;
+  return { folder, marker, served: openImages(config, () => undefined) };
+}
+
+/** As a server of before has left it. */
+const left =
+  (durability: Durability, bytes = BYTES) =>
+  (marker: string) =>
+    writeMarker(marker, { ...newMarker({ identity: '1:2', bytes }, durability), pid: 7 });
+
+/** The second marker can't be written. */
+function failing({ folder, served }: Start, durability: Durability): void {
+  mkdirSync(join(folder, 'b.zswapd'));
+  writeFileSync(join(folder, 'b.zswapd', 'x'), '');
+  let failed = false;
+  try {
+    writeMarkers(served, durability);
+  } catch {
+    failed = true;
+  }
+  rmSync(join(folder, 'b.zswapd'), { recursive: true });
+  if (!failed) throw new Error('the markers could be written');
+}
+
+for (const before of ['volatile', 'strict'] as const) {
+  for (const now of ['volatile', 'strict'] as const) {
+    t.test(`a ${now} start that fails leaves the marker of a ${before} server`, async (t) => {
+      const start = open(t, { leave: left(before) });
+      const bytes = readFileSync(start.marker, 'utf8');
+      failing(start, now);
+      t.not(readFileSync(start.marker, 'utf8'), bytes, 'it was written over');
+      takeBack(start.served);
+      t.equal(readFileSync(start.marker, 'utf8'), bytes);
+      t.same(readdirSync(start.folder).sort(), ['a', 'a.zswapd']);
+    });
+  }
+}
+
+t.test('a marker that is no marker comes back too', async (t) => {
+  const start = open(t, { leave: (marker) => writeFileSync(marker, Buffer.from([0xff, 0, 0xfe])) });
+  writeMarkers(start.served, 'strict');
+  t.equal(durabilityAt(start.marker), 'volatile', 'what nobody can read is the worst case');
+  takeBack(start.served);
+  t.same(readFileSync(start.marker), Buffer.from([0xff, 0, 0xfe]));
+});
+
+t.test('a marker that was not written over is not touched', async (t) => {
+  const start = open(t, { leave: left('volatile') });
+  const { ino } = statSync(start.marker);
+  takeBack(start.served);
+  t.equal(statSync(start.marker).ino, ino);
+});
+
+t.test('an image that this start has reset is clean, and has no marker', async (t) => {
+  const start = open(t, { leave: left('volatile'), onUnclean: 'reset' });
+  failing(start, 'volatile');
+  takeBack(start.served);
+  t.same(readdirSync(start.folder).sort(), ['a']);
+  t.ok(readFileSync(join(start.folder, 'a')).every((byte) => byte === 0));
+});
+
+t.test('what cannot be taken back does not keep the rest from it, and is said with what failed', async (t) => {
+  const start = open(t, { leave: left('strict') });
+  writeMarkers(start.served, 'volatile');
+  mkdirSync(`${start.marker}.tmp`);
+  const why = new ExitError(2, 'a port in use');
+  t.throws(() => takeBack(start.served, why), { exitCode: 2, message: /^a port in use; .*a\.zswapd/, cause: why });
+  t.notOk(existsSync(join(start.folder, 'b.zswapd')));
+  t.notOk(existsSync(join(start.folder, 'b')));
+  t.equal(durabilityAt(start.marker), 'volatile');
+});
+
+function durabilityAt(marker: string): string {
+  const found = readMarker(marker);
+  return found === null || found === 'unreadable' ? String(found) : found.durability;
+}
+
+t.test('a marker vouches for no more than the one that it replaces', async (t) => {
+  for (const [before, now, then] of [
+    ['volatile', 'volatile', 'volatile'],
+    ['volatile', 'strict', 'volatile'],
+    ['strict', 'volatile', 'volatile'],
+    ['strict', 'strict', 'strict'],
+  ] as const) {
+    const { marker, served } = open(t, { leave: left(before) });
+    writeMarkers(served, now);
+    t.equal(durabilityAt(marker), then, `${now} after ${before}`);
+  }
+  for (const durability of ['volatile', 'strict'] as const) {
+    const fresh = open(t, {});
+    writeMarkers(fresh.served, durability);
+    t.equal(durabilityAt(fresh.marker), durability);
+    const reset = open(t, { leave: left('volatile'), onUnclean: 'reset' });
+    writeMarkers(reset.served, durability);
+    t.equal(durabilityAt(reset.marker), durability, 'after a reset');
+  }
+});
+
+t.test('what a reset has to discard does not shrink with the export', async (t) => {
+  const { marker, served } = open(t, { leave: left('volatile', 4 * BYTES) });
+  writeMarkers(served, 'volatile');
+  t.match(readMarker(marker), { bytes: 4 * BYTES, pid: process.pid });
+});
