@@ -69,7 +69,7 @@ export class ReadPath {
   /** Gives back what a request holds; also used when it fails. */
   release(request: Request): void {
     if (request.buffer === null) return;
-    giveReadBuffer(request.buffer);
+    giveReadBuffer(this.#device, request.buffer);
     request.buffer = null;
     this.#held--;
   }
@@ -136,7 +136,7 @@ export class ReadPath {
       return READ_DONE;
     }
     if (request.buffer === null) {
-      request.buffer = takeReadBuffer(this.#held, replies.exclusive === request);
+      request.buffer = takeReadBuffer(this.#device, this.#held, replies.exclusive === request);
       if (request.buffer === null) return this.#wait(request);
       this.#held++;
     }

@@ -25,7 +25,8 @@ const WORDS: ReadonlyMap<number, string> = new Map([
   [wire.NBD_ENOSPC, 'no space left'],
   [wire.NBD_EOVERFLOW, 'too large'],
   [wire.NBD_ENOTSUP, 'not supported'],
-  [wire.NBD_ESHUTDOWN, 'server is stopping'],
+  // Of a device: one may refuse for itself while the server goes on.
+  [wire.NBD_ESHUTDOWN, 'the export is shut down, or the server is'],
 ]);
 
 export class Replies {

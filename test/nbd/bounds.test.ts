@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import * as wire from 'node-nbd-server';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { serve, until } from '../support/nbd_server.ts';
 import { BLOCK, RamDevice } from '../support/ram_device.ts';
 import { rawClient, rawRequest } from '../support/raw_client.ts';
@@ -75,21 +75,23 @@ t.test('no more than 8 MiB are looked at for a DISC', async (t) => {
   t.equal(asked, 8 * MIB);
 });
 
-t.test('32 slow reads of a connection have a buffer, 64 of a thread, and one of each connection', async (t) => {
-  const device = new RamDevice({ size: 48 * MIB });
+/** 40 READs of a block by each of `n` clients, which the device keeps; how many of them have a buffer after each client. */
+async function slowReads(t: Test, device: RamDevice, n: number): Promise<{ all: Promise<Buffer>[]; held: number[] }> {
   device.bytes.fill(7);
   device.written.fill(1);
   device.others = 'held';
   const { connect } = await serve(t, device);
-  const clients = await Promise.all(Array.from({ length: 6 }, () => connect()));
-  const reads = (n: number): Promise<Buffer>[] =>
-    Array.from({ length: 40 }, (_, i) => clients[n].read((40 * n + i) * BLOCK, BLOCK));
-  const all = reads(0);
-  t.equal(await settled(() => device.held), 32);
-  all.push(...reads(1));
-  t.equal(await settled(() => device.held), 64);
-  for (const n of [2, 3, 4, 5]) all.push(...reads(n));
-  t.equal(await settled(() => device.held), 68);
+  const all: Promise<Buffer>[] = [];
+  const held: number[] = [];
+  for (let c = 0; c < n; c++) {
+    const client = await connect();
+    for (let i = 0; i < 40; i++) all.push(client.read((40 * c + i) * BLOCK, BLOCK));
+    held.push(await settled(() => device.held));
+  }
+  return { all, held };
+}
+
+async function answered(t: Test, device: RamDevice, all: readonly Promise<Buffer>[]): Promise<void> {
   let left = all.length;
   for (const read of all) read.then(() => left--, t.threw);
   while (left > 0) {
@@ -97,6 +99,33 @@ t.test('32 slow reads of a connection have a buffer, 64 of a thread, and one of 
     await new Promise((resolve) => setImmediate(resolve));
   }
   for (const read of all) t.ok((await read).equals(Buffer.alloc(BLOCK, 7)));
+}
+
+t.test('32 slow reads of a connection have a buffer, 64 of a device, and one of each connection', async (t) => {
+  const device = new RamDevice({ size: 48 * MIB });
+  const { all, held } = await slowReads(t, device, 12);
+  t.equal(held[0], 32);
+  t.ok(held[1] - held[0] > 16, `${held[1] - held[0]} for the second`);
+  t.ok(held[2] - held[1] > 4, `${held[2] - held[1]} for the third`);
+  for (let c = 1; c < 12; c++) t.ok(held[c] > held[c - 1], 'one at least');
+  t.ok(held[11] <= 64 + 12, `${held[11]} with one of each`);
+  await answered(t, device, all);
+});
+
+t.test('devices that stand still leave buffers for the reads of others', async (t) => {
+  const stalled = [new RamDevice({ size: 48 * MIB }), new RamDevice({ size: 48 * MIB })];
+  const first = await slowReads(t, stalled[0], 6);
+  const second = await slowReads(t, stalled[1], 6);
+  const device = new RamDevice();
+  const { all, held } = await slowReads(t, device, 1);
+  t.ok(held[0] > 4, `${held[0]} at a time`);
+  await answered(t, device, all);
+  await answered(t, stalled[0], first.all);
+  await answered(t, stalled[1], second.all);
+  const again = new RamDevice();
+  const after = await slowReads(t, again, 1);
+  t.equal(after.held[0], 32, 'all were given back');
+  await answered(t, again, after.all);
 });
 
 t.test('a server takes 100 connections, and the next one when one has left', async (t) => {
