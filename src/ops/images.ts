@@ -2,15 +2,17 @@
  * Images and their markers, at start and at the end. Invariant: while a server may hold bytes that an image does not have,
  * the marker lies beside that image, written and synced before any client gets in.
  */
-import { closeSync, openSync, readSync, unlinkSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, unlinkSync } from 'node:fs';
 import { setRange } from '../pool/bits.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
+import { describeBlockDevice } from '../zswap/block_device.ts';
 import { discardImage } from '../zswap/image_discard.ts';
 import { dataExtents, ImageError, imageProblem, type PreparedImage, prepareImage } from '../zswap/image_file.ts';
 import {
   type FoundMarker,
   findMarker,
+  type MarkerState,
   markerPath,
   NO_MARKER,
   newMarker,
@@ -56,7 +58,7 @@ export function openImages(config: Config, warn: (line: string) => void): Served
         warn,
       });
       if (start === 'reset') {
-        reset(image);
+        reset(image, before.state);
         served[x] = { image, marker, before: NO_MARKER };
       }
     } catch (error) {
@@ -74,12 +76,19 @@ function imageExit(x: number, error: ImageError): ExitError {
 }
 
 /** The marker is still there when this fails, so the next start asks again. */
-function reset(image: PreparedImage): void {
+function reset(image: PreparedImage, marker: MarkerState): void {
   try {
-    discardImage(image);
+    discardImage({ ...image, bytes: staleBytes(image, marker) });
   } catch (error) {
     throw new ImageError('reset', `${image.path}: can't be reset: ${errorText(error)}`, { cause: error });
   }
+}
+
+/** An export on a block device may be smaller than the one that the marker tells of, and larger again one day. */
+function staleBytes(image: PreparedImage, marker: MarkerState): number {
+  if (!image.blockDevice || marker === null || marker === 'unreadable') return image.bytes;
+  const device = describeBlockDevice(fstatSync(image.fd).rdev).bytes;
+  return Math.max(image.bytes, Math.min(marker.bytes ?? 0, device));
 }
 
 /** Marks as used what the images may hold, so that it is read from there, and shows what slot 0 says of itself. */

@@ -77,3 +77,17 @@ t.test('strict', { skip }, async (t) => {
   await reader.disconnect();
   t.equal((await again.stop()).code, 0);
 });
+
+t.test(
+  'onUnclean=reset discards what was stale, also behind the end of an export that is smaller now',
+  { skip },
+  async (t) => {
+    const image = device(t);
+    const server = await startServer(t, { size: '16MiB', image });
+    await writeSlots(await server.connect(), 0, 4096, { texture: 'noise' });
+    await server.kill9();
+    const small = await startServer(t, { size: '8MiB', image, set: ['exports[0].onUnclean=reset'] });
+    t.equal((await small.stop()).code, 0);
+    t.equal(firstDifference(readImage(image), Buffer.alloc(16 * MIB)), -1);
+  },
+);
