@@ -7,8 +7,9 @@ import { setRange } from '../pool/bits.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
 import { discardImage } from '../zswap/image_discard.ts';
-import { dataExtents, ImageError, imageProblem, type PreparedImage, prepareImage } from '../zswap/image_file.ts';
-import { markerPath, newMarker, readMarker, removeMarker, writeMarker } from '../zswap/marker.ts';
+import { dataExtents, ImageError, type PreparedImage, prepareImage } from '../zswap/image_file.ts';
+import { imageProblem } from '../zswap/image_problem.ts';
+import { markerPath, newMarker, readMarker, removeMarker, removeMarkerLater, writeMarker } from '../zswap/marker.ts';
 import { noteHeader } from '../zswap/swap_header.ts';
 import { decideStart } from '../zswap/unclean.ts';
 import { STATE_FOLDER } from './config/environment.ts';
@@ -117,12 +118,18 @@ export function takeBack(served: readonly ServedImage[]): void {
   }
 }
 
-/** After a complete drain: the image is what a client would have read. Returns what forbids saying so, if anything. */
-export function endMarker({ image, marker }: ServedImage): string | null {
+/**
+ * After a complete drain: the image is what a client would have read, and its marker goes, unless `aborted` says that the
+ * loss was stated meanwhile. Resolves with why the marker stays, or null. Nothing here may hold the thread: the file system
+ * of an image can stall, and others are waiting to be ended.
+ */
+export async function endMarker({ image, marker }: ServedImage, aborted: () => boolean): Promise<string | null> {
   try {
-    const problem = imageProblem(image);
-    if (problem === null) removeMarker(marker);
-    return problem;
+    const problem = await imageProblem(image);
+    if (problem !== null) return problem;
+    if (aborted()) return 'the stop was aborted';
+    await removeMarkerLater(marker);
+    return null;
   } catch (error) {
     return errorText(error);
   }
