@@ -119,18 +119,23 @@ export function takeBack(served: readonly ServedImage[]): void {
 }
 
 /**
- * After a complete drain: the image is what a client would have read, and its marker goes, unless `aborted` says that the
- * loss was stated meanwhile. Resolves with why the marker stays, or null. Nothing here may hold the thread: the file system
- * of an image can stall, and others are waiting to be ended.
+ * After a complete drain: why the image is not what a client would have read all the same, or null. Nothing here and in
+ * endMarker may hold the thread: the file system of an image can stall, and others are waiting to be ended.
  */
-export async function endMarker({ image, marker }: ServedImage, aborted: () => boolean): Promise<string | null> {
+export async function drainProblem({ image }: ServedImage): Promise<string | null> {
   try {
-    const problem = await imageProblem(image);
-    if (problem !== null) return problem;
-    if (aborted()) return 'the stop was aborted';
+    return await imageProblem(image);
+  } catch (error) {
+    return errorText(error);
+  }
+}
+
+/** Removes the marker of an image that is what a client would have read. Resolves with why that could not be, or null. */
+export async function endMarker({ marker }: ServedImage): Promise<string | null> {
+  try {
     await removeMarkerLater(marker);
     return null;
   } catch (error) {
-    return errorText(error);
+    return `the marker could not be removed: ${errorText(error)}, allowed: remove ${marker} by hand`;
   }
 }
