@@ -4,13 +4,13 @@
  *
  *   its last client has gone, its verb has ended -> drain to its image -> sync -> nothing lost -> its marker removed
  */
-import { countBits } from '../pool/bits.ts';
-import { PAGE_SIZE, THREAD_MAIN } from '../pool/limits.ts';
+import { setCount } from '../pool/bits.ts';
+import { THREAD_MAIN } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
 import { attend } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import type { Config } from './config/schema.ts';
-import { endMarker, type ServedImage } from './images.ts';
+import { drainProblem, endMarker, type ServedImage } from './images.ts';
 import type { Log } from './log.ts';
 import type { SwapControl } from './swap_control.ts';
 
@@ -37,23 +37,24 @@ export interface Stopping {
  */
 export async function endExport(server: Ending, x: number, stopping: Stopping): Promise<void> {
   const { shared, swap, config, log, images } = server;
-  const { name, size } = config.exports[x];
+  const { name } = config.exports[x];
   await Promise.all([clientsEnded(server, x), swap.verbEnded(x)]);
   const { failed, errno } = await swap.drain(x);
+  const problem = failed > 0 || errno !== 0 ? null : await drainProblem(images[x]);
   // Whoever stated the loss has named this image as well.
   if (stopping.aborted) return;
   // A lost slot reads EIO while we serve; an image can't say that, so it must not pass for what a client would have read.
-  const lost = countBits(shared.lost, x, size / PAGE_SIZE);
-  if (errno !== 0) {
-    const text = `drain of ${name} failed: its marker stays, ${failed} pages are lost`;
-    log.logger.error({ export: name, pages: failed, errno }, text);
-  } else if (lost > 0) {
-    const text = `${lost} pages of ${name} were lost to image errors: its marker stays`;
-    log.logger.error({ export: name, pages: lost }, text);
-  } else {
-    const problem = endMarker(images[x]);
-    if (problem !== null) {
-      log.logger.error({ export: name }, `drain of ${name} failed: its marker stays: ${problem}`);
+  const lost = setCount(shared.lost, x);
+  const fail = (text: string, pages: number): void => log.logger.error({ export: name, pages, errno }, text);
+  if (failed > 0) fail(`drain of ${name} failed: its marker stays, ${failed} pages are lost`, failed);
+  // The image took every page, and can't say which of them it has kept.
+  else if (errno !== 0) fail(`drain of ${name} failed: its marker stays: its last sync failed`, 0);
+  else if (lost > 0) fail(`${lost} pages of ${name} were lost to image errors: its marker stays`, lost);
+  else if (problem !== null) fail(`drain of ${name} failed: its marker stays: ${problem}`, 0);
+  else {
+    const left = await endMarker(images[x]);
+    if (left !== null) {
+      log.logger.error({ export: name }, `drained ${name}: its image holds everything, but ${left}`);
       return;
     }
     stopping.saved.add(x);

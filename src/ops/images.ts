@@ -8,7 +8,8 @@ import { PAGE_SIZE } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
 import { describeBlockDevice } from '../zswap/block_device.ts';
 import { discardImage } from '../zswap/image_discard.ts';
-import { dataExtents, ImageError, imageProblem, type PreparedImage, prepareImage } from '../zswap/image_file.ts';
+import { dataExtents, ImageError, type PreparedImage, prepareImage } from '../zswap/image_file.ts';
+import { imageProblem } from '../zswap/image_problem.ts';
 import {
   type FoundMarker,
   findMarker,
@@ -17,7 +18,7 @@ import {
   NO_MARKER,
   newMarker,
   putBackMarker,
-  removeMarker,
+  removeMarkerLater,
   writeMarker,
 } from '../zswap/marker.ts';
 import { noteHeader } from '../zswap/swap_header.ts';
@@ -154,13 +155,24 @@ export function takeBack(served: readonly ServedImage[], why?: unknown): void {
   throw why instanceof ExitError ? new ExitError(why.exitCode, text, { cause: why }) : new Error(text, { cause: why });
 }
 
-/** After a complete drain: the image is what a client would have read. Returns what forbids saying so, if anything. */
-export function endMarker({ image, marker }: ServedImage): string | null {
+/**
+ * After a complete drain: why the image is not what a client would have read all the same, or null. Nothing here and in
+ * endMarker may hold the thread: the file system of an image can stall, and others are waiting to be ended.
+ */
+export async function drainProblem({ image }: ServedImage): Promise<string | null> {
   try {
-    const problem = imageProblem(image);
-    if (problem === null) removeMarker(marker);
-    return problem;
+    return await imageProblem(image);
   } catch (error) {
     return errorText(error);
+  }
+}
+
+/** Removes the marker of an image that is what a client would have read. Resolves with why that could not be, or null. */
+export async function endMarker({ marker }: ServedImage): Promise<string | null> {
+  try {
+    await removeMarkerLater(marker);
+    return null;
+  } catch (error) {
+    return `the marker could not be removed: ${errorText(error)}, allowed: remove ${marker} by hand`;
   }
 }

@@ -66,6 +66,8 @@ export const SWAP_HEADER_BYTES = 48;
 export interface Shared {
   readonly settings: PoolSettings;
   readonly entries: Entries;
+  /** Same-filled pages that may be stored as such; Infinity where every page has an entry. */
+  readonly filledMax: number;
   readonly trees: Trees;
   readonly lru: Lru;
   readonly zs: Zsmalloc;
@@ -106,17 +108,20 @@ export interface Shared {
 
 /** Orders that one lane may have with the shrinker, divided among the exports; also the capacity of its ring of answers. */
 export const ORDERS_PER_LANE = 4096;
+/** Slots in use by requests at once; a page that is on its way to the image keeps a record besides. */
 const SLOT_RECORDS = 65536;
 /** Of several exports each has at least half as many buffers for itself. */
 const BUFFERS_PER_EXPORT = 4;
 /** An object is hardly ever smaller than this, so more entries than pool / 128 are not needed; same-filled pages share them. */
 const SMALL_OBJECT = 128;
+/** Of a table that does not hold every page: what same-filled pages may take of it. */
+const FILLED_PART = 3 / 4;
 const ENTRIES_MIN = 65536;
 /** A column of Int32 is at most 512 MiB. */
 const ENTRIES_MAX = 2 ** 27;
 
-/** `slotRecords`: slots in use by requests or writeback at once. */
-export function createShared(settings: PoolSettings, slotRecords = SLOT_RECORDS): Shared {
+/** `requestRecords`: slots in use by requests at once. */
+export function createShared(settings: PoolSettings, requestRecords = SLOT_RECORDS): Shared {
   const pages = settings.exports.map((x) => x.pages);
   const totalPages = pages.reduce((a, b) => a + b, 0);
   // A store takes its entry before the old one goes, so each thread may hold one more than there are slots.
@@ -131,13 +136,14 @@ export function createShared(settings: PoolSettings, slotRecords = SLOT_RECORDS)
   return {
     settings,
     entries: createEntries(capacity),
+    filledMax: capacity > totalPages ? Number.POSITIVE_INFINITY : Math.floor(capacity * FILLED_PART),
     trees: createTrees(pages, nodes, {
       absolute: settings.absoluteIndexing === true,
       readers: settings.locklessWalks === true ? readers : null,
     }),
     lru: createLru(),
     zs: createZsmalloc(settings.poolBytes, capacity),
-    slotTable: createSlotTable(slotRecords, pages.length),
+    slotTable: createSlotTable(requestRecords + 2 * buffers, pages.length),
     users: createCountedBits(pages),
     lost: createCountedBits(pages),
     dirty: settings.strict ? createDirty(pages) : null,

@@ -26,7 +26,7 @@ import { PAGE_SIZE } from '../pool/limits.ts';
 import { type BlockDevice, describeBlockDevice } from './block_device.ts';
 import { ImageError, systemCode } from './image_error.ts';
 import type { OpenableImage } from './image_handle.ts';
-import { alignedBytes, fileIdentity, syncFolder } from './image_io.ts';
+import { alignedBytes, fileIdentity, sameFile, syncFolder } from './image_io.ts';
 
 export { ImageError, type ImageErrorKind } from './image_error.ts';
 export { FLAG_GIVEN_UP, FLAG_SYNC_FAILED, IMAGE_FLAG_WORDS, ImageHandle } from './image_handle.ts';
@@ -160,22 +160,6 @@ function describe(found: Stats): { blockDevice: boolean; identity: string; bytes
   if (!found.isBlockDevice()) return { blockDevice: false, identity: fileIdentity(found), bytes: found.size };
   const { bytes, identity } = describeBlockDevice(found.rdev);
   return { blockDevice: true, identity, bytes };
-}
-
-/**
- * What became of the image while it was served, or null: before the marker of a clean stop is removed, the path has to
- * lead to the file that was written, at its size. Otherwise the drain went to a file that nobody will find.
- */
-export function imageProblem(image: PreparedImage): string | null {
-  const held = fstatSync(image.fd);
-  const named = statSync(image.path, { throwIfNoEntry: false });
-  if (named === undefined || !sameFile(held, named)) return `${image.path}: was moved, deleted or replaced`;
-  if (!image.blockDevice && held.size !== image.bytes) return `${image.path}: its size changed to ${held.size} bytes`;
-  return null;
-}
-
-function sameFile(a: Stats, b: Stats): boolean {
-  return a.isBlockDevice() ? b.isBlockDevice() && a.rdev === b.rdev : a.dev === b.dev && a.ino === b.ino;
 }
 
 function stat(path: string): Stats {

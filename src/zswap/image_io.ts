@@ -100,3 +100,8 @@ export function syncFolder(path: string): void {
     closeSync(fd);
   }
 }
+
+/** Whether two looks have met the same file or block device. */
+export function sameFile(a: Stats, b: Stats): boolean {
+  return a.isBlockDevice() ? b.isBlockDevice() && a.rdev === b.rdev : a.dev === b.dev && a.ino === b.ino;
+}

@@ -9,6 +9,7 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, unlinkSync, writeSync } from 'node:fs';
+import { open, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { systemCode } from './image_error.ts';
 import { syncFolder } from './image_io.ts';
@@ -142,6 +143,22 @@ function replace(path: string, bytes: Buffer): void {
     throw error;
   }
   syncFolder(dirname(path));
+}
+
+/** As removeMarker, without holding the thread while the file system does. */
+export async function removeMarkerLater(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return;
+    throw error;
+  }
+  const folder = await open(dirname(path), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }
 
 /** The content of the image has to be on the disk by now. A marker that is gone already is no error. */

@@ -15,7 +15,7 @@ import { PAGE_SIZE } from '../pool/limits.ts';
 import { CTL, type Shared, WORK } from '../pool/shared.ts';
 import { totalSize } from '../pool/zsmalloc.ts';
 import { LOAD_EIO, LOAD_OK, type Protocols } from '../protocols/protocol.ts';
-import { C } from '../shm/counters.ts';
+import { C, sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import { enter, isLimited, settle } from './admission.ts';
 import { Oracle } from './oracle.ts';
@@ -90,7 +90,9 @@ export class Zswap extends PoolView {
   /** Compresses and publishes, whatever the limits say. */
   private storePage(x: number, slot: number, m: number, page: Uint8Array, incompressible: boolean): number {
     const { settings, counters } = this;
-    if (settings.sameFilled && this.codec.isSameFilled(page)) return this.storeFilled(x, slot, m, this.codec.fillWord);
+    if (settings.sameFilled && this.codec.isSameFilled(page) && this.takesFilled()) {
+      return this.storeFilled(x, slot, m, this.codec.fillWord);
+    }
     const bytes = this.codec.compress(page);
     if (bytes === COMPRESS_FAILED) {
       counters[C.reject_compress_fail]++;
@@ -203,6 +205,15 @@ export class Zswap extends PoolView {
       return false;
     }
     return full;
+  }
+
+  /**
+   * Same-filled pages are charged to nobody and on no list, so nothing makes them leave. Those of one export could take every
+   * entry from all others; beyond their part such a page is compressed, charged and written back like any other.
+   */
+  private takesFilled(): boolean {
+    const { filledMax, counters } = this.shared;
+    return filledMax === Number.POSITIVE_INFINITY || sum(counters, C.same_filled_pages) < filledMax;
   }
 
   private storeFilled(x: number, slot: number, m: number, word: number): number {

@@ -1,9 +1,13 @@
 // At a stop each export comes to its end by itself: an image that stalls, or fails, keeps no other from being saved. Nothing
 // here looks at a clock: the image stays stalled until the other export is saved.
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { fetchControl } from '#src/ops/stats.js';
+import { loopDevice, mount } from '../image/images.ts';
 import { fuseImage } from '../support/fuse_image.ts';
 import { missing } from '../support/requires.ts';
+import { tempFolder } from '../support/tmp.ts';
 import { type RunningServer, startServer } from '../support/zswapd.ts';
 import { absentPages, isMarked, MIB, writeSlots } from './images.ts';
 
@@ -101,3 +105,36 @@ t.test('a drain that fails keeps the marker of its own image alone', { skip }, a
   t.notOk(isMarked(image));
   t.same(absentPages(image, 0, PAGES), []);
 });
+
+t.test(
+  'a frozen file system under an idle export: the others are saved, and a signal still aborts',
+  { skip: missing('root', '/dev/loop-control', 'mkfs.ext4', 'fsfreeze') },
+  async (t) => {
+    const device = loopDevice(t, 32 * MIB);
+    execFileSync('mkfs.ext4', ['-q', device]);
+    const folder = mount(t, 'ext4', device, 'noatime');
+    const image = join(tempFolder(t), 'good');
+    const exports = [
+      { name: 'bad', size: '8MiB', image: join(folder, 'bad') },
+      { name: 'good', size: '8MiB', image },
+    ];
+    const server = await startServer(t, { exports });
+    const good = await server.connect({ export: 'good' });
+    await writeSlots(good, 0, PAGES);
+    execFileSync('sync', ['-f', folder]);
+    execFileSync('fsfreeze', ['-f', folder]);
+    let frozen = true;
+    const thaw = (): void => {
+      if (frozen) execFileSync('fsfreeze', ['-u', folder]);
+      frozen = false;
+    };
+    t.teardown(thaw);
+    server.child.kill('SIGTERM');
+    await saved(t, server, image);
+    await until(server, () => server.stderr().includes('a further SIGTERM or SIGINT aborts the drain'));
+    server.child.kill('SIGTERM');
+    await until(server, () => server.stderr().includes('aborted by a second signal: the markers of bad stay'));
+    thaw();
+    t.equal((await server.ended).code, 4);
+  },
+);

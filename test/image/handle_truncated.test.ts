@@ -1,7 +1,8 @@
 // An image that becomes shorter than the device: EIO for ever, never zeros, on every handle of the image.
 import { readFileSync, statSync, truncateSync } from 'node:fs';
 import t from 'tap';
-import { FLAG_GIVEN_UP, imageProblem } from '#src/zswap/image_file.js';
+import { FLAG_GIVEN_UP } from '#src/zswap/image_file.js';
+import { imageProblem } from '#src/zswap/image_problem.js';
 import { filled, open, openHandle, PAGE, punch, read, sync, write } from './images.ts';
 
 for (const direct of ['auto', 'off'] as const) {
@@ -26,7 +27,7 @@ for (const direct of ['auto', 'off'] as const) {
 t.test('a write past the new end is refused and does not make the file long again', async (t) => {
   const { path, image, handle } = open(t, 16);
   truncateSync(path, 4 * PAGE);
-  t.match(imageProblem(image), /size changed to 16384 bytes/);
+  t.match(await imageProblem(image), /size changed to 16384 bytes/);
   t.equal(await write(handle, 15, filled(1)), 5);
   t.equal(statSync(path).size, 4 * PAGE);
   t.equal((await read(handle, 0, 1)).errno, 5);

@@ -2,7 +2,8 @@
 import { existsSync, linkSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { dataExtents, ImageHandle, imageProblem, prepareImage } from '#src/zswap/image_file.js';
+import { dataExtents, ImageHandle, prepareImage } from '#src/zswap/image_file.js';
+import { imageProblem } from '#src/zswap/image_problem.js';
 import { tempFolder } from '../support/tmp.ts';
 import { newFlags, PAGE, prepare, refused } from './images.ts';
 
@@ -68,15 +69,15 @@ t.test('a replaced file is noticed by a new handle and at the end', async (t) =>
   const folder = tempFolder(t);
   const path = join(folder, 'image');
   const image = prepare(t, { path, bytes, direct: 'auto' });
-  t.equal(imageProblem(image), null);
+  t.equal(await imageProblem(image), null);
   renameSync(path, join(folder, 'old'));
-  t.match(imageProblem(image), /moved, deleted or replaced/);
+  t.match(await imageProblem(image), /moved, deleted or replaced/);
   mkdirSync(join(folder, 'other'));
   writeFileSync(path, 'x'.repeat(bytes));
   t.match(
     refused(() => new ImageHandle(image, newFlags())),
     { kind: 'replaced' },
   );
-  t.match(imageProblem(image), /moved, deleted or replaced/);
+  t.match(await imageProblem(image), /moved, deleted or replaced/);
   rmSync(path);
 });

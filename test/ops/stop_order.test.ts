@@ -1,5 +1,5 @@
 // The order of a stop, with threads that the test plays: what is said to whom, and who may say that the images are complete.
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Config } from '#src/ops/config/schema.js';
@@ -88,11 +88,16 @@ function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60
     /** The shrinker has drained, and closes when it is told to. */
     drained: async (failed = 0, errno = 0): Promise<void> => {
       drains.shift()?.({ failed, errno });
-      await turn();
+      while (!said.includes('shrinker: close')) await turn();
       shrinker.deliver({ type: 'closed' });
       await turn();
     },
     isMarked: () => existsSync(marker),
+    /** Puts a folder where the marker was. */
+    replaceMarker: () => {
+      rmSync(marker);
+      mkdirSync(marker);
+    },
   };
 }
 
@@ -187,6 +192,26 @@ t.test('a drain whose last sync failed keeps the marker, although every page was
   await s.drained(0, 5);
   t.equal(await s.code, 4);
   t.ok(s.isMarked());
+});
+
+t.test('a marker that can not be removed is not taken for pages that are lost', async (t) => {
+  const s = server(t);
+  s.replaceMarker();
+  await s.signal();
+  await s.lanesStop();
+  await s.drained();
+  t.equal(await s.code, 4);
+  const line = s.said.find((one) => one.startsWith('drained a')) ?? '';
+  t.match(line, /its image holds everything, but the marker could not be removed: EISDIR.*allowed: remove .* by hand/);
+});
+
+t.test('a drain whose sync failed has lost nobody knows what, not 0 pages', async (t) => {
+  const s = server(t);
+  await s.signal();
+  await s.lanesStop();
+  await s.drained(0, 5);
+  t.ok(s.said.includes('drain of a failed: its marker stays: its last sync failed'), s.said.join());
+  t.equal(await s.code, 4);
 });
 
 t.test('the manager waits as long as the images take something, and no longer', async (t) => {

@@ -1,6 +1,4 @@
-// An entry table that is full, while the pool has room: cold pages leave it, and where it is full of pages that can't leave
-// nothing spins.
-import { setImmediate as nextTurn } from 'node:timers/promises';
+// An entry table that is full, while the pool has room: cold pages leave it, and those that can't leave have a part of it.
 import t, { type Test } from 'tap';
 import { CTL, WORK } from '#src/pool/shared.js';
 import { totalSize } from '#src/pool/zsmalloc.js';
@@ -50,23 +48,40 @@ t.test('what same-filled pages take is no room to be made: of the others a part 
   t.ok(written >= end / 16 && written <= end / 16 + 64, `${written} of ${end / 2} pages left`);
 });
 
-t.test('same-filled pages stay, and whoever finds the table full of them is rejected without a spin', async (t) => {
-  const { b, end } = full(t, (slot) => makePage('same', slot + 1));
-  const writes = [b.write(end + 1, makePage('same', 7)), b.write(end + 2, tiny(9))];
-  b.shrinker.look();
-  t.equal(b.shared.control[CTL.WORK], 0, 'the worker rests at once');
-  let looks = 0;
-  const { look } = b.shrinker;
-  b.shrinker.look = () => {
-    looks++;
-    look.call(b.shrinker);
-  };
-  for (let i = 0; i < 20; i++) await nextTurn();
-  t.ok(looks <= 1, `${looks} turns were scheduled`);
-  b.finish(writes);
-  t.strictSame(
-    writes.map(({ errno }) => errno),
-    [0, 0],
+t.test('same-filled pages of one export leave entries to the others; beyond their part they are charged', async (t) => {
+  const exports = [
+    { name: 'a', pages: PAGES, memcg: 0 },
+    { name: 'b', pages: 4096, memcg: 1 },
+  ];
+  const memcgs = [
+    { name: 'a', max: 4096, writeback: true },
+    { name: 'b', max: Number.MAX_SAFE_INTEGER, writeback: true },
+  ];
+  const b = new ShrinkerBench(t, { exports, memcgs, poolBytes: 8 * 2 ** 20, acceptBytes: 7 * 2 ** 20, buffers: 4096 });
+  const { capacity } = b.shared.entries;
+  const part = Math.floor((capacity * 3) / 4);
+  let slot = 0;
+  for (; slot < part; slot++) b.write(slot, makePage('same', slot + 1));
+  t.equal(b.count('same_filled_pages'), part);
+  t.equal(b.z.lru.charged[0], 0);
+  t.equal(b.write(slot++, makePage('same', 1)).errno, 0);
+  t.equal(b.count('same_filled_pages'), part, 'no more are stored as such');
+  t.ok(b.z.lru.charged[0] > 0, 'this one is charged like any other');
+  const rest = Array.from({ length: 2000 }, () => b.write(slot++, makePage('same', slot)));
+  b.finish(rest);
+  t.ok(b.z.lru.charged[0] <= 4096, 'and the limit of its memcg holds');
+  const others = Array.from({ length: 1000 }, (_, i) => b.write(i, tiny(i), 1));
+  t.same(
+    others.filter(({ errno }) => errno !== 0),
+    [],
+    'the other export finds room',
   );
-  t.ok(Buffer.from(b.images[0].page(end + 2)).equals(tiny(9)), 'their pages are on the image');
+  t.equal(b.count('reject_kmemcache_fail'), 0);
+});
+
+t.test('where every page has an entry, all of them may be same-filled', async (t) => {
+  const exports = [{ name: 'a', pages: 4096, memcg: 0 }];
+  const b = new ShrinkerBench(t, { exports, poolBytes: 8 * 2 ** 20, acceptBytes: 7 * 2 ** 20 });
+  for (let slot = 0; slot < 4096; slot++) t.equal(b.write(slot, makePage('same', slot + 1)).errno, 0);
+  t.equal(b.count('same_filled_pages'), 4096);
 });

@@ -2,12 +2,14 @@
 import t from 'tap';
 import { clearBit, setBit } from '#src/pool/bits.js';
 import { STATE } from '#src/pool/export_state.js';
+import { createShared } from '#src/pool/shared.js';
 import { EEXIST, ENOENT } from '#src/pool/slots.js';
 import { chooseProtocols, SWAPOFF_PROTOCOLS } from '#src/protocols/index.js';
+import { SHRINK } from '#src/protocols/protocol.js';
 import { C } from '#src/shm/counters.js';
 import * as sync from '#src/shm/sync.js';
 import { ON_IMAGE, REJECTED, STORED, Zswap } from '#src/zswap/zswap.js';
-import { checkEmpty, KINDS, makePage, NEWEST, newZswap, pinned, put, take } from '../support/pool.ts';
+import { checkEmpty, KINDS, makePage, NEWEST, newZswap, pinned, poolSettings, put, take } from '../support/pool.ts';
 
 const entryOf = (z: Zswap) => z.lru.head[0];
 
@@ -147,3 +149,23 @@ t.test('a page that was loaded or written back is mapped no more', async (t) => 
     t.equal(z.shared.zs.readers[e], 0);
   }
 });
+
+t.test(
+  'pages on their way to a stalled image leave slot records to requests, however many buffers there are',
+  async (t) => {
+    const requests = 8;
+    const buffers = 64;
+    const exports = [{ name: 'a', pages: 1024, memcg: 0 }];
+    const shared = createShared(poolSettings({ exports, buffers }), requests);
+    const z = new Zswap(shared, chooseProtocols(NEWEST), 2);
+    for (let slot = 0; slot < buffers; slot++) {
+      put(z, slot, makePage('text', slot));
+      t.equal(z.protocols.entry.shrinkOne(z, 0, z.protocols.busy), SHRINK.WRITTEN);
+    }
+    const pins = Array.from({ length: requests }, (_, i) => z.pin(0, buffers + i));
+    t.ok(
+      pins.every((r) => r > 0),
+      'each request gets its pin',
+    );
+  },
+);
