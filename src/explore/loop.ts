@@ -106,7 +106,8 @@ export class LaneLoop {
     for (;;) {
       this.loop.run();
       if (ready()) return;
-      if (this.image.complete()) continue;
+      // What was heard there may have put something off.
+      if (this.loop.run() || this.image.complete()) continue;
       onWait();
       this.mailbox.wait();
       onWake();
