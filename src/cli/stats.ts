@@ -1,6 +1,7 @@
 // `zswapd stats`: asks a running server for its counters and prints them.
 // Invariant: prints whatever keys the server sends, in its order, so that a new counter needs no change here.
 import { request } from 'node:http';
+import { CONTROL_CONNECTIONS } from '../control/limits.ts';
 import { EXIT, ExitError, errorCode, errorText } from '../os/exit_error.ts';
 
 const TIMEOUT_MS = 5000;
@@ -64,6 +65,10 @@ function explain(socketPath: string, error: unknown): string {
   const code = errorCode(error);
   if (code === 'ENOENT' || code === 'ECONNREFUSED')
     return `${socketPath}: no server answers there (control.listen); is zswapd running?`;
+  if (code === 'EPIPE' || code === 'ECONNRESET') {
+    const why = `the server takes ${CONTROL_CONNECTIONS} connections at a time, or has ended; try again`;
+    return `${socketPath}: the connection was closed without an answer (${errorText(error)}): ${why}`;
+  }
   if (code.startsWith('HPE_')) {
     return `${socketPath}: is not a control socket: who answers there does not speak HTTP, allowed: that of control.listen`;
   }

@@ -3,8 +3,8 @@ import { fstat } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { systemCode } from './error.ts';
-import type { PreparedImage } from './prepare.ts';
 import { sameFile } from './io.ts';
+import type { PreparedImage } from './prepare.ts';
 
 /**
  * What became of the image while it was served, or null: before the marker of a clean stop is removed, the path has to

@@ -60,7 +60,7 @@ export class ShrinkerRole {
   private drain(x: number): void {
     this.shrinker.drain(
       x,
-      (done, total) => this.post({ type: 'progress', x, done, total }),
+      (done, total, failed) => this.post({ type: 'progress', x, done, total, failed }),
       ({ failed, errno }) => this.post({ type: 'drained', x, failed: failed.length, errno }),
     );
   }

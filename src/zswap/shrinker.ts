@@ -35,6 +35,9 @@ interface ShrinkerOptions {
   readonly loop: Loop;
 }
 
+/** How far a drain has come: pages that are on the image, all of them, and those it refused in the try at hand. */
+type DrainProgress = (done: number, total: number, failed: number) => void;
+
 export class Shrinker {
   private readonly zswap: Zswap;
   private readonly shared: Shared;
@@ -105,30 +108,34 @@ export class Shrinker {
    * Writes everything stored of export `x` to its image, for a clean stop; parked pages get another try first. Its state
    * forbids writeback by now: what is stored is copied, and stays until the process ends.
    */
-  drain(x: number, onProgress: (done: number, total: number) => void, done: (result: CleanResult) => void): void {
+  drain(x: number, onProgress: DrainProgress, done: (result: CleanResult) => void): void {
+    this.queues[x].retryParked();
+    const held = heldSlots(this.zswap, this.queues[x]);
     const attempt = (slots: Uint32Array, tries: number): void => {
-      this.cleanAll(x, slots, onProgress, (result) => {
+      this.cleanAll(x, slots, held.length, onProgress, (result) => {
         if (result.failed.length === 0 || tries > DRAIN_RETRIES) done(result);
         // What failed is tried again: an error may pass, and after this nobody has the pages any more. A sync is not, it can't be.
         else this.loop.after(tries * DRAIN_RETRY_MS, () => attempt(result.failed, tries + 1));
       });
     };
-    this.queues[x].retryParked();
-    attempt(heldSlots(this.zswap, this.queues[x]), 1);
+    attempt(held, 1);
   }
 
   private cleanAll(
     x: number,
     slots: Uint32Array,
-    onProgress: (done: number, total: number) => void,
+    total: number,
+    onProgress: DrainProgress,
     done: (result: CleanResult) => void,
   ): void {
     const cleaning = this.clean(x, slots, (result) => {
       timer.cancel();
-      onProgress(slots.length, slots.length);
+      report();
       done(result);
     });
-    const timer = this.loop.every(PROGRESS_MS, () => onProgress(cleaning.progress, slots.length));
+    // A try counts what earlier ones have done.
+    const report = (): void => onProgress(total - slots.length + cleaning.progress, total, cleaning.failures);
+    const timer = this.loop.every(PROGRESS_MS, report);
   }
 
   /** For swapoff: copies slot 0, or everything stored of export `x`, to its image. */
