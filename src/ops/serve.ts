@@ -5,8 +5,10 @@
  */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { isatty } from 'node:tty';
 import { setFlagsFromString } from 'node:v8';
 import { checkExports } from 'node-nbd-server';
+import { endProcess } from '../os/process.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
 import { enterThread, setDelays } from '../shm/sync.ts';
@@ -21,9 +23,11 @@ import { EXIT, named } from './exit_error.ts';
 import { findUsers, openImages, type ServedImage, takeBack, writeMarkers } from './images.ts';
 import { foreignSockets } from './inherited_sockets.ts';
 import { lookAtThreads } from './io_flusher.ts';
+import { LineWriter } from './line_writer.ts';
 import { listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
 import type { FromShrinker } from './messages.ts';
+import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
 import { poolCheck } from './pool_check.ts';
 import { ServiceManager } from './service_manager.ts';
 import { exportInfos, reserveShared } from './settings.ts';
@@ -34,24 +38,28 @@ import { SwapControl } from './swap_control.ts';
 import { nameThreads } from './thread_names.ts';
 import { startThreads } from './threads.ts';
 
-/** Serves until a signal; resolves with the exit code. `notFlusher`: why the threads are no I/O flushers, if so. */
-export async function serve(config: Config, notFlusher: string | null): Promise<number> {
+/** Serves until a signal, and ends the process. `notFlusher`: why the threads are no I/O flushers, if so. */
+export async function serve(config: Config, notFlusher: string | null): Promise<never> {
   const signals = new Signals();
   await closeInspector();
   const log = createLog(config.log.level);
   if (signals.ignored.length > 0) {
     log.logger.info(`${signals.ignored.join(' and ')} is ignored, as it was by who started this server`);
   }
-  const server = await start(config, log);
+  const server = await start(config, log).catch(async (error) => {
+    await log.flush();
+    throw error;
+  });
   const { text, threads, total } = lookAtThreads(notFlusher);
   log.logger.info({ threads, total }, text);
-  for (const uri of server.listeners.uris) process.stdout.write(`ready ${uri}\n`);
-  if (process.stderr.isTTY) process.stderr.write(attachHelp(server.listeners.uris));
+  const ready = new LineWriter(openWithoutBlocking(STDOUT), null);
+  for (const uri of server.listeners.uris) ready.write(`ready ${uri}\n`);
+  if (isatty(STDERR)) void ready.idle().then(() => log.print(attachHelp(server.listeners.uris)));
   const names = config.exports.map((one) => one.name).join(', ');
   server.manager.ready(`serving ${names}`);
   const code = await stop(server, signals);
-  await log.flush();
-  process.exit(code);
+  await Promise.all([ready.flush(FLUSH_DEADLINE_MS), log.flush()]);
+  endProcess(code);
 }
 
 async function start(config: Config, log: Log): Promise<Running> {
@@ -178,8 +186,8 @@ function imageErrorLog(config: Config, log: Log, manager: ServiceManager): (mess
 }
 
 /** A fault of ours: nothing is repaired and nothing guessed, the marker stays. */
-async function stopOnFault(log: Log, error: Error): Promise<void> {
+async function stopOnFault(log: Log, error: Error): Promise<never> {
   log.logger.fatal(error.message);
   await log.flush();
-  process.exit(EXIT.internal);
+  endProcess(EXIT.internal);
 }
