@@ -170,10 +170,12 @@ function imageErrorLog(config: Config, log: Log, manager: ServiceManager): (mess
   const seen = new Set<string>();
   return (message) => {
     if (message.type === 'progress') {
-      const { x, done, total } = message;
+      const { x, done, total, failed } = message;
       const { name } = config.exports[x];
-      log.logger.info({ export: name, done, total }, 'draining');
-      manager.status(`draining ${name}: ${done} of ${total} pages`);
+      log.logger.info({ export: name, done, total, failed }, 'draining');
+      manager.status(
+        `draining ${name}: ${done} of ${total} pages${failed > 0 ? `, ${failed} refused by the image` : ''}`,
+      );
     }
     if (message.type !== 'imageError') return;
     const { x, what, errno } = message;
