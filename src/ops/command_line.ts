@@ -187,6 +187,7 @@ function located(error: unknown, locate: Loaded['locate']): unknown {
 }
 
 function controlSocket(flags: StatsFlags): string {
+  if (flags.control === '') throw new ExitError(EXIT.usage, '--control: is empty, allowed: the path of a socket');
   if (flags.control !== undefined) return resolve(flags.control);
   const path = load(flags).config.control.listen;
   if (path === null)

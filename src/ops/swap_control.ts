@@ -140,7 +140,7 @@ export class SwapControl {
     const x = this.config.exports.findIndex((one) => one.name === name);
     if (x >= 0) return x;
     const names = this.config.exports.map((one) => one.name).join(', ');
-    throw new ControlError(404, `no export ${name}, allowed: ${names}`);
+    throw new ControlError(404, `no export ${name === '' ? '""' : name}, allowed: ${names}`);
   }
 
   private run(x: number, keep: boolean, started: (op: SwapoffOp) => void): Promise<number> {
