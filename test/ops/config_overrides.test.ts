@@ -106,12 +106,16 @@ t.test('a path that leads nowhere is refused', async (t) => {
 });
 
 t.test('a mistake in what a flag gave whole is that flag, however far down the file reaches', async (t) => {
-  const file = '{\n  "listen": { "unix": "/s", "tcp": null },\n  "exports": [{ "name": "x", "size": 4096, "image": "/x" }]\n}';
+  const file =
+    '{\n  "listen": { "unix": "/s", "tcp": null },\n  "exports": [{ "name": "x", "size": 4096, "image": "/x" }]\n}';
   for (const [flags, expected] of [
     [['exports=[{"name":"a","size":"1","image":"/tmp/x"}]'], /^--set exports: exports\[0\]\.size: /],
     [['exports[0]={"name":"a","size":"1","image":"/tmp/x"}'], /^--set exports\[0\]: exports\[0\]\.size: /],
     [['listen={"unix":7}'], /^--set listen: listen\.unix: /],
-    [['exports[0].size=1', 'exports=[{"name":"a","size":"2","image":"/tmp/x"}]'], /^--set exports: exports\[0\]\.size: /],
+    [
+      ['exports[0].size=1', 'exports=[{"name":"a","size":"2","image":"/tmp/x"}]'],
+      /^--set exports: exports\[0\]\.size: /,
+    ],
     [['exports=[{"name":"a","size":"8MiB","image":"/tmp/x"}]', 'exports[0].size=1'], /^--set exports\[0\]\.size: /],
     [['exports=[{"name":"a","image":"/tmp/x"}]'], /^--set exports: exports\[0\]\.size: /],
   ] as const) {
