@@ -27,7 +27,8 @@ export function attachHelp(uris: readonly string[], address: string | null = own
       '# look at it:',
       `  ${shellLine(['nbdinfo', uri])}`,
       '# the disk of a QEMU guest (swap in the guest: mkswap /dev/vdb && swapon -d /dev/vdb):',
-      `  -blockdev ${shellWord(blockdev(place, `zswap${index}`))} -device virtio-blk-pci,drive=zswap${index}`,
+      `  -blockdev ${shellWord(blockdev(place, `zswap${index}`))} -object iothread,id=zswap-io${index} ` +
+        `-device virtio-blk-pci,drive=zswap${index},iothread=zswap-io${index}`,
       ...(place.tcp === null ? [] : ['# in a guest that attaches by itself:', `  ${inGuest(place.tcp, place.name)}`]),
     ];
   });

@@ -39,14 +39,15 @@ function buildProgram(done: (exitCode: number) => void): Command {
       // Imported late: everything above answers a mistake without loading the server and its native modules.
       const { becomeIoFlusher } = await import('./io_flusher.ts');
       const notFlusher = becomeIoFlusher();
-      const { leaveTerminalAtExit } = await import('./terminal.ts');
-      leaveTerminalAtExit();
+      const { endProcess } = await import('../os/process.ts');
+      const { lastWords } = await import('./output.ts');
+      endBy = (error) => endProcess(report(error, lastWords));
       const { serve } = await import('./serve.ts');
       try {
-        done(await serve(config, notFlusher, notes));
+        await serve(config, notFlusher, notes);
       } catch (error) {
         // A start may fail when its threads run already, and those would keep the process for ever.
-        process.exit(report(located(error, locate)));
+        endBy(located(error, locate));
       }
     });
 
@@ -187,6 +188,7 @@ function located(error: unknown, locate: Loaded['locate']): unknown {
 }
 
 function controlSocket(flags: StatsFlags): string {
+  if (flags.control === '') throw new ExitError(EXIT.usage, '--control: is empty, allowed: the path of a socket');
   if (flags.control !== undefined) return resolve(flags.control);
   const path = load(flags).config.control.listen;
   if (path === null)
@@ -198,21 +200,26 @@ function version(): string {
   return JSON.parse(readFileSync(resolve(REPOSITORY, 'package.json'), 'utf8')).version;
 }
 
+const printError = (text: string): void => void process.stderr.write(text);
+
+/** Ends the process, whatever is under way. A server has a way of its own: neither a call that hangs nor a terminal holds it. */
+let endBy = (error: unknown): never => process.exit(report(error));
+
 /** One line for whatever went wrong, and the exit code for it. */
-function report(error: unknown): number {
+function report(error: unknown, print = printError): number {
   // Commander has written its own line, or the help that was asked for.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   if (error instanceof ExitError) {
-    process.stderr.write(`${error.message}${furtherProblems(error)}\n`);
+    print(`${error.message}${furtherProblems(error)}\n`);
     return error.exitCode;
   }
   // Native modules are loaded late, and so is what runs out of descriptors.
   const cause = error instanceof Error ? loadProblem(error) : null;
   if (cause !== null) {
-    process.stderr.write(`zswapd: ${cause}\n`);
+    print(`zswapd: ${cause}\n`);
     return EXIT.usage;
   }
-  process.stderr.write(`zswapd: internal fault: ${inspect(error)}\n`);
+  print(`zswapd: internal fault: ${inspect(error)}\n`);
   return EXIT.internal;
 }
 
@@ -228,7 +235,7 @@ function furtherProblems(error: ExitError): string {
 export async function runCommandLine(): Promise<number> {
   ignoreClosedOutput();
   // Node would end with 1, which stands for a failure that we understood. Rejections that nobody handles come here too.
-  process.on('uncaughtException', (error) => process.exit(report(error)));
+  process.on('uncaughtException', (error) => endBy(error));
   let exitCode: number = EXIT.ok;
   try {
     await buildProgram((code) => {

@@ -1,9 +1,9 @@
 // The control plane: HTTP and JSON on a unix socket, for `zswapd stats` and for monitoring.
 // Invariant: bounded in connections, header, body and time, so that a client here can't hurt those who swap.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { CONTROL_CONNECTIONS } from './stats.ts';
 import { listenUnix } from './unix_socket.ts';
 
-const MAX_CONNECTIONS = 16;
 const MAX_HEADER_BYTES = 8 * 1024;
 /** No route takes a body so far; a small one is read and dropped, because some clients always send one. */
 const MAX_BODY_BYTES = 64 * 1024;
@@ -16,7 +16,7 @@ export interface ControlOptions {
   stats(): object;
   /** Answer of GET /check. */
   check?(): Promise<object>;
-  /** POST /swapoff?export=NAME&force&keep and POST /swapon?export=NAME. A ControlError is the client's answer. */
+  /** POST /swapoff?export=NAME&force&keep, or force=1, and POST /swapon?export=NAME. A ControlError is the client's answer. */
   swapoff?(name: string, flags: { force: boolean; keep: boolean }): Promise<object>;
   swapon?(name: string): object;
   /** How long a client may take for its request, and a GET for its answer, in milliseconds; 5 s unless given. */
@@ -61,10 +61,10 @@ export async function startControl(options: ControlOptions): Promise<Control> {
       drainBody(request, response, () => void route(routes, request, response, options));
     },
   );
-  server.maxConnections = MAX_CONNECTIONS;
+  server.maxConnections = CONTROL_CONNECTIONS;
   // A client that reads nothing would otherwise hold its answer for ever.
   server.setTimeout(timeout);
-  await listenUnix(server, options.listen, { backlog: MAX_CONNECTIONS });
+  await listenUnix(server, options.listen, { backlog: CONTROL_CONNECTIONS });
   // An accept that fails, for want of descriptors say, ends nothing: the socket listens on.
   server.on('error', (error) => options.onError?.(error));
   return {
@@ -88,11 +88,21 @@ function makeRoutes(options: ControlOptions): ReadonlyMap<string, Route> {
   if (check !== undefined) routes.set('/check', { method: 'GET', answer: () => check() });
   if (swapoff !== undefined) {
     const answer = (query: URLSearchParams): Promise<object> =>
-      swapoff(name(query), { force: query.has('force'), keep: query.has('keep') });
+      swapoff(name(query), { force: flag(query, 'force'), keep: flag(query, 'keep') });
     routes.set('/swapoff', { method: 'POST', answer });
   }
   if (swapon !== undefined) routes.set('/swapon', { method: 'POST', answer: (query) => swapon(name(query)) });
   return routes;
+}
+
+/** Without a value, or 1; who says force=false must not get the opposite. */
+function flag(query: URLSearchParams, name: string): boolean {
+  const values = query.getAll(name);
+  const wrong = values.find((value) => value !== '' && value !== '1');
+  if (wrong !== undefined) {
+    throw new ControlError(400, `${name} is ${JSON.stringify(wrong)}, allowed: ${name} or ${name}=1, or leave it out`);
+  }
+  return values.length > 0;
 }
 
 function drainBody(request: IncomingMessage, response: ServerResponse, done: () => void): void {

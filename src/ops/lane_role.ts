@@ -19,6 +19,12 @@ import { laneCounters } from './lane_counters.ts';
 import type { FromLane, LaneData, ToLane } from './messages.ts';
 import { nameThreads } from './thread_names.ts';
 
+/**
+ * A connection has no deadline of its own at a stop: `cut` is for all of them, counted and logged. Longer than stop.deadline
+ * can be, and the longest that a timer takes.
+ */
+const CUT_BY_STOP_MS = 2 ** 31 - 1;
+
 export class LaneRole {
   private readonly data: LaneData;
   private readonly lane: Lane;
@@ -72,6 +78,7 @@ export class LaneRole {
       },
       stopping: () => this.stopping,
       handshakeTimeoutMs: this.data.handshakeTimeoutMs,
+      stopTimeoutMs: CUT_BY_STOP_MS,
       counters: laneCounters(this.zswap.counters),
       onEnd: () => {
         this.connections.delete(connection);

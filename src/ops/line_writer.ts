@@ -1,4 +1,4 @@
-// Writes lines to a descriptor without ever blocking or failing its caller: the destination of the log.
+// Writes lines to a descriptor without ever blocking or failing its caller: the destination of the log, and of ready lines.
 // pino's own destination retries a full disk for ever when the process exits, and its flush does not wait.
 // Invariants: at most MAX_QUEUED characters wait, and one line of ours beside them; one write is in flight; lines that are
 // dropped are counted, and once a write succeeds again a line says how many they were.
@@ -11,7 +11,7 @@ const RETRY_MS = 20;
 
 export class LineWriter {
   readonly #fd: number;
-  readonly #report: (dropped: number, total: number) => string;
+  readonly #report: ((dropped: number, total: number) => string) | null;
   #lines: string[] = [];
   #queued = 0;
   #dropped = 0;
@@ -21,8 +21,8 @@ export class LineWriter {
   #writing = false;
   #idle: (() => void)[] = [];
 
-  /** `report`: the line that says that lines were dropped, how many since the last such line and in all. */
-  constructor(fd: number, report: (dropped: number, total: number) => string) {
+  /** `report`: the line that says that lines were dropped, how many since the last such line and in all; null: none. */
+  constructor(fd: number, report: ((dropped: number, total: number) => string) | null) {
     this.#fd = fd;
     this.#report = report;
   }
@@ -42,16 +42,20 @@ export class LineWriter {
     if (!this.#writing) this.#writeQueue();
   }
 
-  /** Waits until nothing is left to write, or until the deadline: a stuck reader must not hold up a stop. */
-  flush(deadlineMs: number): Promise<void> {
+  /** Waits until nothing is left to write, which with a stuck reader may be never. */
+  idle(): Promise<void> {
     if (!this.#writing) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, deadlineMs);
-      this.#idle.push(() => {
-        clearTimeout(timer);
-        resolve();
-      });
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Waits until nothing is left to write, or until the deadline: a stuck reader must not hold up a stop. */
+  async flush(deadlineMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, deadlineMs);
     });
+    await Promise.race([this.idle(), late]);
+    clearTimeout(timer);
   }
 
   #writeQueue(): void {
@@ -84,7 +88,7 @@ export class LineWriter {
   #reportDropped(): void {
     if (this.#reporting > 0) this.#reported = this.#reporting;
     this.#reporting = 0;
-    if (this.#dropped === this.#reported) return;
+    if (this.#report === null || this.#dropped === this.#reported) return;
     this.#reporting = this.#dropped;
     this.#lines.push(this.#report(this.#dropped - this.#reported, this.#dropped));
   }

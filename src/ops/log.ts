@@ -1,20 +1,18 @@
 // The log: JSON lines by pino on stderr, from the main thread only.
 // Invariant: no state of stdout or stderr stops or stalls the server; lines that can't be written are dropped, counted, and
 // reported by a line as soon as one can be written, and by GET /stats.
-import { constants, fstatSync, openSync } from 'node:fs';
-import { isatty } from 'node:tty';
 import { isMainThread } from 'node:worker_threads';
 import { type Logger, pino } from 'pino';
 import { LineWriter } from './line_writer.ts';
-
-const STDERR = 2;
-const FLUSH_DEADLINE_MS = 1000;
+import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR } from './output.ts';
 
 export interface Log {
   logger: Logger;
+  /** Text that is for whoever reads along, and no line of the log; after those so far. */
+  print(text: string): void;
   /** Lines that could not be written so far. */
   dropped(): number;
-  /** Waits until the lines so far are written, at most a second. To be called before process.exit. */
+  /** Waits until the lines so far are written, at most a second. To be called before the process is ended. */
   flush(): Promise<void>;
 }
 
@@ -23,6 +21,7 @@ export function createLog(level: string): Log {
   const writer = new LineWriter(openWithoutBlocking(STDERR), droppedLine);
   return {
     logger: pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, writer),
+    print: (text) => writer.write(text),
     dropped: () => writer.dropped,
     flush: () => writer.flush(FLUSH_DEADLINE_MS),
   };
@@ -32,20 +31,6 @@ export function createLog(level: string): Log {
 function droppedLine(dropped: number, total: number): string {
   const msg = `${dropped} log lines could not be written and are lost`;
   return `${JSON.stringify({ level: pino.levels.values.error, time: new Date().toISOString(), dropped, total, msg })}\n`;
-}
-
-/**
- * A terminal stopped with ^S blocks a write for ever, and with it the exit, which waits for the thread that writes.
- * Terminals and pipes are therefore opened anew: O_NONBLOCK on the inherited descriptor would be seen by its other users.
- */
-function openWithoutBlocking(fd: number): number {
-  if (!isatty(fd) && !fstatSync(fd).isFIFO()) return fd;
-  try {
-    return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-  } catch {
-    // Without /proc, or a terminal of another user (su): the inherited descriptor works, and blocks.
-    return fd;
-  }
 }
 
 /** Keeps a closed stdout or stderr from ending the process; Node would throw the stream's unhandled 'error'. */

@@ -53,7 +53,14 @@ export type ToShrinker =
 
 export type FromShrinker =
   | { readonly type: 'ready' }
-  | { readonly type: 'progress'; readonly x: number; readonly done: number; readonly total: number }
+  /** Of a drain. `failed`: refused by the image in the try at hand. */
+  | {
+      readonly type: 'progress';
+      readonly x: number;
+      readonly done: number;
+      readonly total: number;
+      readonly failed: number;
+    }
   | { readonly type: 'drained'; readonly x: number; readonly failed: number; readonly errno: number }
   | { readonly type: 'copied'; readonly x: number; readonly errno: number }
   | { readonly type: 'punched'; readonly x: number; readonly errno: number }

@@ -5,8 +5,10 @@
  */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { isatty } from 'node:tty';
 import { setFlagsFromString } from 'node:v8';
 import { checkExports } from 'node-nbd-server';
+import { endProcess } from '../os/process.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
 import { enterThread, setDelays } from '../shm/sync.ts';
@@ -21,9 +23,11 @@ import { EXIT, named } from './exit_error.ts';
 import { findUsers, openImages, type ServedImage, takeBack, writeMarkers } from './images.ts';
 import { foreignSockets } from './inherited_sockets.ts';
 import { lookAtThreads } from './io_flusher.ts';
+import { LineWriter } from './line_writer.ts';
 import { listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
 import type { FromShrinker } from './messages.ts';
+import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
 import { poolCheck } from './pool_check.ts';
 import { ServiceManager } from './service_manager.ts';
 import { exportInfos, reserveShared } from './settings.ts';
@@ -35,10 +39,10 @@ import { nameThreads } from './thread_names.ts';
 import { startThreads } from './threads.ts';
 
 /**
- * Serves until a signal; resolves with the exit code. `notFlusher`: why the threads are no I/O flushers, if so. `notes`:
- * what to say of the config.
+ * Serves until a signal, and ends the process. `notFlusher`: why the threads are no I/O flushers, if so. `notes`: what to say
+ * of the config.
  */
-export async function serve(config: Config, notFlusher: string | null, notes: readonly string[]): Promise<number> {
+export async function serve(config: Config, notFlusher: string | null, notes: readonly string[]): Promise<never> {
   const signals = new Signals();
   await closeInspector();
   const log = createLog(config.log.level);
@@ -46,16 +50,20 @@ export async function serve(config: Config, notFlusher: string | null, notes: re
     log.logger.info(`${signals.ignored.join(' and ')} is ignored, as it was by who started this server`);
   }
   for (const note of notes) log.logger.warn(note);
-  const server = await start(config, log);
+  const server = await start(config, log).catch(async (error) => {
+    await log.flush();
+    throw error;
+  });
   const { text, threads, total } = lookAtThreads(notFlusher);
   log.logger.info({ threads, total }, text);
-  for (const uri of server.listeners.uris) process.stdout.write(`ready ${uri}\n`);
-  if (process.stderr.isTTY) process.stderr.write(attachHelp(server.listeners.uris));
+  const ready = new LineWriter(openWithoutBlocking(STDOUT), null);
+  for (const uri of server.listeners.uris) ready.write(`ready ${uri}\n`);
+  if (isatty(STDERR)) void ready.idle().then(() => log.print(attachHelp(server.listeners.uris)));
   const names = config.exports.map((one) => one.name).join(', ');
   server.manager.ready(`serving ${names}`);
   const code = await stop(server, signals);
-  await log.flush();
-  process.exit(code);
+  await Promise.all([ready.flush(FLUSH_DEADLINE_MS), log.flush()]);
+  endProcess(code);
 }
 
 async function start(config: Config, log: Log): Promise<Running> {
@@ -166,10 +174,12 @@ function imageErrorLog(config: Config, log: Log, manager: ServiceManager): (mess
   const seen = new Set<string>();
   return (message) => {
     if (message.type === 'progress') {
-      const { x, done, total } = message;
+      const { x, done, total, failed } = message;
       const { name } = config.exports[x];
-      log.logger.info({ export: name, done, total }, 'draining');
-      manager.status(`draining ${name}: ${done} of ${total} pages`);
+      log.logger.info({ export: name, done, total, failed }, 'draining');
+      manager.status(
+        `draining ${name}: ${done} of ${total} pages${failed > 0 ? `, ${failed} refused by the image` : ''}`,
+      );
     }
     if (message.type !== 'imageError') return;
     const { x, what, errno } = message;
@@ -182,8 +192,8 @@ function imageErrorLog(config: Config, log: Log, manager: ServiceManager): (mess
 }
 
 /** A fault of ours: nothing is repaired and nothing guessed, the marker stays. */
-async function stopOnFault(log: Log, error: Error): Promise<void> {
+async function stopOnFault(log: Log, error: Error): Promise<never> {
   log.logger.fatal(error.message);
   await log.flush();
-  process.exit(EXIT.internal);
+  endProcess(EXIT.internal);
 }

@@ -54,7 +54,8 @@ export class ShrinkerRole {
   }
 
   private async drain(x: number): Promise<void> {
-    const progress = (done: number, total: number): void => this.post({ type: 'progress', x, done, total });
+    const progress = (done: number, total: number, failed: number): void =>
+      this.post({ type: 'progress', x, done, total, failed });
     const { failed, errno } = await this.shrinker.drain(x, progress);
     this.post({ type: 'drained', x, failed: failed.length, errno });
   }

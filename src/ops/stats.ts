@@ -3,6 +3,9 @@
 import { request } from 'node:http';
 import { EXIT, ExitError, errorCode, errorText } from './exit_error.ts';
 
+/** How many the control socket serves at a time; it closes others without a word. */
+export const CONTROL_CONNECTIONS = 16;
+
 const TIMEOUT_MS = 5000;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const MIB = 1024 * 1024;
@@ -64,6 +67,10 @@ function explain(socketPath: string, error: unknown): string {
   const code = errorCode(error);
   if (code === 'ENOENT' || code === 'ECONNREFUSED')
     return `${socketPath}: no server answers there (control.listen); is zswapd running?`;
+  if (code === 'EPIPE' || code === 'ECONNRESET') {
+    const why = `the server takes ${CONTROL_CONNECTIONS} connections at a time, or has ended; try again`;
+    return `${socketPath}: the connection was closed without an answer (${errorText(error)}): ${why}`;
+  }
   if (code.startsWith('HPE_')) {
     return `${socketPath}: is not a control socket: who answers there does not speak HTTP, allowed: that of control.listen`;
   }

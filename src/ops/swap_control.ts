@@ -6,13 +6,10 @@
  * about. What needs the images is asked of the shrinker's thread. One verb at a time to an export; verbs of several exports
  * run side by side, so that a stalled image holds up none but its own. An export that clients use is refused unless forced.
  */
-import { NONE } from '../pool/entries.ts';
 import { enter, STATE, stateOf, TABLE } from '../pool/export_state.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
-import { get, lockTree, treeOf, unlockTree } from '../pool/tree.ts';
 import { chooseProtocols } from '../protocols/index.ts';
-import { C, sum } from '../shm/counters.ts';
 import { attend } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import type { Parkable } from '../zswap/lane.ts';
@@ -65,10 +62,10 @@ export class SwapControl {
         `export ${name} has ${clients} connected client${clients === 1 ? '' : 's'}, allowed: with --force`,
       );
     }
-    const stored = (): number => sum(this.shared.counters, C.stored_pages);
-    // Slot 0 leaves the pool for the image, and nothing of it is discarded.
-    const before = stored() - (!keep && this.headerIsStored(x) ? 1 : 0);
-    const running = this.run(x, keep);
+    let freed = (): number => 0;
+    const running = this.run(x, keep, (op) => {
+      freed = () => op.freed;
+    });
     this.running.set(x, running);
     try {
       const errno = await running;
@@ -77,7 +74,7 @@ export class SwapControl {
       this.running.delete(x);
       if (this.stopping) this.leave(x);
     }
-    return { export: name, state: 'off', kept: keep, freed_pages: Math.max(0, before - stored()) };
+    return { export: name, state: 'off', kept: keep, freed_pages: freed() };
   }
 
   swapon(name: string): object {
@@ -143,19 +140,10 @@ export class SwapControl {
     const x = this.config.exports.findIndex((one) => one.name === name);
     if (x >= 0) return x;
     const names = this.config.exports.map((one) => one.name).join(', ');
-    throw new ControlError(404, `no export ${name}, allowed: ${names}`);
+    throw new ControlError(404, `no export ${name === '' ? '""' : name}, allowed: ${names}`);
   }
 
-  private headerIsStored(x: number): boolean {
-    const { trees } = this.mine();
-    const tree = treeOf(trees, x, 0);
-    lockTree(trees, tree);
-    const e = get(trees, tree, 0);
-    unlockTree(trees, tree);
-    return e !== NONE;
-  }
-
-  private run(x: number, keep: boolean): Promise<number> {
+  private run(x: number, keep: boolean, started: (op: SwapoffOp) => void): Promise<number> {
     return new Promise((resolve, reject) => {
       let ended = false;
       const guard = (task: () => void): void => {
@@ -170,6 +158,7 @@ export class SwapControl {
         ended = true;
         resolve(errno);
       });
+      started(op);
       void attend(
         this.shared.boxes,
         THREAD_MAIN,

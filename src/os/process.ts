@@ -1,13 +1,13 @@
 /**
- * System calls about the process as a whole, through koffi: what its threads may do in reclaim, its program, and the
- * descriptors it was given. Main thread only, at start and at the end. Each answers >= 0, or -errno.
+ * System calls about the process as a whole, through koffi: what its threads may do in reclaim, its program, the
+ * descriptors it was given, and its end. Main thread only, at start and at the end. Each answers >= 0, or -errno.
  */
 import koffi from 'koffi';
 
 const libc = koffi.load('libc.so.6');
 const cPrctl = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
 const cExecve = libc.func('int execve(const char *path, const char **argv, const char **envp)');
-const cDup2 = libc.func('int dup2(int fd, int onto)');
+const cExit = libc.func('void _exit(int status)');
 const cFcntl = libc.func('fcntl', 'int', ['int', 'int', 'int']);
 
 const PR_SET_IO_FLUSHER = 57;
@@ -36,9 +36,14 @@ export function keepOverExec(fd: number): number {
   return result(cFcntl(fd, F_SETFD, 0));
 }
 
-/** Makes `onto` another name for what `fd` has open, in one step: no other thread's file gets that number. */
-export function replaceDescriptor(fd: number, onto: number): number {
-  return result(cDup2(fd, onto));
+/**
+ * Ends the process with all its threads, now. process.exit() first waits for the threads that do file I/O, and one of them may
+ * be in a call that never returns; and it puts the modes of a terminal at 0, 1 and 2 back, and aborts where that is gone: a
+ * core with the guest's memory in it. We change no mode. What is to be written has to be written before.
+ */
+export function endProcess(code: number): never {
+  cExit(code);
+  throw new Error('_exit has returned');
 }
 
 /** Replaces the program of this process, which keeps its pid and loses its other threads. Returns -errno or not at all. */

@@ -32,6 +32,7 @@ const cSetAffinity = libc.func('int sched_setaffinity(int pid, size_t size, cons
 const cGetAffinity = libc.func('int sched_getaffinity(int pid, size_t size, _Out_ uint8_t *mask)');
 
 const F_DUPFD_CLOEXEC = 1030;
+const POLLOUT = 0x4;
 const POLLRDHUP = 0x2000;
 const POLLERR_HUP_NVAL = 0x8 | 0x10 | 0x20;
 const MSG_PEEK_DONTWAIT = 0x2 | 0x40;
@@ -84,6 +85,11 @@ export function dup(fd: number): number {
 export function peerClosed(fd: number): boolean {
   const entry = { fd, events: POLLRDHUP, revents: 0 };
   return cPoll(entry, 1, 0) > 0 && (entry.revents & (POLLRDHUP | POLLERR_HUP_NVAL)) !== 0;
+}
+
+/** Holds the calling thread until a write would take something, or fail; at most `ms`. */
+export function waitWritable(fd: number, ms: number): void {
+  cPoll({ fd, events: POLLOUT, revents: 0 }, 1, ms);
 }
 
 /** Whether both ends of a socket are on this machine, with one buffer between them. */

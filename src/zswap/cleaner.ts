@@ -59,7 +59,12 @@ export class Cleaning {
 
   /** Slots written or found clean so far. */
   get progress(): number {
-    return this.next - this.busy.length - this.underway;
+    return this.next - this.busy.length - this.underway - this.failures;
+  }
+
+  /** Slots whose content the image has not taken so far. */
+  get failures(): number {
+    return this.failed.slots().length;
   }
 
   /** Does a turn of work; true while it can go on at once, false when it waits for a pin, a buffer or the image. */

@@ -28,6 +28,9 @@ const DRAIN_RETRY_MS = 200;
 
 export type ReleaseMemory = (segment: Uint8Array, offset: number, bytes: number) => void;
 
+/** How far a drain has come: pages that are on the image, all of them, and those it refused in the try at hand. */
+export type DrainProgress = (done: number, total: number, failed: number) => void;
+
 export class Shrinker {
   private readonly zswap: Zswap;
   private readonly shared: Shared;
@@ -96,30 +99,29 @@ export class Shrinker {
    * Writes everything stored of export `x` to its image, for a clean stop; parked pages get another try first. Its state
    * forbids writeback by now: what is stored is copied, and stays until the process ends.
    */
-  async drain(x: number, onProgress: (done: number, total: number) => void): Promise<CleanResult> {
+  async drain(x: number, onProgress: DrainProgress): Promise<CleanResult> {
     this.queues[x].retryParked();
-    let result = await this.cleanAll(x, heldSlots(this.zswap, this.queues[x]), onProgress);
+    const held = heldSlots(this.zswap, this.queues[x]);
+    let result = await this.cleanAll(x, held, held.length, onProgress);
     // What failed is tried again: an error may pass, and after this nobody has the pages any more. A sync is not, it can't be.
     for (let tries = 1; tries <= DRAIN_RETRIES && result.failed.length > 0; tries++) {
       await new Promise((resolve) => setTimeout(resolve, tries * DRAIN_RETRY_MS));
-      result = await this.cleanAll(x, result.failed, onProgress);
+      result = await this.cleanAll(x, result.failed, held.length, onProgress);
     }
     return result;
   }
 
-  private cleanAll(
-    x: number,
-    slots: Uint32Array,
-    onProgress: (done: number, total: number) => void,
-  ): Promise<CleanResult> {
+  private cleanAll(x: number, slots: Uint32Array, total: number, onProgress: DrainProgress): Promise<CleanResult> {
     return new Promise((resolve) => {
       let timer: NodeJS.Timeout | null = null;
       const cleaning = this.clean(x, slots, (result) => {
         if (timer !== null) clearInterval(timer);
-        onProgress(slots.length, slots.length);
+        report();
         resolve(result);
       });
-      timer = setInterval(() => onProgress(cleaning.progress, slots.length), 1000);
+      // A try counts what earlier ones have done.
+      const report = (): void => onProgress(total - slots.length + cleaning.progress, total, cleaning.failures);
+      timer = setInterval(report, 1000);
     });
   }
 

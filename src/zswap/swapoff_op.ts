@@ -60,6 +60,8 @@ export class SwapoffOp implements Parkable {
   private row = NO_CLAIM;
   /** Per tree that held anything: its first slot, and its words of `users` as they were. */
   private readonly discarded: { readonly first: number; readonly users: Int32Array }[] = [];
+  /** Stored pages that the discards freed, without slot 0's if the image has got it for good. */
+  private erased = 0;
   private next: () => void;
 
   /** `done` gets 0, or the error of the image; after an error before the first discard the export is on again. */
@@ -71,6 +73,10 @@ export class SwapoffOp implements Parkable {
     this.keep = keep;
     this.done = done;
     this.next = () => this.close();
+  }
+
+  get freed(): number {
+    return Math.max(0, this.erased);
   }
 
   resume(): void {
@@ -111,6 +117,7 @@ export class SwapoffOp implements Parkable {
       this.next();
       return;
     }
+    if (!this.keep) this.erased = -1;
     this.host.copyOut(this.x, this.keep, (errno) => {
       if (errno !== 0) {
         enter(this.zswap.shared.states, this.x, STATE.SERVING);
@@ -206,7 +213,10 @@ export class SwapoffOp implements Parkable {
         slot = findBit(users, x, slot + 1, end, true);
       }
     }
+    // This thread's own count: nothing else of it runs in between.
+    const before = zswap.counters[C.stored_pages];
     zswap.protocols.swapoff.discard(zswap, x, cursor, end, zswap.protocols.invalidate);
+    this.erased += before - zswap.counters[C.stored_pages];
     release(claims, this.row, zswap.shared.boxes);
     this.row = NO_CLAIM;
     this.cursor = end;

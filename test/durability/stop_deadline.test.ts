@@ -26,3 +26,21 @@ for (const lanes of [2, 0]) {
     }
   });
 }
+
+t.test('a client that owes bytes has all of stop.deadline for them', async (t) => {
+  const server = await startServer(t, { size: '8MiB', set: ['stop.deadline=10m'] });
+  const slow = await rawClient(t, server.socketPath, 'swap0');
+  slow.request(wire.NBD_CMD_WRITE, 0, 1, 0, 2 * PAGE, pageOf(0, 1));
+  while ((await server.stats()).pool.stored_pages < 1);
+  server.child.kill('SIGTERM');
+  // One line a second; a connection that is not told of a deadline waits 10 s by itself.
+  const waits = (): number => server.stderr().split('waiting for connections').length - 1;
+  while (waits() < 11 && server.child.exitCode === null) await new Promise((resolve) => setImmediate(resolve));
+  slow.socket.write(pageOf(1, 1));
+  t.equal((await slow.take(wire.NBD_SIMPLE_REPLY_BYTES)).readUInt32BE(4), 0);
+  const { code, stderr } = await server.ended;
+  t.equal(code, 0);
+  t.notMatch(stderr, 'are cut');
+  const image = readImage(server.image);
+  for (const slot of [0, 1]) t.ok(image.subarray(slot * PAGE, (slot + 1) * PAGE).equals(pageOf(slot, 1)));
+});

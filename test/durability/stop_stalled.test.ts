@@ -23,13 +23,13 @@ async function until(server: RunningServer, what: () => boolean | Promise<boolea
 }
 
 /** Exports `bad`, on a disk that can be hurt, and `good`, each with pages in the pool. */
-async function twoExports(t: Test, lanes: number) {
+async function twoExports(t: Test, lanes: number, settings: readonly string[] = []) {
   const disk = await fuseImage(t, { bytes: BYTES });
   const exports = [
     { name: 'bad', size: '8MiB', image: disk.path },
     { name: 'good', size: '8MiB', image: `${disk.path}-good` },
   ];
-  const set = [`lanes=${lanes}`, 'stop.deadline=300ms', 'pool.incompressible=reject'];
+  const set = [`lanes=${lanes}`, 'stop.deadline=300ms', 'pool.incompressible=reject', ...settings];
   const server = await startServer(t, { exports, set });
   const [bad, good] = await Promise.all(['bad', 'good'].map((name) => server.connect({ export: name })));
   await writeSlots(bad, 0, PAGES);
@@ -88,12 +88,31 @@ t.test('who aborts the drain of a stalled image is told of that image alone', { 
   server.child.kill('SIGTERM');
   const stated = `aborted by a second signal: the markers of bad stay, up to ${PAGES} pages are lost`;
   await until(server, () => server.stderr().includes(stated));
-  // The kernel keeps a process whose call the disk has until the disk answers.
+  // The kernel keeps a process whose call the disk has taken until the disk answers.
   await disk.resume();
   t.equal((await server.ended).code, 4);
   t.ok(isMarked(disk.path));
   t.notOk(isMarked(image));
 });
+
+t.test(
+  'who aborts the drain of a hung image is rid of the server, although the image never answers',
+  { skip },
+  async (t) => {
+    const { disk, server, image } = await twoExports(t, 2, ['image.direct=off']);
+    disk.freeze();
+    server.child.kill('SIGTERM');
+    await saved(t, server, image);
+    await until(server, () => server.stderr().includes('a further SIGTERM or SIGINT aborts the drain'));
+    server.child.kill('SIGTERM');
+    const { code, stderr } = await server.ended;
+    t.equal(code, 4);
+    t.match(stderr, `aborted by a second signal: the markers of bad stay, up to ${PAGES} pages are lost`);
+    disk.thaw();
+    t.ok(isMarked(disk.path));
+    t.notOk(isMarked(image));
+  },
+);
 
 t.test('a drain that fails keeps the marker of its own image alone', { skip }, async (t) => {
   const { disk, server, image } = await twoExports(t, 2);

@@ -98,3 +98,10 @@ t.test('a closed stdout does not change the exit code', async (t) => {
   const check = await run(resolve(REPOSITORY, 'dist/main.js'), ['config', 'check', ...nobodyElse(t)], closeOutput);
   t.equal(check.code, 0);
 });
+
+t.test('an empty path of a control socket is a mistake of usage, not the current folder', async (t) => {
+  for (const command of [['stats'], ['swapoff', 'a'], ['swapon', 'a']]) {
+    const stderr = '--control: is empty, allowed: the path of a socket\n';
+    t.same(await zswapd(...command, '--control', ''), { code: 2, stdout: '', stderr });
+  }
+});

@@ -104,3 +104,30 @@ t.test('a path that leads nowhere is refused', async (t) => {
   ]);
   t.same(problems(['lanes.x=1'], '{ "lanes": 2 }'), ['--set lanes.x: lanes is 2 and has no options inside']);
 });
+
+t.test('a mistake in what a flag gave whole is that flag, however far down the file reaches', async (t) => {
+  const file =
+    '{\n  "listen": { "unix": "/s", "tcp": null },\n  "exports": [{ "name": "x", "size": 4096, "image": "/x" }]\n}';
+  for (const [flags, expected] of [
+    [['exports=[{"name":"a","size":"1","image":"/tmp/x"}]'], /^--set exports: exports\[0\]\.size: /],
+    [['exports[0]={"name":"a","size":"1","image":"/tmp/x"}'], /^--set exports\[0\]: exports\[0\]\.size: /],
+    [['listen={"unix":7}'], /^--set listen: listen\.unix: /],
+    [
+      ['exports[0].size=1', 'exports=[{"name":"a","size":"2","image":"/tmp/x"}]'],
+      /^--set exports: exports\[0\]\.size: /,
+    ],
+    [['exports=[{"name":"a","size":"8MiB","image":"/tmp/x"}]', 'exports[0].size=1'], /^--set exports\[0\]\.size: /],
+    [['exports=[{"name":"a","image":"/tmp/x"}]'], /^--set exports: exports\[0\]\.size: /],
+  ] as const) {
+    t.match(problems([...flags], file)[0], expected);
+  }
+});
+
+t.test('what only a start finds out is of the flag as well', async (t) => {
+  const file = '{ "exports": [{ "name": "x", "size": 4096, "image": "/x" }] }';
+  const flags = ['exports=[{"name":"a","size":"8MiB","image":"/tmp/x"}]'];
+  const { locate } = loadConfigText('/etc/z/c.jsonc', file, { set: flags });
+  t.equal(locate('exports[0].image: is stale'), '--set exports: exports[0].image: is stale');
+  const inside = loadConfigText('/etc/z/c.jsonc', '{ "listen": { "unix": "/s" } }', { set: ['listen.unix=null'] });
+  t.equal(inside.locate('listen: has none'), '--set listen.unix (over /etc/z/c.jsonc:1:13): listen: has none');
+});

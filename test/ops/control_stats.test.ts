@@ -198,3 +198,32 @@ t.test('a check says its verdict first, and none while requests run', async (t) 
     /^no verdict: .*\n\nbusy\n {2}pins {2}3\n$/,
   );
 });
+
+t.test('a flag of a verb has no value, or 1; any other is refused, not taken for yes', async (t) => {
+  const seen: object[] = [];
+  const swapoff = async (_: string, flags: object): Promise<object> => {
+    seen.push(flags);
+    return {};
+  };
+  const { socket } = await start(t, { swapoff });
+  for (const query of ['force=false&keep=0', 'force=0', 'keep=no', 'keep&force=true', 'force=1&force=0']) {
+    const { status, body } = await send(socket, 'POST', `/swapoff?export=s&${query}`);
+    t.equal(status, 400, query);
+    t.match(body, { error: /^(force|keep) is .*, allowed: / });
+  }
+  t.same(seen, []);
+  for (const query of ['force&keep', 'force=1&keep=1']) await send(socket, 'POST', `/swapoff?export=s&${query}`);
+  await send(socket, 'POST', '/swapoff?export=s');
+  const both = { force: true, keep: true };
+  t.same(seen, [both, both, { force: false, keep: false }]);
+});
+
+t.test('who finds every control connection taken is told so', async (t) => {
+  const { socket } = await start(t);
+  const taken = Array.from({ length: 16 }, () => connect(socket));
+  t.teardown(() => {
+    for (const one of taken) one.destroy();
+  });
+  await Promise.all(taken.map((one) => new Promise((done) => one.once('connect', done))));
+  await t.rejects(fetchControl(socket, '/stats'), { message: /takes 16 connections at a time.*try again/ });
+});

@@ -88,7 +88,10 @@ t.test('QEMU: -blockdev', { skip: has('qemu-storage-daemon') ? false : 'no QEMU'
   const client = await server.connect({ export: NAME });
   await client.write(0, Buffer.alloc(4096, 7));
   for (const [index, line] of lines.entries()) {
-    const [, blockdev, node] = /^-blockdev (.*) -device virtio-blk-pci,drive=(\w+)$/.exec(line) ?? [];
+    const [, blockdev, node] =
+      /^-blockdev (.*) -object iothread,id=zswap-io\d -device virtio-blk-pci,drive=(\w+),iothread=zswap-io\d$/.exec(
+        line,
+      ) ?? [];
     const ask = ['qmp_capabilities', 'query-named-block-nodes', 'quit'].map((execute) => JSON.stringify({ execute }));
     const monitor = '--chardev stdio,id=m --monitor chardev=m';
     const { code, stdout, stderr } = await paste(

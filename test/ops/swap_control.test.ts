@@ -68,7 +68,7 @@ for (const { name, swapoff, swapon } of TABLE) {
 t.test('an export that is not there, or that clients use', async (t) => {
   const { c } = control();
   await t.rejects(c.swapoff('c', plain), { status: 404, message: 'no export c, allowed: a, b' });
-  await t.rejects(c.swapoff('', plain), { status: 404, message: /^no export ,/ }, 'nor the beginning of a name');
+  await t.rejects(c.swapoff('', plain), { status: 404, message: 'no export "", allowed: a, b' }, 'nor no name');
 });
 
 t.test('a swapoff that waits for a pin goes on once that is dropped', async (t) => {
@@ -153,4 +153,23 @@ t.test('a verb that fails during a stop leaves its export to the drain', async (
   t.equal(nameOf(states, 0), 'stopping');
   void c.drain(0);
   t.equal(nameOf(states, 0), 'draining');
+});
+
+t.test('swapoff counts the pages that it has freed, whatever comes and goes in other exports', async (t) => {
+  for (const { keep, freed } of [
+    { keep: false, freed: 3 },
+    { keep: true, freed: 4 },
+  ]) {
+    const { c, asked, z } = control();
+    for (const slot of [1, 2, 3]) put(z, slot, makePage('text', slot), 0);
+    const answer = c.swapoff('a', { force: false, keep });
+    while (asked.length < 1) await nextTurn();
+    for (const slot of [1, 2, 3, 4, 5, 6]) put(z, slot, makePage('text', slot), 1);
+    c.answered({ type: 'copied', x: 0, errno: 0 });
+    if (!keep) {
+      while (asked.length < 2) await nextTurn();
+      c.answered({ type: 'punched', x: 0, errno: 0 });
+    }
+    t.match(await answer, { freed_pages: freed, kept: keep });
+  }
 });

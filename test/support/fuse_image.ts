@@ -29,6 +29,9 @@ export interface FuseImage {
   /** Requests that come later wait until `resume`. Resolves once no request is under way. */
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /** As a hung network file system: nobody takes a request, and who waits can be killed. What is paused has been taken. */
+  freeze(): void;
+  thaw(): void;
 }
 
 /** Unmounted with the test. A server on it has to be started later than this, so that it is ended earlier. */
@@ -49,6 +52,7 @@ export async function fuseImage(t: Pick<Test, 'teardown'>, o: FuseImageOptions):
   await appears(folder, pidFile, nbdfuse);
   t.teardown(async () => {
     // A server that is being ended may wait for an answer of this disk.
+    nbdfuse.kill('SIGCONT');
     await command(control, 'r');
     execFileSync('umount', ['-l', path]);
     nbdfuse.kill('SIGTERM');
@@ -61,6 +65,8 @@ export async function fuseImage(t: Pick<Test, 'teardown'>, o: FuseImageOptions):
     heal: (what) => rmSync(trigger(what), { force: true }),
     pause: () => command(control, 'p'),
     resume: () => command(control, 'r'),
+    freeze: () => void nbdfuse.kill('SIGSTOP'),
+    thaw: () => void nbdfuse.kill('SIGCONT'),
   };
 }
 

@@ -148,3 +148,22 @@ t.test('more pages than there are buffers are drained all the same', async (t) =
     if (!Buffer.from(makePage('text', slot)).equals(i.image.page(slot * 3))) t.fail(`slot ${slot * 3}`);
   }
 });
+
+t.test('what the image refused is not among what a drain has done', async (t) => {
+  const i = imageThread(t);
+  for (const slot of [3, 8, 11]) put(i.z, slot, A);
+  const seen: number[][] = [];
+  let ended = false;
+  void i.shrinker
+    .drain(0, (...progress) => void seen.push(progress))
+    .then(() => {
+      ended = true;
+    });
+  while (!ended) {
+    i.look();
+    if (i.image.calls.length > 0) fails(i);
+    await turn();
+  }
+  t.ok(seen.length > 0);
+  for (const progress of seen) t.strictSame(progress, [0, 3, 3]);
+});

@@ -100,24 +100,35 @@ function toProblems(issue: z.core.$ZodIssue): Problem[] {
   return [{ path, message }];
 }
 
-/** The flag or the place in the file that an option's value came from, whichever reaches further down its path. */
+/** Where an option's value came from: the flags that gave it, or a part of it, or the place in the file. */
 function reportLine(problem: Problem, source: Source, overrides: readonly Override[]): string {
   const { path, message, key = false } = problem;
   const option = formatPath(path);
+  const named = option === '' ? message : `${option}: ${message}`;
   const { position, depth } = source.locate(path, key ? 'key' : 'value');
-  let best: Override | undefined;
+  // What a flag gave whole has replaced what the file has there, however far down that reaches.
+  const whole = overrides.findLast((one) => commonLength(path, one.path) === one.path.length);
+  if (whole !== undefined) {
+    return formatPath(whole.path) === option ? `${whole.flag}: ${message}` : `${whole.flag}: ${named}`;
+  }
+  const flags = flagsBeside(path, depth, overrides);
+  if (flags === '') return `${position}: ${named}`;
+  return depth === path.length ? `${flags} (over ${position}): ${named}` : `${flags}: ${named}`;
+}
+
+/** The flags that set something inside an option; or else the one nearest to it, if the file has nothing so near. */
+function flagsBeside(path: OptionPath, depth: number, overrides: readonly Override[]): string {
+  const inside = overrides.filter((one) => path.length > 0 && commonLength(path, one.path) === path.length);
+  if (inside.length > 0) return [...new Set(inside.map((one) => one.flag))].join(', ');
+  let best = '';
   let reach = depth;
   for (const override of overrides) {
     const common = commonLength(path, override.path);
-    // At equal depth a flag wins only if it set this very value: else the file's value stands beside what it set.
-    if (common > reach || (common === reach && common === override.path.length)) {
-      best = override;
-      reach = common;
-    }
+    if (common <= reach) continue;
+    best = override.flag;
+    reach = common;
   }
-  const named = option === '' ? message : `${option}: ${message}`;
-  if (best === undefined) return `${position}: ${named}`;
-  return formatPath(best.path) === option ? `--set ${option}: ${message}` : `${best.flag}: ${named}`;
+  return best;
 }
 
 /** A line about something else, an environment variable say, stays as it is. */
