@@ -1,33 +1,59 @@
 // The library's tarball alone: what is in it, that its types are whole, and that it runs where nothing else is.
-import { writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { NbdClient } from 'node-nbd-server';
 import t from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
-import { install, pack, strays } from '../support/packages.ts';
+import { install, pack, uncompiled } from '../support/packages.ts';
 import { runAt } from '../support/run_process.ts';
+import { tempFolder } from '../support/tmp.ts';
 
 const packed = await pack(t, 'src/nbd');
 const { folder, how } = await install(t, packed.tarball, 'node-nbd-server', false);
 
 t.test('the tarball', async (t) => {
-  t.same(strays(packed.files, 'src/nbd'), [], 'nothing that no source stands behind');
+  t.same(uncompiled(packed.files, 'src/nbd'), [], 'all sources, compiled');
   for (const path of ['LICENSE', 'README.md', 'CHANGELOG.md', 'dist/index.js', 'dist/index.d.ts'])
     t.ok(packed.files.includes(path), path);
 });
 
+/** The programs of the README that import the package, in order. */
+const programs = [
+  ...readFileSync(join(folder, 'node_modules/node-nbd-server/README.md'), 'utf8').matchAll(/```ts\n(.*?)```/gs),
+]
+  .map(([, text]) => text)
+  .filter((text) => /^await |^const server/m.test(text));
+
 t.test('its types are whole, without any other package but those of Node', async (t) => {
   t.comment(how);
-  const program = `import { NbdClient, NbdServer, type Device } from 'node-nbd-server';
-const devices: Device[] = [];
-const server = new NbdServer({ devices });
-await server.listen({ port: 0 });
-const page: Buffer = await (await NbdClient.connect({ port: server.port })).read(0, 4096);
-page.fill(0);
-`;
-  writeFileSync(join(folder, 'program.mts'), program);
+  for (const [i, text] of programs.entries()) writeFileSync(join(folder, `readme${i}.mts`), text);
   const tsc = resolve(REPOSITORY, 'node_modules/typescript/bin/tsc');
   const types = ['--types', 'node', '--typeRoots', resolve(REPOSITORY, 'node_modules/@types')];
-  const args = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2023', ...types, 'program.mts'];
-  const { code, stdout } = await runAt(folder, process.execPath, [tsc, ...args]);
+  const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2023', ...types];
+  const files = programs.map((_, i) => `readme${i}.mts`);
+  const { code, stdout } = await runAt(folder, process.execPath, [tsc, ...options, ...files]);
   t.equal(code, 0, stdout);
+});
+
+t.test('the first program of the README serves', async (t) => {
+  const socket = join(tempFolder(t), 'ram.sock');
+  const [first] = programs;
+  t.ok(first.split('\n').length < 20, 'it is short');
+  const program = first.replace('/tmp/ram.sock', socket).replace('10809', '0');
+  t.ok(program.includes(socket));
+  writeFileSync(join(folder, 'readme.mjs'), `${program}console.log('up');\n`);
+  const child = spawn(process.execPath, ['readme.mjs'], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  await new Promise((done) => child.stdout.once('data', done));
+  const client = await NbdClient.connect({ socketPath: socket, export: 'ram' });
+  await client.write(1000, Buffer.alloc(9000, 7));
+  await client.writeZeroes(2000, 10);
+  const expected = Buffer.alloc(9000, 7).fill(0, 1000, 1010);
+  t.ok((await client.read(1000, 9000)).equals(expected));
+  await client.disconnect();
+  const ended = new Promise((done) => child.once('exit', done));
+  child.kill('SIGTERM');
+  t.equal(await ended, 0, 'and closes');
+  t.notOk(existsSync(socket));
 });

@@ -4,7 +4,7 @@
  * Our own dependencies come from npm's cache or its registry. Where neither can be had, the tarball is unpacked and the
  * dependencies are linked from this checkout; `how` says what was done.
  */
-import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Test } from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
@@ -70,11 +70,13 @@ export async function install(t: Test, tarball: string, name: string, scripts: b
   return { folder, how: `unpacked, all dependencies linked from this checkout, because npm install said: ${why}` };
 }
 
-/** Paths that have no business in a package: what no source stands behind is left over from an earlier build. */
-export function strays(files: readonly string[], source: string): string[] {
-  const compiled = /^dist\/(.*?)(?:\.d\.ts|\.js|\.js\.map)$/;
-  return files.filter((path) => {
-    const [, stem] = compiled.exec(path) ?? [];
-    return stem !== undefined && !existsSync(resolve(REPOSITORY, source, `${stem}.ts`));
-  });
+/**
+ * What of the sources in a folder is not in a package, compiled. The other way round says nothing here: compiled files
+ * outlive their sources until the script that is left out removes them.
+ */
+export function uncompiled(files: readonly string[], folder: string): string[] {
+  const sources = readdirSync(resolve(REPOSITORY, folder), { recursive: true, encoding: 'utf8' });
+  return sources
+    .filter((path) => path.endsWith('.ts') && !/(^|\/)(dist|nbd|node_modules)\//.test(path))
+    .filter((path) => !files.includes(`dist/${path.replace(/\.ts$/, '.js')}`));
 }

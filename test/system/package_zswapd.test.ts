@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { NbdClient } from 'node-nbd-server';
 import t from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
-import { install, pack, strays } from '../support/packages.ts';
+import { install, pack, uncompiled } from '../support/packages.ts';
 import { runAt } from '../support/run_process.ts';
 
 const LONG = process.env.ZSWAPD_LONG === '1';
@@ -15,7 +15,7 @@ const packed = await pack(t, '.');
 
 t.test('the tarball', async (t) => {
   const { files } = packed;
-  t.same(strays(files, 'src'), [], 'nothing that no source stands behind');
+  t.same(uncompiled(files, 'src'), [], 'all sources, compiled');
   t.same(
     files.filter((path) => /^dist\/(test|scripts)\//.test(path)),
     [],
