@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { NbdClient } from 'node-nbd-server';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
 import { install, pack, uncompiled } from '../support/packages.ts';
 import { runAt } from '../support/run_process.ts';
@@ -36,14 +36,9 @@ t.test('its types are whole, without any other package but those of Node', async
   t.equal(code, 0, stdout);
 });
 
-t.test('the first program of the README serves', async (t) => {
-  const socket = join(tempFolder(t), 'ram.sock');
-  const [first] = programs;
-  t.ok(first.split('\n').length < 20, 'it is short');
-  const program = first.replace('/tmp/ram.sock', socket).replace('10809', '0');
-  t.ok(program.includes(socket));
-  writeFileSync(join(folder, 'readme.mjs'), `${program}console.log('up');\n`);
-  const child = spawn(process.execPath, ['readme.mjs'], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
+/** Starts a program beside the installed package, uses what it serves, and ends it. */
+async function serves(t: Test, socket: string, ...args: string[]): Promise<void> {
+  const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
   t.teardown(() => child.kill('SIGKILL'));
   await new Promise((done) => child.stdout.once('data', done));
   const client = await NbdClient.connect({ socketPath: socket, export: 'ram' });
@@ -56,4 +51,19 @@ t.test('the first program of the README serves', async (t) => {
   child.kill('SIGTERM');
   t.equal(await ended, 0, 'and closes');
   t.notOk(existsSync(socket));
+}
+
+t.test('the first program of the README serves', async (t) => {
+  const socket = join(tempFolder(t), 'ram.sock');
+  const [first] = programs;
+  t.ok(first.split('\n').length < 20, 'it is short');
+  const program = first.replace('/tmp/ram.sock', socket).replace('10809', '0');
+  t.ok(program.includes(socket));
+  writeFileSync(join(folder, 'readme.mjs'), `${program}console.log('up');\n`);
+  await serves(t, socket, 'readme.mjs');
+});
+
+t.test('and so does the example that came with it', async (t) => {
+  const socket = join(tempFolder(t), 'ram.sock');
+  await serves(t, socket, 'node_modules/node-nbd-server/dist/examples/ram.js', socket);
 });
