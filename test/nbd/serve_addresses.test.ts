@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { Duplex, PassThrough } from 'node:stream';
+import { connect as connectSecure, createServer as createSecureServer } from 'node:tls';
 import { type ByteDevice, NbdClient, NbdServer, serve } from 'node-nbd-server';
 import t, { type Test } from 'tap';
 import { ram, running } from '../support/byte_server.ts';
@@ -96,6 +97,35 @@ t.test('a stream of any kind', async (t) => {
     client.destroy();
     if (name !== 'small buffers') await until(() => server.connections === 0);
   }
+});
+
+t.test('TLS, as a stream', async (t) => {
+  const server = await serve(ram({}));
+  t.teardown(() => server.close(0));
+  // A key that both know needs no certificate.
+  const psk = Buffer.alloc(16, 'secret');
+  const common = { ciphers: 'PSK', maxVersion: 'TLSv1.2' as const };
+  const secure = createSecureServer({ ...common, pskCallback: () => psk }, (socket) => server.accept(socket));
+  secure.listen(0, '127.0.0.1');
+  await once(secure, 'listening');
+  t.teardown(() => secure.close());
+  const { port } = secure.address() as AddressInfo;
+  // Our client speaks no TLS itself.
+  const front = createServer((plain) => {
+    const check = () => undefined;
+    const options = { ...common, port, checkServerIdentity: check, pskCallback: () => ({ psk, identity: 'client' }) };
+    const outer = connectSecure(options);
+    for (const stream of [plain, outer]) stream.on('error', () => plain.destroy());
+    plain.pipe(outer).pipe(plain);
+  }).listen(0, '127.0.0.1');
+  await once(front, 'listening');
+  t.teardown(() => front.close());
+  const client = await NbdClient.connect({ port: (front.address() as AddressInfo).port });
+  const payload = Buffer.alloc(900_000, 'behind a lock');
+  await client.write(77, payload);
+  t.ok((await client.read(77, payload.length)).equals(payload));
+  await client.disconnect();
+  await until(() => server.connections === 0);
 });
 
 t.test('a stream that fails, or gives text, ends its connection', async (t) => {
