@@ -172,7 +172,7 @@ t.test('close lets what runs finish', async (t) => {
   t.equal(bytes[0], 5);
 });
 
-t.test('at most 4096 calls of a device are unfinished', async (t) => {
+t.test('a device that has not ended 4096 calls that were given up gets no more', async (t) => {
   let begun = 0;
   const device = ram({
     size: 64 * 2 ** 20,

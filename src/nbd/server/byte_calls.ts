@@ -8,12 +8,13 @@
  * Invariants:
  * - of two calls that change a common byte at most one runs, and they run in the order in which they came;
  * - a call is answered exactly once: when it has ended, or when its connection has;
- * - at most MAX_CALLS calls of a device are unfinished. Beyond that a device that never answers gets no more of them.
+ * - live connections bound their own calls; of those that were given up, at most MAX_GIVEN_UP are still under way, and a
+ *   device that has come to that gets no further call.
  */
 import * as wire from '../wire.ts';
 import type { ConnectionRequest } from './device.ts';
 
-const MAX_CALLS = 4096;
+const MAX_GIVEN_UP = 4096;
 
 interface ByteCall {
   readonly request: ConnectionRequest;
@@ -27,6 +28,7 @@ interface ByteCall {
 
 interface Unfinished extends ByteCall {
   running: boolean;
+  givenUp: boolean;
   answered: boolean;
   readonly onAbort: () => void;
 }
@@ -36,17 +38,24 @@ export class ByteCalls {
   readonly #calls = new Set<Unfinished>();
   readonly #onError: (error: unknown) => void;
   #waiting = 0;
+  #givenUp = 0;
 
   constructor(onError: (error: unknown) => void) {
     this.#onError = onError;
   }
 
   begin(o: ByteCall): void {
-    if (this.#calls.size >= MAX_CALLS) {
+    if (this.#givenUp >= MAX_GIVEN_UP) {
       queueMicrotask(() => o.answer(wire.NBD_ENOMEM));
       return;
     }
-    const call: Unfinished = { ...o, running: false, answered: false, onAbort: () => this.#abandon(call) };
+    const call: Unfinished = {
+      ...o,
+      running: false,
+      givenUp: false,
+      answered: false,
+      onAbort: () => this.#abandon(call),
+    };
     const { signal } = o.request;
     signal.addEventListener('abort', call.onAbort);
     const blocked = this.#blocked(call);
@@ -67,6 +76,7 @@ export class ByteCalls {
 
   #run(call: Unfinished): void {
     if (call.request.fenced()) {
+      call.request.signal.removeEventListener('abort', call.onAbort);
       this.#remove(call);
       queueMicrotask(() => this.#answer(call, wire.NBD_ESHUTDOWN));
       return;
@@ -82,20 +92,24 @@ export class ByteCalls {
       () => this.#ended(call, 0),
       (error: unknown) => {
         // What a call says that was told to stop is no news.
-        if (!call.answered) this.#onError(error);
+        if (!call.givenUp) this.#onError(error);
         this.#ended(call, errnoOf(error));
       },
     );
   }
 
   #ended(call: Unfinished, errno: number): void {
+    if (call.givenUp) this.#givenUp--;
     this.#remove(call);
     this.#answer(call, errno);
   }
 
   /** The connection has ended: what has not begun never does, and what runs is left to itself. */
   #abandon(call: Unfinished): void {
-    if (!call.running) {
+    if (call.running) {
+      call.givenUp = true;
+      this.#givenUp++;
+    } else {
       this.#waiting--;
       this.#remove(call);
     }
