@@ -15,7 +15,10 @@ const ENTRIES: readonly string[] = [
 ];
 
 const isEntry = (path: string): boolean =>
-  ENTRIES.includes(path) || /^scripts\/\w+\/main\.ts$/.test(path) || path.startsWith('test/');
+  ENTRIES.includes(path) ||
+  path.startsWith('src/nbd/examples/') ||
+  /^scripts\/\w+\/main\.ts$/.test(path) ||
+  path.startsWith('test/');
 
 export function checkDead(sources: readonly SourceFile[]): Violation[] {
   const used = usesOf(sources);

@@ -18,13 +18,13 @@ import { EXIT, ExitError, errorCode, errorText } from '../os/exit_error.ts';
 import { groupNumber } from '../os/groups.ts';
 import { foreignSockets, inheritedSockets } from '../os/inherited_sockets.ts';
 import { descriptorsNeeded } from './descriptors.ts';
-import { REPOSITORY } from './fields.ts';
+import { HOME } from './fields.ts';
 import { descriptorLimit } from './requirements.ts';
 import type { Config } from './schema.ts';
 import { formatSize } from './units.ts';
 
 /** The folder of default sockets and images, and the only one that is ever created. */
-export const STATE_FOLDER = resolve(REPOSITORY, 'var');
+export const STATE_FOLDER = resolve(HOME, 'var');
 
 const SECTOR = 512;
 /** Of linux/magic.h: proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs. */
@@ -33,7 +33,7 @@ const KERNEL_FILE_SYSTEMS = new Set([0x9fa0, 0x62656572, 0x27e0eb, 0x63677270, 0
 const OTHERS_ENTER = 0o011;
 
 /**
- * Makes the repository's var/ where something of this config lies in it: a socket, an image, the marker of a block device.
+ * Makes var/ where something of this config lies in it: a socket, an image, the marker of a block device.
  * To be called after everything was checked. Answers true if it was not there before.
  */
 export function makeStateFolder(config: Config): boolean {
@@ -131,7 +131,7 @@ function checkFolder(option: string, path: string): string[] {
     const found = stat(folder);
     if (found === undefined) {
       if (folder !== STATE_FOLDER) return [`${option}: folder ${folder} does not exist, allowed: an existing folder`];
-      accessSync(REPOSITORY, constants.W_OK | constants.X_OK);
+      accessSync(HOME, constants.W_OK | constants.X_OK);
       return [];
     }
     if (!found.isDirectory()) return [`${option}: ${folder} is not a folder, allowed: an existing folder`];

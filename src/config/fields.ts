@@ -17,8 +17,14 @@ import {
   SIZE_PATTERN,
 } from './units.ts';
 
-/** The folder that holds package.json: default paths are relative to it. src/config and dist/config are equally deep. */
+/** The folder that holds package.json. src/config and dist/config are equally deep. */
 export const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
+
+/**
+ * The folder that default paths are relative to, with `var/` in it. An installed package belongs to npm, and is often not
+ * writable: there it is the folder that the program was started in.
+ */
+export const HOME = REPOSITORY.split('/').includes('node_modules') ? process.cwd() : REPOSITORY;
 
 const PAGE = 4096;
 
@@ -131,9 +137,9 @@ function inBytes(value: string, min: number, max: number): boolean {
   return bytes >= min && bytes <= max;
 }
 
-/** A default path is relative to the repository; load.ts has made what a user wrote absolute before. */
+/** A default path is relative to HOME; load.ts has made what a user wrote absolute before. */
 function parsePath(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' && !value.includes('\0') ? resolve(REPOSITORY, value) : undefined;
+  return typeof value === 'string' && value !== '' && !value.includes('\0') ? resolve(HOME, value) : undefined;
 }
 
 export function file(description: string) {

@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
 import { EXIT, ExitError } from '../os/exit_error.ts';
 import { crossCheck } from './checks.ts';
-import { REPOSITORY } from './fields.ts';
+import { HOME, REPOSITORY } from './fields.ts';
 import { listOptions } from './option_list.ts';
 import { commonLength, formatPath, type OptionPath, type Problem, parsePath } from './option_path.ts';
 import { applyOverride, type Override, parseOverride } from './overrides.ts';
@@ -44,8 +44,9 @@ export interface Loaded {
 
 /** Loads a config, or throws a ConfigError. */
 export function loadConfig(options: LoadOptions = {}): Loaded {
-  const file = options.file ?? DEFAULT_CONFIG;
-  return loadFrom(readSource(file), dirname(resolve(file)), options);
+  // Our own file names var/ as if it lay in HOME, which it does not where npm has put it.
+  if (options.file === undefined) return loadFrom(readSource(DEFAULT_CONFIG), resolve(HOME, 'config'), options);
+  return loadFrom(readSource(options.file), dirname(resolve(options.file)), options);
 }
 
 /** As loadConfig, for the text of a file that need not exist. */

@@ -22,6 +22,13 @@ const MAX_SCAN = 2 ** 18;
 const HEAD_BYTES = wire.NBD_STRUCTURED_REPLY_BYTES + 4;
 const extent: DeviceExtent = { end: 0, status: 0 };
 
+/** What is said for a device that tells nothing of its blocks, which is always a safe answer. */
+function data(end: number): DeviceExtent {
+  extent.end = end;
+  extent.status = 0;
+  return extent;
+}
+
 /** Writes the whole reply. False if there is no room. */
 export function blockStatus(device: Device, replies: Replies, request: Request, budget: TurnBudget): boolean {
   request.phase = PHASE_STATUS;
@@ -40,7 +47,7 @@ export function blockStatus(device: Device, replies: Replies, request: Request, 
   let runs = 0;
   let status = -1;
   while (block < endBlock && runs < MAX_RUNS) {
-    const run = device.extent(block, endBlock, extent);
+    const run = device.extent === undefined ? data(endBlock) : device.extent(block, endBlock, extent);
     runs++;
     block = run.end;
     const to = Math.min(block * size, end);

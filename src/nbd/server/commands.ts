@@ -41,17 +41,17 @@ export class Commands {
       case wire.NBD_CMD_FLUSH:
         this.#counters.flushes++;
         this.#range(request);
-        this.#device.flush(request);
+        this.#device.flush!(request);
         break;
       case wire.NBD_CMD_TRIM:
         this.#counters.trims++;
         this.#range(request);
-        this.#device.trim(request, offset, length);
+        this.#device.trim!(request, offset, length);
         break;
       default:
         this.#counters.writeZeroes++;
         this.#range(request);
-        this.#device.zero(request, offset, length, (request.flags & wire.NBD_CMD_FLAG_NO_HOLE) !== 0);
+        this.#zero(request, offset, length);
     }
   }
 
@@ -60,10 +60,16 @@ export class Commands {
     if (request.error === 0 && request.length > 0 && (request.flags & wire.NBD_CMD_FLAG_FUA) !== 0) {
       request.phase = phase.PHASE_PERSIST;
       request.outstanding = 1;
-      this.#device.persist(request, request.offset, request.length);
+      this.#device.persist!(request, request.offset, request.length);
     } else {
       this.#answers.reply(request);
     }
+  }
+
+  #zero(request: Request, offset: number, length: number): void {
+    const noHole = (request.flags & wire.NBD_CMD_FLAG_NO_HOLE) !== 0;
+    const fast = (request.flags & wire.NBD_CMD_FLAG_FAST_ZERO) !== 0;
+    this.#device.zero!(request, offset, length, noHole, fast);
   }
 
   #range(request: Request): void {

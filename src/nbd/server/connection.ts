@@ -10,15 +10,16 @@
 import type { ExportInfo } from '../export_info.ts';
 import { Arrivals } from './arrivals.ts';
 import { type ConnectionOptions, HANDSHAKE_TIMEOUT_MS, LINGER_MS } from './connection_options.ts';
-import { type ConnectionSocket, openSocket } from './connection_socket.ts';
 import { type ConnectionCounters, connectionCounters } from './counters.ts';
 import type { Device } from './device.ts';
+import { checkDevice } from './device_check.ts';
 import { OpenFence } from './fence.ts';
 import { Greeter } from './greeter.ts';
 import type { Negotiated } from './handshake.ts';
-import { Inbox, MAX_BLOCK_SIZE } from './inbox.ts';
+import { Inbox } from './inbox.ts';
 import { Outbox } from './outbox.ts';
 import { Transmission, type TransmissionHost } from './transmission.ts';
+import { type ConnectionTransport, openTransport } from './transport.ts';
 import { TurnBudget } from './turn_budget.ts';
 
 /** When that time is up, a client that comes to owe something is cut after this long. */
@@ -27,7 +28,7 @@ const DEBT_LOOK_MS = 100;
 export class Connection implements TransmissionHost {
   readonly counters: ConnectionCounters;
   readonly #o: ConnectionOptions;
-  readonly #socket: ConnectionSocket;
+  readonly #socket: ConnectionTransport;
   readonly #greeter: Greeter;
   readonly #fence: OpenFence | null;
   readonly #arrivals: Arrivals;
@@ -58,7 +59,7 @@ export class Connection implements TransmissionHost {
     const listing = o.listing === undefined ? {} : { listing: o.listing };
     const greeted = { exports: o.exports, stopping: () => this.stopping, ...listing };
     this.#greeter = new Greeter(greeted, this.#budget, () => this.kick());
-    this.#socket = openSocket(o, { buffer: () => this.#space(), callback: (n) => this.#received(n) });
+    this.#socket = openTransport(o, { buffer: () => this.#space(), callback: (n) => this.#received(n) });
     this.#socket.beforeClose = () => {
       this.#lost();
       this.#fence?.close();
@@ -70,7 +71,6 @@ export class Connection implements TransmissionHost {
       this.#closed = true;
       this.#report();
     });
-    this.#socket.setNoDelay(true);
     this.#setTimer(o.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS);
     this.#greeter.start(this.#socket);
   }
@@ -247,7 +247,7 @@ export class Connection implements TransmissionHost {
     let device: Device;
     try {
       device = this.#o.device(negotiated.export);
-      if (device.blockSize > MAX_BLOCK_SIZE) throw new RangeError(`block size beyond ${MAX_BLOCK_SIZE}`);
+      checkDevice(device);
     } catch (error) {
       this.#socket.destroy(error as Error);
       return;
@@ -286,6 +286,7 @@ export class Connection implements TransmissionHost {
     if (transmission !== null && !transmission.ended && !this.#finishing) return;
     this.#reported = true;
     this.#setTimer(0);
+    transmission?.over();
     this.#o.onEnd?.();
   }
 }

@@ -1,5 +1,6 @@
 /** What a connection is made from, and how long it waits for its client. */
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { ExportInfo } from '../export_info.ts';
 import type { ConnectionCounters } from './counters.ts';
 import type { ConnectionFence, Device } from './device.ts';
@@ -10,10 +11,12 @@ export const HANDSHAKE_TIMEOUT_MS = 10_000;
 export const LINGER_MS = 10_000;
 
 export interface ConnectionOptions {
-  /** An open descriptor that the connection takes over. Either this or `socket`. */
+  /** An open descriptor that the connection takes over. One of this, `socket` and `stream`. */
   readonly fd?: number;
   /** A socket accepted with `pauseOnConnect`, of which no byte was read. It is of no use to its owner afterwards. */
   readonly socket?: Socket;
+  /** Anything else that carries bytes both ways. It is destroyed at the end. */
+  readonly stream?: Duplex;
   readonly exports: readonly ExportInfo[];
   /** Finds the device of the export that the client chose. An error thrown here ends the connection. */
   readonly device: (info: ExportInfo) => Device;

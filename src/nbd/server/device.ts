@@ -27,6 +27,15 @@ export interface DeviceRequest {
   resume(): void;
 }
 
+/** The request as the engine hands it over: also what it is a part of. */
+export interface ConnectionRequest extends DeviceRequest {
+  /** Bytes [offset, offset + length) of the export are what the whole request is about. */
+  readonly offset: number;
+  readonly length: number;
+  /** Aborts when the connection has ended, however it did. Made when it is first asked for. */
+  readonly signal: AbortSignal;
+}
+
 /** A run of blocks with one allocation status. */
 export interface DeviceExtent {
   /** First block after the run. */
@@ -35,30 +44,52 @@ export interface DeviceExtent {
   status: number;
 }
 
+/**
+ * What is optional may be left out where the export's flags do not offer it (`checkDevice` says what is missing).
+ *
+ * A method must not throw. What it throws is an uncaught exception of the process: nobody knows what has become of the
+ * block. A call that never settles keeps its request waiting, and holds its connection's memory after the end of that.
+ */
 export interface Device {
   readonly info: ExportInfo;
-  /** Bytes per block, a power of two. The export's size is a multiple of it. */
+  /**
+   * Bytes per block, a power of two. Where the export's size is no multiple of it, the last block is read as a whole one,
+   * of which nothing beyond the end is sent, and written by `writePart`.
+   */
   readonly blockSize: number;
-  /** Stores one whole block from src[at..]. OK, an NBD error, WAIT or TAKEN. */
-  write(request: DeviceRequest, block: number, src: Uint8Array, at: number): number;
-  /** Stores `length` bytes at `within` of a block. OK, an NBD error, WAIT or TAKEN. */
-  writePart(request: DeviceRequest, block: number, within: number, length: number, src: Uint8Array, at: number): number;
+  /** Stores one whole block from src[at..]. OK, an NBD error, WAIT or TAKEN. Not needed for READ_ONLY. */
+  write?(request: ConnectionRequest, block: number, src: Uint8Array, at: number): number;
+  /** Stores `length` bytes at `within` of a block. OK, an NBD error, WAIT or TAKEN. Not needed where minBlock allows no parts. */
+  writePart?(
+    request: ConnectionRequest,
+    block: number,
+    within: number,
+    length: number,
+    src: Uint8Array,
+    at: number,
+  ): number;
   /** Copies blocks into dst[at..] as far as that needs no waiting; returns how many. Reports no error: `read` does. */
-  readNow(block: number, count: number, dst: Uint8Array, at: number): number;
-  /** Fills dst[at..] with `count` blocks and settles. `dst` stays valid and untouched until then. */
-  read(request: DeviceRequest, block: number, count: number, dst: Uint8Array, at: number): void;
+  readNow?(block: number, count: number, dst: Uint8Array, at: number): number;
+  /**
+   * Fills dst[at..] with `count` blocks and settles. `dst` stays valid and untouched until then. Without it, what `readNow`
+   * does not have is EIO.
+   */
+  read?(request: ConnectionRequest, block: number, count: number, dst: Uint8Array, at: number): void;
   /** Discards bytes [offset, offset + length), rounded inward to blocks, and settles. */
-  trim(request: DeviceRequest, offset: number, length: number): void;
-  /** Makes bytes [offset, offset + length) zero and settles; `noHole` asks for provisioned space. */
-  zero(request: DeviceRequest, offset: number, length: number, noHole: boolean): void;
+  trim?(request: ConnectionRequest, offset: number, length: number): void;
+  /**
+   * Makes bytes [offset, offset + length) zero and settles; `noHole` asks for provisioned space. `fast`, which comes only if
+   * SEND_FAST_ZERO was advertised, asks for NBD_ENOTSUP at once where it would take as long as to write zeros.
+   */
+  zero?(request: ConnectionRequest, offset: number, length: number, noHole: boolean, fast: boolean): void;
   /** Settles once everything answered before is durable. Called only if SEND_FLUSH was advertised. */
-  flush(request: DeviceRequest): void;
+  flush?(request: ConnectionRequest): void;
   /** Settles once bytes [offset, offset + length), already written, are durable. Called only if SEND_FUA was advertised. */
-  persist(request: DeviceRequest, offset: number, length: number): void;
-  /** The run that starts at `block`, cut at `end`. Fills and returns `into`. */
-  extent(block: number, end: number, into: DeviceExtent): DeviceExtent;
+  persist?(request: ConnectionRequest, offset: number, length: number): void;
+  /** The run that starts at `block`, cut at `end`. Fills and returns `into`. Without it all blocks are data. */
+  extent?(block: number, end: number, into: DeviceExtent): DeviceExtent;
   /** The connection ended while a `write` or `writePart` of this request waited: give back what it holds. */
-  cancel(request: DeviceRequest): void;
+  cancel?(request: ConnectionRequest): void;
 }
 
 /** How a connection learns that its peer has ended, without reading. All are called only by a lane that fell behind. */

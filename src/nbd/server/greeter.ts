@@ -5,7 +5,6 @@
  * - what has arrived and was not yet looked at stays in `small`, so the socket is paused as long as anything is `held`;
  * - while more than MAX_UNSENT bytes wait for the client, no reply is made; one part of an answer can go beyond that.
  */
-import type { Socket } from 'node:net';
 import {
   Handshake,
   type HandshakeOptions,
@@ -13,6 +12,7 @@ import {
   type HandshakeState,
   type Negotiated,
 } from './handshake.ts';
+import type { ConnectionTransport } from './transport.ts';
 import type { TurnBudget } from './turn_budget.ts';
 
 /** Receive buffer before transmission begins. */
@@ -25,7 +25,7 @@ export class Greeter implements HandshakePace {
   readonly #handshake: Handshake;
   readonly #budget: TurnBudget;
   readonly #again: () => void;
-  #socket!: Socket;
+  #socket!: ConnectionTransport;
   #at = 0;
   #end = 0;
   #draining = false;
@@ -59,7 +59,7 @@ export class Greeter implements HandshakePace {
     this.#budget.spend(units);
   }
 
-  start(socket: Socket): void {
+  start(socket: ConnectionTransport): void {
     this.#socket = socket;
     this.#handshake.start();
   }

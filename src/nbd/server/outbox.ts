@@ -5,7 +5,7 @@
  * - a connection holds at most MAX_CHUNKS chunks, whatever its client does not read; `reserve` fails beyond that;
  * - a chunk is reused only when the socket has finished writing it.
  */
-import type { Socket } from 'node:net';
+import type { ConnectionTransport } from './transport.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 const MAX_CHUNKS = 8;
@@ -41,7 +41,7 @@ export class Outbox {
   /** Bytes written so far. */
   total = 0;
 
-  readonly #socket: Socket;
+  readonly #socket: ConnectionTransport;
   readonly #onRoom: () => void;
   readonly #onWritten = (): void => this.#written();
   #chunk: Chunk | null = null;
@@ -51,7 +51,7 @@ export class Outbox {
   #dead = false;
 
   /** `onRoom` is called when a chunk came back after `reserve` had failed. */
-  constructor(socket: Socket, onRoom: () => void) {
+  constructor(socket: ConnectionTransport, onRoom: () => void) {
     this.#socket = socket;
     this.#onRoom = onRoom;
   }

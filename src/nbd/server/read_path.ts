@@ -32,6 +32,8 @@ export class ReadPath {
   readonly #budget: TurnBudget;
   readonly #scratch: Uint8Array;
   readonly #extent: DeviceExtent = { end: 0, status: 0 };
+  readonly #tellsHoles: boolean;
+  readonly #hasNow: boolean;
   #held = 0;
 
   constructor(device: Device, replies: Replies, budget: TurnBudget) {
@@ -40,6 +42,8 @@ export class ReadPath {
     this.#replies = replies;
     this.#budget = budget;
     this.#scratch = new Uint8Array(device.blockSize);
+    this.#tellsHoles = device.extent !== undefined;
+    this.#hasNow = device.readNow !== undefined;
   }
 
   /**
@@ -99,10 +103,11 @@ export class ReadPath {
     // For a single block the chunk would save less than finding out costs.
     if (!replies.structured || request.length <= this.#blockSize) return false;
     request.slice = 0;
+    if (!this.#tellsHoles) return false;
     if ((request.flags & wire.NBD_CMD_FLAG_DF) !== 0) return false;
     const size = this.#blockSize;
     const first = Math.floor(request.position / size);
-    const run = this.#device.extent(first, Math.ceil(end / size), this.#extent);
+    const run = this.#device.extent!(first, Math.ceil(end / size), this.#extent);
     this.#budget.scanned(run.end - first, 1);
     const to = Math.min(run.end * size, end);
     if ((run.status & wire.NBD_STATE_ZERO) === 0) {
@@ -130,7 +135,7 @@ export class ReadPath {
     }
     const head = this.#headBytes(request);
     if (!outbox.reserve(head + length)) return this.#wait(request);
-    if (this.#now(request.position, length, outbox.bytes, outbox.at + head)) {
+    if (this.#hasNow && this.#now(request.position, length, outbox.bytes, outbox.at + head)) {
       this.#head(request, length, end);
       outbox.at += length;
       request.position += length;
@@ -146,7 +151,8 @@ export class ReadPath {
     const size = this.#blockSize;
     const first = Math.floor(request.position / size);
     const count = Math.ceil((request.position + length) / size) - first;
-    this.#device.read(request, first, count, request.buffer.bytes, 0);
+    if (this.#device.read !== undefined) this.#device.read(request, first, count, request.buffer.bytes, 0);
+    else setImmediate(() => request.settle(wire.NBD_EIO));
     return READ_WAITS;
   }
 
@@ -195,7 +201,7 @@ export class ReadPath {
     }
     const whole = Math.floor(left / size);
     if (whole > 0) {
-      if (this.#device.readNow(block, whole, dst, to) < whole) return false;
+      if (this.#device.readNow!(block, whole, dst, to) < whole) return false;
       left -= whole * size;
       to += whole * size;
     }
@@ -203,7 +209,7 @@ export class ReadPath {
   }
 
   #edge(block: number, within: number, length: number, dst: Uint8Array, at: number): boolean {
-    if (this.#device.readNow(block, 1, this.#scratch, 0) < 1) return false;
+    if (this.#device.readNow!(block, 1, this.#scratch, 0) < 1) return false;
     dst.set(this.#scratch.subarray(within, within + length), at);
     return true;
   }

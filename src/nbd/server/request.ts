@@ -4,7 +4,7 @@
  * Invariant: a request returns to its connection's pool only when no device call of it is outstanding, so a late
  * `settle` can never meet a request that has become another one.
  */
-import type { DeviceRequest } from './device.ts';
+import type { ConnectionRequest } from './device.ts';
 import type { ReadBuffer } from './read_buffers.ts';
 
 /** WRITE: payload is arriving or its units are outstanding. */
@@ -22,12 +22,13 @@ export const PHASE_REPLY = 5;
 
 /** What a request needs of its connection. */
 export interface RequestOwner {
+  readonly signal: AbortSignal;
   fenced(request: Request): boolean;
   settled(request: Request, error: number): void;
   resumed(request: Request): void;
 }
 
-export class Request implements DeviceRequest {
+export class Request implements ConnectionRequest {
   type = 0;
   flags = 0;
   /** The cookie is opaque: two halves, echoed as they came. */
@@ -81,6 +82,10 @@ export class Request implements DeviceRequest {
     if (this.error !== 0) return;
     this.error = error;
     this.why = why;
+  }
+
+  get signal(): AbortSignal {
+    return this.#owner.signal;
   }
 
   fenced(): boolean {

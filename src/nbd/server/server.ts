@@ -1,91 +1,152 @@
 /**
- * A small server for programs that serve devices from their own event loop: listens, caps connections, stops cleanly.
+ * A server for programs that serve devices from their own event loop: listens, caps connections, stops cleanly.
  *
  * A program that spreads connections over threads needs none of this: it hands descriptors to `Connection` itself.
  */
 import { once } from 'node:events';
-import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type ListenOptions, type Server } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { checkExports, type ExportInfo } from '../export_info.ts';
+import { ByteAdapter } from './byte_adapter.ts';
+import type { ByteDevice } from './byte_device.ts';
 import { Connection } from './connection.ts';
+import type { ConnectionOptions } from './connection_options.ts';
 import { type ConnectionCounters, connectionCounters } from './counters.ts';
 import type { Device } from './device.ts';
+import { checkDevice } from './device_check.ts';
 
 /** Connections at one time unless another cap is given; further ones are closed at once. */
 export const MAX_CONNECTIONS = 100;
+/** How long `close` lets running requests finish unless it is told otherwise. */
+const GRACE_MS = 5000;
 
-export interface NbdServerOptions {
-  readonly devices: readonly Device[];
+/** A unix socket by its path, a TCP port of this machine by its number, or anything that `net.Server` listens on. */
+export type Address = string | number | ListenOptions;
+
+export interface ServerOptions {
   readonly maxConnections?: number;
   readonly handshakeTimeoutMs?: number;
   /** Whether NBD_OPT_LIST may show the exports; yes unless set to false. */
   readonly listing?: boolean;
+  /**
+   * Is told what a ByteDevice threw or rejected with, whose client gets an error number in any case, and why a connection
+   * could not be accepted.
+   */
+  readonly onError?: (error: unknown) => void;
+}
+
+export interface NbdServerOptions extends ServerOptions {
+  /** At least one. The first is the one that a client gets who names none. */
+  readonly devices: readonly (Device | ByteDevice)[];
 }
 
 export class NbdServer {
   readonly counters: ConnectionCounters = connectionCounters();
-  /** Connections that were refused because of the cap. */
+  /** Connections that were refused: because of the cap, because the server was closed, or for want of descriptors. */
   refused = 0;
 
   readonly #o: NbdServerOptions;
   readonly #exports: readonly ExportInfo[];
-  readonly #server: Server;
+  readonly #devices: ReadonlyMap<ExportInfo, Device>;
+  readonly #servers = new Set<Server>();
   readonly #connections = new Set<Connection>();
-  #stopping = false;
+  #closed: Promise<void> | null = null;
   #whenEmpty: (() => void) | null = null;
 
-  /** Throws RangeError if the devices' exports are not such as the protocol can carry. */
+  /** Throws RangeError if there is no device, or one has what the protocol cannot carry or lacks what it offers. */
   constructor(o: NbdServerOptions) {
     this.#o = o;
-    this.#exports = o.devices.map((device) => device.info);
+    if (o.devices.length === 0) throw new RangeError('a server needs at least one device');
+    const devices = o.devices.map((device) =>
+      device.info !== undefined ? device : new ByteAdapter(device, (e) => o.onError?.(e)),
+    );
+    this.#exports = devices.map(({ info }) => info);
     checkExports(this.#exports);
-    this.#server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => this.#accept(socket));
+    for (const device of devices) checkDevice(device);
+    this.#devices = new Map(devices.map((device) => [device.info, device]));
   }
 
+  /** Connections whose socket is open, or whose device has not answered yet. */
   get connections(): number {
     return this.#connections.size;
   }
 
-  /** Listens as `net.Server` does: `{ path }` or `{ host, port }`. Rejects if that fails. */
-  async listen(where: ListenOptions): Promise<void> {
-    this.#server.listen(where);
-    await once(this.#server, 'listening');
+  /** Listens on one more address. Rejects if that fails. */
+  async listen(where: Address): Promise<void> {
+    if (this.#closed !== null) throw new Error('the server is closed');
+    const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => this.#accept({ socket }));
+    this.#servers.add(server);
+    try {
+      server.listen(listenOptions(where));
+      await once(server, 'listening');
+      // Such as no descriptor left to accept with: the client is gone, and the server goes on.
+      server.on('error', (error) => {
+        this.refused++;
+        this.#o.onError?.(error);
+      });
+    } catch (error) {
+      this.#servers.delete(server);
+      throw error;
+    }
   }
 
-  /** The port of a TCP socket, which the system has chosen if 0 was asked for; 0 for a unix socket. */
+  /** What it listens on: paths of unix sockets, addresses of TCP ones. */
+  get addresses(): (string | AddressInfo)[] {
+    return [...this.#servers].flatMap((server) => server.address() ?? []);
+  }
+
+  /** The port of the first TCP socket, which the system has chosen if 0 was asked for; 0 without one. */
   get port(): number {
-    const address = this.#server.address();
-    return address !== null && typeof address === 'object' ? address.port : 0;
+    return this.addresses.find((address) => typeof address === 'object')?.port ?? 0;
   }
 
-  /** Accepts no more, lets running requests finish, closes all connections; after `graceMs` those left are cut. */
-  async close(graceMs = 5000): Promise<void> {
-    this.#stopping = true;
-    this.#server.close();
+  /** Serves one client on a stream that carries bytes both ways: TLS, a pair of pipes. The stream is destroyed at the end. */
+  accept(stream: Duplex): void {
+    if (stream.destroyed) throw new TypeError('the stream is destroyed');
+    this.#accept({ stream });
+  }
+
+  /**
+   * Accepts no more, lets running requests finish, and closes all connections; after `graceMs` those left are cut, and
+   * nobody waits any longer for a device that does not answer: `connections` tells how many it has kept. A second call
+   * changes nothing and resolves with the first.
+   */
+  close(graceMs = GRACE_MS): Promise<void> {
+    this.#closed ??= this.#close(graceMs);
+    return this.#closed;
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    for (const server of this.#servers) server.close();
+    this.#servers.clear();
     for (const connection of this.#connections) connection.stop();
     if (this.#connections.size === 0) return;
-    const cutter = setTimeout(() => {
-      for (const connection of this.#connections) connection.destroy();
-    }, graceMs);
+    let cutter: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       this.#whenEmpty = resolve;
+      cutter = setTimeout(() => {
+        for (const connection of this.#connections) connection.destroy();
+        // By the second turn the sockets have closed, and those devices have answered that heed their signal.
+        setImmediate(() => setImmediate(resolve));
+      }, graceMs);
     });
     clearTimeout(cutter);
   }
 
-  #accept(socket: Socket): void {
-    if (this.#connections.size >= (this.#o.maxConnections ?? MAX_CONNECTIONS)) {
+  #accept(from: Pick<ConnectionOptions, 'socket' | 'stream'>): void {
+    if (this.#closed !== null || this.#connections.size >= (this.#o.maxConnections ?? MAX_CONNECTIONS)) {
       this.refused++;
-      socket.destroy();
+      (from.socket ?? from.stream)?.destroy();
       return;
     }
     const { handshakeTimeoutMs, listing } = this.#o;
     const connection: Connection = new Connection({
-      socket,
+      ...from,
       exports: this.#exports,
-      device: (info) => this.#o.devices[this.#exports.indexOf(info)],
+      device: (info) => this.#devices.get(info)!,
       // Plain Node has no way to ask whether a peer is gone while its data is unread.
       fence: null,
-      stopping: () => this.#stopping,
+      stopping: () => this.#closed !== null,
       counters: this.counters,
       onEnd: () => this.#ended(connection),
       ...(handshakeTimeoutMs === undefined ? {} : { handshakeTimeoutMs }),
@@ -98,4 +159,10 @@ export class NbdServer {
     this.#connections.delete(connection);
     if (this.#connections.size === 0) this.#whenEmpty?.();
   }
+}
+
+/** A bare port is one of this machine only: whoever connects reads and writes everything. */
+function listenOptions(where: Address): ListenOptions {
+  if (typeof where === 'string') return { path: where };
+  return typeof where === 'number' ? { host: '127.0.0.1', port: where } : where;
 }

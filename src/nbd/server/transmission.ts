@@ -14,6 +14,7 @@
  * and everything up to DISC is done although nobody reads the replies.
  */
 
+import { setMaxListeners } from 'node:events';
 import * as wire from '../wire.ts';
 import { Commands } from './commands.ts';
 import type { ConnectionCounters } from './counters.ts';
@@ -69,6 +70,9 @@ export class Transmission implements RequestOwner {
   readonly #budget: TurnBudget;
   /** Set when a device was told to drop a unit, before the connection could be taken down. */
   #void = false;
+  /** Made when a device first asks for its signal. */
+  #end: AbortController | null = null;
+  #over = false;
 
   constructor(o: {
     host: TransmissionHost;
@@ -143,6 +147,23 @@ export class Transmission implements RequestOwner {
     if (receiving !== null && receiving.outstanding === 0) this.#answers.release(receiving);
     this.#answers.abandon();
     this.#host.cut();
+    this.over();
+  }
+
+  /** The connection is at its end: a device that asked is told. */
+  over(): void {
+    this.#over = true;
+    this.#end?.abort();
+  }
+
+  get signal(): AbortSignal {
+    if (this.#end === null) {
+      this.#end = new AbortController();
+      // Every call in flight may listen, which is no leak.
+      setMaxListeners(0, this.#end.signal);
+      if (this.#over) this.#end.abort();
+    }
+    return this.#end.signal;
   }
 
   fenced(request: Request): boolean {

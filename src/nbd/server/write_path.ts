@@ -118,8 +118,8 @@ export class WritePath {
       this.offering = true;
       const result =
         n === size
-          ? this.#device.write(request, block, inbox.bytes, inbox.start)
-          : this.#device.writePart(request, block, within, n, inbox.bytes, inbox.start);
+          ? this.#device.write!(request, block, inbox.bytes, inbox.start)
+          : this.#device.writePart!(request, block, within, n, inbox.bytes, inbox.start);
       this.offering = false;
       if (result === WAIT) {
         this.#unsettled = true;
@@ -150,7 +150,7 @@ export class WritePath {
 
   /** The connection has ended: gives back what a waiting block holds. */
   abandon(): void {
-    if (this.receiving !== null && this.#unsettled) this.#device.cancel(this.receiving);
+    if (this.receiving !== null && this.#unsettled) this.#device.cancel?.(this.receiving);
     this.receiving = null;
     this.waiting = false;
     this.#unsettled = false;

@@ -1,0 +1,33 @@
+/** Whether a device has what its export's flags promise, found out before the first request and not in the middle of one. */
+import * as wire from '../wire.ts';
+import type { Device } from './device.ts';
+import { MAX_BLOCK_SIZE } from './inbox.ts';
+
+const NEEDED: readonly (readonly [flag: number, name: string, method: keyof Device])[] = [
+  [wire.NBD_FLAG_SEND_FLUSH, 'SEND_FLUSH', 'flush'],
+  [wire.NBD_FLAG_SEND_FUA, 'SEND_FUA', 'persist'],
+  [wire.NBD_FLAG_SEND_TRIM, 'SEND_TRIM', 'trim'],
+  [wire.NBD_FLAG_SEND_WRITE_ZEROES, 'SEND_WRITE_ZEROES', 'zero'],
+  [wire.NBD_FLAG_SEND_FAST_ZERO, 'SEND_FAST_ZERO', 'zero'],
+];
+
+/** Throws RangeError if the device can't keep what its `info` says. */
+export function checkDevice(device: Device): void {
+  const { info, blockSize } = device;
+  const complain = (why: string): never => {
+    throw new RangeError(`device of export ${JSON.stringify(info.name)}: ${why}`);
+  };
+  if (!Number.isInteger(Math.log2(blockSize)) || blockSize < 1 || blockSize > MAX_BLOCK_SIZE) {
+    complain(`block size is no power of two up to ${MAX_BLOCK_SIZE}`);
+  }
+  for (const [flag, name, method] of NEEDED) {
+    if ((info.flags & flag) !== 0 && device[method] === undefined) complain(`${name} is offered without ${method}`);
+  }
+  if (device.readNow === undefined && device.read === undefined) complain('it has neither readNow nor read');
+  if ((info.flags & wire.NBD_FLAG_READ_ONLY) !== 0) return;
+  if (device.write === undefined) complain('it has no write, and the export is not READ_ONLY');
+  const parts = info.minBlock % blockSize !== 0 || info.size % blockSize !== 0;
+  if (parts && device.writePart === undefined) {
+    complain('it has no writePart, and minBlock or size is no multiple of the block size');
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * What is under a connection: an accepted socket or a descriptor, made to read into buffers of ours, or any stream that
+ * carries bytes both ways.
+ */
+import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { StreamTransport } from './stream_transport.ts';
+
+/** As much of a socket as a connection uses. */
+export interface ConnectionTransport {
+  /** Called before a descriptor is closed, or when the stream has closed. */
+  beforeClose: (() => void) | null;
+  readonly destroyed: boolean;
+  /** Bytes that were written and that nobody has taken yet. */
+  readonly writableLength: number;
+  on(event: 'error' | 'end' | 'close', listener: () => void): unknown;
+  once(event: 'drain', listener: () => void): unknown;
+  /** Memory behind `bytes` may be used again when `done` was called, or at once if `writableLength` is 0 then. */
+  write(bytes: Uint8Array, done?: () => void): unknown;
+  pause(): unknown;
+  resume(): unknown;
+  end(done: () => void): unknown;
+  destroy(error?: Error): unknown;
+}
+
+interface Source {
+  readonly fd?: number;
+  readonly socket?: Socket;
+  readonly stream?: Duplex;
+}
+
+/** The descriptor-level handle of an accepted socket, which Node's own servers pass around but do not document. */
+interface WithHandle {
+  _handle: unknown;
+}
+
+/** A socket that tells, before its descriptor is closed, that it is about to be. */
+class ConnectionSocket extends Socket {
+  beforeClose: (() => void) | null = null;
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.beforeClose?.();
+    super._destroy(error, callback);
+  }
+}
+
+export function openTransport(o: Source, onread: OnReadOpts): ConnectionTransport {
+  if (o.stream !== undefined) return new StreamTransport(o.stream, onread);
+  const socket = openSocket(o, onread);
+  socket.setNoDelay(true);
+  return socket;
+}
+
+function openSocket(o: Source, onread: OnReadOpts): ConnectionSocket {
+  const common = { allowHalfOpen: true, onread };
+  if (o.socket === undefined) {
+    if (o.fd === undefined) throw new TypeError('a connection needs a descriptor, a socket or a stream');
+    return new ConnectionSocket({ ...common, fd: o.fd, readable: true, writable: true } as SocketConstructorOpts);
+  }
+  // `onread` can only be given at construction, so the handle moves to a socket that has it.
+  const accepted = o.socket as unknown as WithHandle;
+  const socket = new ConnectionSocket({ ...common, handle: accepted._handle } as SocketConstructorOpts);
+  accepted._handle = null;
+  o.socket.destroy();
+  return socket;
+}
