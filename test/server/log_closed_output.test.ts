@@ -71,6 +71,8 @@ t.test('a reader that goes on after a stall is told how many lines it missed', a
     for (let line = 0; line < ${LINES}; line++) log.logger.fatal('line %d', line);
     process.stdout.write(String(log.dropped()));
     process.stdin.resume().on('end', async () => {
+      // What the reader has seen may not have been reported as written yet.
+      await log.flush();
       log.logger.fatal('later');
       await log.flush();
       process.exit(log.dropped() === 0 ? 1 : 42);
