@@ -40,7 +40,7 @@ function walk({ zswap, baton }: Env, walks: number, mustWrite: boolean): void {
     push(shared.orders, Int32Array.of(ORDER_WRITEBACK, x, slot, buffer, zswap.thread, 0), zswap.thread);
     wake(shared.boxes, THREAD_SHRINKER);
   };
-  beginWalk();
+  beginWalk(zswap);
   for (let i = 0; i < walks; i++) {
     const result = zswap.protocols.entry.shrinkOne(zswap, 0, zswap.protocols.busy);
     baton.note(`walk ends: ${SHRINK_NAMES[result]}`);
