@@ -34,49 +34,40 @@ export function inPlace(combination: Combination, role: Role, name: string): Com
   return { ...combination, [role]: name };
 }
 
-function objectionOf(combination: Combination, role: (typeof PARTNERS)[number]): string | null {
+function refusal(combination: Combination, role: (typeof PARTNERS)[number]): string | null {
   const chosen = chooseProtocols(combination);
-  return chosen[role].declaration.refuses?.(chosen.entry) ?? null;
+  const reason = chosen[role].declaration.refuses?.(chosen.entry) ?? null;
+  return reason === null ? null : `"${chosen[role].name}" ${reason}`;
 }
 
-function allowed(names: readonly string[]): string {
+function quoted(names: readonly string[]): string {
   return names.map((name) => `"${name}"`).join(', ');
 }
 
 /** Why a combination has no meaning, and what to choose instead. */
 export function meaningless(combination: Combination): Objection[] {
   return PARTNERS.flatMap((role) => {
-    const text = objectionOf(combination, role);
+    const text = refusal(combination, role);
     if (text === null) return [];
-    const others = namesOf(role).filter((name) => objectionOf(inPlace(combination, role, name), role) === null);
-    return [{ key: role, text: `${text}, allowed: ${allowed(others)}` }];
+    const allowed = namesOf(role).filter((name) => refusal(inPlace(combination, role, name), role) === null);
+    return [{ key: role, text: `${text}, allowed: ${quoted(allowed)}` }];
   });
 }
 
 /** With everything on one thread, whoever waits for another waits for ever. */
-export function needsThreads(combination: Combination): Objection[] {
-  const { entry, busy } = chooseProtocols(combination);
-  const why = 'retries until another thread moves, and lanes: 0 has one thread';
-  const found: Objection[] = [];
-  const object = (key: 'entry' | 'busy', name: string, others: readonly string[]): unknown =>
-    found.push({ key, text: `"${name}" ${why}, allowed: ${allowed(others)}, or lanes from 1` });
-  if (entry.declaration.facts.retries) {
-    const others = Object.values(PROTOCOLS.entry).filter(({ declaration }) => !declaration.facts.retries);
-    object(
-      'entry',
-      entry.name,
-      others.map(({ name }) => name),
-    );
-  }
-  if (busy.waits) {
-    const others = Object.values(PROTOCOLS.busy).filter(({ waits }) => !waits);
-    object(
-      'busy',
-      busy.name,
-      others.map(({ name }) => name),
-    );
-  }
-  return found;
+export function needsThreads({ entry, busy }: Combination): Objection[] {
+  const waiting = {
+    entry: namesOf('entry').filter((name) => PROTOCOLS.entry[name].declaration.facts.retries),
+    busy: namesOf('busy').filter((name) => PROTOCOLS.busy[name].waits),
+  };
+  const object = (key: 'entry' | 'busy', name: string): Objection[] => {
+    const names: readonly string[] = waiting[key];
+    if (!names.includes(name)) return [];
+    const allowed = namesOf(key).filter((other) => !names.includes(other));
+    const why = 'retries until another thread moves, and lanes: 0 has one thread';
+    return [{ key, text: `"${name}" ${why}, allowed: ${quoted(allowed)}, or lanes from 1` }];
+  };
+  return [...object('entry', entry), ...object('busy', busy)];
 }
 
 /** What will go wrong, worst first; empty for a combination that holds. */

@@ -78,7 +78,7 @@ export interface Entry {
 
 /** A protocol that goes with an entry protocol. */
 export interface PartnerDeclaration extends Declaration {
-  /** Why it has no meaning with this entry protocol; null where it has one. */
+  /** Why it has no meaning with this entry protocol, as what follows its name in a sentence; null where it has one. */
   refuses?(entry: Entry): string | null;
   /** What will go wrong with this entry protocol, as the server says at start; null where it holds. */
   weakness?(entry: Entry): string | null;

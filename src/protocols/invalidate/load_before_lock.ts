@@ -39,7 +39,7 @@ export function loadThenLock(
   };
 }
 
-export function freesAtOnce(name: string, { name: entry, declaration }: Entry): string | null {
+export function freesAtOnce({ name, declaration }: Entry): string | null {
   if (declaration.facts.freesErased) return null;
-  return `"${name}" frees what it erased, and with ${entry} somebody may still use that`;
+  return `frees what it erased, and with ${name} somebody may still use that`;
 }

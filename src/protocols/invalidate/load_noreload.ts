@@ -27,7 +27,7 @@ export const loadNoReload = {
   declaration: {
     about: 'walks the tree without its lock, then clears what it found there',
     steps: STEPS,
-    refuses: (entry) => freesAtOnce('load-noreload', entry),
+    refuses: freesAtOnce,
     weakness: () =>
       "an entry that moves into or out of its tree's head is freed and stays, or is lost: use after free, leak",
   },

@@ -25,7 +25,7 @@ export const loadReload = {
   declaration: {
     about: 'walks the tree without its lock, and again with it if what it found has changed',
     steps: STEPS,
-    refuses: (entry) => freesAtOnce('load-reload', entry),
+    refuses: freesAtOnce,
   },
   lockless: true,
   invalidate: loadThenLock(reload),

@@ -21,7 +21,7 @@ export const loadReset = {
   declaration: {
     about: 'walks the tree without its lock, and if it found something, again with it',
     steps: STEPS,
-    refuses: (entry) => freesAtOnce('load-reset', entry),
+    refuses: freesAtOnce,
   },
   lockless: true,
   invalidate: loadThenLock(reset),

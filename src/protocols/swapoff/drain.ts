@@ -30,7 +30,7 @@ export const drain = {
   name: 'drain',
   declaration: {
     about: 'waits until all entries are gone, as was proposed in 2024',
-    refuses: (entry) => needsCounts('drain', entry),
+    refuses: needsCounts,
     weakness: freesTooEarly,
   },
   countsEntries: true,

@@ -56,7 +56,7 @@ export const drainEarlyRef = {
   declaration: {
     about: 'as drain, with a reference that writeback takes under the LRU lock',
     steps: { 'SO: lru': 'swapoff passes through every LRU lock' },
-    refuses: (entry) => needsCounts('drain-early-ref', entry),
+    refuses: needsCounts,
   },
   countsEntries: true,
   hold,

@@ -42,9 +42,9 @@ export function waitForEntries(pool: ProtocolPool, x: number): void {
 }
 
 /** What whoever waits for entries says to an entry protocol. */
-export function needsCounts(name: string, { name: entry, declaration }: Entry): string | null {
+export function needsCounts({ name, declaration }: Entry): string | null {
   const { uncounted } = declaration.facts;
-  return uncounted === null ? null : `"${name}" waits for entry counts, and ${entry} ${uncounted}`;
+  return uncounted === null ? null : `waits for entry counts, and ${name} ${uncounted}`;
 }
 
 /** What whoever frees trees without asking says to an entry protocol. */

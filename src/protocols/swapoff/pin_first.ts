@@ -19,7 +19,7 @@ import { freeImmediately } from './free_immediately.ts';
 
 function refuses({ declaration }: Entry): string | null {
   const { asksForTree, pinsFirst } = declaration.facts;
-  return asksForTree && !pinsFirst ? '"pin-first" needs a writeback that pins before it touches the tree' : null;
+  return asksForTree && !pinsFirst ? 'needs a writeback that pins before it touches the tree' : null;
 }
 
 export const pinFirst = {
@@ -27,7 +27,7 @@ export const pinFirst = {
   name: 'pin-first',
   declaration: {
     ...freeImmediately.declaration,
-    about: 'the same, by the name that asks for a writeback that pins first, as since 6.9',
+    about: 'free-immediately, by the name that asks for a writeback that pins first, as since Linux 6.9',
     refuses,
   },
 } as const satisfies SwapoffProtocol;

@@ -55,7 +55,7 @@ function freeTrees(pool: ProtocolPool, x: number): void {
 
 function refuses({ name, declaration }: Entry): string | null {
   if (declaration.facts.asksForTree) return null;
-  return `"tree-refcount" needs a writeback that asks for the tree, and ${name} does not`;
+  return `needs a writeback that asks for the tree, and ${name} does not`;
 }
 
 export const treeRefcount = {
