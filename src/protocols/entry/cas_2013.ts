@@ -6,6 +6,7 @@
  *
  * Who frees: who moved POOL to FLUSH, or writeback at the end of RECLAIM.
  * Lock order: tree.lock; pin -> tree.lock. Nobody waits with a pin for another pin.
+ * Writeback, W1 to W5, is in cas_2013_writeback.ts; the positions are in cas_2013_position.ts.
  * Both races of refcount-2013 are gone. Known weakness: everybody else retries until the position is POOL again, without
  * a bound, and a store and swapoff do so with the tree lock held:
  *   deadlock A   1. W1 to W4: written, the page is unlocked   2. a WRITE to the slot holds tree.lock and waits for POOL

@@ -1,6 +1,7 @@
 /**
  * Entry protocol `refcount-2013` (Linux 3.11 and 3.12): a plain count per entry, changed under the tree lock. 1: in the
- * tree. 1 + n: n users. An entry that was taken out of the tree while in use is freed by its last user.
+ * tree. 1 + n: n users. An entry that was taken out of the tree while in use is freed by its last user. Writeback, W1 to W5,
+ * is in refcount_2013_writeback.ts.
  *
  * Who frees: whoever takes the count to 0 (or to -1, see W5) - except the failure path of writeback, which forgets.
  * Lock order: tree.lock alone; pin -> tree.lock; freeing takes lru.lock and the allocator's locks.

@@ -1,6 +1,6 @@
 /**
  * Entry protocol `refcount-lru-isolate` (Linux 6.8): a plain count under the tree lock, and writeback takes its victim off
- * the LRU before it drops the LRU lock.
+ * the LRU before it drops the LRU lock. Its steps, a to f, are in refcount_lru_isolate_writeback.ts.
  *
  * Who frees: whoever drops the count to 0. Lock order: lru.lock (dropped) -> tree.lock -> lru.lock -> allocator;
  * pin -> tree.lock. Writeback takes its reference under the tree lock (b); a swapoff protocol may take one of its own

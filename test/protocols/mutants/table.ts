@@ -228,7 +228,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'atomic counts: early references are counted plainly',
     file: 'protocols/swapoff/drain_early_ref.js',
     from: 'return sync.add(entries.state, e, by) + by;',
-    to: 'entries.state[e] += by;\n    return entries.state[e];',
+    to: 'const refs = sync.load(entries.state, e) + by;\n    sync.store(entries.state, e, refs);\n    return refs;',
     scenario: 'leak',
     combination: EARLY,
   },
