@@ -1,5 +1,5 @@
 /**
- * What an invalidation protocol is: four interfaces, one file per implementation, chosen by `protocol.*` in the config.
+ * What an invalidation protocol is: four interfaces, a file per implementation, chosen by `protocol.*` in the config.
  * Steps are labelled as in the mails and papers that discuss them (W1 to W5, a to g, INV, ST, LD, SO): an explorer shows
  * a trace in these labels, and `debug.delay` stalls a thread at one.
  *
