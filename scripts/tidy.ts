@@ -1,7 +1,7 @@
 // The rules of this repository that no linter knows: sizes, the arrows of the layout, words, traces of a machine.
 // Prints each violation as file:line: rule; the exit code is 1 when there is one. ./scripts/test runs it.
 import { fileURLToPath } from 'node:url';
-import { checkDead } from './tidying/dead.ts';
+import { checkDead, checkMissing } from './tidying/dead.ts';
 import { checkArrows, checkCycles } from './tidying/layout.ts';
 import { checkLinks } from './tidying/links.ts';
 import { checkFileSizes, checkFunctionSizes } from './tidying/size.ts';
@@ -19,6 +19,7 @@ const violations: Violation[] = [
   ...checkFileSizes(files),
   ...checkCycles(sources),
   ...checkDead(sources),
+  ...checkMissing(sources),
   ...checkLinks(files),
   ...files.flatMap(checkTraces),
   ...sources.flatMap((source) => each.flatMap((check) => check(source))),

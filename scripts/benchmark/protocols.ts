@@ -5,7 +5,8 @@
 
 import { join } from 'node:path';
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
-import { type Combination, safeCombinations, settingsOf } from '#src/protocols/safe.js';
+import type { Combination } from '#src/protocols/index.js';
+import { safeCombinations, settingsOf } from '../support/safe_combinations.ts';
 import { fill, type Measured, mix } from './fio.ts';
 import { counter, serveCommand, startOurs } from './ours.ts';
 import type { StartContext } from './server.ts';

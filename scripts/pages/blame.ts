@@ -3,9 +3,9 @@
  * kind stands in its place. An entry protocol: those of its usual combination, with its own switches set in every way, that
  * none of its partners is to blame for.
  */
-import type { Combination } from '#src/explore/cell.js';
+import { type Combination, ROLES, type Role } from '#src/protocols/index.js';
 import { SCENARIOS } from './expected_matrix.ts';
-import { othersInPlace, ROLES, type Role, rowsOf, type Subject } from './subjects.ts';
+import { othersInPlace, rowsOf, type Subject } from './subjects.ts';
 import { findingsOf, verdictOf } from './verdicts.ts';
 
 export interface Blamed {

@@ -1,9 +1,9 @@
 /** What was measured of the combinations that a protocol is part of: costs.json is `./scripts/bench --protocols --json`. */
 import { readFileSync } from 'node:fs';
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
-import { safeCombinations } from '#src/protocols/safe.js';
 import type { ProtocolReport, ProtocolRow } from '../benchmark/protocols.ts';
 import { thousands } from '../benchmark/table.ts';
+import { safeCombinations } from '../support/safe_combinations.ts';
 import type { Subject } from './subjects.ts';
 
 export function readCosts(path: string): ProtocolReport {

@@ -11,6 +11,10 @@
  * A verdict is the first kind that was found; a broken combination may have others.
  */
 import { SIGNS } from '#src/cli/explore_matrix.js';
+import { formatCombination } from '#src/explore/schedule/replay_string.js';
+import { signature } from '#src/explore/search/dimensions.js';
+import { allCombinations } from '#src/protocols/combinations.js';
+import type { Combination } from '#src/protocols/index.js';
 
 /** Kinds of findings by their letter. */
 export const KINDS: Readonly<Record<string, string>> = Object.fromEntries(
@@ -25,7 +29,8 @@ export const SCENARIOS: readonly string[] = (
   'flush-twice flush-writeback rejected-torn swapoff-read'
 ).split(' ');
 
-export const EXPECTED: Readonly<Record<string, string>> = {
+/** By combination, as in a replay string. One that is the same as another by a second name (pin-first) has its row from that. */
+export const ROWS: Readonly<Record<string, string>> = {
   'refcount-2013+free-immediately+none+erase': 'LSLL.UUU...UU.LL.KKK........LLKK..K..XL.',
   'refcount-2013+free-immediately+none+erase+leakFix': '.S...UUU...UU.D..KKK.........SKK..K..XS.',
   'refcount-2013+free-immediately+none+erase+validate': 'LLLL.UUU...UU.LL.KKK........LLKK..K..LL.',
@@ -77,63 +82,12 @@ export const EXPECTED: Readonly<Record<string, string>> = {
     'LKLL.UUU...UU.LL..LL........LL.L.....LL.',
   'refcount-2013+free-immediately+skip-eexist+empty-check+leakFix+strandPageOnAbort+validate':
     '.PPP.UUU...UU.K...PP........PP.P.....PK.',
-  'refcount-2013+pin-first+none+erase': 'LSLL.UUU...UU.LL.KKK........LLKK..K..XL.',
-  'refcount-2013+pin-first+none+erase+leakFix': '.S...UUU...UU.D..KKK.........SKK..K..XS.',
-  'refcount-2013+pin-first+none+erase+validate': 'LLLL.UUU...UU.LL.KKK........LLKK..K..LL.',
-  'refcount-2013+pin-first+none+erase+leakFix+validate': '.....UUU...UU.D..KKK..........KK..K.....',
-  'refcount-2013+pin-first+none+erase+strandPageOnAbort+validate': 'LKLL.UUU...UU.LL.KKK........KLKK..K..LL.',
-  'refcount-2013+pin-first+none+erase+leakFix+strandPageOnAbort+validate': '.PPP.UUU...UU.K..KKK........KPKK..K..PK.',
-  'refcount-2013+pin-first+none+empty-check': 'LSLL.UUU...UU.LL.KKK........LLKK..K..XL.',
-  'refcount-2013+pin-first+none+empty-check+leakFix': '.S...UUU...UU.D..KKK.........SKK..K..XS.',
-  'refcount-2013+pin-first+none+empty-check+validate': 'LLLL.UUU...UU.LL.KKK........LLKK..K..LL.',
-  'refcount-2013+pin-first+none+empty-check+leakFix+validate': '.....UUU...UU.D..KKK..........KK..K.....',
-  'refcount-2013+pin-first+none+empty-check+strandPageOnAbort+validate': 'LKLL.UUU...UU.LL.KKK........KLKK..K..LL.',
-  'refcount-2013+pin-first+none+empty-check+leakFix+strandPageOnAbort+validate':
-    '.PPP.UUU...UU.K..KKK........KPKK..K..PK.',
-  'refcount-2013+pin-first+remove-from-lru-on-fault+erase': 'LSLL.UUU...UU.LL..SK........LS.S.....XS.',
-  'refcount-2013+pin-first+remove-from-lru-on-fault+erase+leakFix': '.S...UUU...UU.D...SK.........S.S.....XS.',
-  'refcount-2013+pin-first+remove-from-lru-on-fault+erase+validate': 'LLLL.UUU...UU.LL..LK........LL.L.....LL.',
-  'refcount-2013+pin-first+remove-from-lru-on-fault+erase+leakFix+validate': '.....UUU...UU.D....K....................',
-  'refcount-2013+pin-first+remove-from-lru-on-fault+erase+strandPageOnAbort+validate':
-    'LKLL.UUU...UU.LL..LK........KL.L.....LK.',
-  'refcount-2013+pin-first+remove-from-lru-on-fault+erase+leakFix+strandPageOnAbort+validate':
-    '.PPP.UUU...UU.K...PK........KP.P.....PK.',
-  'refcount-2013+pin-first+remove-from-lru-on-fault+empty-check': 'LSLL.UUU...UU.LL..SK........LS.S.....XS.',
-  'refcount-2013+pin-first+remove-from-lru-on-fault+empty-check+leakFix': '.S...UUU...UU.D...SK.........S.S.....XS.',
-  'refcount-2013+pin-first+remove-from-lru-on-fault+empty-check+validate': 'LLLL.UUU...UU.LL..LK........LL.L.....LL.',
-  'refcount-2013+pin-first+remove-from-lru-on-fault+empty-check+leakFix+validate':
-    '.....UUU...UU.D....K....................',
-  'refcount-2013+pin-first+remove-from-lru-on-fault+empty-check+strandPageOnAbort+validate':
-    'LKLL.UUU...UU.LL..LK........KL.L.....LK.',
-  'refcount-2013+pin-first+remove-from-lru-on-fault+empty-check+leakFix+strandPageOnAbort+validate':
-    '.PPP.UUU...UU.K...PK........KP.P.....PK.',
-  'refcount-2013+pin-first+skip-eexist+erase': 'LSLL.UUU...UU.LL..SL........LL.L.....XL.',
-  'refcount-2013+pin-first+skip-eexist+erase+leakFix': '.S...UUU...UU.D...SS.........S.S.....XS.',
-  'refcount-2013+pin-first+skip-eexist+erase+validate': 'LLLL.UUU...UU.LL..LL........LL.L.....LL.',
-  'refcount-2013+pin-first+skip-eexist+erase+leakFix+validate': '.....UUU...UU.D.........................',
-  'refcount-2013+pin-first+skip-eexist+erase+strandPageOnAbort+validate': 'LKLL.UUU...UU.LL..LL........LL.L.....LL.',
-  'refcount-2013+pin-first+skip-eexist+erase+leakFix+strandPageOnAbort+validate':
-    '.PPP.UUU...UU.K...PP........PP.P.....PK.',
-  'refcount-2013+pin-first+skip-eexist+empty-check': 'LSLL.UUU...UU.LL..SL........LL.L.....XL.',
-  'refcount-2013+pin-first+skip-eexist+empty-check+leakFix': '.S...UUU...UU.D...SS.........S.S.....XS.',
-  'refcount-2013+pin-first+skip-eexist+empty-check+validate': 'LLLL.UUU...UU.LL..LL........LL.L.....LL.',
-  'refcount-2013+pin-first+skip-eexist+empty-check+leakFix+validate': '.....UUU...UU.D.........................',
-  'refcount-2013+pin-first+skip-eexist+empty-check+strandPageOnAbort+validate':
-    'LKLL.UUU...UU.LL..LL........LL.L.....LL.',
-  'refcount-2013+pin-first+skip-eexist+empty-check+leakFix+strandPageOnAbort+validate':
-    '.PPP.UUU...UU.K...PP........PP.P.....PK.',
   'cas-2013+free-immediately+none+erase': '.K.KKUKU...UU...KKKK........K.KK..K..K..',
   'cas-2013+free-immediately+none+empty-check': '.K.KKUKU...UU...KKKK........K.KK..K..K..',
   'cas-2013+free-immediately+remove-from-lru-on-fault+erase': '.K.KKUKU...UU...K..K........K........K..',
   'cas-2013+free-immediately+remove-from-lru-on-fault+empty-check': '.K.KKUKU...UU...K..K........K........K..',
   'cas-2013+free-immediately+skip-eexist+erase': '.K.K.UKU...UU...............K........K..',
   'cas-2013+free-immediately+skip-eexist+empty-check': '.K.K.UKU...UU...............K........K..',
-  'cas-2013+pin-first+none+erase': '.K.KKUKU...UU...KKKK........K.KK..K..K..',
-  'cas-2013+pin-first+none+empty-check': '.K.KKUKU...UU...KKKK........K.KK..K..K..',
-  'cas-2013+pin-first+remove-from-lru-on-fault+erase': '.K.KKUKU...UU...K..K........K........K..',
-  'cas-2013+pin-first+remove-from-lru-on-fault+empty-check': '.K.KKUKU...UU...K..K........K........K..',
-  'cas-2013+pin-first+skip-eexist+erase': '.K.K.UKU...UU...............K........K..',
-  'cas-2013+pin-first+skip-eexist+empty-check': '.K.K.UKU...UU...............K........K..',
   'refcount-lru-isolate+free-immediately+none+erase': '.....UUU...UU....KKK..........KK..K.....',
   'refcount-lru-isolate+free-immediately+none+empty-check': '.....UUU...UU....KKK..........KK..K.....',
   'refcount-lru-isolate+free-immediately+remove-from-lru-on-fault+erase': '.....UUU...UU.....KK....................',
@@ -230,40 +184,6 @@ export const EXPECTED: Readonly<Record<string, string>> = {
   'pin-validate+tree-refcount+skip-eexist+load-reset+!eraseOnReject': '.................SSS.........S.S..S...S.',
   'pin-validate+tree-refcount+skip-eexist+load-reload': '........................................',
   'pin-validate+tree-refcount+skip-eexist+load-reload+!eraseOnReject': '.................SSS.........S.S..S...S.',
-  'pin-validate+pin-first+none+erase': '.................KKK..........KK..K.....',
-  'pin-validate+pin-first+none+erase+!eraseOnReject': '.................KKK.........SKK..K...S.',
-  'pin-validate+pin-first+none+empty-check': '.................KKK..........KK..K.....',
-  'pin-validate+pin-first+none+empty-check+!eraseOnReject': '.................KKK.........SKK..K...S.',
-  'pin-validate+pin-first+none+load-noreload': '.................KKK.UUL......KK..K.....',
-  'pin-validate+pin-first+none+load-noreload+!eraseOnReject': '.................KKK.UUL.....SKK..K...S.',
-  'pin-validate+pin-first+none+load-reset': '.................KKK..........KK..K.....',
-  'pin-validate+pin-first+none+load-reset+!eraseOnReject': '.................KKK.........SKK..K...S.',
-  'pin-validate+pin-first+none+load-reload': '.................KKK..........KK..K.....',
-  'pin-validate+pin-first+none+load-reload+!eraseOnReject': '.................KKK.........SKK..K...S.',
-  'pin-validate+pin-first+remove-from-lru-on-fault+erase': '...................K....................',
-  'pin-validate+pin-first+remove-from-lru-on-fault+erase+!eraseOnReject': '.................SSS.........S.S..S...S.',
-  'pin-validate+pin-first+remove-from-lru-on-fault+empty-check': '...................K....................',
-  'pin-validate+pin-first+remove-from-lru-on-fault+empty-check+!eraseOnReject':
-    '.................SSS.........S.S..S...S.',
-  'pin-validate+pin-first+remove-from-lru-on-fault+load-noreload': '...................K.UUL................',
-  'pin-validate+pin-first+remove-from-lru-on-fault+load-noreload+!eraseOnReject':
-    '.................SSS.UUL.....S.S..S...S.',
-  'pin-validate+pin-first+remove-from-lru-on-fault+load-reset': '...................K....................',
-  'pin-validate+pin-first+remove-from-lru-on-fault+load-reset+!eraseOnReject':
-    '.................SSS.........S.S..S...S.',
-  'pin-validate+pin-first+remove-from-lru-on-fault+load-reload': '...................K....................',
-  'pin-validate+pin-first+remove-from-lru-on-fault+load-reload+!eraseOnReject':
-    '.................SSS.........S.S..S...S.',
-  'pin-validate+pin-first+skip-eexist+erase': '........................................',
-  'pin-validate+pin-first+skip-eexist+erase+!eraseOnReject': '.................SSS.........S.S..S...S.',
-  'pin-validate+pin-first+skip-eexist+empty-check': '........................................',
-  'pin-validate+pin-first+skip-eexist+empty-check+!eraseOnReject': '.................SSS.........S.S..S...S.',
-  'pin-validate+pin-first+skip-eexist+load-noreload': '.....................UUL................',
-  'pin-validate+pin-first+skip-eexist+load-noreload+!eraseOnReject': '.................SSS.UUL.....S.S..S...S.',
-  'pin-validate+pin-first+skip-eexist+load-reset': '........................................',
-  'pin-validate+pin-first+skip-eexist+load-reset+!eraseOnReject': '.................SSS.........S.S..S...S.',
-  'pin-validate+pin-first+skip-eexist+load-reload': '........................................',
-  'pin-validate+pin-first+skip-eexist+load-reload+!eraseOnReject': '.................SSS.........S.S..S...S.',
   'refcount-2013+free-immediately+skip-eexist+erase+exclusiveBypass+leakFix+validate':
     '.....UUU...UU.D.........................',
   'refcount-2013+free-immediately+skip-eexist+erase+leakFix+slotReusableBeforeInvalidate+validate':
@@ -293,6 +213,19 @@ export const EXPECTED: Readonly<Record<string, string>> = {
   'pin-validate+pin-first+skip-eexist+load-reset+treeIndexing=absolute': '........................................',
   'pin-validate+pin-first+skip-eexist+load-reload+treeIndexing=absolute': '........................................',
 };
+
+/** As far as anything of a combination that a run can look at goes. */
+function wholeOf(combination: Combination): string {
+  return signature(combination, -1);
+}
+
+/** The row of every combination; empty where there is none. */
+export const EXPECTED: Readonly<Record<string, string>> = (() => {
+  const named = allCombinations().map((combination) => ({ combination, name: formatCombination(combination) }));
+  const written = named.filter(({ name }) => ROWS[name] !== undefined);
+  const byWhole = new Map(written.map(({ combination, name }) => [wholeOf(combination), ROWS[name]]));
+  return Object.fromEntries(named.map(({ combination, name }) => [name, byWhole.get(wholeOf(combination)) ?? '']));
+})();
 
 /** Clean with two preemptions, and found with three: who erases a slot that is in use again meets its reader. */
 export const TAKES_THREE: Readonly<Record<string, readonly string[]>> = {

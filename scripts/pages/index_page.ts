@@ -1,34 +1,29 @@
 /** The index: what there is, which of it holds, and the matrix of the combinations that people are likely to choose. */
 
-import type { Combination } from '#src/explore/cell.js';
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
-import { DEFAULT_COMBINATION, USUAL } from '#src/explore/search/combinations.js';
-import { PRESET_NAMES, PRESETS } from '#src/protocols/combinations.js';
-import { safeCombinations } from '#src/protocols/safe.js';
+import { USUAL } from '#src/protocols/combinations.js';
+import { type Combination, ROLE_TEXTS, ROLES, type Role } from '#src/protocols/index.js';
+import { PRESET_NAMES, PRESETS } from '#src/protocols/presets.js';
+import { safeCombinations } from '../support/safe_combinations.ts';
 import { blamedOn } from './blame.ts';
 import { EXPECTED, KINDS, SCENARIOS } from './expected_matrix.ts';
 import { ideaOf } from './prose.ts';
 import { REGENERATE } from './protocol_page.ts';
 import { scenarioNamed } from './scenarios.ts';
 import { BOUND } from './shortest.ts';
-import { ENTRIES, ROLES, type Role, SUBJECTS, type Subject } from './subjects.ts';
-
-const ABOUT: Readonly<Record<Role, string>> = {
-  entry: 'who frees an entry, and how store, load, invalidate and writeback of one slot get along',
-  swapoff: 'how trees are freed while a writeback may still use one',
-  busy: 'what writeback does when the slot of its victim is in use',
-  invalidate: 'how the entry of a slot that was freed is taken out of its tree',
-};
+import { ENTRIES, SUBJECTS, type Subject } from './subjects.ts';
 
 export function indexPage(sourceOf: (subject: Subject) => string): string {
   return [
     '# Invalidation protocols',
     '',
     'A choice is one protocol of each kind, and switches. The interfaces, the contract and the lock order are in ' +
-      '[protocol.ts](protocol.ts), the switches in [switches.ts](switches.ts), what is refused or broken in ' +
-      '[combinations.ts](combinations.ts).',
+      '[protocol.ts](protocol.ts). Each file says of its protocol what it goes with, what it refuses, how it is broken and which ' +
+      'switches it has ([declaration.ts](declaration.ts)); [combinations.ts](combinations.ts) puts that together, ' +
+      '[presets.ts](presets.ts) has what the kernels had. A new protocol is a file, and its place in a list of ' +
+      '[index.ts](index.ts).',
     '',
-    ...ROLES.map((role) => `- \`protocol.${role}\`: ${ABOUT[role]}`),
+    ...ROLES.map((role) => `- \`protocol.${role}\`: ${ROLE_TEXTS[role]}`),
     '',
     ...ROLES.flatMap((role) => tableOf(role, sourceOf)),
     ...safeLines(),
@@ -88,7 +83,7 @@ function matrixRows(): [string, string[]][] {
     const formatted = formatCombination(combination);
     rows.set(formatted, [...(rows.get(formatted) ?? []), name]);
   };
-  for (const preset of PRESET_NAMES) add({ ...DEFAULT_COMBINATION, ...PRESETS[preset] }, preset);
+  for (const preset of PRESET_NAMES) add(PRESETS[preset], preset);
   for (const entry of ENTRIES) add(USUAL[entry], 'usual');
   return [...rows];
 }

@@ -2,9 +2,9 @@
 import { basename } from 'node:path';
 import { formatTrace } from '#src/explore/report.js';
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
-import { PRESET_NAMES, PRESETS } from '#src/protocols/combinations.js';
-import { safeCombinations } from '#src/protocols/safe.js';
+import { PRESET_NAMES, PRESETS } from '#src/protocols/presets.js';
 import type { ProtocolReport } from '../benchmark/protocols.ts';
+import { safeCombinations } from '../support/safe_combinations.ts';
 import { costLines } from './cost.ts';
 import { SCENARIOS } from './expected_matrix.ts';
 import { proseOf } from './prose.ts';

@@ -1,26 +1,9 @@
 /** The protocols that have a page, and the rows of the matrix that each page shows. */
 
-import type { Combination } from '#src/explore/cell.js';
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
-import { allCombinations, USUAL } from '#src/explore/search/combinations.js';
-import { choiceOf, meaningless } from '#src/protocols/combinations.js';
-import {
-  BUSY_PROTOCOLS,
-  ENTRY_PROTOCOLS,
-  INVALIDATE_PROTOCOLS,
-  type ProtocolNames,
-  SWAPOFF_PROTOCOLS,
-} from '#src/protocols/index.js';
-import { DEFAULT_SWITCHES, type ProtocolSwitches } from '#src/protocols/switches.js';
-
-const TABLES = {
-  entry: ENTRY_PROTOCOLS,
-  swapoff: SWAPOFF_PROTOCOLS,
-  busy: BUSY_PROTOCOLS,
-  invalidate: INVALIDATE_PROTOCOLS,
-} as const;
-export type Role = keyof typeof TABLES;
-export const ROLES = Object.keys(TABLES) as Role[];
+import { allCombinations, inPlace, meaningless, namesOf, USUAL } from '#src/protocols/combinations.js';
+import { type Combination, DEFAULT_SWITCHES, ROLES, type Role, type SwitchName } from '#src/protocols/index.js';
+import { COMMON_SWITCHES } from '#src/protocols/switches.js';
 
 export interface Subject {
   readonly role: Role;
@@ -30,22 +13,10 @@ export interface Subject {
   readonly source: string;
 }
 
-/** Sources that are not named after their protocol. */
-const SOURCES: Readonly<Record<string, string>> = {
-  'load-noreload': 'load_before_lock',
-  'load-reset': 'load_before_lock',
-  'load-reload': 'load_before_lock',
-};
-
 export const SUBJECTS: readonly Subject[] = ROLES.flatMap((role) =>
-  Object.keys(TABLES[role]).map((name) => {
-    const snake = name.replaceAll('-', '_');
-    return {
-      role,
-      name,
-      page: `${role}/${snake}.md`,
-      source: `${role}/${SOURCES[name] ?? snake}.ts`,
-    };
+  namesOf(role).map((name) => {
+    const file = `${role}/${name.replaceAll('-', '_')}`;
+    return { role, name, page: `${file}.md`, source: `${file}.ts` };
   }),
 );
 
@@ -59,32 +30,28 @@ export interface Row {
   readonly own: boolean;
 }
 
-export const ENTRIES = Object.keys(ENTRY_PROTOCOLS) as ProtocolNames['entry'][];
-const SWITCHES = Object.keys(DEFAULT_SWITCHES) as (keyof ProtocolSwitches)[];
-/** Those that the matrix has for every entry protocol; the others belong to one of them. */
-const COMMON = SWITCHES.filter((name) =>
-  ENTRIES.every((entry) => allCombinations().some((one) => one.entry === entry && one[name] !== undefined)),
-);
+export const ENTRIES = namesOf('entry');
+const SWITCHES = Object.keys(DEFAULT_SWITCHES) as SwitchName[];
 
 export function rowsOf({ role, name }: Subject): Row[] {
   if (role !== 'entry') {
-    return ENTRIES.map((entry) => put(USUAL[entry], role, name))
+    return ENTRIES.map((entry) => inPlace(USUAL[entry], role, name))
       .filter(isAllowed)
       .map((combination) => ({ combination, label: `with \`${combination.entry}\``, common: false, own: false }));
   }
   const usual = USUAL[name as Combination['entry']];
   const switched = allCombinations().filter((one) => ROLES.every((kind) => one[kind] === usual[kind]));
   const swapped = ROLES.filter((kind) => kind !== 'entry').flatMap((kind) =>
-    Object.keys(TABLES[kind])
+    namesOf(kind)
       .filter((other) => other !== usual[kind])
-      .map((other) => ({ combination: put(usual, kind, other), label: `\`${kind}=${other}\`` })),
+      .map((other) => ({ combination: inPlace(usual, kind, other), label: `\`${kind}=${other}\`` })),
   );
   return [
     { combination: usual, label: 'usual', common: false, own: true },
     ...switched
       .filter((one) => formatCombination(one) !== formatCombination(usual))
       .map((combination) => {
-        const common = COMMON.some((switchName) => combination[switchName] !== undefined);
+        const common = COMMON_SWITCHES.some((one) => combination[one.name] !== undefined);
         return { combination, label: switchesIn(usual, combination), common, own: !common };
       }),
     ...swapped
@@ -95,23 +62,19 @@ export function rowsOf({ role, name }: Subject): Row[] {
 
 /** The same with other protocols in the place of this kind. */
 export function othersInPlace(combination: Combination, role: Role): Combination[] {
-  return Object.keys(TABLES[role])
+  return namesOf(role)
     .filter((other) => other !== combination[role])
-    .map((other) => put(combination, role, other))
+    .map((other) => inPlace(combination, role, other))
     .filter(isAllowed);
 }
 
-function put(combination: Combination, role: Role, name: string): Combination {
-  return { ...combination, [role]: name };
-}
-
 function isAllowed(combination: Combination): boolean {
-  return meaningless(choiceOf(combination)).length === 0;
+  return meaningless(combination).length === 0;
 }
 
 function switchesIn(usual: Combination, combination: Combination): string {
-  const was = choiceOf(usual);
-  const is = choiceOf(combination);
+  const was = { ...DEFAULT_SWITCHES, ...usual };
+  const is = { ...DEFAULT_SWITCHES, ...combination };
   return SWITCHES.filter((name) => was[name] !== is[name])
     .map((name) => `\`${name}=${is[name]}\``)
     .join(', ');

@@ -1,8 +1,8 @@
 /** Expected verdicts, which the matrix tests hold against real explorations, as text; and which protocol is to blame. */
 
-import type { Combination } from '#src/explore/cell.js';
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
-import { broken, choiceOf } from '#src/protocols/combinations.js';
+import { broken } from '#src/protocols/combinations.js';
+import type { Combination } from '#src/protocols/index.js';
 import { EXPECTED, KINDS, SCENARIOS } from './expected_matrix.ts';
 
 /** `combination` as in a replay string. */
@@ -34,6 +34,6 @@ export function foundText(combination: Combination): string {
 
 /** What the server says at start about a broken choice. */
 export function saidText(combination: Combination): string {
-  const said = broken(choiceOf(combination)).map(({ text }) => text);
+  const said = broken(combination).map(({ text }) => text);
   return said.length === 0 ? 'safe' : said.join('; ');
 }

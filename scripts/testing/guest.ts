@@ -1,7 +1,8 @@
 // The guest test with two combinations of protocols that hold; with --long all that hold, and the runs in which the server
 // is spoiled on purpose and the guest has to notice.
 import { join } from 'node:path';
-import { type Combination, safeCombinations, settingsOf } from '#src/protocols/safe.js';
+import type { Combination } from '#src/protocols/index.js';
+import { safeCombinations, settingsOf } from '../support/safe_combinations.ts';
 import { run } from './command.ts';
 import type { Stage } from './stage.ts';
 import { newTally } from './tally.ts';

@@ -34,6 +34,18 @@ export function checkDead(sources: readonly SourceFile[]): Violation[] {
     });
 }
 
+/** What was compiled before its source was deleted still is there, so the compiler may not notice. */
+export function checkMissing(sources: readonly SourceFile[]): Violation[] {
+  const paths = new Set(sources.map(({ path }) => path));
+  return sources.flatMap((source) =>
+    importsOf(source).flatMap(({ specifier, line }) => {
+      const target = resolveImport(source.path, specifier);
+      if (target === undefined || !target.endsWith('.ts') || paths.has(target)) return [];
+      return [{ file: source.path, line, rule: `imports ${target}, which is not there` }];
+    }),
+  );
+}
+
 interface Export {
   readonly name: string;
   readonly line: number;

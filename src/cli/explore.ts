@@ -3,7 +3,7 @@
 import { availableParallelism } from 'node:os';
 import { loadConfigText } from '../config/load.ts';
 import { parseOverride } from '../config/overrides.ts';
-import type { Cell, Combination } from '../explore/cell.ts';
+import type { Cell } from '../explore/cell.ts';
 import { Engine } from '../explore/engine.ts';
 import { exploreMatrix, type Matrix, type MatrixProgress } from '../explore/matrix.ts';
 import { formatTrace, traceOf } from '../explore/report.ts';
@@ -16,7 +16,8 @@ import type { SearchOptions, Strategy } from '../explore/schedule/strategies.ts'
 import { minimise, record } from '../explore/search/minimise.ts';
 import { misfit } from '../explore/search/misfit.ts';
 import { EXIT, ExitError } from '../os/exit_error.ts';
-import { choiceOf, meaningless } from '../protocols/combinations.ts';
+import { meaningless } from '../protocols/combinations.ts';
+import type { Combination } from '../protocols/index.ts';
 import { formatMatrix, withReplays } from './explore_matrix.ts';
 
 export interface ExploreFlags {
@@ -185,7 +186,7 @@ function combinationOf(settings: readonly string[]): Combination {
 }
 
 function checked(combination: Combination): Combination {
-  const [objection] = meaningless(choiceOf(combination));
+  const [objection] = meaningless(combination);
   if (objection !== undefined) throw usage(`protocol.${objection.key}: ${objection.text}`);
   return combination;
 }

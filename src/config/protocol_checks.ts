@@ -1,6 +1,7 @@
 // Which protocols may run: what makes no sense is refused with the reason, what is broken needs `unsafe: true`.
 // Invariant: the server that starts with a broken choice says in one line what will go wrong.
-import { broken, meaningless, needsThreads, type Objection, PRESETS } from '../protocols/combinations.ts';
+import { broken, meaningless, needsThreads, type Objection } from '../protocols/combinations.ts';
+import { PRESETS } from '../protocols/presets.ts';
 import type { Problem } from './option_path.ts';
 import type { Config } from './schema.ts';
 

@@ -3,16 +3,13 @@
  */
 import { THREAD_LANE0, THREAD_SHRINKER, TREE_PAGES } from '../pool/limits.ts';
 import { type Trees, treeMask } from '../pool/tree.ts';
-import { chooseProtocols } from '../protocols/index.ts';
+import { type Combination, chooseProtocols } from '../protocols/index.ts';
 import type { Protocols } from '../protocols/protocol.ts';
 import { Zswap } from '../zswap/zswap.ts';
 import { firstSlot, type Scenario } from './scenarios/scenario.ts';
-import type { Combination } from './search/combinations.ts';
 import { isWatched } from './search/dimensions.ts';
 import { guarded, type Looker } from './world/column_guard.ts';
 import { type World, worldSettings } from './world/world.ts';
-
-export type { Combination } from './search/combinations.ts';
 
 export interface Cell {
   readonly scenario: Scenario;

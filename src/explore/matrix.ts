@@ -7,10 +7,10 @@
  */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Combination } from './cell.ts';
+import { allCombinations } from '../protocols/combinations.ts';
+import type { Combination } from '../protocols/index.ts';
 import { SCENARIOS } from './scenarios/scenarios.ts';
 import { formatCombination } from './schedule/replay_string.ts';
-import { allCombinations } from './search/combinations.ts';
 import { signature } from './search/dimensions.ts';
 
 /** One exploration, and what it looked at. */

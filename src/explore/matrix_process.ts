@@ -1,11 +1,11 @@
 /** Entry point of an explorer of the matrix: one scenario under every combination. Its argument is a Task as JSON. */
 import { setImmediate as turn } from 'node:timers/promises';
+import { allCombinations } from '../protocols/combinations.ts';
 import { Engine } from './engine.ts';
 import { cellFor, type Explored, type FromExplorer, type Task } from './matrix.ts';
 import { findScenario } from './scenarios/scenarios.ts';
 import { exhaustive } from './schedule/exhaustive.ts';
 import { formatReplay } from './schedule/replay_string.ts';
-import { allCombinations } from './search/combinations.ts';
 
 const { scenario: name, bound, schedulesMax, entries, processor } = JSON.parse(process.argv[2]) as Task;
 const scenario = findScenario(name);

@@ -1,165 +1,154 @@
 /**
- * Which choices of protocols make no sense, which are broken and how, and which kernels made which choice.
+ * Combinations of protocols, for the server, the explorer, tests and benchmarks: which make no sense, which are broken and
+ * how, and which a matrix is made of. It is put together from what the protocols declare.
  *
  * The verdicts are those of the safety matrix; an explorer checks them.
  */
-import type { ProtocolNames } from './index.ts';
-import { DEFAULT_SWITCHES, type ProtocolSwitches } from './switches.ts';
-
-/** A choice with every switch said. */
-type Choice = ProtocolNames & ProtocolSwitches & { readonly treeIndexing: 'relative' | 'absolute' };
-export type Key = keyof Choice;
-
-const REFCOUNT = {
-  entry: 'refcount-2013',
-  swapoff: 'free-immediately',
-  busy: 'none',
-  invalidate: 'erase',
-  strandPageOnAbort: false,
-} as const;
-
-/** What the kernels had. Their red-black trees are not built: the presets run on the xarray as well. */
-export const PRESETS = {
-  'v3.12': { ...REFCOUNT, leakFix: false, validate: false },
-  'v3.13': { ...REFCOUNT, leakFix: true, validate: false },
-  'v6.4': { ...REFCOUNT, leakFix: true, validate: true },
-  'v6.8': { entry: 'refcount-lru-isolate', swapoff: 'free-immediately', busy: 'skip-eexist', invalidate: 'erase' },
-  'v6.9': { entry: 'pin-validate', swapoff: 'pin-first', busy: 'skip-eexist', invalidate: 'erase' },
-  'v6.13': { entry: 'pin-validate', swapoff: 'pin-first', busy: 'skip-eexist', invalidate: 'empty-check' },
-} as const satisfies Record<string, Partial<Choice>>;
-
-type PresetName = keyof typeof PRESETS;
-export const PRESET_NAMES = ['v3.12', 'v3.13', 'v6.4', 'v6.8', 'v6.9', 'v6.13'] as const satisfies PresetName[];
-
-/** Without a preset: the newest of all. */
-export const DEFAULT_CHOICE: Choice = { ...DEFAULT_SWITCHES, ...PRESETS['v6.13'], treeIndexing: 'relative' };
-
-/** The same with everything said. */
-export function choiceOf(names: ProtocolNames & Partial<Choice>): Choice {
-  return { ...DEFAULT_CHOICE, ...names };
-}
+import type { EntryDeclaration, Switch, SwitchSettings } from './declaration.ts';
+import {
+  type Combination,
+  chooseProtocols,
+  DEFAULT_SWITCHES,
+  type NameOf,
+  PROTOCOLS,
+  ROLES,
+  type Role,
+} from './index.ts';
+import { DEFAULT_COMBINATION } from './presets.ts';
+import { COMMON_SWITCHES } from './switches.ts';
 
 export interface Objection {
-  /** The key that the message is about. */
-  readonly key: Key;
+  /** What the message is about. */
+  readonly key: keyof Combination;
   readonly text: string;
 }
 
-const DRAINS: readonly string[] = ['drain', 'drain-early-ref'];
+const PARTNERS = ['swapoff', 'busy', 'invalidate'] as const;
 
-/** Combinations without a meaning, with the reason and what to choose instead. */
-export function meaningless(c: Choice): Objection[] {
-  const found: Objection[] = [];
-  const object = (key: Key, text: string): unknown => found.push({ key, text });
-  const counted = '"free-immediately", "pin-first"';
-  if ((c.entry === 'refcount-2013' || c.entry === 'cas-2013') && c.swapoff === 'tree-refcount') {
-    object(
-      'swapoff',
-      `"tree-refcount" needs a writeback that asks for the tree, and ${c.entry} does not, allowed: ${counted}`,
-    );
-  }
-  if (c.entry === 'refcount-2013' && DRAINS.includes(c.swapoff)) {
-    object('swapoff', `"${c.swapoff}" waits for entry counts, and refcount-2013 leaks them, allowed: ${counted}`);
-  }
-  if (c.entry === 'cas-2013' && DRAINS.includes(c.swapoff)) {
-    object('swapoff', `"${c.swapoff}" waits for entry counts, and cas-2013 has none, allowed: ${counted}`);
-  }
-  if (c.entry === 'refcount-lru-isolate' && c.swapoff === 'pin-first') {
-    const allowed = '"free-immediately", "tree-refcount", "drain", "drain-early-ref"';
-    object('swapoff', `"pin-first" needs a writeback that pins before it touches the tree, allowed: ${allowed}`);
-  }
-  if (c.entry === 'pin-validate' && DRAINS.includes(c.swapoff)) {
-    const allowed = '"free-immediately", "tree-refcount", "pin-first"';
-    object('swapoff', `"${c.swapoff}" waits for entry counts, and pin-validate has none, allowed: ${allowed}`);
-  }
-  if (c.invalidate.startsWith('load-') && c.entry !== 'pin-validate') {
-    object(
-      'invalidate',
-      `"${c.invalidate}" frees what it erased, which only pin-validate allows, allowed: "erase", "empty-check"`,
-    );
-  }
-  return found;
+export function namesOf<R extends Role>(role: R): NameOf<R>[] {
+  return Object.keys(PROTOCOLS[role]) as NameOf<R>[];
+}
+
+/** The same with the protocol of that name in the place of its kind. */
+export function inPlace(combination: Combination, role: Role, name: string): Combination {
+  return { ...combination, [role]: name };
+}
+
+function refusal(combination: Combination, role: (typeof PARTNERS)[number]): string | null {
+  const chosen = chooseProtocols(combination);
+  const reason = chosen[role].declaration.refuses?.(chosen.entry) ?? null;
+  return reason === null ? null : `"${chosen[role].name}" ${reason}`;
+}
+
+function quoted(names: readonly string[]): string {
+  return names.map((name) => `"${name}"`).join(', ');
+}
+
+/** Why a combination has no meaning, and what to choose instead. */
+export function meaningless(combination: Combination): Objection[] {
+  return PARTNERS.flatMap((role) => {
+    const text = refusal(combination, role);
+    if (text === null) return [];
+    const allowed = namesOf(role).filter((name) => refusal(inPlace(combination, role, name), role) === null);
+    return [{ key: role, text: `${text}, allowed: ${quoted(allowed)}` }];
+  });
 }
 
 /** With everything on one thread, whoever waits for another waits for ever. */
-export function needsThreads(c: Choice): Objection[] {
-  const found: Objection[] = [];
-  const why = 'retries until another thread moves, and lanes: 0 has one thread';
-  if (c.entry === 'refcount-2013' || c.entry === 'cas-2013') {
-    found.push({
-      key: 'entry',
-      text: `"${c.entry}" ${why}, allowed: "refcount-lru-isolate", "pin-validate", or lanes from 1`,
-    });
-  }
-  if (c.busy !== 'skip-eexist') {
-    found.push({ key: 'busy', text: `"${c.busy}" ${why}, allowed: "skip-eexist", or lanes from 1` });
+export function needsThreads({ entry, busy }: Combination): Objection[] {
+  const waiting = {
+    entry: namesOf('entry').filter((name) => PROTOCOLS.entry[name].declaration.facts.retries),
+    busy: namesOf('busy').filter((name) => PROTOCOLS.busy[name].waits),
+  };
+  const object = (key: 'entry' | 'busy', name: string): Objection[] => {
+    const names: readonly string[] = waiting[key];
+    if (!names.includes(name)) return [];
+    const allowed = namesOf(key).filter((other) => !names.includes(other));
+    const why = 'retries until another thread moves, and lanes: 0 has one thread';
+    return [{ key, text: `"${name}" ${why}, allowed: ${quoted(allowed)}, or lanes from 1` }];
+  };
+  return [...object('entry', entry), ...object('busy', busy)];
+}
+
+/** What will go wrong, worst first; empty for a combination that holds. */
+export function broken(combination: Combination): Objection[] {
+  const chosen = chooseProtocols(combination);
+  const { entry, switches } = chosen;
+  const { declaration } = entry;
+  const keyOf = (one: Switch | undefined): keyof Combination => (one?.name ?? 'entry') as keyof Combination;
+  const changed = declaration.brokenBy.filter((one) => switches[one.name] !== one.default);
+  return [
+    ...(declaration.weaknesses?.(({ name }) => switches[name]) ?? []).map(({ of, text }) => ({ key: keyOf(of), text })),
+    ...PARTNERS.flatMap((key) => {
+      const text = chosen[key].declaration.weakness?.(entry) ?? null;
+      return text === null ? [] : [{ key, text }];
+    }),
+    ...changed.map((one) => ({ key: keyOf(one), text: one.breaks })),
+  ];
+}
+
+/** What each entry protocol goes with. */
+export const USUAL = Object.fromEntries(
+  Object.values(PROTOCOLS.entry).map(({ name, declaration: { usual } }): [string, Combination] => {
+    const { swapoff, busy, invalidate, switches } = usual;
+    return [name, { entry: name, swapoff, busy, invalidate, ...switches }];
+  }),
+) as Readonly<Record<NameOf<'entry'>, Combination>>;
+
+/** Every choice of four protocols that has a meaning, without a word about switches. */
+export function meaningfulCombinations(): Combination[] {
+  const every = PARTNERS.reduce<Combination[]>(
+    (combinations, role) => combinations.flatMap((one) => namesOf(role).map((name) => inPlace(one, role, name))),
+    namesOf('entry').map((entry) => ({ ...FIRST, entry })),
+  );
+  return every.filter((one) => meaningless(one).length === 0);
+}
+
+const FIRST = {
+  swapoff: namesOf('swapoff')[0],
+  busy: namesOf('busy')[0],
+  invalidate: namesOf('invalidate')[0],
+} as const;
+
+/** The switches of one entry protocol, in every setting that makes sense. */
+function ownSettings(entry: NameOf<'entry'>): SwitchSettings[] {
+  const { switches }: EntryDeclaration = PROTOCOLS.entry[entry].declaration;
+  const found: SwitchSettings[] = [];
+  for (let mask = 0; mask < 1 << switches.length; mask++) {
+    const changed = switches.filter((_, i) => ((mask >>> i) & 1) === 1);
+    if (changed.some(({ needs }) => needs !== undefined && !changed.includes(needs))) continue;
+    found.push(Object.fromEntries(changed.map((one) => [one.name, !one.default])));
   }
   return found;
 }
 
-/** What will go wrong, worst first; empty for a choice that holds. */
-export function broken(c: Choice): Objection[] {
-  return [...brokenEntry(c), ...brokenSwapoff(c), ...brokenBusy(c), ...brokenSwitches(c)];
+/**
+ * What a matrix is made of: every combination that is not refused, with the switches of its entry protocol; and upon the usual
+ * one of each entry protocol, each switch that breaks a rule which all lean on.
+ */
+export function allCombinations(): Combination[] {
+  const own = meaningfulCombinations().flatMap((one) =>
+    ownSettings(one.entry).map((settings): Combination => ({ ...one, ...settings })),
+  );
+  const common = Object.values(USUAL).flatMap((usual) =>
+    COMMON_SWITCHES.map((one): Combination => ({ ...usual, [one.name]: !one.default })),
+  );
+  // How trees are indexed matters to how invalidate gets at an entry, and to nothing else.
+  const indexed = namesOf('invalidate').map(
+    (invalidate): Combination => ({ ...USUAL[DEFAULT_COMBINATION.entry], invalidate, treeIndexing: 'absolute' }),
+  );
+  return [...own, ...common, ...indexed];
 }
 
-function brokenEntry(c: Choice): Objection[] {
-  const found: Objection[] = [];
-  if (c.entry === 'cas-2013') {
-    found.push({
-      key: 'entry',
-      text: 'a store and swapoff wait for writeback with the tree locked: deadlock, exit 70',
-    });
-  }
-  if (c.entry !== 'refcount-2013') return found;
-  if (!c.validate) {
-    found.push({ key: 'entry', text: 'a writeback that is late writes old data over a newer page: stale data' });
-  }
-  if (!c.leakFix) found.push({ key: 'entry', text: 'a TRIM beside a writeback leaves the entry to nobody: leak' });
-  if (c.validate && c.strandPageOnAbort) {
-    found.push({
-      key: 'strandPageOnAbort',
-      text: 'an aborted writeback leaves the slot pinned: its requests hang, exit 70',
-    });
-  }
-  return found;
-}
-
-function brokenSwapoff(c: Choice): Objection[] {
-  const early = c.swapoff === 'free-immediately' || c.swapoff === 'drain' || c.swapoff === 'pin-first';
-  if (c.entry === 'pin-validate' || !early) return [];
-  return [{ key: 'swapoff', text: 'swapoff frees a tree that a writeback still uses: use after free, exit 70' }];
-}
-
-function brokenBusy(c: Choice): Objection[] {
-  if (c.busy === 'skip-eexist') return [];
-  const late = c.busy === 'none' ? '' : ' where writeback has the entry isolated';
-  const text = `writeback waits for a pin that waits for it at a memcg limit${late}: deadlock, exit 70`;
-  return [{ key: 'busy', text }];
-}
-
-function brokenSwitches(c: Choice): Objection[] {
-  const found: Objection[] = [];
-  const object = (key: Key, text: string): unknown => found.push({ key, text });
-  if (c.invalidate === 'load-noreload') {
-    object(
-      'invalidate',
-      "an entry that moves into or out of its tree's head is freed and stays, or is lost: use after free, leak",
-    );
-  }
-  if (c.entry === 'pin-validate' && !c.eraseOnReject) {
-    object('eraseOnReject', 'a page that the pool rejects is shadowed by the older one in the pool: stale data');
-  }
-  if (c.exclusiveBypass && (c.entry === 'pin-validate' || c.entry === 'refcount-lru-isolate')) {
-    object('exclusiveBypass', 'a page that was read once is read from the image the next time: data loss');
-  }
-  if (c.slotReusableBeforeInvalidate) {
-    object('slotReusableBeforeInvalidate', 'a TRIM erases what was stored to the slot after it: lost store');
-  }
-  if (c.lruSkipAfterUnlock && (c.entry === 'pin-validate' || c.entry === 'refcount-lru-isolate')) {
-    object('lruSkipAfterUnlock', 'after a busy victim the walk goes on at an entry that may be freed: use after free');
-  }
-  if (c.invalidateUnderDeviceLock && c.entry === 'cas-2013') {
-    object('invalidateUnderDeviceLock', 'invalidate waits for writeback under the lock that writeback needs: deadlock');
-  }
-  return found;
+/** True if the four names exist and every further member is a switch, or how trees are indexed. */
+export function isCombination(
+  value: Readonly<Record<string, unknown>>,
+): value is Combination & Record<string, unknown> {
+  const { entry, swapoff, busy, invalidate, treeIndexing = 'relative', ...switches } = value;
+  const names: Readonly<Record<Role, unknown>> = { entry, swapoff, busy, invalidate };
+  return (
+    ROLES.every((role) => Object.hasOwn(PROTOCOLS[role], String(names[role]))) &&
+    (treeIndexing === 'relative' || treeIndexing === 'absolute') &&
+    Object.entries(switches).every(([name, on]) => Object.hasOwn(DEFAULT_SWITCHES, name) && typeof on === 'boolean')
+  );
 }

@@ -1,5 +1,5 @@
 /**
- * What an invalidation protocol is: four interfaces, one file per implementation, chosen by `protocol.*` in the config.
+ * What an invalidation protocol is: four interfaces, a file per implementation, chosen by `protocol.*` in the config.
  * Steps are labelled as in the mails and papers that discuss them (W1 to W5, a to g, INV, ST, LD, SO): an explorer shows
  * a trace in these labels, and `debug.delay` stalls a thread at one.
  *
@@ -20,7 +20,8 @@ import type { Lru } from '../pool/lru.ts';
 import type { Slots } from '../pool/slots.ts';
 import type { Trees } from '../pool/tree.ts';
 import type { Place } from '../pool/tree_walk.ts';
-import type { ProtocolSwitches } from './switches.ts';
+import type { EntryDeclaration, PartnerDeclaration, SwitchSettings } from './declaration.ts';
+import type { Walk } from './walk.ts';
 
 /** The pool as protocols see it, one per thread. */
 export interface ProtocolPool {
@@ -35,6 +36,8 @@ export interface ProtocolPool {
   readonly readers: Int32Array;
   /** Where this thread's last walk without a lock ended. */
   readonly place: Place;
+  /** What this thread's walk of an LRU list is at. */
+  readonly walk: Walk;
   /** Live entries per export; kept only for swapoff protocols that count entries. */
   readonly live: Int32Array;
   /** Frees an entry that its caller took out of the tree: off the LRU, object, charge, entry. */
@@ -70,6 +73,7 @@ export type ShrinkResult = (typeof SHRINK)[keyof typeof SHRINK];
 
 export interface EntryProtocol {
   readonly name: string;
+  readonly declaration: EntryDeclaration;
   /**
    * Nobody takes an entry out of its tree without the slot's pin. Absent where writeback does, after it has dropped the pin:
    * then whoever finds an entry under the pin can't count on it to stay.
@@ -91,6 +95,7 @@ export interface EntryProtocol {
 
 export interface InvalidateProtocol {
   readonly name: string;
+  readonly declaration: PartnerDeclaration;
   /** Trees are walked without their lock, so nodes are given back only after a grace period. */
   readonly lockless: boolean;
   /** Frees what is stored at the slot, if anything is. */
@@ -100,6 +105,7 @@ export interface InvalidateProtocol {
 /** What writeback does when the slot of its victim is in use. */
 export interface BusyProtocol {
   readonly name: string;
+  readonly declaration: PartnerDeclaration;
   /** Writeback waits for pins, so it has to be told when one has its page. */
   readonly waits: boolean;
   /** The slot record (> 0), or EEXIST / ENOENT / ENOMEM. */
@@ -112,16 +118,17 @@ export interface BusyProtocol {
 /** swapoff as a protocol: how trees are freed while writeback may still run. */
 export interface SwapoffProtocol {
   readonly name: string;
+  readonly declaration: PartnerDeclaration;
   /** The live entries of each export are counted in `live`. */
   readonly countsEntries: boolean;
-  /** Writeback takes its reference to the entry in `hold`, so counts change without the tree lock. */
-  readonly earlyRef: boolean;
   /**
    * Writeback has picked entry `e` of this slot, under the LRU lock, and is going to use the slot's tree. False: it must
-   * not. True: `release` is called once, after the last use of the tree.
+   * not. True: `release` is called once, after the last use of the tree, with no lock held; it may free the entry.
    */
   hold(pool: ProtocolPool, tree: number, e: number): boolean;
-  release(pool: ProtocolPool, tree: number): void;
+  release(pool: ProtocolPool, tree: number, e: number): void;
+  /** Changes the count of an entry under its tree's lock, for an entry protocol that has counts. Returns the new one. */
+  count(pool: ProtocolPool, e: number, by: number): number;
   /**
    * Discards slots [first, end) of export `x`, which the caller has claimed, so that no pin is in them. Called slice by
    * slice until the whole export is empty.
@@ -136,5 +143,5 @@ export interface Protocols {
   readonly invalidate: InvalidateProtocol;
   readonly busy: BusyProtocol;
   readonly swapoff: SwapoffProtocol;
-  readonly switches: ProtocolSwitches;
+  readonly switches: SwitchSettings;
 }

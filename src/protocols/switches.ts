@@ -1,43 +1,49 @@
 /**
- * Single lines of the protocols that can be switched: fixes that were merged one by one, and bugs that were shipped.
- * They are read through `on`, which notes for an explorer that the outcome may depend on the switch.
+ * Switches that more than one protocol has, or that break a rule which all lean on; a protocol's own are in its file. They
+ * are read through `on`, which notes for an explorer that the outcome may depend on the switch.
  */
 import * as sync from '../shm/sync.ts';
+import type { BreakingSwitch, Switch, SwitchSettings } from './declaration.ts';
 
-export interface ProtocolSwitches {
-  /** refcount-2013: a failed writeback frees an entry that nobody else holds (October 2013). */
-  readonly leakFix: boolean;
-  /** refcount-2013: writeback compares entry and tree under the pin (2023, CVE-2023-53178). */
-  readonly validate: boolean;
-  /** refcount-2013 with validate: the comparison fails and the page stays locked (fixed by e3b63e966cac). */
-  readonly strandPageOnAbort: boolean;
-  /** pin-validate: a rejected store erases the old entry. Off is 678e54d4bb9a undone. */
-  readonly eraseOnReject: boolean;
-  /** A load erases the entry, though its page may be thrown away (25cd241408a2 undone). */
-  readonly exclusiveBypass: boolean;
-  /** A slot can be stored to again before its invalidate has returned: E2 broken. */
-  readonly slotReusableBeforeInvalidate: boolean;
-  /** After a busy victim the walk goes on at the neighbour it remembered from before the LRU lock was dropped. */
-  readonly lruSkipAfterUnlock: boolean;
-  /** Invalidate runs under the lock of the swap device, which a pin needs as well (the 3.12 swap core). */
-  readonly invalidateUnderDeviceLock: boolean;
-}
+export const exclusiveBypass = {
+  name: 'exclusiveBypass',
+  default: false,
+  about: 'A read takes the page out of the pool, as before 25cd241408a2. Needs unsafe.',
+  breaks: 'a page that was read once is read from the image the next time: data loss',
+} as const satisfies BreakingSwitch;
 
-export const DEFAULT_SWITCHES: ProtocolSwitches = {
-  leakFix: false,
-  validate: false,
-  strandPageOnAbort: false,
-  eraseOnReject: true,
-  exclusiveBypass: false,
-  slotReusableBeforeInvalidate: false,
-  lruSkipAfterUnlock: false,
-  invalidateUnderDeviceLock: false,
-};
+/** Breaks E2. */
+export const slotReusableBeforeInvalidate = {
+  name: 'slotReusableBeforeInvalidate',
+  default: false,
+  about: 'A trimmed slot takes writes before its entry is erased. Needs unsafe.',
+  breaks: 'a TRIM erases what was stored to the slot after it: lost store',
+} as const satisfies BreakingSwitch;
 
-export function on(
-  pool: { readonly protocols: { readonly switches: ProtocolSwitches } },
-  name: keyof ProtocolSwitches,
-): boolean {
+export const lruSkipAfterUnlock = {
+  name: 'lruSkipAfterUnlock',
+  default: false,
+  about: 'After a busy slot the walk of the LRU goes on where it was before it dropped the lock. Needs unsafe.',
+  breaks: 'after a busy victim the walk goes on at an entry that may be freed: use after free',
+} as const satisfies BreakingSwitch;
+
+/** The 3.12 swap core. */
+export const invalidateUnderDeviceLock = {
+  name: 'invalidateUnderDeviceLock',
+  default: false,
+  about:
+    'Invalidate, and writeback when it pins, take the lock of the swap device, as in Linux 3.12. With cas-2013 it needs unsafe.',
+  breaks: 'invalidate waits for writeback under the lock that writeback needs: deadlock',
+} as const satisfies BreakingSwitch;
+
+export const COMMON_SWITCHES = [
+  exclusiveBypass,
+  slotReusableBeforeInvalidate,
+  lruSkipAfterUnlock,
+  invalidateUnderDeviceLock,
+] as const;
+
+export function on(pool: { readonly protocols: { readonly switches: SwitchSettings } }, { name }: Switch): boolean {
   sync.consult(name);
   return pool.protocols.switches[name];
 }

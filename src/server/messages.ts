@@ -2,12 +2,12 @@
 import type { ExportInfo } from 'node-nbd-server';
 import type { OpenableImage } from '../image/image.ts';
 import type { Shared } from '../pool/shared.ts';
-import type { ProtocolNames } from '../protocols/index.ts';
+import type { Combination } from '../protocols/index.ts';
 
 /** What every role gets. */
 export interface RoleData {
   readonly shared: Shared;
-  readonly protocols: ProtocolNames;
+  readonly protocols: Combination;
   readonly thread: number;
   readonly exports: readonly ExportInfo[];
   readonly images: readonly OpenableImage[];

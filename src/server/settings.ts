@@ -15,7 +15,7 @@ import { formatSize } from '../config/units.ts';
 import { EXIT, ExitError } from '../os/exit_error.ts';
 import { MEMCGS_MAX, PAGE_SIZE } from '../pool/limits.ts';
 import { createShared, type PoolSettings, type Shared } from '../pool/shared.ts';
-import { INVALIDATE_PROTOCOLS } from '../protocols/index.ts';
+import { PROTOCOLS } from '../protocols/index.ts';
 
 function poolSettings(config: Config): PoolSettings {
   const names = [...new Set(config.exports.map((one) => one.memcg))];
@@ -36,7 +36,7 @@ function poolSettings(config: Config): PoolSettings {
     buffers: config.image.buffers,
     lanes: config.lanes,
     absoluteIndexing: config.protocol.treeIndexing === 'absolute',
-    locklessWalks: INVALIDATE_PROTOCOLS[config.protocol.invalidate].lockless,
+    locklessWalks: PROTOCOLS.invalidate[config.protocol.invalidate].lockless,
     checkEntries: config.debug.oracle,
     exports: config.exports.map((one) => ({
       name: one.name,

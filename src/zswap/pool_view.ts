@@ -16,7 +16,8 @@ import { ENOENT, Slots } from '../pool/slots.ts';
 import type { Trees } from '../pool/tree.ts';
 import type { Place } from '../pool/tree_walk.ts';
 import type { ProtocolPool, Protocols } from '../protocols/protocol.ts';
-import { on } from '../protocols/switches.ts';
+import { invalidateUnderDeviceLock, on } from '../protocols/switches.ts';
+import { newWalk, type Walk } from '../protocols/walk.ts';
 import { C, type CounterName, rowOf } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 
@@ -35,6 +36,7 @@ export class PoolView implements ProtocolPool {
   readonly readers: Int32Array;
   readonly live: Int32Array;
   readonly place: Place = { node: 0, at: 0, e: NONE };
+  readonly walk: Walk = newWalk();
   protected readonly codec: Codec;
   /** Queues the image write of a page that a protocol wrote back; only the shrinker has it. */
   onWrite: ((x: number, slot: number, buffer: number) => void) | null = null;
@@ -159,14 +161,14 @@ export class PoolView implements ProtocolPool {
   }
 
   protected erase(x: number, slot: number): void {
-    const underDeviceLock = on(this, 'invalidateUnderDeviceLock');
+    const underDeviceLock = on(this, invalidateUnderDeviceLock);
     if (underDeviceLock) sync.lock(this.shared.deviceLock, x);
     this.protocols.invalidate.invalidate(this, x, slot);
     if (underDeviceLock) sync.unlock(this.shared.deviceLock, x);
   }
 
   pinForWriteback(x: number, slot: number): number {
-    const underDeviceLock = on(this, 'invalidateUnderDeviceLock');
+    const underDeviceLock = on(this, invalidateUnderDeviceLock);
     if (underDeviceLock) sync.lock(this.shared.deviceLock, x);
     const r = this.slots.pinForWriteback(x, slot);
     if (underDeviceLock) sync.unlock(this.shared.deviceLock, x);

@@ -11,7 +11,7 @@ import { NBD_ESHUTDOWN } from 'node-nbd-server';
 import { clearBit, findBit, setBit } from '../pool/bits.ts';
 import { claim, release } from '../pool/claims.ts';
 import { SLICE_SLOTS } from '../pool/limits.ts';
-import { on } from '../protocols/switches.ts';
+import { on, slotReusableBeforeInvalidate } from '../protocols/switches.ts';
 import { C } from '../shm/counters.ts';
 import type { Lane, Parkable } from './lane.ts';
 import { ORDER } from './orders.ts';
@@ -73,7 +73,7 @@ export class RangeOp implements Parkable {
       if (slot === this.sliceEnd) break;
       used.push(slot);
     }
-    if (on(zswap, 'slotReusableBeforeInvalidate')) this.giveUpSlots(used);
+    if (on(zswap, slotReusableBeforeInvalidate)) this.giveUpSlots(used);
     for (const slot of used) zswap.invalidate(x, slot);
     const kind = this.provision ? ORDER.ZERO : ORDER.PUNCH;
     this.lane.order(kind, x, this.cursor, this.sliceEnd - this.cursor, (errno) => this.punched(errno, used));

@@ -156,7 +156,7 @@ export class Reclaim {
     let scanned = 0;
     let written = 0;
     let refused = 0;
-    beginWalk();
+    beginWalk(zswap);
     // Entries that only get their second chance don't use up the batch: after one round over the list all have had it.
     const look = this.batch + Math.min(zswap.lru.count[m], ROTATE_MAX);
     while (scanned < this.batch && scanned + this.rotated < look) {

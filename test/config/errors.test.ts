@@ -98,7 +98,7 @@ const cases: [name: string, text: string, expected: string | RegExp][] = [
   [
     'delay at a step that there is not',
     '{ "debug": { "delay": { "W11": 5 } }, "unsafe": true }',
-    /^c\.jsonc:1:25: debug\.delay\.W11: unknown key, allowed: "W1", .*, "ST: insert", .*"PF: lru add"$/,
+    /^c\.jsonc:1:25: debug\.delay\.W11: unknown key, allowed: "W1", .*, "ST: insert", .*"SO: free tree"$/,
   ],
   [
     'delay that is no object',

@@ -1,14 +1,13 @@
-// What no choice of protocols changes, explored under the usual choice of each entry protocol that holds: drains of a stop, what a kill
-// may leave after a FLUSH, the limit of a memcg.
+// What no choice of protocols changes, explored under the usual choice of each entry protocol that holds: drains of a stop,
+// what a kill may leave after a FLUSH, the limit of a memcg.
 import t from 'tap';
 import { BESIDE_MATRIX } from '#src/explore/scenarios/scenarios_beside.js';
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
-import { USUAL } from '#src/explore/search/combinations.js';
-import { broken, choiceOf } from '#src/protocols/combinations.js';
+import { broken, USUAL } from '#src/protocols/combinations.js';
 import { exploreCell, kindOf, withEngine } from './cells.ts';
 
 const COMBINATIONS = Object.values(USUAL)
-  .filter((one) => broken(choiceOf(one)).length === 0)
+  .filter((one) => broken(one).length === 0)
   .map(formatCombination);
 
 t.test('clean', async (t) => {

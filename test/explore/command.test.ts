@@ -81,7 +81,7 @@ t.test('a trace names its replay string, which gives the trace again', async (t)
   t.same(JSON.parse(again.stdout).trace, trace);
   const table = await runZswapd(['explore', '--replay', trace.replay]);
   t.match(table.stdout, /shrinker +\| trim/);
-  t.match(table.stdout, /1\. W1 .*src\/protocols\/entry\/refcount_2013\.ts:\d+/);
+  t.match(table.stdout, /1\. W1 .*src\/protocols\/entry\/refcount_2013_writeback\.ts:\d+/);
 });
 
 t.test('a matrix says how far it has come while a scenario is explored, and at its end', async (t) => {

@@ -2,7 +2,7 @@
 import type { Test } from 'tap';
 import { cellFor, exploreMatrix } from '#src/explore/matrix.js';
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
-import { allCombinations } from '#src/explore/search/combinations.js';
+import { allCombinations } from '#src/protocols/combinations.js';
 import { TAKES_THREE } from '#src/scripts/pages/expected_matrix.js';
 import { expectedVerdict } from '#src/scripts/pages/verdicts.js';
 import { exploreCell, JOB, kindOf, withEngine } from './cells.ts';

@@ -3,22 +3,14 @@
 import t from 'tap';
 import { clearBit } from '#src/pool/bits.js';
 import { lifeOf, treeOf } from '#src/pool/tree.js';
-import { DEFAULT_CHOICE, meaningless } from '#src/protocols/combinations.js';
-import { ENTRY_PROTOCOLS, INVALIDATE_PROTOCOLS, type ProtocolNames, SWAPOFF_PROTOCOLS } from '#src/protocols/index.js';
+import { meaningfulCombinations } from '#src/protocols/combinations.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import { swapon } from '#src/zswap/swapoff_op.js';
 import { LOAD_FAILED, LOADED, ON_IMAGE, STORED } from '#src/zswap/zswap.js';
 import { pair, shrink, swapoff, trim } from '../support/interleave.ts';
 import { checkEmpty, checkLists, held, makePage, memoryImage, pinned, put, take } from '../support/pool.ts';
 
-const keys = <T extends object>(o: T) => Object.keys(o) as (keyof T)[];
-const choices: ProtocolNames[] = keys(ENTRY_PROTOCOLS).flatMap((entry) =>
-  keys(SWAPOFF_PROTOCOLS).flatMap((swapoff) =>
-    keys(INVALIDATE_PROTOCOLS).map((invalidate) => ({ entry, swapoff, invalidate, busy: 'skip-eexist' as const })),
-  ),
-);
-
-for (const names of choices.filter((one) => meaningless({ ...DEFAULT_CHOICE, ...one }).length === 0)) {
+for (const names of meaningfulCombinations().filter(({ busy }) => busy === 'skip-eexist')) {
   const name = `${names.entry}, ${names.swapoff}, ${names.invalidate}`;
 
   t.test(`${name}: stored, loaded, replaced, trimmed`, async (t) => {

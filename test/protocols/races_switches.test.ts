@@ -4,7 +4,7 @@ import { isLive } from '#src/pool/entries.js';
 import { get, treeOf } from '#src/pool/tree.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import { at, pair, shrink, trim } from '../support/interleave.ts';
-import { checkEmpty, makePage, put, take } from '../support/pool.ts';
+import { checkEmpty, makePage, memoryImage, put, take } from '../support/pool.ts';
 
 const OLD = makePage('text', 1);
 const NEW = makePage('text', 2);
@@ -83,4 +83,16 @@ t.test('lruSkipAfterUnlock: the walk goes on at a neighbour that is freed meanwh
     t.throws(() => shrink(shrinker), /use after free: the walk of LRU 0/);
     lane.unpin(r);
   }
+});
+
+t.test('lruSkipAfterUnlock: where one pool goes on says nothing to the walk of another', async (t) => {
+  const [one, other] = [pair({ ...P4, lruSkipAfterUnlock: true }), pair(P4)];
+  for (const slot of [1, 2]) put(one.lane, slot, makePage('text', slot));
+  for (const slot of [7, 8]) put(other.lane, slot, makePage('text', slot));
+  const image = memoryImage(other.shrinker);
+  const r = one.lane.pin(0, 1);
+  t.equal(shrink(one.shrinker), SHRINK.EEXIST);
+  t.equal(shrink(other.shrinker), SHRINK.WRITTEN);
+  t.same([...image.keys()], [7], 'it begins at the head of its own list');
+  one.lane.unpin(r);
 });

@@ -1,6 +1,6 @@
 // Each rule of scripts/tidy.ts on a file that breaks it and on one that only looks like it.
 import t from 'tap';
-import { checkDead } from '#src/scripts/tidying/dead.js';
+import { checkDead, checkMissing } from '#src/scripts/tidying/dead.js';
 import { checkArrows, checkCycles } from '#src/scripts/tidying/layout.js';
 import { checkLinks } from '#src/scripts/tidying/links.js';
 import { checkFileSizes, checkFunctionSizes } from '#src/scripts/tidying/size.js';
@@ -81,6 +81,13 @@ t.test('dead files and dead exports', async (t) => {
   t.same(rules("export { one as uno, two, type Three } from './pool/a.ts';"), []);
   t.same(rules("export * from './pool/a.ts';"), []);
   t.same(rules("const a = await import('./pool/a.ts');"), [], 'what becomes of it is not known');
+});
+
+t.test('imports of what is not there', async (t) => {
+  const rules = (text: string): number =>
+    checkMissing([parseSource('src/a.ts', text), parseSource('src/b.ts', '')]).length;
+  t.equal(rules("import './b.ts'; import 'node:fs'; import 'tap';"), 0);
+  t.equal(rules("import { c } from '#src/c.js';"), 1);
 });
 
 t.test('links of pages', async (t) => {

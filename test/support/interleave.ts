@@ -5,7 +5,7 @@
 
 import { clearBit } from '#src/pool/bits.js';
 import { createShared, type PoolSettings } from '#src/pool/shared.js';
-import { chooseProtocols, type ProtocolNames } from '#src/protocols/index.js';
+import { type Combination, chooseProtocols } from '#src/protocols/index.js';
 import * as sync from '#src/shm/sync.js';
 import { type SwapoffHost, SwapoffOp } from '#src/zswap/swapoff_op.js';
 import { Zswap } from '#src/zswap/zswap.js';
@@ -14,10 +14,7 @@ import { NEWEST, poolSettings } from './pool.ts';
 export class Blocked extends Error {}
 
 /** Two threads of one pool: a lane, and the shrinker. */
-export function pair(
-  names: Partial<ProtocolNames>,
-  over: Partial<PoolSettings> = {},
-): { lane: Zswap; shrinker: Zswap } {
+export function pair(names: Partial<Combination>, over: Partial<PoolSettings> = {}): { lane: Zswap; shrinker: Zswap } {
   const protocols = chooseProtocols({ ...NEWEST, ...names });
   const settings = { locklessWalks: protocols.invalidate.lockless, checkEntries: true, ...over };
   const shared = createShared(poolSettings(settings), 64);

@@ -9,7 +9,7 @@ import { checkLru } from '#src/pool/lru.js';
 import { CTL, createShared, type PoolSettings, type Shared } from '#src/pool/shared.js';
 import type { SlotTable } from '#src/pool/slot_table.js';
 import { nodesInUse } from '#src/pool/tree.js';
-import { chooseProtocols, type ProtocolNames } from '#src/protocols/index.js';
+import { type Combination, chooseProtocols } from '#src/protocols/index.js';
 import { C, sum } from '#src/shm/counters.js';
 import { STORED, Zswap } from '#src/zswap/zswap.js';
 
@@ -38,7 +38,7 @@ export function poolSettings(over: Partial<PoolSettings> = {}): PoolSettings {
   };
 }
 
-export const NEWEST: ProtocolNames = {
+export const NEWEST: Combination = {
   entry: 'pin-validate',
   invalidate: 'empty-check',
   busy: 'skip-eexist',

@@ -1,12 +1,12 @@
 // What the threads of the stress test agree on: what a slot's page looks like at each version, and where that is noted.
 import type { Shared } from '#src/pool/shared.js';
-import type { ProtocolNames } from '#src/protocols/index.js';
+import type { Combination } from '#src/protocols/index.js';
 import { KINDS, makePage } from './pool.ts';
 
 export interface StressData {
   readonly role: 'lane' | 'shrinker';
   readonly shared: Shared;
-  readonly protocols: ProtocolNames;
+  readonly protocols: Combination;
   readonly thread: number;
   readonly seed: number;
   readonly slots: number;

@@ -4,7 +4,7 @@ import { clearBit, setBit } from '#src/pool/bits.js';
 import { STATE } from '#src/pool/export_state.js';
 import { createShared } from '#src/pool/shared.js';
 import { EEXIST, ENOENT } from '#src/pool/slots.js';
-import { chooseProtocols, SWAPOFF_PROTOCOLS } from '#src/protocols/index.js';
+import { chooseProtocols, type NameOf, PROTOCOLS } from '#src/protocols/index.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import { C } from '#src/shm/counters.js';
 import * as sync from '#src/shm/sync.js';
@@ -32,10 +32,10 @@ t.test('a fault that takes the entry off the list puts it back when its pin goes
 });
 
 t.test('live entries are counted per export where swapoff waits for them, and nowhere else', async (t) => {
-  for (const [swapoff, { countsEntries }] of Object.entries(SWAPOFF_PROTOCOLS)) {
+  for (const [swapoff, { countsEntries }] of Object.entries(PROTOCOLS.swapoff)) {
     const exports = [0, 1].map((x) => ({ name: `${x}`, pages: 100, memcg: 0 }));
     const { shared } = newZswap({ exports });
-    const z = new Zswap(shared, chooseProtocols({ ...NEWEST, swapoff: swapoff as keyof typeof SWAPOFF_PROTOCOLS }), 2);
+    const z = new Zswap(shared, chooseProtocols({ ...NEWEST, swapoff: swapoff as NameOf<'swapoff'> }), 2);
     for (const [slot, kind] of KINDS.entries()) put(z, slot, makePage(kind, slot), 1);
     put(z, 2, makePage('text', 9), 1);
     t.strictSame([...shared.live.subarray(0, 2)], [0, countsEntries ? 3 : 0], swapoff);

@@ -6,7 +6,7 @@
 import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { createShared } from '#src/pool/shared.js';
-import { chooseProtocols, type ProtocolNames } from '#src/protocols/index.js';
+import { type Combination, chooseProtocols } from '#src/protocols/index.js';
 import * as sync from '#src/shm/sync.js';
 import { Zswap } from '#src/zswap/zswap.js';
 import { checkEmpty, checkLists, held, MIB, NEWEST, pinned, poolSettings } from '../support/pool.ts';
@@ -16,7 +16,7 @@ import { type Done, EXPORTS, pageAt, type StressData, WANTED } from '../support/
 const long = process.env.ZSWAPD_LONG === '1';
 const SECONDS = long ? 60 : 10;
 /** The invalidate protocols that hold; load-noreload is broken on purpose. */
-const SAFE: readonly ProtocolNames['invalidate'][] = ['erase', 'empty-check', 'load-reset', 'load-reload'];
+const SAFE: readonly Combination['invalidate'][] = ['erase', 'empty-check', 'load-reset', 'load-reload'];
 const SEED = Number(process.env.ZSWAPD_SEED ?? Date.now() % 2 ** 31);
 const SLOTS = 400;
 t.setTimeout(150_000);

@@ -5,10 +5,9 @@
  * `zx1` stands for what a position counts. It changes when the points of the façade are counted in another way, because
  * an old string would then mean another schedule.
  */
-import { DEFAULT_SWITCHES, type ProtocolSwitches } from '../../protocols/switches.ts';
-import type { Combination } from '../cell.ts';
+import { isCombination } from '../../protocols/combinations.ts';
+import { type Combination, DEFAULT_SWITCHES, type SwitchName } from '../../protocols/index.ts';
 import type { Choice } from '../engine.ts';
-import { isProtocolChoice } from '../search/combinations.ts';
 
 export const REPLAY_VERSION = 'zx1';
 const CHOICES_MAX = 1000;
@@ -28,7 +27,7 @@ export function formatReplay({ scenario, combination, schedule }: Replay): strin
 export function formatCombination(combination: Combination): string {
   const { entry, swapoff, busy, invalidate, treeIndexing = 'relative', ...switches } = combination;
   const changed = Object.entries(switches)
-    .filter(([name, value]) => value !== DEFAULT_SWITCHES[name as keyof ProtocolSwitches])
+    .filter(([name, value]) => value !== DEFAULT_SWITCHES[name as SwitchName])
     .map(([name, value]) => (value === true ? name : `!${name}`))
     .sort();
   const indexing = treeIndexing === 'relative' ? [] : [ABSOLUTE];
@@ -55,7 +54,7 @@ function parseCombination(text: string): Combination {
   const unknown = switches.find(([name]) => !Object.hasOwn(DEFAULT_SWITCHES, name));
   if (unknown !== undefined) throw new Error(`--replay: there is no switch ${shown(unknown[0])}`);
   const combination = { entry, swapoff, busy, invalidate, ...Object.fromEntries(switches), ...indexing };
-  if (!isProtocolChoice(combination)) throw new Error(`--replay: ${shown(text)} names no protocols`);
+  if (!isCombination(combination)) throw new Error(`--replay: ${shown(text)} names no protocols`);
   return combination;
 }
 

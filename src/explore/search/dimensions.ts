@@ -1,25 +1,18 @@
 /**
  * What the runs of a cell may depend on: each member of the four protocols that a run can look at, and each switch. Cells
- * whose combinations agree in all that one of them looked at are the same cell.
- *
- * Two protocols that have the same function as a member agree in it. So do two that have functions without a name in them,
- * such as `() => true`, of the same text.
+ * whose combinations agree in all that one of them looked at are the same cell. Two protocols agree in a member if it is the
+ * same value, or the same function.
  */
-import { BUSY_PROTOCOLS, INVALIDATE_PROTOCOLS, SWAPOFF_PROTOCOLS } from '../../protocols/index.ts';
-import { DEFAULT_SWITCHES, type ProtocolSwitches } from '../../protocols/switches.ts';
-import type { Combination } from './combinations.ts';
+import { type Combination, DEFAULT_SWITCHES, PROTOCOLS, type SwitchName } from '../../protocols/index.ts';
 
-const TABLES: Readonly<Record<string, Readonly<Record<string, object>>>> = {
-  swapoff: SWAPOFF_PROTOCOLS,
-  busy: BUSY_PROTOCOLS,
-  invalidate: INVALIDATE_PROTOCOLS,
-};
+const { entry: _whole, ...PARTNERS } = PROTOCOLS;
+const TABLES: Readonly<Record<string, Readonly<Record<string, object>>>> = PARTNERS;
 
 /**
- * Members that decide nothing: a name; whether live entries are counted, and whether a pin says that it has its page,
- * which only the protocol that asks for it ever looks at.
+ * Members that decide nothing: a name; what a protocol says about itself; whether live entries are counted, and whether a pin
+ * says that it has its page, which only the protocol that asks for it ever looks at.
  */
-const UNWATCHED: ReadonlySet<string> = new Set(['name', 'countsEntries', 'waits']);
+const UNWATCHED: ReadonlySet<string> = new Set(['name', 'declaration', 'countsEntries', 'waits']);
 
 /** In the order of the bits that record them. */
 export const DIMENSIONS: readonly string[] = [
@@ -43,24 +36,17 @@ function valueIn(combination: Combination, dimension: string): string {
   if (role === 'entry') return combination.entry;
   if (role === 'treeIndexing') return combination.treeIndexing ?? 'relative';
   if (member === undefined) {
-    const name = role as keyof ProtocolSwitches;
+    const name = role as SwitchName;
     return String(combination[name] ?? DEFAULT_SWITCHES[name]);
   }
   const table = TABLES[role];
   const chosen = memberOf(table, String((combination as unknown as Record<string, unknown>)[role]), member);
-  const same = Object.keys(table).find((name) => isSame(memberOf(table, name, member), chosen));
+  const same = Object.keys(table).find((name) => memberOf(table, name, member) === chosen);
   return same ?? '';
 }
 
 function memberOf(table: Readonly<Record<string, object>>, name: string, member: string): unknown {
   return (table[name] as Readonly<Record<string, unknown>>)[member];
-}
-
-const NAMELESS = /^\(\) => (true|false|\{\s*\})$/;
-
-function isSame(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  return typeof a === 'function' && typeof b === 'function' && NAMELESS.test(String(a)) && String(a) === String(b);
 }
 
 /** The values in those dimensions whose bits are set, as one string. */

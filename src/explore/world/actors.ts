@@ -35,7 +35,7 @@ export function runActor(env: Env, spec: ActorSpec): void {
 /** Reclaim from a thread of its own: walks its memcg's list and hands what it took to the image queue. */
 function walk({ world, zswap, baton }: Env, walks: number, mustWrite: boolean): void {
   zswap.onWrite = (_x, slot, buffer) => post(world, zswap, MESSAGE.WALKED, slot, buffer);
-  beginWalk();
+  beginWalk(zswap);
   for (let i = 0; i < walks; i++) {
     const result = zswap.protocols.entry.shrinkOne(zswap, 0, zswap.protocols.busy);
     baton.note(`walk ends: ${SHRINK_NAMES[result]}`);

@@ -10,4 +10,12 @@
 import type { BusyProtocol } from '../protocol.ts';
 import { pinWaiting } from './wait_for_pin.ts';
 
-export const busyNone: BusyProtocol = { name: 'none', waits: true, pin: pinWaiting };
+export const busyNone = {
+  name: 'none',
+  declaration: {
+    about: 'waits until it is free, as before Linux 6.8',
+    weakness: () => 'writeback waits for a pin that waits for it at a memcg limit: deadlock, exit 70',
+  },
+  waits: true,
+  pin: pinWaiting,
+} as const satisfies BusyProtocol;

@@ -37,10 +37,19 @@ function onFaultDone(pool: ProtocolPool, x: number, slot: number): void {
   unlockTree(pool.trees, tree);
 }
 
-export const removeFromLruOnFault: BusyProtocol = {
+export const removeFromLruOnFault = {
   name: 'remove-from-lru-on-fault',
+  declaration: {
+    about: 'waits, and a request takes the entry of the slot it pins off the LRU list',
+    steps: {
+      'PF: lru del': 'a request has pinned the slot and takes its entry off the LRU',
+      'PF: lru add': 'the request puts the entry back before it drops the pin',
+    },
+    weakness: () =>
+      'writeback waits for a pin that waits for it at a memcg limit where writeback has the entry isolated: deadlock, exit 70',
+  },
   waits: true,
   pin: pinWaiting,
   onFault,
   onFaultDone,
-};
+} as const satisfies BusyProtocol;

@@ -8,8 +8,9 @@
  */
 import type { BusyProtocol } from '../protocol.ts';
 
-export const skipEexist: BusyProtocol = {
+export const skipEexist = {
   name: 'skip-eexist',
+  declaration: { about: 'leaves it, as since Linux 6.8' },
   waits: false,
   pin: (pool, x, slot) => pool.pinForWriteback(x, slot),
-};
+} as const satisfies BusyProtocol;

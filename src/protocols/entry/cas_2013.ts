@@ -6,6 +6,7 @@
  *
  * Who frees: who moved POOL to FLUSH, or writeback at the end of RECLAIM.
  * Lock order: tree.lock; pin -> tree.lock. Nobody waits with a pin for another pin.
+ * Writeback, W1 to W5, is in cas_2013_writeback.ts; the positions are in cas_2013_position.ts.
  * Both races of refcount-2013 are gone. Known weakness: everybody else retries until the position is POOL again, without
  * a bound, and a store and swapoff do so with the tree lock held:
  *   deadlock A   1. W1 to W4: written, the page is unlocked   2. a WRITE to the slot holds tree.lock and waits for POOL
@@ -15,44 +16,15 @@
  *                (`invalidateUnderDeviceLock`)
  */
 
-import { checkLive, NONE } from '../../pool/entries.ts';
+import { NONE } from '../../pool/entries.ts';
 import * as lru from '../../pool/lru.ts';
 import { erase, exchange, get, lockTree, NO_MEMORY, treeOf, unlockTree } from '../../pool/tree.ts';
 import * as sync from '../../shm/sync.ts';
-import {
-  type BusyProtocol,
-  type EntryProtocol,
-  LOAD_EIO,
-  LOAD_MISS,
-  LOAD_OK,
-  type ProtocolPool,
-  SHRINK,
-  type ShrinkResult,
-} from '../protocol.ts';
-import { failed, lockVictim, victim } from './victim.ts';
-
-const POOL = 1;
-const LOAD = 2;
-const RECLAIM = 3;
-const FLUSH = 4;
-
-/** The position that was found; the move happened if that is `from`. */
-function move(pool: ProtocolPool, e: number, from: number, to: number): number {
-  checkLive(pool.entries, e);
-  return sync.cas(pool.entries.state, e, from, to);
-}
-
-/** A move that nobody can be in the way of: the kernel had BUG_ON here. */
-function moveBack(pool: ProtocolPool, e: number, from: number): void {
-  const found = move(pool, e, from, POOL);
-  if (found !== from) sync.violation('bug', `entry ${e} is at position ${found}, not ${from}`);
-}
-
-/** Frees an entry that this thread has to itself. Its position changes, so that whoever waits for it looks again. */
-function free(pool: ProtocolPool, e: number): void {
-  sync.store(pool.entries.state, e, 0);
-  pool.free(e);
-}
+import type { EntryDeclaration } from '../declaration.ts';
+import { type EntryProtocol, LOAD_EIO, LOAD_MISS, LOAD_OK, type ProtocolPool } from '../protocol.ts';
+import { invalidateUnderDeviceLock, slotReusableBeforeInvalidate } from '../switches.ts';
+import { FLUSH, free, LOAD, move, moveBack, POOL } from './cas_2013_position.ts';
+import { STEPS, shrinkOne } from './cas_2013_writeback.ts';
 
 function publish(pool: ProtocolPool, e: number): boolean {
   const { entries, trees } = pool;
@@ -142,52 +114,30 @@ function load(pool: ProtocolPool, x: number, slot: number, page: Uint8Array): nu
   }
 }
 
-function shrinkOne(pool: ProtocolPool, m: number, busy: BusyProtocol): ShrinkResult {
-  const none = lockVictim(pool, m);
-  if (none !== null) return none;
-  const { x, slot } = victim;
-  lru.rotate(pool.lru, pool.entries, victim.e);
-  sync.unlock(pool.lru.lock, m);
-  return writeback(pool, x, slot, busy);
-}
+const declaration = {
+  about: 'a position per entry, moved by compare-and-swap, as proposed in 2013',
+  steps: STEPS,
+  facts: {
+    asksForTree: false,
+    pinsFirst: false,
+    isolates: false,
+    freesErased: false,
+    uncounted: 'has none',
+    retries: true,
+  },
+  switches: [],
+  brokenBy: [slotReusableBeforeInvalidate, invalidateUnderDeviceLock],
+  weaknesses: () => [{ text: 'a store and swapoff wait for writeback with the tree locked: deadlock, exit 70' }],
+  usual: { swapoff: 'free-immediately', busy: 'skip-eexist', invalidate: 'erase', switches: {} },
+} as const satisfies EntryDeclaration;
 
-function writeback(pool: ProtocolPool, x: number, slot: number, busy: BusyProtocol): ShrinkResult {
-  const { trees } = pool;
-  const tree = treeOf(trees, x, slot);
-  sync.step('W1');
-  lockTree(trees, tree);
-  const e = get(trees, tree, slot);
-  const ours = e !== NONE && move(pool, e, POOL, RECLAIM) === POOL;
-  unlockTree(trees, tree);
-  if (!ours) return e === NONE ? SHRINK.GONE : SHRINK.EEXIST;
-  sync.step('W2');
-  const buffer = pool.takePage(x);
-  const r = buffer === 0 ? 0 : busy.pin(pool, x, slot);
-  if (r > 0) return writePinned(pool, tree, slot, e, r, buffer);
-  if (buffer !== 0) pool.givePage(buffer);
-  moveBack(pool, e, RECLAIM);
-  return failed(pool, r);
-}
-
-function writePinned(pool: ProtocolPool, tree: number, slot: number, e: number, r: number, buffer: number) {
-  const { trees } = pool;
-  sync.step('W3');
-  if (!pool.decompress(e, pool.page(buffer))) {
-    pool.count('decompress_fail');
-    pool.givePage(buffer);
-    pool.slots.unpin(r);
-    moveBack(pool, e, RECLAIM);
-    return SHRINK.EIO;
-  }
-  sync.step('W4');
-  pool.startWrite(r, buffer);
-  pool.slots.unpin(r);
-  sync.step('W5');
-  lockTree(trees, tree);
-  erase(trees, tree, slot);
-  unlockTree(trees, tree);
-  free(pool, e);
-  return SHRINK.WRITTEN;
-}
-
-export const cas2013: EntryProtocol = { name: 'cas-2013', publish, drop, load, invalidate, invalidateArea, shrinkOne };
+export const cas2013 = {
+  name: 'cas-2013',
+  declaration,
+  publish,
+  drop,
+  load,
+  invalidate,
+  invalidateArea,
+  shrinkOne,
+} as const satisfies EntryProtocol;

@@ -15,6 +15,7 @@ import { NONE } from '../../pool/entries.ts';
 import * as lru from '../../pool/lru.ts';
 import { erase, exchange, get, lockTree, NO_MEMORY, treeOf, unlockTree } from '../../pool/tree.ts';
 import * as sync from '../../shm/sync.ts';
+import type { BreakingSwitch, EntryDeclaration } from '../declaration.ts';
 import {
   type BusyProtocol,
   type EntryProtocol,
@@ -25,8 +26,16 @@ import {
   SHRINK,
   type ShrinkResult,
 } from '../protocol.ts';
-import { on } from '../switches.ts';
-import { failed, lockVictim, skipBusy, victim } from './victim.ts';
+import { exclusiveBypass, lruSkipAfterUnlock, on, slotReusableBeforeInvalidate } from '../switches.ts';
+import { failed, lockVictim, skipBusy } from './victim.ts';
+
+/** Off is 678e54d4bb9a undone. */
+const eraseOnReject = {
+  name: 'eraseOnReject',
+  default: true,
+  about: 'A page that the pool rejects replaces the older one in the pool. false needs unsafe.',
+  breaks: 'a page that the pool rejects is shadowed by the older one in the pool: stale data',
+} as const satisfies BreakingSwitch;
 
 function publish(pool: ProtocolPool, e: number): boolean {
   const { entries, trees } = pool;
@@ -46,7 +55,7 @@ function publish(pool: ProtocolPool, e: number): boolean {
 
 /** Without this a stale entry would shadow, and later overwrite, the newer page that went to the image. */
 function drop(pool: ProtocolPool, x: number, slot: number): void {
-  if (!on(pool, 'eraseOnReject')) return;
+  if (!on(pool, eraseOnReject)) return;
   sync.step('ST: erase');
   remove(pool, x, slot);
 }
@@ -80,7 +89,7 @@ function load(pool: ProtocolPool, x: number, slot: number, page: Uint8Array): nu
   // The pin keeps the entry alive without the tree lock: whoever would free it needs the pin first.
   if (!pool.decompress(e, page)) return LOAD_EIO;
   entries.referenced[e] = 1;
-  if (on(pool, 'exclusiveBypass')) remove(pool, x, slot);
+  if (on(pool, exclusiveBypass)) remove(pool, x, slot);
   return LOAD_OK;
 }
 
@@ -90,7 +99,7 @@ function shrinkOne(pool: ProtocolPool, m: number, busy: BusyProtocol): ShrinkRes
   sync.step('b');
   const none = lockVictim(pool, m);
   if (none !== null) return none;
-  const { x, slot, e } = victim;
+  const { x, slot, e } = pool.walk;
   const tree = treeOf(pool.trees, x, slot);
   // Rotated before the lock is dropped, for either outcome. Written back or invalidated: whoever frees the entry unlinks
   // it from where it is. Failed: the tail is the right place, and later there would be no way to put it there, because
@@ -101,7 +110,7 @@ function shrinkOne(pool: ProtocolPool, m: number, busy: BusyProtocol): ShrinkRes
   sync.unlock(list.lock, m);
   if (!held) return SHRINK.GONE;
   const result = writeback(pool, x, slot, e, busy);
-  swapoff.release(pool, tree);
+  swapoff.release(pool, tree, e);
   skipBusy(pool, m, result);
   return result;
 }
@@ -151,12 +160,35 @@ function writePinned(pool: ProtocolPool, x: number, slot: number, e: number, r: 
   return SHRINK.WRITTEN;
 }
 
-export const pinValidate: EntryProtocol = {
+const declaration = {
+  about: 'no count; writeback pins the slot, then compares, as Linux does since 6.9',
+  steps: {
+    b: 'writeback picks its victim under the LRU lock and copies the slot number',
+    d: 'pins the slot',
+    e: 'compares what the tree holds with the victim',
+    f: 'decompresses the entry and takes it out of the tree',
+    g: 'frees the entry and starts the image write',
+  },
+  facts: {
+    asksForTree: true,
+    pinsFirst: true,
+    isolates: false,
+    freesErased: true,
+    uncounted: 'has none',
+    retries: false,
+  },
+  switches: [eraseOnReject],
+  brokenBy: [eraseOnReject, exclusiveBypass, slotReusableBeforeInvalidate, lruSkipAfterUnlock],
+  usual: { swapoff: 'pin-first', busy: 'skip-eexist', invalidate: 'erase', switches: {} },
+} as const satisfies EntryDeclaration;
+
+export const pinValidate = {
   name: 'pin-validate',
+  declaration,
   pinKeepsEntry: true,
   publish,
   drop,
   load,
   invalidate,
   shrinkOne,
-};
+} as const satisfies EntryProtocol;

@@ -9,21 +9,14 @@ import * as lru from '../../pool/lru.ts';
 import { EEXIST, ENOENT } from '../../pool/slots.ts';
 import * as sync from '../../shm/sync.ts';
 import { type ProtocolPool, SHRINK, type ShrinkResult } from '../protocol.ts';
-import { on } from '../switches.ts';
-
-/** The victim that this thread took last. */
-export const victim = { x: 0, slot: 0, e: NONE as number };
-
-/** With lruSkipAfterUnlock: the list and the neighbour where the walk goes on after a busy victim. */
-const skip = { m: 0, next: NONE as number };
-let neighbour: number = NONE;
+import { lruSkipAfterUnlock, on } from '../switches.ts';
 
 /**
  * The next victim of memcg `m`, with the LRU lock held, or EMPTY without the lock. ROTATED: the entry got its second
- * chance, the lock is dropped. WRITTEN never; anything else means "taken", and `victim` has it.
+ * chance, the lock is dropped. WRITTEN never; anything else means "taken", and the pool's `walk` has it.
  */
 export function lockVictim(pool: ProtocolPool, m: number): typeof SHRINK.EMPTY | typeof SHRINK.ROTATED | null {
-  const { entries } = pool;
+  const { entries, walk } = pool;
   const list = pool.lru;
   sync.lock(list.lock, m);
   const e = resumed(pool, m) || list.head[m];
@@ -32,10 +25,10 @@ export function lockVictim(pool: ProtocolPool, m: number): typeof SHRINK.EMPTY |
     return SHRINK.EMPTY;
   }
   checkLive(entries, e);
-  neighbour = entries.next[e];
-  victim.x = entries.volume[e];
-  victim.slot = entries.slot[e];
-  victim.e = e;
+  walk.neighbour = entries.next[e];
+  walk.x = entries.volume[e];
+  walk.slot = entries.slot[e];
+  walk.e = e;
   if (!pool.secondChance || entries.referenced[e] === 0) return null;
   entries.referenced[e] = 0;
   lru.rotate(list, entries, e);
@@ -45,8 +38,9 @@ export function lockVictim(pool: ProtocolPool, m: number): typeof SHRINK.EMPTY |
 
 /** The remembered neighbour, if the walk skipped to it. It may be on another list by now, or freed: that is the bug. */
 function resumed(pool: ProtocolPool, m: number): number {
-  const { m: list, next } = skip;
-  skip.next = NONE;
+  const { walk } = pool;
+  const { list, next } = walk;
+  walk.next = NONE;
   if (next === NONE || list !== m) return NONE;
   if (!lru.linked(pool.lru, pool.entries, m, next) || pool.entries.memcg[next] !== m)
     sync.violation('use after free', `the walk of LRU ${m} goes on at entry ${next}, which left the list meanwhile`);
@@ -54,15 +48,15 @@ function resumed(pool: ProtocolPool, m: number): number {
 }
 
 /** A walk starts: it begins at the head of its list. */
-export function beginWalk(): void {
-  skip.next = NONE;
+export function beginWalk({ walk }: Pick<ProtocolPool, 'walk'>): void {
+  walk.next = NONE;
 }
 
 /** A busy victim: the walk goes on at the next entry, as it was before the lock was dropped. */
 export function skipBusy(pool: ProtocolPool, m: number, result: ShrinkResult): void {
-  if (result !== SHRINK.EEXIST || !on(pool, 'lruSkipAfterUnlock')) return;
-  skip.m = m;
-  skip.next = neighbour;
+  if (result !== SHRINK.EEXIST || !on(pool, lruSkipAfterUnlock)) return;
+  pool.walk.list = m;
+  pool.walk.next = pool.walk.neighbour;
 }
 
 /** Counts and names a pin attempt that failed with `r`. */

@@ -13,4 +13,9 @@ function invalidate(pool: ProtocolPool, x: number, slot: number): void {
   pool.protocols.entry.invalidate(pool, x, slot);
 }
 
-export const emptyCheck: InvalidateProtocol = { name: 'empty-check', lockless: false, invalidate };
+export const emptyCheck = {
+  name: 'empty-check',
+  declaration: { about: 'looks whether the tree is empty, without its lock, as since Linux 6.13' },
+  lockless: false,
+  invalidate,
+} as const satisfies InvalidateProtocol;

@@ -5,8 +5,9 @@
  */
 import type { InvalidateProtocol } from '../protocol.ts';
 
-export const erase: InvalidateProtocol = {
+export const erase = {
   name: 'erase',
+  declaration: { about: 'locks the tree and looks' },
   lockless: false,
   invalidate: (pool, x, slot) => pool.protocols.entry.invalidate(pool, x, slot),
-};
+} as const satisfies InvalidateProtocol;

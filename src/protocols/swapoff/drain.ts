@@ -9,20 +9,34 @@
  *   1. a: writeback picks slot n   2. swapoff clears n   3. its entry is freed   4. the drain sees no entry
  *   5. the tree is freed   6. b: writeback locks it
  */
+import { countUnderLock } from '../counts.ts';
 import type { ProtocolPool, SwapoffProtocol } from '../protocol.ts';
-import { discardSlice, freeAll, waitForEntries } from './free_trees.ts';
+import {
+  discardSlice,
+  freeAll,
+  freesTooEarly,
+  holdNothing,
+  needsCounts,
+  releaseNothing,
+  waitForEntries,
+} from './free_trees.ts';
 
 function freeTrees(pool: ProtocolPool, x: number): void {
   waitForEntries(pool, x);
   freeAll(pool, x);
 }
 
-export const drain: SwapoffProtocol = {
+export const drain = {
   name: 'drain',
+  declaration: {
+    about: 'waits until all entries are gone, as was proposed in 2024',
+    refuses: needsCounts,
+    weakness: freesTooEarly,
+  },
   countsEntries: true,
-  earlyRef: false,
-  hold: () => true,
-  release: () => {},
+  hold: holdNothing,
+  release: releaseNothing,
+  count: countUnderLock,
   discard: discardSlice,
   freeTrees,
-};
+} as const satisfies SwapoffProtocol;

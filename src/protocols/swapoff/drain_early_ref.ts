@@ -3,9 +3,13 @@
  * and writeback takes its reference under the LRU lock, unless the count is 0 already; swapoff passes through every LRU
  * lock before it looks.
  *
- *   writeback   lru.lock { count not 0: + 1, isolate } ... last: - 1
+ *   hold        lru.lock { count not 0: + 1 } ... the writeback, with whatever references it takes itself
+ *   release     - 1, after the last look at the tree
  *   free        - 1 -> 0; lru.lock { unlink }; free
  *   swapoff     discard all; for each list { lru.lock; unlock }; wait until no entry is alive; free the trees
+ *
+ * An entry that is alive keeps its export's trees, so the early reference is what keeps the tree: it goes after the tree's
+ * lock. Because it is taken and dropped without that lock, all changes of a count are atomic.
  *
  * Who frees: whoever drops an entry's count to 0; swapoff frees the trees. Lock order: as `drain`; it waits with nothing
  * held. Known weakness: none in safety; a writeback that hangs makes swapoff wait with it.
@@ -13,7 +17,7 @@
 import { checkLive } from '../../pool/entries.ts';
 import * as sync from '../../shm/sync.ts';
 import type { ProtocolPool, SwapoffProtocol } from '../protocol.ts';
-import { discardSlice, freeAll, waitForEntries } from './free_trees.ts';
+import { discardSlice, freeAll, needsCounts, waitForEntries } from './free_trees.ts';
 
 function hold(pool: ProtocolPool, _tree: number, e: number): boolean {
   const { state } = pool.entries;
@@ -24,6 +28,15 @@ function hold(pool: ProtocolPool, _tree: number, e: number): boolean {
     refs = found;
   }
   return false;
+}
+
+function release(pool: ProtocolPool, _tree: number, e: number): void {
+  if (count(pool, e, -1) === 0) pool.free(e);
+}
+
+function count({ entries }: ProtocolPool, e: number, by: number): number {
+  checkLive(entries, e);
+  return sync.add(entries.state, e, by) + by;
 }
 
 function freeTrees(pool: ProtocolPool, x: number): void {
@@ -38,12 +51,17 @@ function freeTrees(pool: ProtocolPool, x: number): void {
   freeAll(pool, x);
 }
 
-export const drainEarlyRef: SwapoffProtocol = {
+export const drainEarlyRef = {
   name: 'drain-early-ref',
+  declaration: {
+    about: 'as drain, with a reference that writeback takes under the LRU lock',
+    steps: { 'SO: lru': 'swapoff passes through every LRU lock' },
+    refuses: needsCounts,
+  },
   countsEntries: true,
-  earlyRef: true,
   hold,
-  release: () => {},
+  release,
+  count,
   discard: discardSlice,
   freeTrees,
-};
+} as const satisfies SwapoffProtocol;

@@ -8,15 +8,17 @@
  *   1. writeback picks slot n   2. swapoff discards n   3. its entry is freed   4. the tree is freed   5. writeback locks it
  * Discussed: linux-mm, January 2024 (reproduced by Yosry Ahmed with a sleep between 1 and 5).
  */
+import { countUnderLock } from '../counts.ts';
 import type { SwapoffProtocol } from '../protocol.ts';
-import { discardSlice, freeAll } from './free_trees.ts';
+import { discardSlice, freeAll, freesTooEarly, holdNothing, releaseNothing } from './free_trees.ts';
 
-export const freeImmediately: SwapoffProtocol = {
+export const freeImmediately = {
   name: 'free-immediately',
+  declaration: { about: 'frees them at once, as Linux up to 6.8 did', weakness: freesTooEarly },
   countsEntries: false,
-  earlyRef: false,
-  hold: () => true,
-  release: () => {},
+  hold: holdNothing,
+  release: releaseNothing,
+  count: countUnderLock,
   discard: discardSlice,
   freeTrees: freeAll,
-};
+} as const satisfies SwapoffProtocol;

@@ -1,11 +1,19 @@
-/** What the swapoff protocols share: emptying a slice, and giving back the trees of an export. */
+/** What the swapoff protocols share: emptying a slice, giving back the trees of an export, and asking nothing of writeback. */
 import { SLICE_SLOTS } from '../../pool/limits.ts';
 import { freeTree, isEmpty, lockTree, treeOf, unlockTree } from '../../pool/tree.ts';
 import { entriesIn } from '../../pool/tree_walk.ts';
 import * as sync from '../../shm/sync.ts';
+import type { Entry } from '../declaration.ts';
 import type { InvalidateProtocol, ProtocolPool } from '../protocol.ts';
 
 const stored = new Uint32Array(SLICE_SLOTS);
+
+/** Writeback may go on, whatever it uses. */
+export function holdNothing(): boolean {
+  return true;
+}
+
+export function releaseNothing(): void {}
 
 /**
  * Empties a slice: as an area where the entry protocol has that, as the frontswap era did, else slot by slot. It costs what
@@ -44,4 +52,17 @@ export function freeAll(pool: ProtocolPool, x: number): void {
 export function waitForEntries(pool: ProtocolPool, x: number): void {
   sync.step('SO: drain');
   for (let live = sync.load(pool.live, x); live > 0; live = sync.load(pool.live, x)) sync.retry(pool.live, x, live);
+}
+
+/** What whoever waits for entries says to an entry protocol. */
+export function needsCounts({ name, declaration }: Entry): string | null {
+  const { uncounted } = declaration.facts;
+  return uncounted === null ? null : `waits for entry counts, and ${name} ${uncounted}`;
+}
+
+/** What whoever frees trees without asking says to an entry protocol. */
+export function freesTooEarly({ declaration }: Entry): string | null {
+  return declaration.facts.pinsFirst
+    ? null
+    : 'swapoff frees a tree that a writeback still uses: use after free, exit 70';
 }

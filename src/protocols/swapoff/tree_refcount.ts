@@ -14,6 +14,8 @@
 import { refsOf } from '../../pool/tree.ts';
 import * as rcu from '../../shm/rcu.ts';
 import * as sync from '../../shm/sync.ts';
+import { countUnderLock } from '../counts.ts';
+import type { Entry } from '../declaration.ts';
 import type { ProtocolPool, SwapoffProtocol } from '../protocol.ts';
 import { discardSlice, freeAll } from './free_trees.ts';
 
@@ -51,12 +53,25 @@ function freeTrees(pool: ProtocolPool, x: number): void {
   freeAll(pool, x);
 }
 
-export const treeRefcount: SwapoffProtocol = {
+function refuses({ name, declaration }: Entry): string | null {
+  if (declaration.facts.asksForTree) return null;
+  return `needs a writeback that asks for the tree, and ${name} does not`;
+}
+
+export const treeRefcount = {
   name: 'tree-refcount',
+  declaration: {
+    about: 'waits until no writeback has a reference to the tree',
+    steps: {
+      'SO: kill': 'swapoff lets nobody else take a reference to the tree',
+      'SO: wait': 'swapoff waits for those that have one',
+    },
+    refuses,
+  },
   countsEntries: false,
-  earlyRef: false,
   hold,
   release,
+  count: countUnderLock,
   discard: discardSlice,
   freeTrees,
-};
+} as const satisfies SwapoffProtocol;

@@ -29,11 +29,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a put: the reference of writeback is kept',
-    file: 'protocols/entry/refcount_lru_isolate.js',
-    from: `    if (!earlyRef)
-        put(pool, e);
-    unlockTree(trees, w.tree);`,
-    to: '    unlockTree(trees, w.tree);',
+    file: 'protocols/entry/refcount_lru_isolate_writeback.js',
+    from: `    put(pool, e);
+    unlockTree(trees, walk.tree);`,
+    to: '    unlockTree(trees, walk.tree);',
     scenario: 'leak',
     combination: P3,
   },
@@ -227,21 +226,19 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'atomic counts: early references are counted plainly',
-    file: 'protocols/entry/refcount_lru_isolate.js',
-    from: 'if (pool.protocols.swapoff.earlyRef)\n        return sync.add(state, e, by) + by;',
-    to: '',
+    file: 'protocols/swapoff/drain_early_ref.js',
+    from: 'return sync.add(entries.state, e, by) + by;',
+    to: 'const refs = sync.load(entries.state, e) + by;\n    sync.store(entries.state, e, refs);\n    return refs;',
     scenario: 'leak',
     combination: EARLY,
   },
   {
     name: 'the last put: it comes before the tree is unlocked',
-    file: 'protocols/entry/refcount_lru_isolate.js',
-    from: `    unlockTree(trees, w.tree);
-    if (earlyRef)
-        put(pool, e);`,
-    to: `    if (earlyRef)
-        put(pool, e);
-    unlockTree(trees, w.tree);`,
+    file: 'protocols/entry/refcount_lru_isolate_writeback.js',
+    from: `    unlockTree(trees, walk.tree);
+    pool.protocols.swapoff.release(pool, walk.tree, e);`,
+    to: `    pool.protocols.swapoff.release(pool, walk.tree, e);
+    unlockTree(trees, walk.tree);`,
     scenario: 'swapoff',
     combination: EARLY,
   },

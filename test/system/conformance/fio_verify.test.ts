@@ -4,7 +4,7 @@
  */
 import t, { type Test } from 'tap';
 import { fetchControl } from '#src/cli/stats.js';
-import { safeCombinations, settingsOf } from '#src/protocols/safe.js';
+import { safeCombinations, settingsOf } from '#src/scripts/support/safe_combinations.js';
 import { missing } from '../../support/requires.ts';
 import { tempFolder } from '../../support/tmp.ts';
 import { startServer } from '../../support/zswapd.ts';
