@@ -51,7 +51,7 @@ export interface Task {
   readonly scenario: string;
   readonly bound: number;
   readonly schedulesMax: number;
-  readonly entries: readonly string[] | null;
+  readonly combinations: readonly Combination[];
   readonly processor: number;
 }
 
@@ -65,8 +65,8 @@ interface MatrixOptions {
   readonly scenarios?: readonly string[];
   /** Processor of the first explorer, counted from 0; each further one has the next (see Engine.create). */
   readonly processor?: number;
-  /** Entry protocols; without it, all. */
-  readonly entries?: readonly string[];
+  /** Without it, all. */
+  readonly combinations?: readonly Combination[];
   /** Called at the begin, and then often: for each cell, and in between. */
   readonly onProgress?: (progress: Readonly<MatrixProgress>) => void;
 }
@@ -121,11 +121,11 @@ function order({ scenario }: Explored): number {
 
 function exploreScenario(
   scenario: string,
-  { bound, schedulesMax, entries, onProgress }: MatrixOptions,
+  { bound, schedulesMax, combinations = allCombinations(), onProgress }: MatrixOptions,
   processor: number,
   progress: MatrixProgress,
 ): Promise<Explored[]> {
-  const task: Task = { scenario, bound, schedulesMax, entries: entries ?? null, processor };
+  const task: Task = { scenario, bound, schedulesMax, combinations, processor };
   const explorer = fork(fileURLToPath(new URL('./matrix_process.js', import.meta.url)), [JSON.stringify(task)]);
   return new Promise((resolve, reject) => {
     const explored: Explored[] = [];

@@ -1,13 +1,12 @@
 /** Entry point of an explorer of the matrix: one scenario under every combination. Its argument is a Task as JSON. */
 import { setImmediate as turn } from 'node:timers/promises';
-import { allCombinations } from '../protocols/combinations.ts';
 import { Engine } from './engine.ts';
 import { cellFor, type Explored, type FromExplorer, type Task } from './matrix.ts';
 import { findScenario } from './scenarios/scenarios.ts';
 import { exhaustive } from './schedule/exhaustive.ts';
 import { formatReplay } from './schedule/replay_string.ts';
 
-const { scenario: name, bound, schedulesMax, entries, processor } = JSON.parse(process.argv[2]) as Task;
+const { scenario: name, bound, schedulesMax, combinations, processor } = JSON.parse(process.argv[2]) as Task;
 const scenario = findScenario(name);
 if (scenario === undefined) throw new Error(`there is no scenario ${name}`);
 
@@ -21,8 +20,7 @@ const post = (message: FromExplorer): void => {
 process.once('disconnect', abandoned);
 const engine = await Engine.create(processor);
 const explored: Explored[] = [];
-for (const combination of allCombinations()) {
-  if (entries !== null && !entries.includes(combination.entry)) continue;
+for (const combination of combinations) {
   if (cellFor(explored, name, combination) !== undefined) continue;
   // Messages go out and the end of the parent is seen between two cells.
   await turn();
