@@ -4,7 +4,9 @@
  * Nothing here throws: the native calls are wrapped once, and a failure is a return value. The destination of a
  * compression is compressBound(4096) bytes long, because the binding throws on a shorter one.
  */
+
 import zstd from 'zstd-napi/binding.js';
+import { assert } from '../shm/assert.ts';
 import { reserve } from '../shm/columns.ts';
 import { PAGE_SIZE } from './limits.ts';
 
@@ -12,6 +14,7 @@ import { PAGE_SIZE } from './limits.ts';
 export const COMPRESS_FAILED = -1;
 /** Objects of at least this many bytes gain nothing: their size class would hold a raw page as well. */
 export const POOR_BYTES = 3840;
+assert(POOR_BYTES < PAGE_SIZE, 'a page that does not compress is told from one that is stored raw by its length');
 
 export class Codec {
   /** Holds the object after compress(). */

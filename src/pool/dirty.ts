@@ -15,6 +15,7 @@
  *   1. the taker clears the summary   2. the setter sets a slot's bit   3. the taker takes it, or passed it already
  *   4. the setter finds the summary clear and sets it; in the first case that is one search for nothing
  */
+import { assert } from '../shm/assert.ts';
 import { int32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
 import { type Bits, bitsOver, createBits, findBit, setBit, testBit } from './bits.ts';
@@ -22,6 +23,7 @@ import { type Bits, bitsOver, createBits, findBit, setBit, testBit } from './bit
 /** Slots that one bit of the summary stands for. */
 export const GROUP = 1024;
 const WORD = 32;
+assert(GROUP % WORD === 0, 'a group is whole words');
 
 export interface Dirty {
   readonly slots: Bits;

@@ -1,5 +1,7 @@
 /** Sizes and bounds that the shared layout is built on. */
 
+import { assert } from '../shm/assert.ts';
+
 /** Bytes of one page, one slot on the device, one NBD block of ours. */
 export const PAGE_SIZE = 4096;
 /** Pages per split tree: 64 MiB of the device, as SWAP_ADDRESS_SPACE_PAGES in the kernel. */
@@ -17,3 +19,8 @@ export const THREAD_SHRINKER = 1;
 export const THREAD_LANE0 = 2;
 /** A range claim (and so a TRIM slice) covers at most this many slots: 2 MiB. */
 export const SLICE_SLOTS = 512;
+
+assert(EXPORT_BYTES_MAX / PAGE_SIZE <= 2 ** 31, 'a slot fits an Int32 column');
+assert(EXPORTS_MAX <= 256 && MEMCGS_MAX <= 256, 'entries name exports and memcgs in a byte');
+assert(THREADS_MAX <= 30, 'a mask of threads fits a word, beside a flag at bit 30');
+assert(TREE_PAGES % SLICE_SLOTS === 0, 'a slice never crosses the edge of a tree');

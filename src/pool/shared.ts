@@ -2,6 +2,7 @@
  * Everything that threads share, made once by the main thread and handed to each worker as it is (structured clone of
  * views keeps the memory shared). Sizes are bounds: the memory is reserved, and costs what is touched.
  */
+import { assert } from '../shm/assert.ts';
 import { int32, uint8, wideInt32 } from '../shm/columns.ts';
 import { type Counters, createCounters } from '../shm/counters.ts';
 import { createMailboxes, createRing, type Mailboxes, type Ring } from '../shm/mailbox.ts';
@@ -11,10 +12,10 @@ import { type Buffers, createBuffers } from './buffers.ts';
 import { type Claims, createClaims } from './claims.ts';
 import { createDirty, type Dirty } from './dirty.ts';
 import { createEntries, ENTRY_BYTES, type Entries, highWater } from './entries.ts';
-import { LANES_MAX, THREADS_MAX } from './limits.ts';
+import { EXPORTS_MAX, LANES_MAX, THREADS_MAX } from './limits.ts';
 import { createLru, type Lru } from './lru.ts';
 import { createSlotTable, type SlotTable } from './slot_table.ts';
-import { createTrees, NODE_BYTES, nodesFor, nodesInUse, type Trees } from './tree.ts';
+import { createTrees, NODE, NODE_BYTES, nodesFor, nodesInUse, type Trees } from './tree.ts';
 
 /** What the pool is set to; plain values, the same in every thread. */
 export interface PoolSettings {
@@ -118,6 +119,9 @@ const FILLED_PART = 3 / 4;
 const ENTRIES_MIN = 65536;
 /** A column of Int32 is at most 512 MiB. */
 const ENTRIES_MAX = 2 ** 27;
+assert(ENTRIES_MAX + 1 + THREADS_MAX < NODE, 'an entry and a node are told apart by one bit');
+assert(Number.isInteger(Math.log2(ORDERS_PER_LANE)), 'rings are powers of two');
+assert(ORDERS_PER_LANE > 2 * EXPORTS_MAX, 'half of the orders, divided, is one for each export at least');
 
 /** `requestRecords`: slots in use by requests at once. */
 export function createShared(settings: PoolSettings, requestRecords = SLOT_RECORDS): Shared {

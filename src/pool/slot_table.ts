@@ -2,7 +2,9 @@
  * The memory of the slot table, which slots.ts works on: a hash table of records, one for each slot that a request or
  * writeback uses, and the free list of those that nobody uses.
  */
+import { assert } from '../shm/assert.ts';
 import { int32, uint8, uint32 } from '../shm/columns.ts';
+import { THREADS_MAX } from './limits.ts';
 import { createShares, type Shares } from './shares.ts';
 
 export interface SlotTable {
@@ -30,6 +32,8 @@ export const FILLED = 0x100;
 export const HOLDER_MASK = FILLED - 1;
 /** In `waiters`, above all threads: the watch (zswap/pin_watch.ts) has seen this pin. It goes with the pin. */
 export const WATCHED = 1 << 30;
+assert(THREADS_MAX < FILLED, 'a holder fits beside the flag in the word of a pin');
+assert(THREADS_MAX < 30, 'the flag is no thread of a mask');
 const BUCKET_BITS = 12;
 /** Indices in `control`. */
 export const LOCK = 0;

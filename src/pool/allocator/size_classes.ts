@@ -5,6 +5,7 @@
  * step by 16 bytes; sizes that give the same number of objects per zspage are merged into the largest of them, which
  * leaves next to no tail in a zspage. A raw page (4096 bytes and its header) is the largest object.
  */
+import { assert } from '../../shm/assert.ts';
 import { PAGE_SIZE } from '../limits.ts';
 
 export const ZSPAGE_BYTES = 65536;
@@ -46,6 +47,10 @@ function sizeClasses(): SizeClasses {
 }
 
 export const CLASSES: SizeClasses = sizeClasses();
+assert(CLASSES.count <= 256, 'a zspage names its class in a byte');
+assert(OBJECTS_MAX < 2 ** 16, 'objects of a zspage are counted in two bytes');
+assert(MAX_OBJECT >= PAGE_SIZE + OBJECT_HEADER, 'a raw page is an object');
+assert(OBJECT_HEADER === 4 && STEP % OBJECT_HEADER === 0, 'headers are aligned words');
 
 /** Class for `length` bytes of content. */
 export function classOf(length: number): number {
