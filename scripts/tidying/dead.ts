@@ -57,10 +57,14 @@ function exportsOf(source: SourceFile): Export[] {
     if (name !== undefined)
       found.push({ name: name.getText(source.tree), line: lineAt(source, name.getStart(source.tree)) });
   };
+  const addAll = (name: ts.BindingName): void => {
+    if (ts.isIdentifier(name)) add(name);
+    else for (const element of name.elements) if (ts.isBindingElement(element)) addAll(element.name);
+  };
   for (const node of source.tree.statements) {
     if (!ts.canHaveModifiers(node) || !ts.getModifiers(node)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword))
       continue;
-    if (ts.isVariableStatement(node)) for (const { name } of node.declarationList.declarations) add(name);
+    if (ts.isVariableStatement(node)) for (const { name } of node.declarationList.declarations) addAll(name);
     else add((node as ts.Statement & { name?: ts.Node }).name);
   }
   return found;

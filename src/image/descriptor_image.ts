@@ -16,7 +16,9 @@
  *
  * No order is kept here between two calls; the image queue does that.
  */
+
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { EINTR, EIO, ENOSPC } from '../os/errno.ts';
 import { adviseRandom } from '../os/syscalls.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import * as sync from '../shm/sync.ts';
@@ -33,9 +35,6 @@ export const FLAG_GIVEN_UP = 0;
 export const FLAG_SYNC_FAILED = 1;
 export const IMAGE_FLAG_WORDS = 2;
 
-const EIO = 5;
-const ENOSPC = 28;
-const EINTR = 4;
 /** The image has no room: ENOSPC, EDQUOT, and EFBIG (the file system's or the process's limit). */
 const FULL: ReadonlySet<number> = new Set([28, 122, 27]);
 

@@ -1,8 +1,7 @@
 /** An image that is a block device: its size stays, and what is dirty in the page cache can't be punched. */
+import { EBUSY } from '../os/errno.ts';
 import { DescriptorImage } from './descriptor_image.ts';
 import type { ImageDone } from './image.ts';
-
-const EBUSY = 16;
 
 export class DeviceImage extends DescriptorImage {
   protected ifLong(_finish: ImageDone, goOn: () => void): void {

@@ -3,12 +3,13 @@
  * Invariants: the size never changes on the way, so that a reset which is cut short can be repeated; the zeros are on the
  * disk at the end. Blocks the calling thread.
  */
+
 import { fdatasyncSync, ftruncateSync, writeSync } from 'node:fs';
+import { EINTR } from '../os/errno.ts';
 import { punchHoleNow } from '../os/syscalls.ts';
 import { alignedBytes, punchUnsupported } from './io.ts';
 import type { LockedImage } from './prepare.ts';
 
-const EINTR = 4;
 /** What one call covers: it can't be interrupted meanwhile. */
 const PUNCH_BYTES = 2 ** 30;
 const ZERO_BYTES = 2 ** 20;

@@ -2,11 +2,10 @@
  * An image that is a regular file. It can become shorter while it is served, and what was beyond its end is gone then: the
  * size is asked before each write, because a write past the new end would make the file long again with zeros in between.
  */
+import { EIO } from '../os/errno.ts';
 import { DescriptorImage } from './descriptor_image.ts';
 import type { ImageDone, OpenableImage } from './image.ts';
 import { answersSizeAtOnce, POOL_IO, sizeNow } from './io.ts';
-
-const EIO = 5;
 
 export class FileImage extends DescriptorImage {
   private readonly askSize: typeof sizeNow;

@@ -21,7 +21,8 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { directAlignment, EAGAIN, lockFile, nextData } from '../os/syscalls.ts';
+import { EAGAIN } from '../os/errno.ts';
+import { directAlignment, lockFile, nextData } from '../os/syscalls.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { type BlockDevice, describeBlockDevice } from './block_device.ts';
 import { ImageError, systemCode } from './error.ts';

@@ -2,7 +2,9 @@
  * System calls that Node does not offer, through koffi. Each answers >= 0, or -errno. None is called per page on the hot
  * path: a connection is polled only when its lane fell behind, madvise works on 64 KiB, punches on up to 2 MiB.
  */
+
 import koffi from 'koffi';
+import { EINVAL, ENXIO } from './errno.ts';
 
 const libc = koffi.load('libc.so.6');
 const cDup = libc.func('int fcntl(int fd, int cmd, int arg)');
@@ -67,10 +69,6 @@ const SOCK_DGRAM_CLOEXEC = 2 | 0x80000;
 const MSG_DONTWAIT_NOSIGNAL = 0x40 | 0x4000;
 /** Bytes of sun_path. */
 const UNIX_PATH_BYTES = 108;
-const EINVAL = 22;
-
-export const EAGAIN = 11;
-const ENXIO = 6;
 
 function result(value: number): number {
   return value < 0 ? -koffi.errno() : value;

@@ -20,6 +20,7 @@
  * and looks for pins second. Both go through sequentially consistent operations, so at least one sees the other:
  *   1. pin inserted   2. claim inserted   3. pin sees the claim and undoes itself   3'. or the claim waits for the pin
  */
+import * as errno from '../os/errno.ts';
 import { type Mailboxes, wakeMask } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { type Bits, testBit } from './bits.ts';
@@ -27,9 +28,9 @@ import { type Claims, claimed } from './claims.ts';
 import { giveShare, takeShare } from './shares.ts';
 import { bucketOf, FILLED, FREE_HEAD, LOCK, type SlotTable, WATCHED } from './slot_table.ts';
 
-export const ENOENT = -2;
-export const ENOMEM = -12;
-export const EEXIST = -17;
+export const ENOENT = -errno.ENOENT;
+export const ENOMEM = -errno.ENOMEM;
+export const EEXIST = -errno.EEXIST;
 /** What writebackDone answers; 0 where the buffer is not free yet. */
 export const ENDED = { RETIRED: 0, WRITTEN: 1, SUPERSEDED: 2 } as const;
 

@@ -6,13 +6,13 @@
  * runs, and a lane waits for them; so the flag is set, and the program replaced by itself: the kernel keeps it over an
  * exec, and then every thread is made by one that has it. Where it is not permitted, nothing is replaced.
  */
+
 import { fstatSync, readdirSync, readFileSync } from 'node:fs';
+import { EINVAL, EPERM } from '../os/errno.ts';
 import { errorCode } from '../os/exit_error.ts';
 import { inheritedSockets, LISTEN_FDS_START } from '../os/inherited_sockets.ts';
 import { getIoFlusher, keepOverExec, replaceProgram, setIoFlusher } from '../os/process.ts';
 
-const EPERM = 1;
-const EINVAL = 22;
 /** PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE of a task, which the prctl sets: these two bits since it exists. */
 const TASK_FLAGS = 0x0018_0000;
 /** Field of /proc/PID/stat, counted from the one after the name. */

@@ -4,7 +4,8 @@
  * A stop lasts as long as the images take, so the manager is asked for more time as long as it moves, and no longer: a drain
  * that stands still is for the operator's own limit (TimeoutStopSec) to judge.
  */
-import { EAGAIN, sendUnixDatagram } from '../os/syscalls.ts';
+import { EAGAIN } from '../os/errno.ts';
+import { sendUnixDatagram } from '../os/syscalls.ts';
 
 /** A manager that has heard nothing for so long may end us. Longer than any one call on a working image takes. */
 const EXTEND_US = 60_000_000;

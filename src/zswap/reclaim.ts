@@ -13,10 +13,12 @@
  * call on an image that ends makes a turn.
  */
 
+import * as errno from '../os/errno.ts';
 import { allocator } from '../pool/allocator/index.ts';
 import * as buffers from '../pool/buffers.ts';
 import { mayWriteBack } from '../pool/export_state.ts';
 import { CTL, type Shared, WORK } from '../pool/shared.ts';
+import { ENOENT, ENOMEM } from '../pool/slots.ts';
 import { beginWalk } from '../protocols/entry/victim.ts';
 import { SHRINK } from '../protocols/protocol.ts';
 import { C, sum } from '../shm/counters.ts';
@@ -27,9 +29,7 @@ import { answerOrder } from './orders.ts';
 import type { Zswap } from './zswap.ts';
 
 /** Results of a batch, as in the kernel: 0, or nothing was written, or there is nothing to write; or for want of buffers. */
-export const EAGAIN = -11;
-export const ENOENT = -2;
-const ENOMEM = -12;
+export const EAGAIN = -errno.EAGAIN;
 
 /** MAX_RECLAIM_RETRIES of the kernel, for each memcg: batches in a row that achieved nothing, after which the worker gives up. */
 const FAILURES_MAX = 16;

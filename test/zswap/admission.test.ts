@@ -2,10 +2,11 @@
 import t, { type Test } from 'tap';
 import { testBit } from '#src/pool/bits.js';
 import { NONE } from '#src/pool/entries.js';
+import { ENOENT } from '#src/pool/slots.js';
 import { get, treeOf } from '#src/pool/tree.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import { admit, settle } from '#src/zswap/admission.js';
-import { EAGAIN, ENOENT } from '#src/zswap/reclaim.js';
+import { EAGAIN } from '#src/zswap/reclaim.js';
 import { checkLists, type Kind, MIB, makePage } from '../support/pool.ts';
 import { ShrinkerBench, type Write } from '../support/shrinker_bench.ts';
 

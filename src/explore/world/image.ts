@@ -5,12 +5,12 @@
  * Of calls that run at once the oldest is done first, or with `lastFirst` the newest. A write that fails is torn: half of
  * its page has reached the image.
  */
+
 import type { Image } from '../../image/image.ts';
+import { EIO } from '../../os/errno.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
 import * as sync from '../../shm/sync.ts';
 import { placeOf, type SimImageMemory } from './world.ts';
-
-const EIO = 5;
 
 interface ImageOptions {
   /** How many writes succeed before some fail. */
