@@ -22,11 +22,11 @@ const SAMPLE_OF_ONE = 2;
 function isPlain(combination: Combination): boolean {
   const usual = USUAL[combination.entry];
   const keys = new Set([...Object.keys(usual), ...Object.keys(combination)]) as Set<keyof Combination>;
-  return [...keys].filter((key) => valueOf(usual, key) !== valueOf(combination, key)).length <= 1;
+  return [...keys].filter((key) => settingOf(usual, key) !== settingOf(combination, key)).length <= 1;
 }
 
 /** A switch that is not named has its default, and so has the way that trees are indexed. */
-function valueOf(combination: Combination, key: keyof Combination): unknown {
+function settingOf(combination: Combination, key: keyof Combination): unknown {
   return combination[key] ?? DEFAULT_SWITCHES[key as SwitchName];
 }
 
