@@ -2,11 +2,12 @@
  * Buffers for reads that have to wait for their device, shared by all connections of a thread.
  *
  * Invariants:
- * - a connection without a buffer is always given one, so no client can starve another by not reading its replies;
- * - further ones come from a pool of POOL_BUFFERS, at most MAX_PER_CONNECTION each, and each connection stops where it holds
- *   as many as its device has room for. The room is what is free of the pool less what the device holds: so one device that
- *   stands still is left with half of the pool, a second one with half of the rest, and any other still finds some.
- *   Memory is bounded by the pool plus two buffers per connection (one as said, one for a read whose reply has begun).
+ * - a connection without a buffer is always given one, so no client can keep another from reading by not reading its replies;
+ * - further ones come from a pool of POOL_BUFFERS, at most MAX_PER_CONNECTION each. Half of the pool is divided evenly among the
+ *   devices that have any, the rest is for whoever comes first: a device that stands still can't take what others need.
+ *   One that comes when others hold more than their part by now gets its own all the same: of 64, 32, 21 … for the first, the
+ *   second, the third. Memory is bounded by three pools, and two buffers per connection (one as said, one for a read whose
+ *   reply has begun).
  */
 import { MAX_BLOCK_SIZE } from './inbox.ts';
 
@@ -21,10 +22,23 @@ export interface ReadBuffer {
   readonly bytes: Uint8Array;
 }
 
+/** What connections to one device hold: all buffers, and those beyond the first of each connection, which are of the pool. */
+interface Share {
+  all: number;
+  pooled: number;
+}
+
 const free: ReadBuffer[] = [];
-/** Buffers in use, those that were given beyond the pool as well: of all, and by device as long as it has any. */
-let taken = 0;
-const takenOf = new Map<object, number>();
+const shares = new Map<object, Share>();
+/** What each device that has any may have of the pool for itself, and what all of them have beyond that. */
+let own = 0;
+let beyond = 0;
+
+function divide(): void {
+  own = Math.floor(POOL_BUFFERS / 2 / Math.max(1, shares.size));
+  beyond = 0;
+  for (const { pooled } of shares.values()) beyond += Math.max(0, pooled - own);
+}
 
 function make(): ReadBuffer {
   // A growable buffer starts on a page and is reserved, not touched: O_DIRECT can fill it, and unused pages cost nothing.
@@ -33,21 +47,35 @@ function make(): ReadBuffer {
   return { bytes: new Uint8Array(new SharedArrayBuffer(size, { maxByteLength: size })) };
 }
 
+/** Whether a connection to `device` that holds `held` would be given a buffer now. */
+export function hasReadBuffer(device: object, held: number): boolean {
+  if (held === 0) return true;
+  const pooled = shares.get(device)?.pooled ?? 0;
+  return held < MAX_PER_CONNECTION && (pooled < own || beyond < POOL_BUFFERS - own * shares.size);
+}
+
 /** A buffer for a connection to `device` that holds `held`, or null if it has to wait until it gave one back. */
 export function takeReadBuffer(device: object, held: number, urgent: boolean): ReadBuffer | null {
-  const ofDevice = takenOf.get(device) ?? 0;
-  const room = POOL_BUFFERS - taken - ofDevice;
-  if (held >= Math.min(MAX_PER_CONNECTION, room) && held > 0 && !urgent) return null;
-  taken++;
-  takenOf.set(device, ofDevice + 1);
+  if (!urgent && !hasReadBuffer(device, held)) return null;
+  let share = shares.get(device);
+  if (share === undefined) {
+    share = { all: 0, pooled: 0 };
+    shares.set(device, share);
+    divide();
+  }
+  share.all++;
+  if (held > 0 && ++share.pooled > own) beyond++;
   return free.pop() ?? make();
 }
 
-export function giveReadBuffer(device: object, buffer: ReadBuffer): void {
-  taken--;
-  const ofDevice = takenOf.get(device)! - 1;
-  if (ofDevice > 0) takenOf.set(device, ofDevice);
-  else takenOf.delete(device);
+/** `held`: what the connection held with this one. */
+export function giveReadBuffer(device: object, held: number, buffer: ReadBuffer): void {
+  const share = shares.get(device)!;
+  if (held > 1 && share.pooled-- > own) beyond--;
+  if (--share.all === 0) {
+    shares.delete(device);
+    divide();
+  }
   // Beyond the pool's size it was an extra one, which goes to the garbage collector.
   if (free.length < POOL_BUFFERS) free.push(buffer);
 }

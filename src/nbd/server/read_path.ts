@@ -12,14 +12,14 @@
 
 import * as wire from '../wire.ts';
 import type { Device, DeviceExtent } from './device.ts';
-import { giveReadBuffer, READ_SLICE, takeReadBuffer } from './read_buffers.ts';
+import { giveReadBuffer, hasReadBuffer, READ_SLICE, takeReadBuffer } from './read_buffers.ts';
 import type { Replies } from './replies.ts';
 import { PHASE_READ, type Request } from './request.ts';
 import { BLOCK_UNITS, type TurnBudget } from './turn_budget.ts';
 
 /** What became of a request. */
 export const READ_DONE = 0;
-/** It is with the device, or in the list of those that wait for room, for a read buffer or for the next turn. */
+/** It is with the device, in the list of those that wait for room or for the next turn, or in that of the hungry ones. */
 const READ_WAITS = 1;
 
 const DATA_HEAD = wire.NBD_STRUCTURED_REPLY_BYTES + 8;
@@ -35,6 +35,12 @@ export class ReadPath {
   readonly #tellsHoles: boolean;
   readonly #hasNow: boolean;
   #held = 0;
+  /**
+   * Requests that wait for a read buffer, in order. They are no reason to stop what comes behind them: a WRITE that the device
+   * takes at once must not wait for the reads of another client. The bound of requests in flight bounds them.
+   */
+  #hungry: Request | null = null;
+  #hungriest: Request | null = null;
 
   constructor(device: Device, replies: Replies, budget: TurnBudget) {
     this.#device = device;
@@ -74,9 +80,32 @@ export class ReadPath {
   /** Gives back what a request holds; also used when it fails. */
   release(request: Request): void {
     if (request.buffer === null) return;
-    giveReadBuffer(this.#device, request.buffer);
+    giveReadBuffer(this.#device, this.#held, request.buffer);
     request.buffer = null;
     this.#held--;
+  }
+
+  /** Whether requests wait for a read buffer. A connection that has such holds a buffer, whose return is an event for it. */
+  get hungry(): boolean {
+    return this.#hungry !== null;
+  }
+
+  /** The next request that waits for a buffer, if there is one for it, or `anyway`. */
+  fed(anyway = false): Request | null {
+    const request = this.#hungry;
+    if (request === null || (!anyway && !hasReadBuffer(this.#device, this.#held))) return null;
+    this.#hungry = request.next;
+    if (this.#hungry === null) this.#hungriest = null;
+    request.next = null;
+    return request;
+  }
+
+  #starve(request: Request): number {
+    request.next = null;
+    if (this.#hungriest === null) this.#hungry = request;
+    else this.#hungriest.next = request;
+    this.#hungriest = request;
+    return READ_WAITS;
   }
 
   /** Whether the simple reply has begun, so that an error can no longer be told. */
@@ -143,7 +172,7 @@ export class ReadPath {
     }
     if (request.buffer === null) {
       request.buffer = takeReadBuffer(this.#device, this.#held, replies.exclusive === request);
-      if (request.buffer === null) return this.#wait(request);
+      if (request.buffer === null) return this.#starve(request);
       this.#held++;
     }
     request.slice = length;

@@ -43,9 +43,14 @@ export class Answers {
     this.#reads = new ReadPath(o.device, this.#replies, o.budget);
   }
 
-  /** Whether requests wait for room, for a read buffer, or for the next turn. */
+  /** Whether requests wait for room, or for the next turn: then no further one is begun. */
   get waiting(): boolean {
     return this.#replies.first !== null;
+  }
+
+  /** Whether a READ could go on in the next turn. */
+  get hungry(): boolean {
+    return this.#reads.hungry;
   }
 
   acquire(): Request {
@@ -95,10 +100,20 @@ export class Answers {
 
   /** Continues requests that wait. */
   drain(): void {
-    // One that found no read buffer may find one that was given back later in the same pass, and no event would tell it.
-    for (let before = -1; this.waiting && before !== this.inFlight && this.#mayGoOn; ) {
+    // What is released in a pass may be room or a buffer for another, and no event would tell that one.
+    for (let before = -1; (this.waiting || this.hungry) && before !== this.inFlight && this.#mayGoOn; ) {
       before = this.inFlight;
-      this.#pass();
+      if (this.waiting) this.#pass();
+      this.#feed();
+    }
+  }
+
+  /** READs that waited for a buffer, as far as there are buffers. */
+  #feed(): void {
+    while (this.#mayGoOn) {
+      const request = this.#reads.fed();
+      if (request === null) return;
+      this.read(request);
     }
   }
 
@@ -125,6 +140,7 @@ export class Answers {
   /** The connection has ended: releases what waits for room. What is with the device is released when it settles. */
   abandon(): void {
     for (let request = this.#replies.take(); request !== null; request = this.#replies.take()) this.release(request);
+    for (let request = this.#reads.fed(true); request !== null; request = this.#reads.fed(true)) this.release(request);
   }
 
   #advance(request: Request): void {

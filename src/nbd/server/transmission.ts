@@ -124,7 +124,9 @@ export class Transmission implements RequestOwner {
     this.#answers.drain();
     if (!this.writes.waiting) this.#parse();
     if (this.ended) return;
-    if (this.#budget.spent && (this.#answers.waiting || !this.starved)) this.#host.kick();
+    if (this.#budget.spent && (this.#answers.waiting || this.#answers.hungry || !this.starved)) {
+      this.#host.kick();
+    }
     if (this.idle && (this.leaving || this.#host.stopping)) this.#host.finish();
     else this.#outbox.flush();
   }
