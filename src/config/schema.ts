@@ -48,7 +48,7 @@ const listen = group(
       1,
       10_000,
       'connections',
-      'NBD connections of each listener at a time; a further one is closed at once. Each has its own, so that those of other users over TCP keep nobody from the unix socket. Bounds the memory that clients can make the server hold.',
+      'NBD connections of each listener at a time; a further one is closed at once. Each has its own, so that those of other users over TCP keep nobody from the unix socket. Half of them are divided evenly among the exports, for each to have, the rest is for whoever comes first. Bounds the memory that clients can make the server hold.',
     ).prefault(100),
     handshakeTimeout: duration(
       100,

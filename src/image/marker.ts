@@ -139,7 +139,12 @@ function replace(path: string, bytes: Buffer): void {
     }
     renameSync(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true });
+    // What can't be removed is not what is wrong: the first error says that.
+    try {
+      rmSync(temporary, { force: true });
+    } catch (second) {
+      if (error instanceof Error) error.message += ` (and ${temporary} is left: ${systemCode(second)})`;
+    }
     throw error;
   }
   syncFolder(dirname(path));

@@ -26,7 +26,8 @@ export interface Ending {
 
 /** How far a stop has come. */
 export interface Stopping {
-  /** Exports whose images hold everything; their markers are gone. */
+  /** Exports whose images hold everything: with their markers still to go, and with them gone. */
+  readonly whole: Set<number>;
   readonly saved: Set<number>;
   /** The loss of the others has been stated, so that no further marker may go. */
   aborted: boolean;
@@ -53,6 +54,8 @@ export async function endExport(server: Ending, x: number, stopping: Stopping): 
   else if (lost > 0) fail(`${lost} pages of ${name} were lost to image errors: its marker stays`, lost);
   else if (problem !== null) fail(`drain of ${name} failed: its marker stays: ${problem}`, 0);
   else {
+    // Who aborts from here on must not be told that these pages are lost.
+    stopping.whole.add(x);
     const left = await endMarker(images[x]);
     if (left !== null) {
       log.logger.error({ export: name }, `drained ${name}: its image holds everything, but ${left}`);

@@ -18,6 +18,7 @@ import { Volume } from '../zswap/volume.ts';
 import { Zswap } from '../zswap/zswap.ts';
 import { laneCounters } from './lane_counters.ts';
 import type { FromLane, LaneData, ToLane } from './messages.ts';
+import { givePlace, takePlace } from './places.ts';
 import { nameThreads } from './thread_names.ts';
 
 /**
@@ -67,7 +68,12 @@ export class LaneRole {
       fd,
       exports: this.data.exports,
       device: (info) => {
-        x = this.data.exports.findIndex((one) => one.name === info.name);
+        const wanted = this.data.exports.findIndex((one) => one.name === info.name);
+        if (!takePlace(this.data.places, listener, wanted)) {
+          this.post({ type: 'crowded', x: wanted });
+          throw new Error(`export ${info.name} has no place left`);
+        }
+        x = wanted;
         sync.add(this.data.shared.clients, x, 1);
         return this.volume(info);
       },
@@ -83,7 +89,10 @@ export class LaneRole {
       counters: laneCounters(this.zswap.counters),
       onEnd: () => {
         this.connections.delete(connection);
-        if (x >= 0) sync.add(this.data.shared.clients, x, -1);
+        if (x >= 0) {
+          givePlace(this.data.places, listener, x);
+          sync.add(this.data.shared.clients, x, -1);
+        }
         // A stop waits for the clients of each export by itself.
         if (this.stopping) wake(this.data.shared.boxes, THREAD_MAIN);
         this.post({ type: 'ended', listener });

@@ -3,6 +3,7 @@ import type { ExportInfo } from 'node-nbd-server';
 import type { OpenableImage } from '../image/image.ts';
 import type { Shared } from '../pool/shared.ts';
 import type { Combination } from '../protocols/index.ts';
+import type { Places } from './places.ts';
 
 /** What every role gets. */
 export interface RoleData {
@@ -17,6 +18,7 @@ export interface RoleData {
 export interface LaneData extends RoleData {
   readonly readsMax: number;
   readonly handshakeTimeoutMs: number;
+  readonly places: Places;
 }
 
 export interface ShrinkerData extends RoleData {
@@ -36,6 +38,8 @@ export type ToLane =
 
 export type FromLane =
   | { readonly type: 'ready' }
+  /** A client was turned away, because its export has no place left (places.ts). */
+  | { readonly type: 'crowded'; readonly x: number }
   /** A connection ended. */
   | { readonly type: 'ended'; readonly listener: number }
   /** The stop has reached the lane: no connection of it comes to an export any more. */

@@ -30,6 +30,8 @@ import { listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
 import type { FromShrinker } from './messages.ts';
 import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
+import { createPlaces, type Places } from './places.ts';
+import { Refusals } from './refusals.ts';
 import { ServiceManager } from './service_manager.ts';
 import { exportInfos, reserveShared } from './settings.ts';
 import { closeInspector, Signals } from './signals.ts';
@@ -109,6 +111,7 @@ async function startWith(
   const note = imageErrorLog(config, log, manager);
   const budget = imageBudget(config.lanes, config.exports.length, process.env);
   if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget));
+  const places = createPlaces(config.listen.maxConnections, exports.length);
   const starting = startThreads({
     base: {
       shared,
@@ -120,7 +123,7 @@ async function startWith(
       delays: config.debug.delay,
     },
     lanes: config.lanes,
-    lane: { readsMax: budget.reads, handshakeTimeoutMs: config.listen.handshakeTimeout },
+    lane: { readsMax: budget.reads, handshakeTimeoutMs: config.listen.handshakeTimeout, places },
     shrinker: {
       batch: config.shrinker.batch,
       runPages: config.shrinker.runPages,
@@ -128,6 +131,7 @@ async function startWith(
       syncEvery: config.image.syncEvery,
     },
     onFault: (error) => fault(error),
+    onCrowded: crowdedLog(config, places, warn),
     onShrinker: (message) => {
       note(message);
       if (message.type === 'copied' || message.type === 'punched' || message.type === 'drained') swap.answered(message);
@@ -147,6 +151,12 @@ async function startWith(
     await control?.close();
     throw error;
   }
+}
+
+function crowdedLog(config: Config, { most }: Places, warn: (line: string) => void): (x: number) => void {
+  const refusals = config.exports.map(({ name }) => new Refusals(`export ${name}`, warn));
+  const reason = `it has ${most} over this listener; the rest of listen.maxConnections is for the other exports`;
+  return (x) => refusals[x].add(reason);
 }
 
 async function openControl(config: Config, shared: Shared, swap: SwapControl, log: Log): Promise<Control | null> {

@@ -55,11 +55,11 @@ export async function stop(
   const signal = await signals.next();
   log.logger.info({ signal }, 'stopping: running requests finish, then the pool is drained to the images');
   manager.stopping('stopping: running requests finish');
-  const stopping: Stopping = { saved: new Set(), aborted: false };
+  const stopping: Stopping = { whole: new Set(), saved: new Set(), aborted: false };
   const abort = new Abort(log, abortAfterMs);
   const aborted = abort.by(signals).then(() => {
     stopping.aborted = true;
-    return stateLoss(server, stopping.saved);
+    return stateLoss(server, stopping);
   });
   const shown = setInterval(watch(server), SHOW_MS);
   const code = await Promise.race([finish(server, stopping), aborted]);
@@ -68,12 +68,18 @@ export async function stop(
   return code;
 }
 
-function stateLoss({ config, shared, log }: Running, saved: ReadonlySet<number>): number {
-  const names = config.exports.map((one) => one.name).filter((_, x) => !saved.has(x));
-  if (names.length === 0) return EXIT.ok;
-  const pages = atStake(shared, saved);
-  const text = `aborted by a second signal: the markers of ${names.join(', ')} stay, up to ${pages} pages are lost`;
-  log.logger.error({ exports: names, pages }, text);
+function stateLoss({ config, shared, log }: Running, { whole, saved }: Stopping): number {
+  const namesOf = (wanted: (x: number) => boolean): string[] =>
+    config.exports.filter((_, x) => wanted(x)).map((one) => one.name);
+  const lost = namesOf((x) => !whole.has(x));
+  const left = namesOf((x) => whole.has(x) && !saved.has(x));
+  if (lost.length + left.length === 0) return EXIT.ok;
+  const pages = lost.length === 0 ? 0 : atStake(shared, whole);
+  const stated = [
+    ...(lost.length === 0 ? [] : [`the markers of ${lost.join(', ')} stay, up to ${pages} pages are lost`]),
+    ...(left.length === 0 ? [] : [`the images of ${left.join(', ')} hold everything, and their markers may stay`]),
+  ];
+  log.logger.error({ exports: [...lost, ...left], pages }, `aborted by a second signal: ${stated.join('; ')}`);
   return EXIT.drainFailed;
 }
 
@@ -112,10 +118,10 @@ class Abort {
 }
 
 /** Pages that may be in memory alone: what is stored, and what has left the pool and is not on the image yet. */
-function atStake({ entries, writebackBuffers }: Shared, saved: ReadonlySet<number>): number {
+function atStake({ entries, writebackBuffers }: Shared, whole: ReadonlySet<number>): number {
   const end = highWater(entries);
   let pages = takenBuffers(writebackBuffers);
-  for (let e = 1; e < end; e++) if (isLive(entries, e) && !saved.has(entries.volume[e])) pages++;
+  for (let e = 1; e < end; e++) if (isLive(entries, e) && !whole.has(entries.volume[e])) pages++;
   return pages;
 }
 

@@ -31,10 +31,12 @@ export interface Threads {
 interface ThreadOptions {
   readonly base: Omit<RoleData, 'thread'>;
   readonly lanes: number;
-  readonly lane: Pick<LaneData, 'readsMax' | 'handshakeTimeoutMs'>;
+  readonly lane: Pick<LaneData, 'readsMax' | 'handshakeTimeoutMs' | 'places'>;
   readonly shrinker: Pick<ShrinkerData, 'batch' | 'runPages' | 'writesMax' | 'syncEvery'>;
   readonly onFault: (error: Error) => void;
   readonly onShrinker: (message: FromShrinker) => void;
+  /** A client of export `x` was turned away. */
+  readonly onCrowded: (x: number) => void;
 }
 
 /** Starts all threads and waits until they are ready, so that none boots while a client waits. `lanes` 0 is inline mode. */
@@ -49,6 +51,7 @@ export async function startThreads(o: ThreadOptions): Promise<Threads> {
     const data: LaneData = { ...o.base, ...o.lane, thread: THREAD_LANE0 + i };
     const listen = (message: FromLane): void => {
       if (message.type === 'ended') lanes[i].connections[message.listener]--;
+      else if (message.type === 'crowded') o.onCrowded(message.x);
     };
     const role: Role<ToLane, FromLane> = inline
       ? inlineRole((post) => new LaneRole(data, post), listen)

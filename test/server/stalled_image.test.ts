@@ -59,3 +59,39 @@ t.test('ranges that wait for a stalled image leave those of another alone', { sk
   await disk.resume();
   await Promise.all(stalled);
 });
+
+for (const end of ['close', 'disc'] as const) {
+  t.test(
+    `clients of a stalled image that leave with a READ under way keep places from others: ${end}`,
+    { skip },
+    async (t) => {
+      const set = ['listen.maxConnections=8', 'pool.max=1MiB', 'pool.incompressible=reject'];
+      const { disk, server, a, b } = await twoExports(t, 4 * MIB, set);
+      await b.disconnect();
+      await writeSlots(a, 0, 64, { texture: 'noise' });
+      await a.disconnect();
+      await disk.pause();
+      let refused = 0;
+      for (let n = 0; n < 12; n++) {
+        const { reads } = (await server.stats()).pool;
+        const client = await server.connect({ export: 'a' });
+        let failed = false;
+        client.read(n * PAGE, PAGE).catch(() => {
+          failed = true;
+        });
+        if (end === 'disc') client.disconnect({ early: true }).catch(() => undefined);
+        while (!failed && (await server.stats()).pool.reads === reads);
+        if (failed) refused++;
+        client.destroy();
+      }
+      t.equal(refused, 6);
+      t.equal((await server.stats()).exports[0].clients, 6, 'of 8 places 6 are taken, and 2 are for the other export');
+      const other = await server.connect({ export: 'b' });
+      await writeSlots(other, 0, 4);
+      t.same(await wrongSlots(other, 0, 4), []);
+      await other.disconnect();
+      while (!/export a: connection refused: it has 6 over this listener/.test(server.stderr())) await server.stats();
+      await disk.resume();
+    },
+  );
+}
