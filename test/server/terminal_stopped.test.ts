@@ -35,10 +35,14 @@ def look():
         shown += bytes
 def go_on():
     if sys.stdin.read(1): os.write(terminal, b'\\x11')
-threading.Thread(target=look, daemon=True).start()
+looking = threading.Thread(target=look, daemon=True)
+looking.start()
 threading.Thread(target=go_on, daemon=True).start()
 status = os.waitpid(pid, 0)[1]
-print('signal', os.WTERMSIG(status)) if os.WIFSIGNALED(status) else print('exit', os.WEXITSTATUS(status))
+# The end of the terminal comes behind all that was written to it.
+looking.join(10)
+ended = 'signal %d' % os.WTERMSIG(status) if os.WIFSIGNALED(status) else 'exit %d' % os.WEXITSTATUS(status)
+print(ended, flush=True)
 os.write(1, shown.replace(b'\\r', b''))
 `;
 
