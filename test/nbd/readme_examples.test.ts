@@ -31,7 +31,12 @@ t.test("the client's example works with the server's", async (t) => {
   const folder = tempFolder(t);
   const socket = join(folder, 's');
   const serving = example('new nbd.NbdServer').replaceAll('/tmp/ram.sock', socket);
-  const server = start(t, folder, 'server', `${serving}\nprocess.once('SIGTERM', () => server.close());\nconsole.log('ready');`);
+  const server = start(
+    t,
+    folder,
+    'server',
+    `${serving}\nprocess.once('SIGTERM', () => server.close());\nconsole.log('ready');`,
+  );
   await Promise.race([once(server.child.stdout, 'data'), server.ended]);
   // The last line is about a server on TCP, which is asked for its list.
   const calling = example('NbdClient.connect')
