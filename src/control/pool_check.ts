@@ -36,6 +36,29 @@ export async function poolCheck(shared: Shared, patienceMs = PATIENCE_MS): Promi
   }
 }
 
+/**
+ * The same for however many ask: those who ask before a run begins share it, and after each the main thread is left alone for
+ * as long as that took. A run holds it for seconds where the pool is large, and requests can be pipelined by the thousand.
+ */
+export function shareRuns<T>(run: () => Promise<T>): () => Promise<T> {
+  let next: Promise<T> | null = null;
+  let restUntil = 0;
+  const begin = async (): Promise<T> => {
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, restUntil - performance.now())));
+    next = null;
+    const began = performance.now();
+    try {
+      return await run();
+    } finally {
+      restUntil = 2 * performance.now() - began;
+    }
+  };
+  return () => {
+    next ??= begin();
+    return next;
+  };
+}
+
 function isIdle(now: Busy): boolean {
   return Object.values(now).every((count) => count === 0);
 }

@@ -5,7 +5,8 @@
  *   half of listen.maxConnections   divided evenly: what each export has for itself
  *   the rest                        for whoever comes first; an export that is alone can have all
  *
- * One word per listener and export, counted up by the lane that serves the connection and down when it has ended.
+ * Counted by the lane that serves a connection, up when the client has chosen its export and down when it has ended. Whoever is
+ * still in the handshake has no place, and counts against the listener's cap alone.
  */
 import { LISTENERS_MAX } from '../os/inherited_sockets.ts';
 import { int32 } from '../shm/columns.ts';
@@ -13,24 +14,38 @@ import * as sync from '../shm/sync.ts';
 
 export interface Places {
   readonly exports: number;
-  /** Connections of one export over one listener. */
-  readonly most: number;
-  readonly taken: Int32Array;
+  /** What each export has for itself, and what there is beside that. */
+  readonly own: number;
+  readonly rest: number;
+  /** Per listener: [lock, taken of the rest, taken by each export]. */
+  readonly words: Int32Array;
 }
+
+const LOCK = 0;
+const REST = 1;
+const TAKEN = 2;
 
 export function createPlaces(maxConnections: number, exports: number): Places {
   const own = Math.floor(maxConnections / 2 / exports);
-  return { exports, most: maxConnections - own * (exports - 1), taken: int32(LISTENERS_MAX * exports) };
+  const words = int32(LISTENERS_MAX * (TAKEN + exports));
+  return { exports, own, rest: maxConnections - own * exports, words };
 }
 
 /** False when the export has no place left. */
-export function takePlace({ exports, most, taken }: Places, listener: number, x: number): boolean {
-  const at = listener * exports + x;
-  if (sync.add(taken, at, 1) < most) return true;
-  sync.add(taken, at, -1);
-  return false;
+export function takePlace({ exports, own, rest, words }: Places, listener: number, x: number): boolean {
+  const at = listener * (TAKEN + exports);
+  sync.lock(words, at + LOCK);
+  const ofRest = words[at + TAKEN + x] >= own;
+  const free = !ofRest || words[at + REST] < rest;
+  if (free) words[at + TAKEN + x]++;
+  if (free && ofRest) words[at + REST]++;
+  sync.unlock(words, at + LOCK);
+  return free;
 }
 
-export function givePlace({ exports, taken }: Places, listener: number, x: number): void {
-  sync.add(taken, listener * exports + x, -1);
+export function givePlace({ exports, own, words }: Places, listener: number, x: number): void {
+  const at = listener * (TAKEN + exports);
+  sync.lock(words, at + LOCK);
+  if (--words[at + TAKEN + x] >= own) words[at + REST]--;
+  sync.unlock(words, at + LOCK);
 }

@@ -13,7 +13,7 @@ import { REPOSITORY } from '../config/fields.ts';
 import { protocolWarning } from '../config/protocol_checks.ts';
 import type { Config } from '../config/schema.ts';
 import { type Control, ControlError, startControl } from '../control/control.ts';
-import { poolCheck } from '../control/pool_check.ts';
+import { poolCheck, shareRuns } from '../control/pool_check.ts';
 import { statsReport } from '../control/stats_report.ts';
 import { EXIT, named } from '../os/exit_error.ts';
 import { foreignSockets } from '../os/inherited_sockets.ts';
@@ -153,9 +153,9 @@ async function startWith(
   }
 }
 
-function crowdedLog(config: Config, { most }: Places, warn: (line: string) => void): (x: number) => void {
+function crowdedLog(config: Config, { own, rest }: Places, warn: (line: string) => void): (x: number) => void {
   const refusals = config.exports.map(({ name }) => new Refusals(`export ${name}`, warn));
-  const reason = `it has ${most} over this listener; the rest of listen.maxConnections is for the other exports`;
+  const reason = `it has its ${own} places over this listener, and the ${rest} for whoever comes first are taken`;
   return (x) => refusals[x].add(reason);
 }
 
@@ -166,7 +166,7 @@ async function openControl(config: Config, shared: Shared, swap: SwapControl, lo
   const control = startControl({
     listen: config.control.listen,
     stats: () => statsReport(shared, config, version, started, log.dropped()),
-    check: () => poolCheck(shared),
+    check: shareRuns(() => poolCheck(shared)),
     swapoff: (name, flags) =>
       swap.swapoff(name, flags).catch((error: Error) => {
         // A defect found by swapoff is one of the process, as in any other thread.

@@ -1,6 +1,6 @@
 // GET /check: no verdict while anything is under way.
 import t from 'tap';
-import { poolCheck } from '#src/control/pool_check.js';
+import { poolCheck, shareRuns } from '#src/control/pool_check.js';
 import { createShared } from '#src/pool/shared.js';
 import { chooseProtocols } from '#src/protocols/index.js';
 import { Zswap } from '#src/zswap/zswap.js';
@@ -52,4 +52,35 @@ t.test('a list that changed while it was looked at is looked at again', async (t
   );
   changes = 2;
   t.match(await poolCheck(shared, 60_000), { quiescent: true, ok: true, entries: { on_lru: 9 } });
+});
+
+t.test('however many ask for a check, those who ask before it begins share it', async (t) => {
+  let runs = 0;
+  let end: (run: number) => void = () => undefined;
+  const check = shareRuns(() => {
+    runs++;
+    return new Promise<number>((resolve) => {
+      end = resolve;
+    });
+  });
+  const first = Array.from({ length: 1000 }, check);
+  t.equal(runs, 0);
+  while (runs < 1) await new Promise((resolve) => setImmediate(resolve));
+  const later = Array.from({ length: 1000 }, check);
+  end(1);
+  t.same(new Set(await Promise.all(first)), new Set([1]));
+  while (runs < 2) await new Promise((resolve) => setImmediate(resolve));
+  end(2);
+  t.same(new Set(await Promise.all(later)), new Set([2]));
+  t.equal(runs, 2);
+});
+
+t.test('a check that fails is no obstacle to the next', async (t) => {
+  let runs = 0;
+  const check = shareRuns(async () => {
+    if (runs++ === 0) throw new Error('no');
+    return runs;
+  });
+  await t.rejects(check(), /no/);
+  t.equal(await check(), 2);
 });
