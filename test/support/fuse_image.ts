@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { Test } from 'tap';
@@ -30,7 +30,7 @@ export interface FuseImage {
   pause(): Promise<void>;
   resume(): Promise<void>;
   /** As a hung network file system: nobody takes a request, and who waits can be killed. What is paused has been taken. */
-  freeze(): void;
+  freeze(): Promise<void>;
   thaw(): void;
 }
 
@@ -65,9 +65,17 @@ export async function fuseImage(t: Pick<Test, 'teardown'>, o: FuseImageOptions):
     heal: (what) => rmSync(trigger(what), { force: true }),
     pause: () => command(control, 'p'),
     resume: () => command(control, 'r'),
-    freeze: () => void nbdfuse.kill('SIGSTOP'),
+    freeze: () => stopped(nbdfuse),
     thaw: () => void nbdfuse.kill('SIGCONT'),
   };
+}
+
+/** Each thread stops where it is next scheduled, and until then it goes on. */
+async function stopped(child: ChildProcess): Promise<void> {
+  child.kill('SIGSTOP');
+  const tasks = `/proc/${child.pid}/task`;
+  const runs = (task: string): boolean => !/^\d+ \(.*\) T/.test(readFileSync(join(tasks, task, 'stat'), 'utf8'));
+  while (readdirSync(tasks).some(runs)) await new Promise((resolve) => setImmediate(resolve));
 }
 
 async function appears(folder: string, path: string, child: ChildProcess): Promise<void> {

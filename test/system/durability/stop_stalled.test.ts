@@ -100,7 +100,7 @@ t.test(
   { skip },
   async (t) => {
     const { disk, server, image } = await twoExports(t, 2, ['image.direct=off']);
-    disk.freeze();
+    await disk.freeze();
     server.child.kill('SIGTERM');
     await saved(t, server, image);
     await until(server, () => server.stderr().includes('a further SIGTERM or SIGINT aborts the drain'));
