@@ -18,7 +18,7 @@
  */
 
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
-import { EINTR, EIO, ENOSPC } from '../os/errno.ts';
+import { EDQUOT, EFBIG, EINTR, EIO, ENOSPC } from '../os/errno.ts';
 import { adviseRandom } from '../os/syscalls.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import * as sync from '../shm/sync.ts';
@@ -36,7 +36,7 @@ export const FLAG_SYNC_FAILED = 1;
 export const IMAGE_FLAG_WORDS = 2;
 
 /** The image has no room: ENOSPC, EDQUOT, and EFBIG (the file system's or the process's limit). */
-const FULL: ReadonlySet<number> = new Set([28, 122, 27]);
+const FULL: ReadonlySet<number> = new Set([ENOSPC, EDQUOT, EFBIG]);
 
 const MAX_STALLS = 8;
 /** Zeros are written from one buffer of this size, named up to ZERO_VIEWS times in a call. */

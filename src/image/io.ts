@@ -16,6 +16,7 @@ import {
   statfsSync,
   writev,
 } from 'node:fs';
+import { EINVAL, ENODEV, ENOSYS, EOPNOTSUPP, EPERM } from '../os/errno.ts';
 import { dropCache, punchHole } from '../os/syscalls.ts';
 import { systemErrno } from './error.ts';
 
@@ -23,7 +24,7 @@ import { systemErrno } from './error.ts';
 type IoDone = (errno: number, value: number) => void;
 
 /** EOPNOTSUPP, ENOSYS, ENODEV; EINVAL where a device's blocks are larger than pages; EPERM where holes are forbidden. */
-const NO_PUNCH: ReadonlySet<number> = new Set([95, 38, 19, 22, 1]);
+const NO_PUNCH: ReadonlySet<number> = new Set([EOPNOTSUPP, ENOSYS, ENODEV, EINVAL, EPERM]);
 
 /** Whether a failed punch means that there are no holes to be had here, so that zeros have to be written. */
 export function punchUnsupported(errno: number): boolean {

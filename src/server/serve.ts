@@ -153,8 +153,10 @@ async function startWith(
   }
 }
 
-function crowdedLog(config: Config, { own, rest }: Places, warn: (line: string) => void): (x: number) => void {
+function crowdedLog(config: Config, { shares }: Places, warn: (line: string) => void): (x: number) => void {
   const refusals = config.exports.map(({ name }) => new Refusals(`export ${name}`, warn));
+  const [{ own }] = shares;
+  const rest = config.listen.maxConnections - own * config.exports.length;
   const reason = `it has its ${own} places over this listener, and the ${rest} for whoever comes first are taken`;
   return (x) => refusals[x].add(reason);
 }

@@ -1,7 +1,6 @@
 /** What the actors of a scenario do, each in a thread of its own. */
 import { claim, release } from '../../pool/claims.ts';
 import { enter, STATE } from '../../pool/export_state.ts';
-import { PAGE_SIZE } from '../../pool/limits.ts';
 import { WORK } from '../../pool/shared.ts';
 import { beginWalk } from '../../protocols/entry/victim.ts';
 import { SHRINK } from '../../protocols/protocol.ts';
@@ -13,7 +12,7 @@ import { type ActorSpec, firstSlot } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
 import { Client } from './client.ts';
 import { MESSAGE, post, takeAnswer } from './shrinker.ts';
-import { describePage, placeOf, SLOTS, versionOf } from './world.ts';
+import { describePage, pageAt, placeOf, SLOTS, versionOf } from './world.ts';
 
 const X = 0;
 const SHRINK_NAMES = Object.fromEntries(Object.entries(SHRINK).map(([name, value]) => [value, name]));
@@ -128,9 +127,8 @@ function stop({ world, zswap, baton, scenario }: Env): void {
   if (errno !== 0) throw new Error(`the drain ends with error ${errno}`);
   enter(states, X, STATE.ENDED);
   baton.note('the export has ended');
-  const page = new Uint8Array(PAGE_SIZE);
   for (let slot = firstSlot(scenario); slot < firstSlot(scenario) + SLOTS; slot++) {
-    page.set(world.image.durable.subarray(placeOf(slot) * PAGE_SIZE, (placeOf(slot) + 1) * PAGE_SIZE));
+    const page = pageAt(world.image.durable, slot);
     if (shadow.isRight(world.shadow, slot, versionOf(page, slot))) continue;
     const wanted = shadow.rightVersions(world.shadow.may[placeOf(slot)]);
     baton.violate(

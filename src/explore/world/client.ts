@@ -10,7 +10,7 @@ import { STORED, type Zswap } from '../../zswap/zswap.ts';
 import { type Env, LaneLoop } from '../loop.ts';
 import type { Operation } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
-import { describePage, fillPage, placeOf, versionOf } from './world.ts';
+import { describePage, fillPage, pageAt, versionOf } from './world.ts';
 
 const X = 0;
 
@@ -134,8 +134,7 @@ export class Client {
       shadow.endRead(world.shadow, baton.me, 0);
       return;
     }
-    const at = placeOf(slot) * PAGE_SIZE;
-    this.page.set(world.image.durable.subarray(at, at + PAGE_SIZE));
+    this.page.set(pageAt(world.image.durable, slot));
     const right = world.shadow.seen[baton.me];
     if (!shadow.endRead(world.shadow, baton.me, versionOf(this.page, slot))) {
       const has = `the disk has ${describePage(this.page)}`;

@@ -14,7 +14,7 @@ import { get, isFreed, treeOf } from '../../pool/tree.ts';
 import { LOADED, ON_IMAGE, type Zswap } from '../../zswap/zswap.ts';
 import { isRight, rightVersions } from './acknowledged.ts';
 import type { Stage } from './start_state.ts';
-import { describePage, placeOf, SLOTS, versionOf, type World } from './world.ts';
+import { describePage, pageAt, placeOf, SLOTS, versionOf, type World } from './world.ts';
 
 export interface Finding {
   readonly kind: string;
@@ -137,8 +137,7 @@ function checkData(world: World, zswap: Zswap, first: number, mayLose: boolean):
       const r = zswap.slots.pin(0, slot);
       const found = r > 0 ? zswap.load(r, 0, slot, page, 0) : ON_IMAGE;
       if (r > 0) zswap.slots.unpin(r);
-      if (found === ON_IMAGE)
-        page.set(world.image.bytes.subarray(placeOf(slot) * PAGE_SIZE, (placeOf(slot) + 1) * PAGE_SIZE));
+      if (found === ON_IMAGE) page.set(pageAt(world.image.bytes, slot));
       else if (found !== LOADED && mayLose) continue;
       else if (found !== LOADED) return { kind: 'lost data', text: `reading slot ${slot} at the end answers an error` };
     }
@@ -156,7 +155,7 @@ function checkData(world: World, zswap: Zswap, first: number, mayLose: boolean):
 function checkImage(world: World, { shared }: Zswap, first: number): Finding | null {
   for (let slot = first; slot < first + SLOTS; slot++) {
     if (testBit(shared.users, 0, slot)) continue;
-    page.set(world.image.bytes.subarray(placeOf(slot) * PAGE_SIZE, (placeOf(slot) + 1) * PAGE_SIZE));
+    page.set(pageAt(world.image.bytes, slot));
     if (versionOf(page, slot) === 0) continue;
     return { kind: 'stale data', text: `the image keeps ${describePage(page)}, and nobody uses slot ${slot}` };
   }

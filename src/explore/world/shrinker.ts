@@ -3,7 +3,7 @@
  * main thread says to it by messages comes over a ring. So do the pages that a walker of another thread has taken: kernels
  * reclaim from many threads at once, and the protocols have to bear that, although the server has one shrinker.
  */
-import { PAGE_SIZE, THREAD_SHRINKER } from '../../pool/limits.ts';
+import { THREAD_SHRINKER } from '../../pool/limits.ts';
 import { pop, push, RECORD_WORDS, wake } from '../../shm/mailbox.ts';
 import * as sync from '../../shm/sync.ts';
 import { ImageQueue } from '../../zswap/image_queue.ts';
@@ -13,7 +13,7 @@ import { type Env, Mailbox, SimLoop } from '../loop.ts';
 import { firstSlot } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
 import { SimImage } from './image.ts';
-import { describePage, placeOf, SLOTS, versionOf, type World } from './world.ts';
+import { describePage, pageAt, placeOf, SLOTS, versionOf, type World } from './world.ts';
 
 const X = 0;
 const QUEUE = { runPages: 8, syncEvery: Number.POSITIVE_INFINITY, onError: () => undefined };
@@ -74,8 +74,6 @@ export function runShrinker(env: Env): never {
   }
 }
 
-const page = new Uint8Array(PAGE_SIZE);
-
 /**
  * What a FLUSH has answered for is there after a kill at any moment from then on. Of what was written since the last sync any
  * part may have reached the disk, so both are asked: what that sync has left, and what the image holds now.
@@ -89,7 +87,7 @@ function checkKill({ world, baton, scenario }: Env): void {
   ] as const) {
     for (let slot = first; slot < first + SLOTS; slot++) {
       if (world.shadow.flushed[placeOf(slot)] === 0) continue;
-      page.set(bytes.subarray(placeOf(slot) * PAGE_SIZE, (placeOf(slot) + 1) * PAGE_SIZE));
+      const page = pageAt(bytes, slot);
       if (shadow.mayLeave(world.shadow, slot, versionOf(page, slot))) continue;
       const wanted = shadow.rightVersions(world.shadow.flushed[placeOf(slot)]);
       const has = `the ${what} has ${describePage(page)}`;

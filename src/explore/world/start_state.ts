@@ -6,7 +6,7 @@ import { allocNode } from '../../pool/nodes.ts';
 import { STORED, type Zswap } from '../../zswap/zswap.ts';
 import { firstSlot, type Scenario } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
-import { BUFFERS, fillPage, placeOf, SLOTS, type World } from './world.ts';
+import { BUFFERS, fillPage, pageAt, SLOTS, type World } from './world.ts';
 
 export interface Stage {
   /** Writeback buffers that nobody will give back. */
@@ -27,7 +27,7 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
   const page = new Uint8Array(PAGE_SIZE);
   for (const { slot, version } of onImage) {
     fillPage(page, slot, version);
-    world.image.bytes.set(page, placeOf(slot) * PAGE_SIZE);
+    pageAt(world.image.bytes, slot).set(page);
     acknowledge(world, zswap, slot, version);
   }
   for (const { slot, version } of stored) {

@@ -23,6 +23,12 @@ export function placeOf(slot: number): number {
   // The second term keeps slots apart that have the same place in two leaves of a tree; for the first 64 it is 0.
   return (slot + ((slot % TREE_PAGES) >>> 6)) % SLOTS;
 }
+/** The page of a slot in what an image, or the disk behind it, holds. */
+export function pageAt(bytes: Uint8Array, slot: number): Uint8Array {
+  const at = placeOf(slot) * PAGE_SIZE;
+  return bytes.subarray(at, at + PAGE_SIZE);
+}
+
 /** Versions of one slot that a scenario can tell apart; 0 is zeros. */
 export const VERSIONS = 16;
 const SLOT_RECORDS = 16;
