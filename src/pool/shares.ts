@@ -9,6 +9,7 @@
  * A thread that is refused is woken when something comes back that its export may take: of the rest, or of its own part.
  * Whoever calls holds the lock of the set, or is the only thread that uses it.
  */
+import { assert } from '../shm/assert.ts';
 import { int32 } from '../shm/columns.ts';
 
 export interface Shares {
@@ -49,6 +50,7 @@ export function takeShare(s: Shares, x: number, waiters: number): boolean {
 
 /** Takes one off export `x`; returns the threads to wake once the lock is dropped. */
 export function giveShare(s: Shares, x: number): number {
+  assert(s.held[x] > 0, 'what is given back was taken');
   s.held[x]--;
   const ofRest = s.held[x] >= s.own;
   if (ofRest) s.rest[LEFT]++;

@@ -9,6 +9,7 @@
  *
  * Lock order: class lock -> zspage lock (the list of free zspages). A location changes only under its class lock.
  */
+import { assert } from '../../shm/assert.ts';
 import { float64, int32, reserve, uint8, uint16, uint32 } from '../../shm/columns.ts';
 import * as sync from '../../shm/sync.ts';
 import { CLASSES, classOf, OBJECT_HEADER, OBJECTS_MAX, ZSPAGE_BYTES, ZSPAGES_MAX } from './size_classes.ts';
@@ -152,7 +153,7 @@ export class Zspool {
   }
 
   unmap(handle: number): void {
-    sync.add(this.z.readers, handle, -1);
+    assert(sync.add(this.z.readers, handle, -1) > 0, 'an object is unmapped as often as it was mapped');
   }
 
   /** The segment of a mapped object. */
@@ -182,6 +183,7 @@ export class Zspool {
   takeObject(page: number, handle: number): number {
     const { z } = this;
     const object = z.freeObject[page] - 1;
+    assert(object >= 0, 'a zspage that is not full has a free object');
     z.freeObject[page] = this.header(page, object) >>> 1;
     this.setHeader(page, object, ((handle << 1) | 1) >>> 0);
     z.inUse[page]++;
@@ -194,6 +196,7 @@ export class Zspool {
     const { z } = this;
     this.setHeader(page, object, z.freeObject[page] << 1);
     z.freeObject[page] = object + 1;
+    assert(z.inUse[page] > 0, 'an object is freed in a zspage that has one');
     z.inUse[page]--;
     if (z.inUse[page] > 0) this.regroup(page);
     else {
