@@ -9,14 +9,13 @@ import { NODE_LOOP } from '../os/loop.ts';
 import { isUnixSocket, peek, peerClosed, receive } from '../os/syscalls.ts';
 import { THREAD_LANE0, THREAD_MAIN } from '../pool/limits.ts';
 import { chooseProtocols } from '../protocols/index.ts';
-import { C } from '../shm/counters.ts';
 import { attend, wake } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { Lane } from '../zswap/lane.ts';
 import { LOOK_MS, PinWatch } from '../zswap/pin_watch.ts';
 import { Volume } from '../zswap/volume.ts';
 import { Zswap } from '../zswap/zswap.ts';
-import { laneCounters } from './lane_counters.ts';
+import { LANE, laneCounters } from './lane_counters.ts';
 import type { FromLane, LaneData, ToLane } from './messages.ts';
 import { givePlace, takePlace } from './places.ts';
 import { nameThreads } from './thread_names.ts';
@@ -62,7 +61,7 @@ export class LaneRole {
   }
 
   private serve(fd: number, listener: number): void {
-    this.zswap.counters[C.connections]++;
+    this.zswap.counters[LANE.connections]++;
     let x = -1;
     const connection: Connection = new Connection({
       fd,
@@ -149,7 +148,7 @@ export class LaneRole {
   private observeGarbageCollection(): void {
     const { counters } = this.zswap;
     const observer = new PerformanceObserver((list) => {
-      for (const entry of list.getEntries()) counters[C.gc_ms] += entry.duration;
+      for (const entry of list.getEntries()) counters[LANE.gc_ms] += entry.duration;
     });
     observer.observe({ entryTypes: ['gc'] });
   }

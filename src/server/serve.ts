@@ -23,6 +23,7 @@ import type { Shared } from '../pool/shared.ts';
 import { enterThread, setDelays } from '../shm/sync.ts';
 import { attachHelp } from './attach_help.ts';
 import { imageBudget, poolTooSmall } from './budget.ts';
+import { SHOWN } from './counters.ts';
 import { findUsers, openImages, type ServedImage, takeBack, writeMarkers } from './images.ts';
 import { lookAtThreads } from './io_flusher.ts';
 import { LineWriter } from './line_writer.ts';
@@ -167,7 +168,7 @@ async function openControl(config: Config, shared: Shared, swap: SwapControl, lo
   const started = performance.now();
   const control = startControl({
     listen: config.control.listen,
-    stats: () => statsReport(shared, config, version, started, log.dropped()),
+    stats: () => statsReport(shared, SHOWN, config, version, started, log.dropped()),
     check: shareRuns(() => poolCheck(shared)),
     swapoff: (name, flags) =>
       swap.swapoff(name, flags).catch((error: Error) => {

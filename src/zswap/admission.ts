@@ -13,8 +13,9 @@
  *
  * What is let in last may begin one byte below the limit: a memcg is charged at most its limit + 4096 bytes.
  */
+
+import { POOL } from '../pool/counters.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
-import { C } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import type { PoolView } from './pool_view.ts';
 
@@ -46,14 +47,14 @@ export function admit(zswap: PoolView, m: number, batch: () => number): number {
   const { max } = settings.memcgs[m];
   sync.add(zswap.lru.reserved, m, 1);
   for (let freed = 0; freed < PAGE_SIZE && isAtLimit(zswap, m, max); ) {
-    const before = counters[C.compressed_bytes];
+    const before = counters[POOL.compressed_bytes];
     // Each batch that answers 0 has taken a writeback buffer, and none comes back meanwhile: that bounds the batches.
     const result = batch();
     if (result !== 0) {
       settle(zswap, m);
       return result;
     }
-    freed += before - counters[C.compressed_bytes];
+    freed += before - counters[POOL.compressed_bytes];
   }
   return 0;
 }

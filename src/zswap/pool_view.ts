@@ -6,6 +6,7 @@
 import { allocator, type Objects } from '../pool/allocator/index.ts';
 import * as buffers from '../pool/buffers.ts';
 import { Codec, fillPage } from '../pool/codec.ts';
+import { POOL } from '../pool/counters.ts';
 import { checkLive, type Entries, freeEntry, isLive, LENGTH_SAME_FILLED, NONE, setChecking } from '../pool/entries.ts';
 import { hasTrees, mayWriteBack, takesWrites } from '../pool/export_state.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
@@ -18,8 +19,9 @@ import type { Place } from '../pool/tree_walk.ts';
 import type { ProtocolPool, Protocols } from '../protocols/protocol.ts';
 import { invalidateUnderDeviceLock, on } from '../protocols/switches.ts';
 import { newWalk, type Walk } from '../protocols/walk.ts';
-import { C, type CounterName, rowOf } from '../shm/counters.ts';
+import { rowOf } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
+import { C } from './counters.ts';
 
 export class PoolView implements ProtocolPool {
   readonly shared: Shared;
@@ -106,16 +108,16 @@ export class PoolView implements ProtocolPool {
     const x = entries.volume[e];
     lru.del(this.lru, entries, e);
     if (bytes > 0) this.objects.free(e, bytes);
-    if (bytes === LENGTH_SAME_FILLED) counters[C.same_filled_pages]--;
+    if (bytes === LENGTH_SAME_FILLED) counters[POOL.same_filled_pages]--;
     else if (bytes === PAGE_SIZE) this.countRaw(-1);
     freeEntry(entries, e);
-    counters[C.stored_pages]--;
-    counters[C.compressed_bytes] -= bytes;
+    counters[POOL.stored_pages]--;
+    counters[POOL.compressed_bytes] -= bytes;
     if (this.protocols.swapoff.countsEntries) sync.add(this.live, x, -1);
   }
 
   protected countRaw(pages: number): void {
-    this.counters[C.stored_incompressible_pages] += pages;
+    this.counters[POOL.stored_incompressible_pages] += pages;
     sync.add(this.shared.control, CTL.RAW_PAGES, pages);
   }
 
@@ -156,7 +158,7 @@ export class PoolView implements ProtocolPool {
     this.onWrite?.(t.volume[r], t.slot[r], buffer);
   }
 
-  count(what: CounterName): void {
+  count(what: keyof typeof C): void {
     this.counters[C[what]]++;
   }
 

@@ -21,7 +21,7 @@ import {
 import { findBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
-import { C } from '../shm/counters.ts';
+import { C } from './counters.ts';
 import type { Lane, Parkable } from './lane.ts';
 import { ORDER } from './orders.ts';
 import { RangeOp } from './range_op.ts';

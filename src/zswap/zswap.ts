@@ -10,14 +10,16 @@
 import { allocator } from '../pool/allocator/index.ts';
 import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import { COMPRESS_FAILED, POOR_BYTES } from '../pool/codec.ts';
+import { POOL } from '../pool/counters.ts';
 import { setDirty } from '../pool/dirty.ts';
 import { allocEntry, freeEntry, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { CTL, type Shared, WORK } from '../pool/shared.ts';
 import { LOAD_EIO, LOAD_OK, type Protocols } from '../protocols/protocol.ts';
-import { C, sum } from '../shm/counters.ts';
+import { sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import { enter, isLimited, settle } from './admission.ts';
+import { C } from './counters.ts';
 import { Oracle } from './oracle.ts';
 import { requestWork } from './orders.ts';
 import { PoolView } from './pool_view.ts';
@@ -213,7 +215,7 @@ export class Zswap extends PoolView {
    */
   private takesFilled(): boolean {
     const { filledMax, counters } = this.shared;
-    return filledMax === Number.POSITIVE_INFINITY || sum(counters, C.same_filled_pages) < filledMax;
+    return filledMax === Number.POSITIVE_INFINITY || sum(counters, POOL.same_filled_pages) < filledMax;
   }
 
   private storeFilled(x: number, slot: number, m: number, word: number): number {
@@ -258,10 +260,10 @@ export class Zswap extends PoolView {
     }
     clearBit(shared.lost, x, slot);
     this.noteDirty(x, slot);
-    counters[C.stored_pages]++;
+    counters[POOL.stored_pages]++;
     counters[C.zswpout]++;
-    counters[C.compressed_bytes] += bytes;
-    if (bytes === LENGTH_SAME_FILLED) counters[C.same_filled_pages]++;
+    counters[POOL.compressed_bytes] += bytes;
+    if (bytes === LENGTH_SAME_FILLED) counters[POOL.same_filled_pages]++;
     else if (bytes === PAGE_SIZE) this.countRaw(1);
     return STORED;
   }

@@ -3,6 +3,7 @@ import type { Test } from 'tap';
 import { totalSize } from '#src/pool/allocator/zsmalloc.js';
 import { takenBuffers } from '#src/pool/buffers.js';
 import { activeClaims } from '#src/pool/claims.js';
+import { POOL } from '#src/pool/counters.js';
 import { highWater, isLive } from '#src/pool/entries.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import { checkLru } from '#src/pool/lru.js';
@@ -10,7 +11,7 @@ import { CTL, createShared, type PoolSettings, type Shared } from '#src/pool/sha
 import type { SlotTable } from '#src/pool/slot_table.js';
 import { nodesInUse } from '#src/pool/tree.js';
 import { type Combination, chooseProtocols } from '#src/protocols/index.js';
-import { C, sum } from '#src/shm/counters.js';
+import { sum } from '#src/shm/counters.js';
 import { STORED, Zswap } from '#src/zswap/zswap.js';
 
 export const MIB = 2 ** 20;
@@ -124,10 +125,10 @@ export function freeRecords(t: SlotTable): number {
 /** Everything that a page in the pool takes, and that must be back when no page is in it. */
 export function held(s: Shared): Record<string, number> {
   const counted = { stored: 0, sameFilled: 0, raw: 0, bytes: 0 };
-  counted.stored = sum(s.counters, C.stored_pages);
-  counted.sameFilled = sum(s.counters, C.same_filled_pages);
-  counted.raw = sum(s.counters, C.stored_incompressible_pages) + s.control[CTL.RAW_PAGES];
-  counted.bytes = sum(s.counters, C.compressed_bytes);
+  counted.stored = sum(s.counters, POOL.stored_pages);
+  counted.sameFilled = sum(s.counters, POOL.same_filled_pages);
+  counted.raw = sum(s.counters, POOL.stored_incompressible_pages) + s.control[CTL.RAW_PAGES];
+  counted.bytes = sum(s.counters, POOL.compressed_bytes);
   return {
     ...counted,
     entries: liveEntries(s),

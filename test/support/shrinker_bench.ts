@@ -10,7 +10,8 @@ import { buffersFor } from '#src/pool/buffers.js';
 import { PAGE_SIZE, THREAD_LANE0, THREAD_SHRINKER } from '#src/pool/limits.js';
 import { createShared, type PoolSettings, type Shared } from '#src/pool/shared.js';
 import { chooseProtocols } from '#src/protocols/index.js';
-import { C, type CounterName, sum } from '#src/shm/counters.js';
+import { SHOWN } from '#src/server/counters.js';
+import { sum } from '#src/shm/counters.js';
 import { ImageQueue } from '#src/zswap/image_queue.js';
 import { Lane } from '#src/zswap/lane.js';
 import { Shrinker } from '#src/zswap/shrinker.js';
@@ -121,8 +122,8 @@ export class ShrinkerBench {
     }
   }
 
-  count(name: CounterName): number {
-    return sum(this.shared.counters, C[name]);
+  count(name: string): number {
+    return sum(this.shared.counters, SHOWN.all[name]);
   }
 
   /** Takes all writeback buffers that export `x` can get. */

@@ -2,8 +2,9 @@
 import t from 'tap';
 import { CLASSES, classOf, ZSPAGE_BYTES } from '#src/pool/allocator/size_classes.js';
 import { totalSize } from '#src/pool/allocator/zsmalloc.js';
+import { POOL } from '#src/pool/counters.js';
 import { CTL } from '#src/pool/shared.js';
-import { C } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
 import { OVER_LIMIT, REJECTED, STORED } from '#src/zswap/zswap.js';
 import { held, makePage, newZswap, pinned, put } from '../support/pool.ts';
 
@@ -87,7 +88,7 @@ t.test('a new page starts with its second chance, also where its entry had used 
 t.test('zswap counts what it stored, loaded and freed', async (t) => {
   const z = newZswap();
   const counted = () =>
-    [C.zswpout, C.zswpin, C.invalidates, C.stored_pages, C.same_filled_pages, C.compressed_bytes].map(
+    [C.zswpout, C.zswpin, C.invalidates, POOL.stored_pages, POOL.same_filled_pages, POOL.compressed_bytes].map(
       (c) => z.counters[c],
     );
   put(z, 1, makePage('same', 1));

@@ -1,7 +1,8 @@
 // zswap with a small pool against a Map: any order of stores, loads, trims and writebacks of two exports.
 import fc from 'fast-check';
 import t from 'tap';
-import { C, sum } from '#src/shm/counters.js';
+import { sum } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
 import { LOADED, ON_IMAGE, OVER_LIMIT, REJECTED, STORED, type Zswap } from '#src/zswap/zswap.js';
 import {
   checkLists,

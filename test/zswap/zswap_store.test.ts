@@ -1,8 +1,10 @@
 // Storing and loading pages: kinds of pages, what is counted, and that dropping everything leaves nothing behind.
 import t from 'tap';
 import { testBit } from '#src/pool/bits.js';
+import { POOL } from '#src/pool/counters.js';
 import { allocEntry, NONE } from '#src/pool/entries.js';
-import { C, sum } from '#src/shm/counters.js';
+import { sum } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
 import { LOAD_FAILED, LOADED, ON_IMAGE, REJECTED, STORED } from '#src/zswap/zswap.js';
 import { checkEmpty, held, KINDS, makePage, newZswap, pinned, put, take } from '../support/pool.ts';
 
@@ -48,7 +50,7 @@ t.test('pages that differ from a repeated word in one place are not taken for on
     const page = makePage('same', 0x0a0b0c0d);
     page[at] ^= 1;
     put(z, 1, page);
-    t.equal(sum(z.shared.counters, C.same_filled_pages), 0);
+    t.equal(sum(z.shared.counters, POOL.same_filled_pages), 0);
     t.ok(Buffer.from(take(z, 1).page).equals(page), `byte ${at}`);
   }
 });
@@ -70,7 +72,7 @@ t.test('a second store of a slot replaces the first, of whatever kind', async (t
 t.test('without sameFilled and storeIncompressible such pages are compressed and rejected', async (t) => {
   const z = newZswap({ sameFilled: false, storeIncompressible: false });
   t.equal(put(z, 1, makePage('same', 7)), STORED);
-  t.equal(sum(z.shared.counters, C.same_filled_pages), 0);
+  t.equal(sum(z.shared.counters, POOL.same_filled_pages), 0);
   t.ok(held(z.shared).bytes > 0);
   t.equal(put(z, 2, makePage('random', 7)), REJECTED);
   t.equal(sum(z.shared.counters, C.reject_compress_poor), 1);
