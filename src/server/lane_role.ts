@@ -16,7 +16,7 @@ import { LOOK_MS, PinWatch } from '../zswap/pin_watch.ts';
 import { Volume } from '../zswap/volume.ts';
 import { Zswap } from '../zswap/zswap.ts';
 import { LANE, laneCounters } from './lane_counters.ts';
-import type { FromLane, LaneData, ToLane } from './messages.ts';
+import type { FromLane, ThreadData, ToLane } from './messages.ts';
 import { givePlace, takePlace } from './places.ts';
 import { nameThreads } from './thread_names.ts';
 
@@ -27,7 +27,7 @@ import { nameThreads } from './thread_names.ts';
 const CUT_BY_STOP_MS = 2 ** 31 - 1;
 
 export class LaneRole {
-  private readonly data: LaneData;
+  private readonly data: ThreadData;
   private readonly lane: Lane;
   private readonly zswap: Zswap;
   private readonly volumes: Map<string, Device>;
@@ -36,13 +36,13 @@ export class LaneRole {
   private stopping = false;
   private closed = false;
 
-  constructor(data: LaneData, post: (message: FromLane) => void) {
+  constructor(data: ThreadData, post: (message: FromLane) => void) {
     this.data = data;
     this.post = post;
-    this.zswap = new Zswap(data.shared, chooseProtocols(data.protocols), data.thread);
-    const images = data.images.map((image, x) => openImage(image, data.shared.imageFlags[x]));
-    this.lane = new Lane(this.zswap, images, data.readsMax, NODE_LOOP);
-    this.volumes = new Map(data.exports.map((info, x) => [info.name, new Volume(this.lane, x, info)]));
+    this.zswap = new Zswap(data.shared, chooseProtocols(data.settings.protocols), data.thread);
+    const images = data.settings.images.map((image, x) => openImage(image, data.shared.imageFlags[x]));
+    this.lane = new Lane(this.zswap, images, data.settings.lane.readsMax, NODE_LOOP);
+    this.volumes = new Map(data.settings.exports.map((info, x) => [info.name, new Volume(this.lane, x, info)]));
     this.observeGarbageCollection();
     if (data.thread === THREAD_LANE0) this.watchPins();
     void attend(
@@ -65,9 +65,9 @@ export class LaneRole {
     let x = -1;
     const connection: Connection = new Connection({
       fd,
-      exports: this.data.exports,
+      exports: this.data.settings.exports,
       device: (info) => {
-        const wanted = this.data.exports.findIndex((one) => one.name === info.name);
+        const wanted = this.data.settings.exports.findIndex((one) => one.name === info.name);
         if (!takePlace(this.data.places, listener, wanted)) {
           this.post({ type: 'crowded', x: wanted });
           throw new Error(`export ${info.name} has no place left`);
@@ -83,7 +83,7 @@ export class LaneRole {
         ...(isUnixSocket(fd) ? {} : { receive: (into: Uint8Array) => receive(fd, into) }),
       },
       stopping: () => this.stopping,
-      handshakeTimeoutMs: this.data.handshakeTimeoutMs,
+      handshakeTimeoutMs: this.data.settings.lane.handshakeTimeoutMs,
       stopTimeoutMs: CUT_BY_STOP_MS,
       counters: laneCounters(this.zswap.counters),
       onEnd: () => {
@@ -141,7 +141,7 @@ export class LaneRole {
       const stuck = watch.look();
       if (stuck === null) return;
       const { x, slot, report } = stuck;
-      throw new Error(nameThreads(`${report}: slot ${slot} of export ${this.data.exports[x].name}`));
+      throw new Error(nameThreads(`${report}: slot ${slot} of export ${this.data.settings.exports[x].name}`));
     }, LOOK_MS);
   }
 

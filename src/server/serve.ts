@@ -20,7 +20,6 @@ import { foreignSockets } from '../os/inherited_sockets.ts';
 import { endProcess } from '../os/process.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
-import { enterThread, setDelays } from '../shm/sync.ts';
 import { attachHelp } from './attach_help.ts';
 import { imageBudget, poolTooSmall } from './budget.ts';
 import { SHOWN } from './counters.ts';
@@ -34,11 +33,11 @@ import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output
 import { createPlaces, type Places } from './places.ts';
 import { Refusals } from './refusals.ts';
 import { ServiceManager } from './service_manager.ts';
-import { exportInfos, reserveShared } from './settings.ts';
+import { reserveShared, threadSettings } from './settings.ts';
 import { closeInspector, Signals } from './signals.ts';
 import { type Running, stop } from './stop.ts';
 import { SwapControl } from './swap_control.ts';
-import { nameThreads } from './thread_names.ts';
+import { beginThread } from './thread_start.ts';
 import { startThreads } from './threads.ts';
 
 /**
@@ -90,14 +89,16 @@ async function startWith(
   log: Log,
   warn: (line: string) => void,
 ): Promise<Running> {
-  const exports = exportInfos(config);
-  checkExports(exports);
+  const budget = imageBudget(config.lanes, config.exports.length, process.env);
+  const settings = threadSettings(
+    config,
+    images.map(({ image }) => image),
+    budget,
+  );
+  checkExports(settings.exports);
   const shared = reserveShared(config);
   findUsers(images, shared);
-  enterThread(THREAD_MAIN + 1, (report) => {
-    throw new Error(nameThreads(report));
-  });
-  setDelays(config.debug.delay);
+  beginThread({ thread: THREAD_MAIN, settings });
   // A young generation that starts at 4 MiB instead of 1: four times fewer collections of the views made per page. Must
   // be set before the threads are made.
   setFlagsFromString('--min-semi-space-size=4');
@@ -110,27 +111,10 @@ async function startWith(
   const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
   const swap = new SwapControl(shared, config, (message) => threads.shrinker.send(message));
   const note = imageErrorLog(config, log, manager);
-  const budget = imageBudget(config.lanes, config.exports.length, process.env);
   if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget));
-  const places = createPlaces(config.listen.maxConnections, exports.length);
+  const places = createPlaces(config.listen.maxConnections, config.exports.length);
   const starting = startThreads({
-    base: {
-      shared,
-      protocols: config.protocol,
-      exports,
-      images: images.map(({ image: { path, bytes, direct, blockDevice, identity } }) => {
-        return { path, bytes, direct, blockDevice, identity };
-      }),
-      delays: config.debug.delay,
-    },
-    lanes: config.lanes,
-    lane: { readsMax: budget.reads, handshakeTimeoutMs: config.listen.handshakeTimeout, places },
-    shrinker: {
-      batch: config.shrinker.batch,
-      runPages: config.shrinker.runPages,
-      writesMax: budget.writes,
-      syncEvery: config.image.syncEvery,
-    },
+    data: { shared, places, settings },
     onFault: (error) => fault(error),
     onCrowded: crowdedLog(config, places, warn),
     onShrinker: (message) => {
