@@ -98,7 +98,7 @@ async function startWith(
   checkExports(settings.exports);
   const shared = reserveShared(config);
   findUsers(images, shared);
-  beginThread({ thread: THREAD_MAIN, settings });
+  beginThread({ thread: THREAD_MAIN, shared, settings });
   // A young generation that starts at 4 MiB instead of 1: four times fewer collections of the views made per page. Must
   // be set before the threads are made.
   setFlagsFromString('--min-semi-space-size=4');

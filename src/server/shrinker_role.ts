@@ -17,18 +17,22 @@ export class ShrinkerRole {
 
   constructor({ shared, settings, thread }: ThreadData, post: (message: FromShrinker) => void) {
     this.post = post;
-    const zswap = new Zswap(shared, chooseProtocols(settings.protocols), thread);
+    const queues: ImageQueue[] = [];
+    const zswap = new Zswap(shared, chooseProtocols(settings.protocols), thread, (x, slot, buffer) =>
+      queues[x].push('writeback', slot, 1, buffer, null),
+    );
     const { batch, runPages, writesMax: parallel, syncEvery } = settings.shrinker;
-    const queues = settings.images.map((image, x) => {
+    for (const [x, image] of settings.images.entries()) {
       const handle = openImage(image, shared.imageFlags[x]);
-      return new ImageQueue(zswap, x, handle, {
+      const queue = new ImageQueue(zswap, x, handle, {
         runPages,
         parallel,
         syncEvery,
         loop: NODE_LOOP,
         onError: (what, errno) => this.imageError(x, what, errno),
       });
-    });
+      queues.push(queue);
+    }
     const release = (segment: Uint8Array, offset: number, bytes: number): void => {
       const result = releaseMemory(segment, offset, bytes);
       if (result < 0) throw new Error(`madvise failed with errno ${-result}`);

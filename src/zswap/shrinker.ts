@@ -61,7 +61,6 @@ export class Shrinker {
     this.reclaim = new Reclaim(zswap, queues, batch);
     this.release = release;
     this.loop = loop;
-    zswap.onWrite = (x, slot, buffer) => queues[x].push('writeback', slot, 1, buffer, null);
     for (const queue of queues) queue.onDone = () => this.schedule();
     const { dirty } = this.shared;
     const flusher = (x: number): Flusher[] =>

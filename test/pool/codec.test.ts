@@ -5,7 +5,8 @@ import { COMPRESS_FAILED, Codec, fillPage, POOR_BYTES } from '#src/pool/codec.js
 import { POOL } from '#src/pool/counters.js';
 import { sum } from '#src/shm/counters.js';
 import { C } from '#src/zswap/counters.js';
-import { REJECTED, STORED, type Zswap } from '#src/zswap/zswap.js';
+import { REJECTED, STORED } from '#src/zswap/store.js';
+import type { Zswap } from '#src/zswap/zswap.js';
 import { held, makePage, newZswap, put } from '../support/pool.ts';
 
 const WORDS = [0, 1, 0x80000000, 0xffffffff, 0x01020304, 0xfedcba98, 0x00ff0000];

@@ -17,7 +17,7 @@ import { Lane } from '#src/zswap/lane.js';
 import { Shrinker } from '#src/zswap/shrinker.js';
 import { Volume } from '#src/zswap/volume.js';
 import { Zswap } from '#src/zswap/zswap.js';
-import { NEWEST, poolSettings } from './pool.ts';
+import { NEWEST, poolSettings, TestZswap } from './pool.ts';
 import { SparseImage } from './sparse_image.ts';
 
 /** A WRITE of one page: `errno` once it is answered. */
@@ -36,7 +36,7 @@ export class ShrinkerBench {
   readonly shared: Shared;
   /** Of each lane, and of the shrinker. */
   readonly lanes: readonly Lane[];
-  readonly z: Zswap;
+  readonly z: TestZswap;
   readonly images: readonly SparseImage[];
   readonly shrinker: Shrinker;
   /** [bytes released] of each call of madvise. */
@@ -47,7 +47,9 @@ export class ShrinkerBench {
     const settings = poolSettings(over);
     this.shared = createShared(settings);
     const view = (thread: number): Zswap => new Zswap(this.shared, chooseProtocols(NEWEST), thread);
-    this.z = view(THREAD_SHRINKER);
+    this.z = new TestZswap(this.shared, chooseProtocols(NEWEST), THREAD_SHRINKER, (x, slot, buffer) =>
+      queues[x].push('writeback', slot, 1, buffer, null),
+    );
     this.images = settings.exports.map(() => new SparseImage());
     const queues = this.images.map(
       (image, x) =>

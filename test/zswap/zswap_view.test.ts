@@ -8,8 +8,20 @@ import { EEXIST, ENOENT } from '#src/pool/slots.js';
 import { chooseProtocols, type NameOf, PROTOCOLS } from '#src/protocols/index.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import * as sync from '#src/shm/sync.js';
-import { ON_IMAGE, REJECTED, STORED, Zswap } from '#src/zswap/zswap.js';
-import { checkEmpty, KINDS, makePage, NEWEST, newZswap, pinned, poolSettings, put, take } from '../support/pool.ts';
+import { REJECTED, STORED } from '#src/zswap/store.js';
+import { ON_IMAGE, Zswap } from '#src/zswap/zswap.js';
+import {
+  checkEmpty,
+  KINDS,
+  makePage,
+  NEWEST,
+  newZswap,
+  pinned,
+  poolSettings,
+  put,
+  TestZswap,
+  take,
+} from '../support/pool.ts';
 
 const entryOf = (z: Zswap) => z.lru.head[0];
 
@@ -157,7 +169,7 @@ t.test(
     const buffers = 64;
     const exports = [{ name: 'a', pages: 1024, memcg: 0 }];
     const shared = createShared(poolSettings({ exports, buffers }), requests);
-    const z = new Zswap(shared, chooseProtocols(NEWEST), 2);
+    const z = new TestZswap(shared, chooseProtocols(NEWEST), 2);
     for (let slot = 0; slot < buffers; slot++) {
       put(z, slot, makePage('text', slot));
       t.equal(z.protocols.entry.shrinkOne(z, 0, z.protocols.busy), SHRINK.WRITTEN);
