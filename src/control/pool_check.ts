@@ -2,8 +2,9 @@
  * GET /check: whether anything leaked. Waits a moment for quiescence; where requests or writebacks go on, it says so and
  * gives no verdict, because sums over a pool that moves mean nothing.
  */
-import { type Busy, busy, checkPool, disagreements, stamp } from '../pool/check.ts';
+import { type Busy, busy, checkPool, disagreements } from '../pool/check.ts';
 import type { Shared } from '../pool/shared.ts';
+import { stamp } from '../zswap/counters.ts';
 
 /** Less than what the client of the control socket waits. */
 const PATIENCE_MS = 2500;

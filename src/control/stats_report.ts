@@ -7,37 +7,24 @@ import { freeBuffers } from '../pool/buffers.ts';
 import { stateOf, TABLE } from '../pool/export_state.ts';
 import { THREAD_LANE0 } from '../pool/limits.ts';
 import { metadataBytes, type Shared } from '../pool/shared.ts';
-import { COUNTER_NAMES, rowOf, sum } from '../shm/counters.ts';
+import { rowOf, sum } from '../shm/counters.ts';
 import { readHeader } from '../zswap/swap_header.ts';
 
-/** Counters that mean something for one lane alone. */
-const LANE_COUNTERS = [
-  'connections',
-  'reads',
-  'writes',
-  'trims',
-  'write_zeroes',
-  'flushes',
-  'errors',
-  'bytes_in',
-  'bytes_out',
-  'zswpout',
-  'zswpin',
-  'image_reads',
-  'zero_reads',
-  'parks',
-  'fenced_units',
-  'gc_ms',
-] as const;
+/** What is counted, in the order in which it is shown: the name of each counter, and its column. */
+export interface ShownCounters {
+  readonly all: Readonly<Record<string, number>>;
+  /** Those that mean something for one lane alone. */
+  readonly ofLane: Readonly<Record<string, number>>;
+}
 
 export function statsReport(
   shared: Shared,
+  shown: ShownCounters,
   config: Config,
   version: string,
   startedMs: number,
   droppedLines: number,
 ): object {
-  const counters = Object.fromEntries(COUNTER_NAMES.map((name, column) => [name, round(sum(shared.counters, column))]));
   const { settings, lru } = shared;
   return {
     version,
@@ -52,7 +39,7 @@ export function statsReport(
       resident_free_bytes: allocator.idle(shared.zs),
       writeback_buffers_free: freeBuffers(shared.writebackBuffers),
       request_buffers_free: freeBuffers(shared.requestBuffers),
-      ...counters,
+      ...each(shown.all, (column) => sum(shared.counters, column)),
     },
     memcgs: settings.memcgs.map((memcg, m) => ({
       name: memcg.name,
@@ -73,10 +60,13 @@ export function statsReport(
     })),
     lanes: shared.answers.map((_, lane) => {
       const row = rowOf(shared.counters, THREAD_LANE0 + lane);
-      const numbers = LANE_COUNTERS.map((name) => [name, round(row[COUNTER_NAMES.indexOf(name)])]);
-      return { lane, ...Object.fromEntries(numbers) };
+      return { lane, ...each(shown.ofLane, (column) => row[column]) };
     }),
   };
+}
+
+function each(columns: Readonly<Record<string, number>>, value: (column: number) => number): Record<string, number> {
+  return Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, round(value(column))]));
 }
 
 function round(value: number): number {

@@ -5,7 +5,7 @@ import { THREAD_LANE0, THREAD_SHRINKER, TREE_PAGES } from '../pool/limits.ts';
 import { type Trees, treeMask } from '../pool/tree.ts';
 import { type Combination, chooseProtocols } from '../protocols/index.ts';
 import type { Protocols } from '../protocols/protocol.ts';
-import { Zswap } from '../zswap/zswap.ts';
+import { type OnWrite, Zswap } from '../zswap/zswap.ts';
 import { firstSlot, type Scenario } from './scenarios/scenario.ts';
 import { isWatched } from './search/dimensions.ts';
 import { guarded, type Looker } from './world/column_guard.ts';
@@ -26,6 +26,7 @@ export async function cellZswap(
   cell: Cell,
   thread: number,
   consult: (name: string) => void,
+  onWrite?: OnWrite,
   /** For a thread whose plain access is checked; absent for one that runs alone. */
   looker?: Omit<Looker, 'thread'>,
 ): Promise<Zswap> {
@@ -54,7 +55,7 @@ export async function cellZswap(
       return protocols.invalidate.lockless ? shared.readers : null;
     },
   };
-  return new Zswap({ ...shared, settings, trees, dirty }, watched(protocols, consult), thread);
+  return new Zswap({ ...shared, settings, trees, dirty }, watched(protocols, consult), thread, onWrite);
 }
 
 /** The same protocols, noting which of their members are looked at. Switches note themselves (switches.ts). */

@@ -5,7 +5,7 @@
 import type { Loop, Timer } from '../os/loop.ts';
 import * as sync from '../shm/sync.ts';
 import { Lane } from '../zswap/lane.ts';
-import type { Zswap } from '../zswap/zswap.ts';
+import type { OnWrite, Zswap } from '../zswap/zswap.ts';
 import type { Baton } from './baton.ts';
 import type { Scenario } from './scenarios/scenario.ts';
 import { SimImage } from './world/image.ts';
@@ -16,6 +16,8 @@ export interface Env {
   readonly zswap: Zswap;
   readonly baton: Baton;
   readonly scenario: Scenario;
+  /** Takes the pages that this thread writes back; what is run says where to. */
+  readonly writeback: { to: OnWrite };
 }
 
 /** Loads the mailbox, works, and waits for its next change: what `attend` is in service. */

@@ -5,6 +5,7 @@
 import { workerData } from 'node:worker_threads';
 import { setChecking } from '../pool/entries.ts';
 import * as sync from '../shm/sync.ts';
+import type { OnWrite } from '../zswap/zswap.ts';
 import { Abort, Baton } from './baton.ts';
 import { type Cell, cellZswap, threadOf } from './cell.ts';
 import type { Env } from './loop.ts';
@@ -42,8 +43,10 @@ async function enterCell(): Promise<void> {
   env = null;
   if (me < cell.scenario.actors.length + 1) {
     const looker = { self: me + 1, plain: () => baton.plain() };
-    const zswap = await cellZswap(world, cell, threadOf(cell, me), (name) => baton.consult(name), looker);
-    env = { world, zswap, baton, scenario: cell.scenario };
+    const writeback: Env['writeback'] = { to: (): never => failed('this actor writes nothing back') };
+    const onWrite: OnWrite = (x, slot, buffer) => writeback.to(x, slot, buffer);
+    const zswap = await cellZswap(world, cell, threadOf(cell, me), (name) => baton.consult(name), onWrite, looker);
+    env = { world, zswap, baton, scenario: cell.scenario, writeback };
   }
   sync.unhooked.add(ctl, B.GONE, 1);
   sync.notify(ctl, B.GONE);

@@ -4,15 +4,16 @@
  *
  * Reads under the locks that writers hold, one at a time and never two, and none for longer than a piece of a list or one
  * tree takes (2^14 places), so it may run beside anything; but the sums mean something only if nothing moved meanwhile:
- * `busy` says what is under way, `stamp` changes when something was. Rotations change no stamp, and a walk in pieces may
+ * `busy` says what is under way; zswap's `stamp` changes when something was. Rotations change no stamp, and a walk in pieces may
  * lose its place by one: then there is no result.
  */
-import { C, type CounterName, sum } from '../shm/counters.ts';
+import { sum } from '../shm/counters.ts';
 import { ringLength } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { allocator } from './allocator/index.ts';
 import { countBits, setCount, testBit } from './bits.ts';
 import { activeClaims } from './claims.ts';
+import { POOL } from './counters.ts';
 import { type Entries, highWater, isLive, LENGTH_SAME_FILLED, NONE } from './entries.ts';
 import { runsVerb } from './export_state.ts';
 import type { Lru } from './lru.ts';
@@ -47,25 +48,6 @@ export function busy(s: Shared): Busy {
     shrinker: sync.load(s.control, CTL.WORK),
     swapoffs: s.states.filter((_, x) => runsVerb(s.states, x)).length,
   };
-}
-
-const MOVES: readonly CounterName[] = [
-  'reads',
-  'writes',
-  'trims',
-  'write_zeroes',
-  'flushes',
-  'zswpout',
-  'zswpin',
-  'invalidates',
-  'written_back_pages',
-  'reject_reclaim_fail',
-  'compacted_zspages',
-];
-
-/** Differs between two calls if a request was served, or the shrinker did anything, in between. */
-export function stamp(s: Shared): string {
-  return MOVES.map((name) => sum(s.counters, C[name])).join();
 }
 
 export interface PoolCheck {
@@ -148,7 +130,10 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
       unused_in_trees: trees.unused,
       wrong_on_lru: wrongOnLru,
     },
-    counted: { stored_pages: sum(s.counters, C.stored_pages), compressed_bytes: sum(s.counters, C.compressed_bytes) },
+    counted: {
+      stored_pages: sum(s.counters, POOL.stored_pages),
+      compressed_bytes: sum(s.counters, POOL.compressed_bytes),
+    },
     lengths_bytes: lengths.reduce((a, b) => a + b, 0),
     memcgs: lengths.map((bytes, m) => ({ charged_bytes: s.lru.charged[m], lengths_bytes: bytes })),
     exports: s.settings.exports.map(({ pages }, x) => ({

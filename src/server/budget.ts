@@ -13,7 +13,7 @@ const DEFAULT_POOL = 4;
 /** libuv makes no more threads than this, whatever it is asked for. */
 const LARGEST_POOL = 1024;
 
-interface ImageBudget {
+export interface ImageBudget {
   /** Calls of the image queue under way, per image. */
   readonly writes: number;
   /** Image reads under way, per image and lane. */

@@ -1,19 +1,35 @@
-/** The counters of the NBD package, kept in this lane's row of the shared counters. */
+/** What a lane counts of its connections, and the counters of the NBD package, which are kept in this lane's row. */
 import type { ConnectionCounters } from 'node-nbd-server';
-import { C } from '../shm/counters.ts';
+import { declareCounters } from '../shm/counters.ts';
+import { C, ZSWAP_COUNTERS } from '../zswap/counters.ts';
+
+export const LANE_COUNTERS = declareCounters(ZSWAP_COUNTERS.end, {
+  connections: 'connections served',
+  reads: 'READ requests',
+  writes: 'WRITE requests',
+  trims: 'TRIM requests',
+  write_zeroes: 'WRITE_ZEROES requests',
+  flushes: 'FLUSH requests',
+  errors: 'requests answered with an error',
+  bytes_in: 'payload bytes received',
+  bytes_out: 'payload bytes sent',
+  gc_ms: 'milliseconds of garbage collection',
+});
+/** Column of each. */
+export const LANE = LANE_COUNTERS.columns;
 
 /** Accessors over one row: the package adds to plain fields and knows nothing of shared memory. */
 export function laneCounters(row: Float64Array): ConnectionCounters {
   const counters = {} as ConnectionCounters;
   const columns: Record<keyof ConnectionCounters, number> = {
-    reads: C.reads,
-    writes: C.writes,
-    trims: C.trims,
-    writeZeroes: C.write_zeroes,
-    flushes: C.flushes,
-    errors: C.errors,
-    bytesIn: C.bytes_in,
-    bytesOut: C.bytes_out,
+    reads: LANE.reads,
+    writes: LANE.writes,
+    trims: LANE.trims,
+    writeZeroes: LANE.write_zeroes,
+    flushes: LANE.flushes,
+    errors: LANE.errors,
+    bytesIn: LANE.bytes_in,
+    bytesOut: LANE.bytes_out,
     fencedUnits: C.fenced_units,
     parks: C.parks,
   };

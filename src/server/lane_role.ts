@@ -9,15 +9,14 @@ import { NODE_LOOP } from '../os/loop.ts';
 import { isUnixSocket, peek, peerClosed, receive } from '../os/syscalls.ts';
 import { THREAD_LANE0, THREAD_MAIN } from '../pool/limits.ts';
 import { chooseProtocols } from '../protocols/index.ts';
-import { C } from '../shm/counters.ts';
 import { attend, wake } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { Lane } from '../zswap/lane.ts';
 import { LOOK_MS, PinWatch } from '../zswap/pin_watch.ts';
 import { Volume } from '../zswap/volume.ts';
 import { Zswap } from '../zswap/zswap.ts';
-import { laneCounters } from './lane_counters.ts';
-import type { FromLane, LaneData, ToLane } from './messages.ts';
+import { LANE, laneCounters } from './lane_counters.ts';
+import type { FromLane, ThreadData, ToLane } from './messages.ts';
 import { givePlace, takePlace } from './places.ts';
 import { nameThreads } from './thread_names.ts';
 
@@ -28,7 +27,7 @@ import { nameThreads } from './thread_names.ts';
 const CUT_BY_STOP_MS = 2 ** 31 - 1;
 
 export class LaneRole {
-  private readonly data: LaneData;
+  private readonly data: ThreadData;
   private readonly lane: Lane;
   private readonly zswap: Zswap;
   private readonly volumes: Map<string, Device>;
@@ -38,13 +37,13 @@ export class LaneRole {
   private stopping = false;
   private closed = false;
 
-  constructor(data: LaneData, post: (message: FromLane) => void) {
+  constructor(data: ThreadData, post: (message: FromLane) => void) {
     this.data = data;
     this.post = post;
-    this.zswap = new Zswap(data.shared, chooseProtocols(data.protocols), data.thread);
-    const images = data.images.map((image, x) => openImage(image, data.shared.imageFlags[x]));
-    this.lane = new Lane(this.zswap, images, data.readsMax, NODE_LOOP);
-    this.volumes = new Map(data.exports.map((info, x) => [info.name, new Volume(this.lane, x, info)]));
+    this.zswap = new Zswap(data.shared, chooseProtocols(data.settings.protocols), data.thread);
+    const images = data.settings.images.map((image, x) => openImage(image, data.shared.imageFlags[x]));
+    this.lane = new Lane(this.zswap, images, data.settings.lane.readsMax, NODE_LOOP);
+    this.volumes = new Map(data.settings.exports.map((info, x) => [info.name, new Volume(this.lane, x, info)]));
     this.observeGarbageCollection();
     if (data.thread === THREAD_LANE0) this.watchPins();
     void attend(
@@ -64,13 +63,13 @@ export class LaneRole {
   }
 
   private serve({ fd, listener, connection: n }: Extract<ToLane, { type: 'socket' }>): void {
-    this.zswap.counters[C.connections]++;
+    this.zswap.counters[LANE.connections]++;
     let x = -1;
     const connection = new Connection({
       fd,
-      exports: this.data.exports,
+      exports: this.data.settings.exports,
       device: (info) => {
-        const wanted = this.data.exports.findIndex((one) => one.name === info.name);
+        const wanted = this.data.settings.exports.findIndex((one) => one.name === info.name);
         const volume = this.volume(info);
         if (!takePlace(this.data.places, listener, wanted)) {
           this.post({ type: 'crowded', x: wanted });
@@ -88,7 +87,7 @@ export class LaneRole {
         ...(isUnixSocket(fd) ? {} : { receive: (into: Uint8Array) => receive(fd, into) }),
       },
       stopping: () => this.stopping,
-      handshakeTimeoutMs: this.data.handshakeTimeoutMs,
+      handshakeTimeoutMs: this.data.settings.lane.handshakeTimeoutMs,
       stopTimeoutMs: CUT_BY_STOP_MS,
       counters: laneCounters(this.zswap.counters),
       onEnd: () => {
@@ -151,14 +150,14 @@ export class LaneRole {
       const stuck = watch.look();
       if (stuck === null) return;
       const { x, slot, report } = stuck;
-      throw new Error(nameThreads(`${report}: slot ${slot} of export ${this.data.exports[x].name}`));
+      throw new Error(nameThreads(`${report}: slot ${slot} of export ${this.data.settings.exports[x].name}`));
     }, LOOK_MS);
   }
 
   private observeGarbageCollection(): void {
     const { counters } = this.zswap;
     const observer = new PerformanceObserver((list) => {
-      for (const entry of list.getEntries()) counters[C.gc_ms] += entry.duration;
+      for (const entry of list.getEntries()) counters[LANE.gc_ms] += entry.duration;
     });
     observer.observe({ entryTypes: ['gc'] });
   }

@@ -1,32 +1,17 @@
 /** What the threads say to each other by messages: start, hand-over of sockets, stop, drain. Pages go by shared memory. */
-import type { ExportInfo } from 'node-nbd-server';
-import type { OpenableImage } from '../image/image.ts';
 import type { Shared } from '../pool/shared.ts';
-import type { Combination } from '../protocols/index.ts';
 import type { Places } from './places.ts';
+import type { ThreadSettings } from './settings.ts';
 
-/** What every role gets. */
-export interface RoleData {
-  readonly shared: Shared;
-  readonly protocols: Combination;
+/**
+ * What a thread is given at its start, whichever its role: the memory that all share, which has the pool's settings, and
+ * everything else that is set (settings.ts). Nothing reaches a thread in another way.
+ */
+export interface ThreadData {
   readonly thread: number;
-  readonly exports: readonly ExportInfo[];
-  readonly images: readonly OpenableImage[];
-  readonly delays: Readonly<Record<string, number>>;
-}
-
-export interface LaneData extends RoleData {
-  readonly readsMax: number;
-  readonly handshakeTimeoutMs: number;
+  readonly shared: Shared;
   readonly places: Places;
-}
-
-export interface ShrinkerData extends RoleData {
-  readonly batch: number;
-  readonly runPages: number;
-  readonly writesMax: number;
-  /** Bytes between two fdatasyncs of an image that is not opened with O_DIRECT. */
-  readonly syncEvery: number;
+  readonly settings: ThreadSettings;
 }
 
 export type ToLane =

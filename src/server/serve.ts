@@ -20,9 +20,9 @@ import { foreignSockets } from '../os/inherited_sockets.ts';
 import { endProcess } from '../os/process.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
-import { enterThread, setDelays } from '../shm/sync.ts';
 import { attachHelp } from './attach_help.ts';
 import { imageBudget, poolTooSmall } from './budget.ts';
+import { SHOWN } from './counters.ts';
 import { findUsers, openImages, type ServedImage, takeBack, writeMarkers } from './images.ts';
 import { lookAtThreads } from './io_flusher.ts';
 import { LineWriter } from './line_writer.ts';
@@ -32,11 +32,11 @@ import type { FromShrinker } from './messages.ts';
 import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
 import { createPlaces } from './places.ts';
 import { ServiceManager } from './service_manager.ts';
-import { exportInfos, reserveShared } from './settings.ts';
+import { reserveShared, threadSettings } from './settings.ts';
 import { closeInspector, Signals } from './signals.ts';
 import { type Running, stop } from './stop.ts';
 import { SwapControl } from './swap_control.ts';
-import { nameThreads } from './thread_names.ts';
+import { beginThread } from './thread_start.ts';
 import { startThreads } from './threads.ts';
 
 /**
@@ -88,14 +88,16 @@ async function startWith(
   log: Log,
   warn: (line: string) => void,
 ): Promise<Running> {
-  const exports = exportInfos(config);
-  checkExports(exports);
+  const budget = imageBudget(config.lanes, config.exports.length, process.env);
+  const settings = threadSettings(
+    config,
+    images.map(({ image }) => image),
+    budget,
+  );
+  checkExports(settings.exports);
   const shared = reserveShared(config);
   findUsers(images, shared);
-  enterThread(THREAD_MAIN + 1, (report) => {
-    throw new Error(nameThreads(report));
-  });
-  setDelays(config.debug.delay);
+  beginThread({ thread: THREAD_MAIN, shared, settings });
   // A young generation that starts at 4 MiB instead of 1: four times fewer collections of the views made per page. Must
   // be set before the threads are made.
   setFlagsFromString('--min-semi-space-size=4');
@@ -108,28 +110,11 @@ async function startWith(
   const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
   const swap = new SwapControl(shared, config, (message) => threads.shrinker.send(message));
   const note = imageErrorLog(config, log, manager);
-  const budget = imageBudget(config.lanes, config.exports.length, process.env);
   if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget));
-  const places = createPlaces(config.listen.maxConnections, exports.length);
+  const places = createPlaces(config.listen.maxConnections, config.exports.length);
   let listeners: Listeners | null = null;
   const starting = startThreads({
-    base: {
-      shared,
-      protocols: config.protocol,
-      exports,
-      images: images.map(({ image: { path, bytes, direct, blockDevice, identity } }) => {
-        return { path, bytes, direct, blockDevice, identity };
-      }),
-      delays: config.debug.delay,
-    },
-    lanes: config.lanes,
-    lane: { readsMax: budget.reads, handshakeTimeoutMs: config.listen.handshakeTimeout, places },
-    shrinker: {
-      batch: config.shrinker.batch,
-      runPages: config.shrinker.runPages,
-      writesMax: budget.writes,
-      syncEvery: config.image.syncEvery,
-    },
+    data: { shared, places, settings },
     onFault: (error) => fault(error),
     onLane: (message) => listeners?.heard(message),
     onShrinker: (message) => {
@@ -159,7 +144,7 @@ async function openControl(config: Config, shared: Shared, swap: SwapControl, lo
   const started = performance.now();
   const control = startControl({
     listen: config.control.listen,
-    stats: () => statsReport(shared, config, version, started, log.dropped()),
+    stats: () => statsReport(shared, SHOWN, config, version, started, log.dropped()),
     check: shareRuns(() => poolCheck(shared)),
     swapoff: (name, flags) =>
       swap.swapoff(name, flags).catch((error: Error) => {

@@ -1,4 +1,4 @@
-/** From the config, which people write, to the settings that the pool and the NBD server are built with. */
+/** From the config, which people write, to the settings that the pool, the threads and the NBD server are built with. */
 import {
   type ExportInfo,
   NBD_FLAG_CAN_MULTI_CONN,
@@ -12,10 +12,50 @@ import {
 } from 'node-nbd-server';
 import type { Config } from '../config/schema.ts';
 import { formatSize } from '../config/units.ts';
+import type { OpenableImage } from '../image/image.ts';
 import { EXIT, ExitError } from '../os/exit_error.ts';
 import { MEMCGS_MAX, PAGE_SIZE } from '../pool/limits.ts';
 import { createShared, type PoolSettings, type Shared } from '../pool/shared.ts';
-import { PROTOCOLS } from '../protocols/index.ts';
+import { type Combination, PROTOCOLS } from '../protocols/index.ts';
+import type { ImageBudget } from './budget.ts';
+
+/** What threads are set to, besides the pool's settings: plain values, the same in every thread. */
+export interface ThreadSettings {
+  readonly protocols: Combination;
+  readonly exports: readonly ExportInfo[];
+  readonly images: readonly OpenableImage[];
+  readonly delays: Readonly<Record<string, number>>;
+  readonly lane: {
+    readonly readsMax: number;
+    readonly handshakeTimeoutMs: number;
+  };
+  readonly shrinker: {
+    readonly batch: number;
+    readonly runPages: number;
+    readonly writesMax: number;
+    /** Bytes between two fdatasyncs of an image that is not opened with O_DIRECT. */
+    readonly syncEvery: number;
+  };
+}
+
+/** `images`: as they were found; a thread opens them again by what is kept of them here. */
+export function threadSettings(config: Config, images: readonly OpenableImage[], budget: ImageBudget): ThreadSettings {
+  return {
+    protocols: config.protocol,
+    exports: exportInfos(config),
+    images: images.map(({ path, bytes, direct, blockDevice, identity }) => {
+      return { path, bytes, direct, blockDevice, identity };
+    }),
+    delays: config.debug.delay,
+    lane: { readsMax: budget.reads, handshakeTimeoutMs: config.listen.handshakeTimeout },
+    shrinker: {
+      batch: config.shrinker.batch,
+      runPages: config.shrinker.runPages,
+      writesMax: budget.writes,
+      syncEvery: config.image.syncEvery,
+    },
+  };
+}
 
 function poolSettings(config: Config): PoolSettings {
   const names = [...new Set(config.exports.map((one) => one.memcg))];
@@ -68,7 +108,7 @@ export function reserveShared(config: Config): Shared {
 }
 
 /** FLUSH and FUA are offered only where they can be kept: a pool in RAM is volatile. */
-export function exportInfos(config: Config): ExportInfo[] {
+function exportInfos(config: Config): ExportInfo[] {
   const strict = config.durability === 'strict';
   const flags =
     NBD_FLAG_HAS_FLAGS |

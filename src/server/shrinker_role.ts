@@ -8,34 +8,39 @@ import { attend } from '../shm/mailbox.ts';
 import { ImageQueue } from '../zswap/image_queue.ts';
 import { Shrinker } from '../zswap/shrinker.ts';
 import { Zswap } from '../zswap/zswap.ts';
-import type { FromShrinker, ShrinkerData, ToShrinker } from './messages.ts';
+import type { FromShrinker, ThreadData, ToShrinker } from './messages.ts';
 
 export class ShrinkerRole {
   private readonly shrinker: Shrinker;
   private readonly post: (message: FromShrinker) => void;
   private closed = false;
 
-  constructor(data: ShrinkerData, post: (message: FromShrinker) => void) {
+  constructor({ shared, settings, thread }: ThreadData, post: (message: FromShrinker) => void) {
     this.post = post;
-    const zswap = new Zswap(data.shared, chooseProtocols(data.protocols), data.thread);
-    const queues = data.images.map((image, x) => {
-      const handle = openImage(image, data.shared.imageFlags[x]);
-      return new ImageQueue(zswap, x, handle, {
-        runPages: data.runPages,
-        parallel: data.writesMax,
-        syncEvery: data.syncEvery,
+    const queues: ImageQueue[] = [];
+    const zswap = new Zswap(shared, chooseProtocols(settings.protocols), thread, (x, slot, buffer) =>
+      queues[x].push('writeback', slot, 1, buffer, null),
+    );
+    const { batch, runPages, writesMax: parallel, syncEvery } = settings.shrinker;
+    for (const [x, image] of settings.images.entries()) {
+      const handle = openImage(image, shared.imageFlags[x]);
+      const queue = new ImageQueue(zswap, x, handle, {
+        runPages,
+        parallel,
+        syncEvery,
         loop: NODE_LOOP,
         onError: (what, errno) => this.imageError(x, what, errno),
       });
-    });
+      queues.push(queue);
+    }
     const release = (segment: Uint8Array, offset: number, bytes: number): void => {
       const result = releaseMemory(segment, offset, bytes);
       if (result < 0) throw new Error(`madvise failed with errno ${-result}`);
     };
-    this.shrinker = new Shrinker(zswap, queues, { batch: data.batch, release, loop: NODE_LOOP });
+    this.shrinker = new Shrinker(zswap, queues, { batch, release, loop: NODE_LOOP });
     void attend(
-      data.shared.boxes,
-      data.thread,
+      shared.boxes,
+      thread,
       () => this.shrinker.look(),
       () => this.closed,
     );

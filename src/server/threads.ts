@@ -3,9 +3,9 @@
  * fails or ends unasked stops the process: no repair, no guess.
  */
 import { Worker } from 'node:worker_threads';
-import { LANES_MAX, THREAD_LANE0, THREAD_SHRINKER } from '../pool/limits.ts';
+import { THREAD_LANE0, THREAD_SHRINKER } from '../pool/limits.ts';
 import { LaneRole } from './lane_role.ts';
-import type { FromLane, FromShrinker, LaneData, RoleData, ShrinkerData, ToLane, ToShrinker } from './messages.ts';
+import type { FromLane, FromShrinker, ThreadData, ToLane, ToShrinker } from './messages.ts';
 import { ShrinkerRole } from './shrinker_role.ts';
 import { onceOf } from './wait.ts';
 
@@ -28,26 +28,24 @@ export interface Threads {
 }
 
 interface ThreadOptions {
-  readonly base: Omit<RoleData, 'thread'>;
-  readonly lanes: number;
-  readonly lane: Pick<LaneData, 'readsMax' | 'handshakeTimeoutMs' | 'places'>;
-  readonly shrinker: Pick<ShrinkerData, 'batch' | 'runPages' | 'writesMax' | 'syncEvery'>;
+  readonly data: Omit<ThreadData, 'thread'>;
   readonly onFault: (error: Error) => void;
   readonly onShrinker: (message: FromShrinker) => void;
   /** What the lanes say of their connections. */
   readonly onLane: (message: FromLane) => void;
 }
 
-/** Starts all threads and waits until they are ready, so that none boots while a client waits. `lanes` 0 is inline mode. */
+/** Starts all threads and waits until they are ready, so that none boots while a client waits. Without lanes it is inline mode. */
 export async function startThreads(o: ThreadOptions): Promise<Threads> {
-  const inline = o.lanes === 0;
-  const shrinkerData: ShrinkerData = { ...o.base, ...o.shrinker, thread: THREAD_SHRINKER };
+  const { shared } = o.data;
+  const inline = shared.settings.lanes === 0;
+  const shrinkerData: ThreadData = { ...o.data, thread: THREAD_SHRINKER };
   const shrinker: Role<ToShrinker, FromShrinker> = inline
     ? inlineRole((post) => new ShrinkerRole(shrinkerData, post), o.onShrinker)
     : workerRole('shrinker', { role: 'shrinker', data: shrinkerData }, o.onFault, o.onShrinker);
   const lanes: LaneHandle[] = [];
-  for (let i = 0; i < Math.min(Math.max(1, o.lanes), LANES_MAX); i++) {
-    const data: LaneData = { ...o.base, ...o.lane, thread: THREAD_LANE0 + i };
+  for (let i = 0; i < shared.answers.length; i++) {
+    const data: ThreadData = { ...o.data, thread: THREAD_LANE0 + i };
     const listen = (message: FromLane): void => {
       if (message.type === 'ended') lanes[i].connections--;
       o.onLane(message);

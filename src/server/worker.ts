@@ -1,23 +1,19 @@
-/** Entry point of every worker thread: becomes the role that its data names. */
+/** Entry point of worker threads: becomes the role that its data names. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { enterThread, setDelays } from '../shm/sync.ts';
 import { LaneRole } from './lane_role.ts';
-import type { LaneData, ShrinkerData, ToLane, ToShrinker } from './messages.ts';
+import type { ThreadData, ToLane, ToShrinker } from './messages.ts';
 import { ShrinkerRole } from './shrinker_role.ts';
-import { nameThreads } from './thread_names.ts';
+import { beginThread } from './thread_start.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('worker.ts runs as a worker thread only');
-const data = workerData as { role: 'lane'; data: LaneData } | { role: 'shrinker'; data: ShrinkerData };
+const { role, data } = workerData as { role: 'lane' | 'shrinker'; data: ThreadData };
 
-enterThread(data.data.thread + 1, (report) => {
-  throw new Error(nameThreads(report));
-});
-setDelays(data.data.delays);
-if (data.role === 'lane') {
-  const role = new LaneRole(data.data, (message) => port.postMessage(message));
-  port.on('message', (message: ToLane) => role.receive(message));
+beginThread(data);
+if (role === 'lane') {
+  const lane = new LaneRole(data, (message) => port.postMessage(message));
+  port.on('message', (message: ToLane) => lane.receive(message));
 } else {
-  const role = new ShrinkerRole(data.data, (message) => port.postMessage(message));
-  port.on('message', (message: ToShrinker) => role.receive(message));
+  const shrinker = new ShrinkerRole(data, (message) => port.postMessage(message));
+  port.on('message', (message: ToShrinker) => shrinker.receive(message));
 }

@@ -11,7 +11,8 @@
  * A lock word holds 0 when free, else the owner's thread id, with WAITERS set while somebody may sleep on it. The owner
  * stands in the word so that a thread that waits too long can name who holds it.
  */
-import { C, COUNTER_NAMES } from './counters.ts';
+import { COLUMNS } from './counters.ts';
+import { WAITS } from './waits.ts';
 
 /** What an explorer puts in place of real time. Each method is a scheduling point. */
 export interface Hook {
@@ -55,7 +56,7 @@ export function enterThread(id: number, stuck: (report: string) => never, bound 
 }
 
 /** Where this thread counts its waits: its counter row, once it has one. */
-let waits: Float64Array = new Float64Array(COUNTER_NAMES.length);
+let waits: Float64Array = new Float64Array(COLUMNS);
 
 export function countWaits(row: Float64Array): void {
   waits = row;
@@ -160,14 +161,14 @@ export function held(words: Int32Array, index: number): void {
 
 function lockSlow(words: Int32Array, index: number): void {
   const since = performance.now();
-  waits[C.lock_waits]++;
+  waits[WAITS.lock_waits]++;
   if (!lockSpinning(words, index)) lockAsleep(words, index);
-  waits[C.lock_wait_ms] += performance.now() - since;
+  waits[WAITS.lock_wait_ms] += performance.now() - since;
 }
 
 function lockSpinning(words: Int32Array, index: number): boolean {
   for (let spin = 0; spin < SPIN_LIMIT; spin++) {
-    waits[C.spins]++;
+    waits[WAITS.spins]++;
     if (Atomics.load(words, index) === 0 && Atomics.compareExchange(words, index, 0, self) === 0) return true;
   }
   return false;
@@ -196,10 +197,10 @@ export function retry(words: Int32Array, index: number, seen: number): void {
     hook.retry(words, index, seen);
     return;
   }
-  waits[C.retries]++;
+  waits[WAITS.retries]++;
   for (let spin = 0; spin < SPIN_LIMIT; spin++) {
     if (Atomics.load(words, index) !== seen) return;
-    waits[C.spins]++;
+    waits[WAITS.spins]++;
   }
   for (let waited = 0; Atomics.load(words, index) === seen; waited++) {
     // Whoever changes the word need not know of us, so the wait is short and looks again.

@@ -17,7 +17,7 @@ import type { WritableImage } from '../image/image.ts';
 import type { Loop, Timer } from '../os/loop.ts';
 import * as buffers from '../pool/buffers.ts';
 import { ENDED } from '../pool/slots.ts';
-import { C } from '../shm/counters.ts';
+import { C } from './counters.ts';
 import type { Zswap } from './zswap.ts';
 
 /** Operations in one batch, at most. */

@@ -6,7 +6,7 @@
 import type { ReadableImage } from '../image/image.ts';
 import type { Loop } from '../os/loop.ts';
 import type { Shared } from '../pool/shared.ts';
-import { C } from '../shm/counters.ts';
+import { C } from './counters.ts';
 import { type Answer, OrderBook } from './orders.ts';
 import type { Zswap } from './zswap.ts';
 

@@ -8,6 +8,9 @@
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { PART_SHIFT, PART_WORDS } from '../shm/columns.ts';
 
+/** Is told of each page that a store has put into the pool, and asked about each that is read. */
+export type PageOracle = Pick<Oracle, 'note' | 'agrees' | 'forget'>;
+
 export class Oracle {
   /** Per export, a sum per slot, as a wide column. */
   private readonly sums: readonly (readonly Int32Array[])[];

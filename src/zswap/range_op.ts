@@ -12,7 +12,7 @@ import { clearBit, findBit, setBit } from '../pool/bits.ts';
 import { claim, release } from '../pool/claims.ts';
 import { SLICE_SLOTS } from '../pool/limits.ts';
 import { on, slotReusableBeforeInvalidate } from '../protocols/switches.ts';
-import { C } from '../shm/counters.ts';
+import { C } from './counters.ts';
 import type { Lane, Parkable } from './lane.ts';
 import { ORDER } from './orders.ts';
 import type { Zswap } from './zswap.ts';

@@ -6,7 +6,7 @@
 import { type DeviceRequest, NBD_EIO } from 'node-nbd-server';
 import { testBit } from '../pool/bits.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
-import { C } from '../shm/counters.ts';
+import { C } from './counters.ts';
 import type { Lane, Parkable } from './lane.ts';
 import { LOADED, ON_IMAGE, type Zswap } from './zswap.ts';
 

@@ -16,12 +16,13 @@
 import * as errno from '../os/errno.ts';
 import { allocator } from '../pool/allocator/index.ts';
 import * as buffers from '../pool/buffers.ts';
+import { POOL } from '../pool/counters.ts';
 import { mayWriteBack } from '../pool/export_state.ts';
 import { CTL, type Shared, WORK } from '../pool/shared.ts';
 import { ENOENT, ENOMEM } from '../pool/slots.ts';
 import { beginWalk } from '../protocols/entry/victim.ts';
 import { SHRINK } from '../protocols/protocol.ts';
-import { C, sum } from '../shm/counters.ts';
+import { sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import { admit } from './admission.ts';
 import type { ImageQueue } from './image_queue.ts';
@@ -135,8 +136,8 @@ export class Reclaim {
     if ((asked & WORK.POOL) !== 0 && allocator.total(zs) > acceptBytes) return true;
     if ((asked & WORK.ENTRIES) === 0) return false;
     // Same-filled pages are on no list and stay, so what they take is no room that writeback could make.
-    const filled = sum(counters, C.same_filled_pages);
-    return sum(counters, C.stored_pages) - filled > ((entries.capacity - 1 - filled) * acceptBytes) / poolBytes;
+    const filled = sum(counters, POOL.same_filled_pages);
+    return sum(counters, POOL.stored_pages) - filled > ((entries.capacity - 1 - filled) * acceptBytes) / poolBytes;
   }
 
   /** No export of the memcg could take a batch of buffers, and each has calls on its image under way, whose ends make turns. */

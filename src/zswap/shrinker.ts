@@ -5,11 +5,13 @@
  */
 import type { Loop, Timer } from '../os/loop.ts';
 import { allocator, type Release } from '../pool/allocator/index.ts';
+import { POOL } from '../pool/counters.ts';
 import { CTL, type Shared } from '../pool/shared.ts';
-import { C, sum } from '../shm/counters.ts';
+import { sum } from '../shm/counters.ts';
 import { pop, RECORD_WORDS } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { Cleaning, type CleanResult, heldSlots } from './cleaner.ts';
+import { C } from './counters.ts';
 import { Flusher } from './flusher.ts';
 import type { ImageQueue } from './image_queue.ts';
 import { answerOrder, ORDER } from './orders.ts';
@@ -59,7 +61,6 @@ export class Shrinker {
     this.reclaim = new Reclaim(zswap, queues, batch);
     this.release = release;
     this.loop = loop;
-    zswap.onWrite = (x, slot, buffer) => queues[x].push('writeback', slot, 1, buffer, null);
     for (const queue of queues) queue.onDone = () => this.schedule();
     const { dirty } = this.shared;
     const flusher = (x: number): Flusher[] =>
@@ -179,7 +180,7 @@ export class Shrinker {
   /** Written-back objects leave holes; when an eighth of the pool is holes, whole zspages can be had by moving objects. */
   private compactIfSparse(): void {
     const total = allocator.total(this.shared.zs);
-    const used = sum(this.shared.counters, C.compressed_bytes);
+    const used = sum(this.shared.counters, POOL.compressed_bytes);
     if (total - used > total / 8)
       this.zswap.counters[C.compacted_zspages] += this.zswap.objects.compact(COMPACT_PER_TURN);
   }

@@ -13,11 +13,12 @@ import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { LOAD_OK } from '../protocols/protocol.ts';
-import { C } from '../shm/counters.ts';
 import { settle } from './admission.ts';
+import { C } from './counters.ts';
 import type { Lane } from './lane.ts';
 import { ORDER } from './orders.ts';
-import { OVER_LIMIT, REJECTED, STORED, type Zswap } from './zswap.ts';
+import { OVER_LIMIT, REJECTED, STORED, store, storeAgain, storeRaw } from './store.ts';
+import type { Zswap } from './zswap.ts';
 
 export class StoreOp {
   private readonly lane: Lane;
@@ -60,7 +61,7 @@ export class StoreOp {
   /** Stores from the buffer. */
   store(checked: boolean): number {
     const { memory } = this.zswap.shared.requestBuffers;
-    return this.zswap.store(this.x, this.slot, memory, this.buffer * PAGE_SIZE, checked, this.r);
+    return store(this.zswap, this.x, this.slot, memory, this.buffer * PAGE_SIZE, checked, this.r);
   }
 
   /** The memcg's limit is not looked at again, as in the kernel; when nothing could be written back, the page is rejected. */
@@ -138,7 +139,7 @@ export class StoreOp {
     // A writeback of the old page may have put it on the image before our write tore it there, and be about to erase the
     // entry:
     //   1. A's image write ends   2. B is rejected, and fails torn   3. we find A's entry   4. the writeback erases it
-    return zswap.protocols.entry.pinKeepsEntry === true || zswap.storeAgain(x, slot, page) === STORED;
+    return zswap.protocols.entry.pinKeepsEntry === true || storeAgain(zswap, x, slot, page) === STORED;
   }
 
   private finish(errno: number): void {
@@ -155,7 +156,7 @@ export function mayWriteBack(zswap: Zswap, x: number): boolean {
 
 /** A rejected page of a memcg that may not write back: raw in the pool up to the bound, else ENOSPC. The pin is held. */
 export function keepRaw(zswap: Zswap, x: number, slot: number, r: number, src: Uint8Array, at: number): number {
-  if (!zswap.settings.rawOnReject || zswap.storeRaw(x, slot, src, at) !== STORED) return NBD_ENOSPC;
+  if (!zswap.settings.rawOnReject || storeRaw(zswap, x, slot, src, at) !== STORED) return NBD_ENOSPC;
   zswap.slots.dropPage(r);
   return 0;
 }

@@ -4,7 +4,7 @@
  */
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { SWAP_HEADER_BYTES as HEADER_BYTES, type Shared } from '../pool/shared.ts';
-import { C } from '../shm/counters.ts';
+import { C } from './counters.ts';
 
 /** What mkswap writes from byte 1024 on: version, last page, bad pages, uuid, label. */
 const INFO_AT = 1024;

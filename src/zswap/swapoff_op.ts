@@ -22,12 +22,12 @@
  */
 import { clearBit, findBit } from '../pool/bits.ts';
 import { anyClaimed, claim, release } from '../pool/claims.ts';
+import { POOL } from '../pool/counters.ts';
 import { NONE } from '../pool/entries.ts';
 import { enter, STATE } from '../pool/export_state.ts';
 import { SLICE_SLOTS, TREE_PAGES } from '../pool/limits.ts';
 import { get, isEmpty, lockTree, reviveTree, treeOf, unlockTree } from '../pool/tree.ts';
 import { firstEntry } from '../pool/tree_walk.ts';
-import { C } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import type { Parkable } from './lane.ts';
 import { type Discarded, type PunchHost, SwapoffPunch } from './swapoff_punch.ts';
@@ -218,9 +218,9 @@ export class SwapoffOp implements Parkable {
       }
     }
     // This thread's own count: nothing else of it runs in between.
-    const before = zswap.counters[C.stored_pages];
+    const before = zswap.counters[POOL.stored_pages];
     zswap.protocols.swapoff.discard(zswap, x, cursor, end, zswap.protocols.invalidate);
-    this.erased += before - zswap.counters[C.stored_pages];
+    this.erased += before - zswap.counters[POOL.stored_pages];
     release(claims, this.row, zswap.shared.boxes);
     this.row = NO_CLAIM;
     this.cursor = end;

@@ -4,7 +4,7 @@
  */
 import { bitsOver, clearBit, findBit, setBit, testBit } from '../pool/bits.ts';
 import { enter, STATE } from '../pool/export_state.ts';
-import { C } from '../shm/counters.ts';
+import { C } from './counters.ts';
 import type { Zswap } from './zswap.ts';
 
 /** What it needs of its thread and of the thread that owns the images. */

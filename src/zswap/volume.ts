@@ -21,13 +21,14 @@ import {
 import { findBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
-import { C } from '../shm/counters.ts';
+import { C } from './counters.ts';
 import type { Lane, Parkable } from './lane.ts';
 import { ORDER } from './orders.ts';
 import { RangeOp } from './range_op.ts';
 import { ReadOp } from './read_op.ts';
+import { REJECTED, STORED, store } from './store.ts';
 import { keepRaw, mayWriteBack, StoreOp } from './store_op.ts';
-import { LOAD_FAILED, LOADED, ON_IMAGE, REJECTED, STORED, type Zswap } from './zswap.ts';
+import { LOAD_FAILED, LOADED, ON_IMAGE, type Zswap } from './zswap.ts';
 
 const ZEROS = new Uint8Array(PAGE_SIZE);
 
@@ -75,7 +76,7 @@ export class Volume implements Device {
   private storePinned(request: DeviceRequest, r: number, slot: number, src: Uint8Array, at: number): number {
     const { zswap } = this;
     if (zswap.isSwappedOff(this.x)) return this.refuse(r);
-    const result = zswap.store(this.x, slot, src, at, false, r);
+    const result = store(zswap, this.x, slot, src, at, false, r);
     if (result === STORED) {
       // Newer than a page that is still on its way to the image: readers find the entry from here on.
       zswap.slots.dropPage(r);

@@ -1,34 +1,32 @@
 /**
- * One thread's zswap: store and load of a page, in the order of mm/zswap.c. The caller holds the slot's pin.
+ * One thread's zswap: the pool as that thread sees it. What it knows of pins, load of a page and what ends one, and what
+ * protocols may do (protocol.ts has the contract); store.ts has the store of a page.
  *
- *   store: limits (memcg, then pool) -> same-filled? -> compress -> allocate -> copy -> publish (drops the old entry)
  *   load:  page in writeback ?? entry ?? image ?? zeros, in that order; the image is the caller's, because it must wait
  *
  * Nothing here waits for I/O or for another request, throws, or allocates per page beyond one view per zstd call.
  */
-
-import { allocator } from '../pool/allocator/index.ts';
-import { clearBit, setBit, testBit } from '../pool/bits.ts';
-import { COMPRESS_FAILED, POOR_BYTES } from '../pool/codec.ts';
+import { allocator, type Objects } from '../pool/allocator/index.ts';
+import { clearBit, testBit } from '../pool/bits.ts';
+import * as buffers from '../pool/buffers.ts';
+import { Codec, fillPage } from '../pool/codec.ts';
+import { POOL } from '../pool/counters.ts';
 import { setDirty } from '../pool/dirty.ts';
-import { allocEntry, freeEntry, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
+import { checkLive, type Entries, freeEntry, isLive, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
+import { hasTrees, mayWriteBack, takesWrites } from '../pool/export_state.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
-import { CTL, type Shared, WORK } from '../pool/shared.ts';
-import { LOAD_EIO, LOAD_OK, type Protocols } from '../protocols/protocol.ts';
-import { C, sum } from '../shm/counters.ts';
+import * as lru from '../pool/lru.ts';
+import { CTL, type PoolSettings, type Shared } from '../pool/shared.ts';
+import { ENOENT, Slots } from '../pool/slots.ts';
+import type { Trees } from '../pool/tree.ts';
+import type { Place } from '../pool/tree_walk.ts';
+import { LOAD_EIO, LOAD_OK, type ProtocolPool, type Protocols } from '../protocols/protocol.ts';
+import { invalidateUnderDeviceLock, on } from '../protocols/switches.ts';
+import { newWalk, type Walk } from '../protocols/walk.ts';
+import { rowOf } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
-import { enter, isLimited, settle } from './admission.ts';
-import { Oracle } from './oracle.ts';
-import { requestWork } from './orders.ts';
-import { PoolView } from './pool_view.ts';
-import { noteHeader } from './swap_header.ts';
-
-/** The page is in the pool. */
-export const STORED = 0;
-/** The pool does not take the page: it goes to the image. */
-export const REJECTED = 1;
-/** The memcg is at its limit: shrink it, then store again with `checked`. */
-export const OVER_LIMIT = 2;
+import { C } from './counters.ts';
+import { Oracle, type PageOracle } from './oracle.ts';
 
 /** load(): the bytes are in place. */
 export const LOADED = 0;
@@ -41,87 +39,88 @@ const LOST = 3;
 const UNREADABLE = 4;
 const STALE = 5;
 
-export class Zswap extends PoolView {
+/** Queues the image write of a page that a protocol wrote back. */
+export type OnWrite = (x: number, slot: number, buffer: number) => void;
+
+function writesNothing(): never {
+  throw new Error('a page was written back by a thread that has no image queue');
+}
+
+/** What one thread does with the pool. */
+export class Zswap implements ProtocolPool {
+  readonly shared: Shared;
+  readonly settings: PoolSettings;
+  readonly entries: Entries;
+  readonly trees: Trees;
+  readonly lru: lru.Lru;
+  readonly slots: Slots;
+  readonly objects: Objects;
+  readonly protocols: Protocols;
+  readonly counters: Float64Array;
+  readonly thread: number;
+  readonly secondChance: boolean;
+  readonly readers: Int32Array;
+  readonly live: Int32Array;
+  readonly place: Place = { node: 0, at: 0, e: NONE };
+  readonly walk: Walk = newWalk();
+  readonly codec: Codec;
   /** Compares what is read with what was stored (`debug.oracle`); null in ordinary service. */
-  readonly oracle: Oracle | null;
+  readonly oracle: PageOracle | null;
+  private readonly queueWrite: OnWrite;
 
-  constructor(shared: Shared, protocols: Protocols, thread: number) {
-    super(shared, protocols, thread);
+  constructor(shared: Shared, protocols: Protocols, thread: number, onWrite: OnWrite = writesNothing) {
+    this.shared = shared;
+    this.settings = shared.settings;
+    this.entries = shared.entries;
+    this.trees = shared.trees;
+    this.lru = shared.lru;
+    this.protocols = protocols;
+    this.thread = thread;
+    this.secondChance = shared.settings.secondChance;
+    this.readers = shared.readers;
+    this.live = shared.live;
+    this.slots = new Slots(shared.slotTable, shared.users, shared.claims, shared.boxes, thread);
+    this.slots.onRetired = (buffer) => this.givePage(buffer);
+    this.objects = allocator.open(shared.zs);
+    this.codec = new Codec(shared.settings.level);
+    this.counters = rowOf(shared.counters, thread);
     this.oracle = shared.sums === null ? null : new Oracle(shared.sums);
+    this.queueWrite = onWrite;
   }
 
-  /**
-   * Stores src[at, at + 4096) at a pinned slot, whose record is `r`. `checked`: the memcg's limit was dealt with.
-   * Past the limits the page counts as being in place: who waits for the pin's page waits no longer.
-   */
-  store(x: number, slot: number, src: Uint8Array, at: number, checked: boolean, r = 0): number {
-    const { settings, counters } = this;
-    const m = settings.exports[x].memcg;
-    const { max } = settings.memcgs[m];
-    if (slot === 0 && !checked) noteHeader(this.shared, counters, x, src.subarray(at, at + PAGE_SIZE));
-    if (checked || !isLimited(max)) return this.storeNoted(x, slot, src, at, r);
-    if (max === 0) {
-      counters[C.reject_memcg_limit]++;
-      return REJECTED;
+  /** Pins a slot for a request: see Slots.pin, and the busy protocol's part in it. */
+  pin(x: number, slot: number): number {
+    return this.faulted(this.slots.pin(x, slot), x, slot);
+  }
+
+  tryPin(x: number, slot: number): number {
+    return this.faulted(this.slots.tryPin(x, slot), x, slot);
+  }
+
+  private faulted(r: number, x: number, slot: number): number {
+    const { busy } = this.protocols;
+    if (r > 0 && busy.onFault?.(this, x, slot) === true) this.slots.t.offLru[r] = 1;
+    return r;
+  }
+
+  /** Drops a pin that pin or tryPin gave. */
+  unpin(r: number): void {
+    const { t } = this.slots;
+    if (t.offLru[r] === 1) {
+      t.offLru[r] = 0;
+      this.protocols.busy.onFaultDone?.(this, t.volume[r], t.slot[r]);
     }
-    if (!enter(this, m, max)) return OVER_LIMIT;
-    const result = this.storeNoted(x, slot, src, at, r);
-    settle(this, m);
-    return result;
+    this.slots.unpin(r);
   }
 
-  private storeNoted(x: number, slot: number, src: Uint8Array, at: number, r: number): number {
-    const result = this.tryStore(x, slot, src, at, r);
-    if (this.oracle !== null && result === STORED) this.oracle.note(x, slot, src, at);
-    return result;
+  /** Nothing can be written, as from the begin of swapoff to swapon. Asked under a pin or a claim, which swapoff waits for. */
+  isSwappedOff(x: number): boolean {
+    return !takesWrites(this.shared.states, x);
   }
 
-  private tryStore(x: number, slot: number, src: Uint8Array, at: number, r: number): number {
-    const { settings, counters } = this;
-    const m = settings.exports[x].memcg;
-    if (this.poolIsFull()) {
-      counters[C.reject_pool_limit]++;
-      return this.rejectShort(WORK.POOL);
-    }
-    if (this.protocols.busy.waits && r > 0) this.slots.fill(r);
-    return this.storePage(x, slot, m, src.subarray(at, at + PAGE_SIZE), settings.storeIncompressible);
-  }
-
-  /** Compresses and publishes, whatever the limits say. */
-  private storePage(x: number, slot: number, m: number, page: Uint8Array, incompressible: boolean): number {
-    const { settings, counters } = this;
-    if (settings.sameFilled && this.codec.isSameFilled(page) && this.takesFilled()) {
-      return this.storeFilled(x, slot, m, this.codec.fillWord);
-    }
-    const bytes = this.codec.compress(page);
-    if (bytes === COMPRESS_FAILED) {
-      counters[C.reject_compress_fail]++;
-      return REJECTED;
-    }
-    if (bytes < POOR_BYTES) return this.storeObject(x, slot, m, this.codec.object(bytes));
-    if (incompressible) return this.storeObject(x, slot, m, page);
-    counters[C.reject_compress_poor]++;
-    // Here we ask for more than the kernel does, which waits for the limit: whoever sends such a page is short of memory, and
-    // above the threshold there is something to be made ready for his next one.
-    return allocator.total(this.shared.zs) > settings.acceptBytes ? this.rejectShort(WORK.POOL) : REJECTED;
-  }
-
-  /**
-   * Stores a page once more that is stored already, as an entry that no running writeback knows of. Above the limits by at
-   * most this page. Pin held.
-   */
-  storeAgain(x: number, slot: number, page: Uint8Array): number {
-    return this.storePage(x, slot, this.settings.exports[x].memcg, page, true);
-  }
-
-  /** Stores a page raw because its memcg may not write back; REJECTED beyond the bound on such pages. */
-  storeRaw(x: number, slot: number, src: Uint8Array, at: number): number {
-    // Lanes that look at the same moment may exceed the bound by a page each.
-    const pages = sync.load(this.shared.control, CTL.RAW_PAGES) + 1;
-    if (pages * PAGE_SIZE > this.settings.rawMaxBytes) return REJECTED;
-    const result = this.storeObject(x, slot, this.settings.exports[x].memcg, src.subarray(at, at + PAGE_SIZE));
-    if (this.oracle !== null && result === STORED) this.oracle.note(x, slot, src, at);
-    return result;
+  /** False when the trees of the export are freed, and what is still readable is on the image. Asked under a pin. */
+  hasTrees(x: number): boolean {
+    return hasTrees(this.shared.states, x);
   }
 
   /**
@@ -190,90 +189,87 @@ export class Zswap extends PoolView {
     clearBit(this.shared.lost, x, slot);
   }
 
-  /** zswap_check_limits: full from the limit on, until the total is down at the accept threshold. */
-  private poolIsFull(): boolean {
-    const { control, zs } = this.shared;
-    const total = allocator.total(zs);
-    const full = sync.load(control, CTL.FULL) === 1;
-    if (total >= this.settings.poolBytes) {
-      this.counters[C.pool_limit_hit]++;
-      if (!full) sync.store(control, CTL.FULL, 1);
+  // What protocols see of the pool; protocol.ts has the contract.
+
+  free(e: number): void {
+    const { entries, counters } = this;
+    if (!isLive(entries, e)) sync.violation('double free', `double free of entry ${e}`);
+    const bytes = entries.length[e];
+    const x = entries.volume[e];
+    lru.del(this.lru, entries, e);
+    if (bytes > 0) this.objects.free(e, bytes);
+    if (bytes === LENGTH_SAME_FILLED) counters[POOL.same_filled_pages]--;
+    else if (bytes === PAGE_SIZE) this.countRaw(-1);
+    freeEntry(entries, e);
+    counters[POOL.stored_pages]--;
+    counters[POOL.compressed_bytes] -= bytes;
+    if (this.protocols.swapoff.countsEntries) sync.add(this.live, x, -1);
+  }
+
+  countRaw(pages: number): void {
+    this.counters[POOL.stored_incompressible_pages] += pages;
+    sync.add(this.shared.control, CTL.RAW_PAGES, pages);
+  }
+
+  decompress(e: number, page: Uint8Array): boolean {
+    const { entries, objects } = this;
+    checkLive(entries, e);
+    const bytes = entries.length[e];
+    if (bytes === LENGTH_SAME_FILLED) {
+      fillPage(page, entries.fill[e]);
       return true;
     }
-    if (full && total <= this.settings.acceptBytes) {
-      sync.store(control, CTL.FULL, 0);
-      return false;
-    }
-    return full;
-  }
-
-  /**
-   * Same-filled pages are charged to nobody and on no list, so nothing makes them leave. Those of one export could take every
-   * entry from all others; beyond their part such a page is compressed, charged and written back like any other.
-   */
-  private takesFilled(): boolean {
-    const { filledMax, counters } = this.shared;
-    return filledMax === Number.POSITIVE_INFINITY || sum(counters, C.same_filled_pages) < filledMax;
-  }
-
-  private storeFilled(x: number, slot: number, m: number, word: number): number {
-    const e = allocEntry(this.entries);
-    if (e === NONE) return this.rejectEntry();
-    this.entries.fill[e] = word;
-    return this.publish(e, x, slot, m, LENGTH_SAME_FILLED);
-  }
-
-  private storeObject(x: number, slot: number, m: number, object: Uint8Array): number {
-    const { objects } = this;
-    const bytes = object.length;
-    const e = allocEntry(this.entries);
-    if (e === NONE) return this.rejectEntry();
-    if (!objects.alloc(e, bytes)) {
-      freeEntry(this.entries, e);
-      this.counters[C.reject_alloc_fail]++;
-      return this.rejectShort(WORK.POOL);
-    }
-    objects.segment(e).set(object, objects.offset(e));
+    objects.map(e);
+    const at = objects.offset(e);
+    const object = objects.segment(e).subarray(at, at + bytes);
+    let ok = true;
+    if (bytes === PAGE_SIZE) page.set(object);
+    else ok = this.codec.decompress(page, object);
     objects.unmap(e);
-    return this.publish(e, x, slot, m, bytes);
+    return ok;
   }
 
-  private publish(e: number, x: number, slot: number, m: number, bytes: number): number {
-    const { entries, counters, shared } = this;
-    entries.slot[e] = slot;
-    entries.volume[e] = x;
-    entries.memcg[e] = m;
-    entries.length[e] = bytes;
-    // As in the kernel, a fresh page gets its second chance: the first walk passes it by.
-    entries.referenced[e] = 1;
-    // Writeback asks for users before it touches the entry, so the bit is set before the entry can be found.
-    setBit(shared.users, x, slot);
-    const counted = this.protocols.swapoff.countsEntries;
-    if (counted) sync.add(this.live, x, 1);
-    if (!this.protocols.entry.publish(this, e)) {
-      if (counted) sync.add(this.live, x, -1);
-      if (bytes > 0) this.objects.free(e, bytes);
-      freeEntry(entries, e);
-      return this.rejectEntry();
-    }
-    clearBit(shared.lost, x, slot);
-    this.noteDirty(x, slot);
-    counters[C.stored_pages]++;
-    counters[C.zswpout]++;
-    counters[C.compressed_bytes] += bytes;
-    if (bytes === LENGTH_SAME_FILLED) counters[C.same_filled_pages]++;
-    else if (bytes === PAGE_SIZE) this.countRaw(1);
-    return STORED;
+  takePage(x: number): number {
+    return buffers.takeBuffer(this.shared.writebackBuffers, x, this.thread);
   }
 
-  private rejectEntry(): number {
-    this.counters[C.reject_kmemcache_fail]++;
-    return this.rejectShort(WORK.ENTRIES);
+  givePage(buffer: number): void {
+    buffers.giveBuffer(this.shared.writebackBuffers, buffer, this.shared.boxes);
   }
 
-  /** There is no room now, but the shrinker can make some. */
-  private rejectShort(what: number): number {
-    requestWork(this.shared, what);
-    return REJECTED;
+  page(buffer: number): Uint8Array {
+    return buffers.pageOf(this.shared.writebackBuffers, buffer);
+  }
+
+  startWrite(r: number, buffer: number): void {
+    const { t } = this.slots;
+    this.slots.attachPage(r, buffer);
+    this.counters[C.written_back_pages]++;
+    this.queueWrite(t.volume[r], t.slot[r], buffer);
+  }
+
+  count(what: keyof typeof C): void {
+    this.counters[C[what]]++;
+  }
+
+  private erase(x: number, slot: number): void {
+    const underDeviceLock = on(this, invalidateUnderDeviceLock);
+    if (underDeviceLock) sync.lock(this.shared.deviceLock, x);
+    this.protocols.invalidate.invalidate(this, x, slot);
+    if (underDeviceLock) sync.unlock(this.shared.deviceLock, x);
+  }
+
+  pinForWriteback(x: number, slot: number): number {
+    const underDeviceLock = on(this, invalidateUnderDeviceLock);
+    if (underDeviceLock) sync.lock(this.shared.deviceLock, x);
+    const r = this.slots.pinForWriteback(x, slot);
+    if (underDeviceLock) sync.unlock(this.shared.deviceLock, x);
+    // A slot that stays in use over swapoff (slot 0, with --keep every one) can be pinned when its tree is freed:
+    //   1. writeback copies the slot's number   2. swapoff frees the trees, and gives its claim back
+    //   3. writeback pins   4. it would look the slot up in a freed tree
+    // Asked after the pin and not before it, because from the pin on swapoff waits for us.
+    if (r <= 0 || mayWriteBack(this.shared.states, x)) return r;
+    this.slots.unpin(r);
+    return ENOENT;
   }
 }

@@ -4,6 +4,7 @@ import type { Config } from '#src/config/schema.js';
 import { statsReport } from '#src/control/stats_report.js';
 import { setBit } from '#src/pool/bits.js';
 import type { Shared } from '#src/pool/shared.js';
+import { SHOWN } from '#src/server/counters.js';
 import { makePage, newZswap, put } from '../support/pool.ts';
 
 const EXPORTS = ['a', 'b'].map((name) => ({ name, pages: 65_536, memcg: 0 }));
@@ -13,7 +14,8 @@ const config = {
   exports: EXPORTS.map(() => ({ size: 2 ** 28 })),
 } as unknown as Config;
 
-const exportsOf = (shared: Shared): unknown => (statsReport(shared, config, '0', 0, 0) as { exports: unknown }).exports;
+const exportsOf = (shared: Shared): unknown =>
+  (statsReport(shared, SHOWN, config, '0', 0, 0) as { exports: unknown }).exports;
 
 t.test('pages in use and lost are told without a look at the bits of every slot', async (t) => {
   const z = newZswap({ exports: EXPORTS });

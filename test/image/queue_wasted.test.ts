@@ -3,7 +3,7 @@
 import t from 'tap';
 import { NODE_LOOP } from '#src/os/loop.js';
 import { SHRINK } from '#src/protocols/protocol.js';
-import { C } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
 import { ImageQueue } from '#src/zswap/image_queue.js';
 import { makePage, newZswap, put } from '../support/pool.ts';
 import { open } from './images.ts';

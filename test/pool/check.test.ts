@@ -1,13 +1,14 @@
 // What `stats --check` counts: a sound pool agrees with itself, and each kind of damage is named.
 import t from 'tap';
 import { clearBit } from '#src/pool/bits.js';
-import { busy, checkPool, disagreements, type PoolCheck, stamp } from '#src/pool/check.js';
+import { busy, checkPool, disagreements, type PoolCheck } from '#src/pool/check.js';
 import { claim, release } from '#src/pool/claims.js';
+import { POOL } from '#src/pool/counters.js';
 import { freeEntry } from '#src/pool/entries.js';
 import * as lru from '#src/pool/lru.js';
 import { PIECE } from '#src/pool/pieces.js';
 import { erase, exchange, get, treeOf } from '#src/pool/tree.js';
-import { C } from '#src/shm/counters.js';
+import { stamp } from '#src/zswap/counters.js';
 import type { Zswap } from '#src/zswap/zswap.js';
 import { passing, type Seen } from '../support/facade.ts';
 import { KINDS, makePage, newZswap, put } from '../support/pool.ts';
@@ -200,7 +201,7 @@ t.test('a sum of bits that is not kept right is named with its export', async (t
 t.test('an object that outlived its entry, and a counter that is wrong', async (t) => {
   const z = filled();
   z.objects.alloc(77, 200);
-  z.counters[C.stored_pages]++;
+  z.counters[POOL.stored_pages]++;
   t.same(problems(z), [`stored_pages: ${SLOTS.length + 1}, not ${SLOTS.length}`, 'objects: 7, not 6']);
 });
 

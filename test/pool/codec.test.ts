@@ -2,8 +2,11 @@
 import t from 'tap';
 import { CLASSES, classOf } from '#src/pool/allocator/size_classes.js';
 import { COMPRESS_FAILED, Codec, fillPage, POOR_BYTES } from '#src/pool/codec.js';
-import { C, sum } from '#src/shm/counters.js';
-import { REJECTED, STORED, type Zswap } from '#src/zswap/zswap.js';
+import { POOL } from '#src/pool/counters.js';
+import { sum } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
+import { REJECTED, STORED } from '#src/zswap/store.js';
+import type { Zswap } from '#src/zswap/zswap.js';
 import { held, makePage, newZswap, put } from '../support/pool.ts';
 
 const WORDS = [0, 1, 0x80000000, 0xffffffff, 0x01020304, 0xfedcba98, 0x00ff0000];
@@ -105,7 +108,7 @@ t.test('from 3840 bytes on a page is not worth compressing: it is stored raw, or
     const z = compressingTo(bytes, true);
     t.equal(put(z, 1, makePage('random', 1)), STORED);
     t.equal(held(z.shared).bytes, raw ? 4096 : bytes);
-    t.equal(sum(z.shared.counters, C.stored_incompressible_pages), raw ? 1 : 0);
+    t.equal(sum(z.shared.counters, POOL.stored_incompressible_pages), raw ? 1 : 0);
     const strict = compressingTo(bytes, false);
     t.equal(put(strict, 1, makePage('random', 1)), raw ? REJECTED : STORED);
     t.equal(sum(strict.shared.counters, C.reject_compress_poor), raw ? 1 : 0);

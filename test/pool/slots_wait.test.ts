@@ -3,7 +3,8 @@ import t from 'tap';
 import { claim, release } from '#src/pool/claims.js';
 import { EEXIST, type Slots } from '#src/pool/slots.js';
 import { chooseProtocols } from '#src/protocols/index.js';
-import { OVER_LIMIT, STORED, Zswap } from '#src/zswap/zswap.js';
+import { OVER_LIMIT, STORED, store } from '#src/zswap/store.js';
+import { Zswap } from '#src/zswap/zswap.js';
 import { passing } from '../support/facade.ts';
 import { makePage, NEWEST, newZswap } from '../support/pool.ts';
 
@@ -64,16 +65,16 @@ t.test('a store says that its page is there once it is past the limits, where wr
     ['skip-eexist', false],
   ] as const) {
     const z = new Zswap(shared, chooseProtocols({ ...NEWEST, busy }), 2);
-    const store = (checked: boolean): [number, boolean] => {
+    const storeOne = (checked: boolean): [number, boolean] => {
       const r = z.slots.pin(0, 5);
-      const result = z.store(0, 5, makePage('random', 5), 0, checked, r);
+      const result = store(z, 0, 5, makePage('random', 5), 0, checked, r);
       const has = (z.slots.t.locked[r] & ~HOLDER_MASK) !== 0;
       z.slots.unpin(r);
       return [result, has];
     };
-    t.strictSame(store(false), [STORED, filled], busy);
-    t.strictSame(store(false), [OVER_LIMIT, false], 'its reclaim may pick this very slot');
-    t.strictSame(store(true), [STORED, filled]);
+    t.strictSame(storeOne(false), [STORED, filled], busy);
+    t.strictSame(storeOne(false), [OVER_LIMIT, false], 'its reclaim may pick this very slot');
+    t.strictSame(storeOne(true), [STORED, filled]);
     z.invalidate(0, 5);
   }
 });

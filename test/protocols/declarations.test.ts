@@ -4,9 +4,8 @@ import { USUAL } from '#src/protocols/combinations.js';
 import { PROTOCOLS, SWITCHES } from '#src/protocols/index.js';
 import { SHRINK, type SwapoffProtocol } from '#src/protocols/protocol.js';
 import * as sync from '#src/shm/sync.js';
-import { Zswap } from '#src/zswap/zswap.js';
 import { pair, shrink } from '../support/interleave.ts';
-import { makePage, memoryImage, put } from '../support/pool.ts';
+import { makePage, memoryImage, put, TestZswap } from '../support/pool.ts';
 
 /** One writeback under the protocol's usual combination, and what it did on the way. */
 function writeBack(name: keyof typeof USUAL) {
@@ -28,7 +27,7 @@ function writeBack(name: keyof typeof USUAL) {
       return protocols.busy.pin(...args);
     },
   };
-  const watched = new Zswap(shared, { ...protocols, swapoff, busy }, shrinker.thread);
+  const watched = new TestZswap(shared, { ...protocols, swapoff, busy }, shrinker.thread);
   memoryImage(watched);
   put(lane, 1, makePage('text', 1));
   sync.setHook({

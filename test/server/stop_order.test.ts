@@ -10,7 +10,8 @@ import type { FromLane, FromShrinker, ToLane, ToShrinker } from '#src/server/mes
 import { type Running, stop, watch } from '#src/server/stop.js';
 import type { Drained } from '#src/server/swap_control.js';
 import { onceOf } from '#src/server/wait.js';
-import { C, rowOf } from '#src/shm/counters.js';
+import { rowOf } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
 import { makePage, newZswap, put } from '../support/pool.ts';
 import { tempFolder } from '../support/tmp.ts';
 

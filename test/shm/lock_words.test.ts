@@ -1,8 +1,9 @@
 // What lock words hold while threads sleep on them, and who is woken: a wake-up that is lost costs half a second, so it is not
 // seen by any result, only here.
 import t, { type Test } from 'tap';
-import { C, COUNTER_NAMES } from '#src/shm/counters.js';
+import { COLUMNS } from '#src/shm/counters.js';
 import * as sync from '#src/shm/sync.js';
+import { WAITS } from '#src/shm/waits.js';
 import { notified } from '../support/facade.ts';
 import { start } from '../support/pool_threads.ts';
 
@@ -93,12 +94,12 @@ t.test('a report of a wait names the word, and the owner where the word has one'
 });
 
 t.test('a word that has changed already is not waited for', async (t) => {
-  const row = new Float64Array(COUNTER_NAMES.length);
+  const row = new Float64Array(COLUMNS);
   sync.enterThread(SELF, stuck, 0);
   sync.countWaits(row);
   sync.retry(words(), 0, 1);
-  sync.countWaits(new Float64Array(COUNTER_NAMES.length));
-  t.strictSame([row[C.retries], row[C.spins]], [1, 0]);
+  sync.countWaits(new Float64Array(COLUMNS));
+  t.strictSame([row[WAITS.retries], row[WAITS.spins]], [1, 0]);
 });
 
 t.test('a step stalls for its microseconds, and no other step does', async (t) => {

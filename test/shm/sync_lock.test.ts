@@ -1,8 +1,9 @@
 // Locks and retries between real threads. A bound of none stands where a thread has to start first: how long that takes is
 // for the machine to say.
 import t from 'tap';
-import { C, COUNTER_NAMES } from '#src/shm/counters.js';
+import { COLUMNS } from '#src/shm/counters.js';
 import * as sync from '#src/shm/sync.js';
+import { WAITS } from '#src/shm/waits.js';
 import { start, startAll } from '../support/pool_threads.ts';
 
 const words = () => new Int32Array(new SharedArrayBuffer(16));
@@ -71,8 +72,8 @@ t.test('a retry ends when the word changes, and is reported when it never does',
 });
 
 t.test('what a thread waits is counted, and a free lock costs no count', async (t) => {
-  const row = new Float64Array(COUNTER_NAMES.length);
-  const counted = () => [C.lock_waits, C.spins, C.retries].map((column) => row[column]);
+  const row = new Float64Array(COLUMNS);
+  const counted = () => [WAITS.lock_waits, WAITS.spins, WAITS.retries].map((column) => row[column]);
   const shared = words();
   const stuck = (report: string): never => {
     throw new Error(report);
@@ -85,7 +86,7 @@ t.test('what a thread waits is counted, and a free lock costs no count', async (
   t.same(counted(), [1, 64, 0], 'a lock is looked at 64 times before the thread sleeps on it');
   t.throws(() => sync.retry(shared, 1, 0), /word 1 stays 0/);
   t.same(counted(), [1, 128, 1]);
-  sync.countWaits(new Float64Array(COUNTER_NAMES.length));
+  sync.countWaits(new Float64Array(COLUMNS));
 });
 
 t.test('the report of a stuck wait names the last delayed step', async (t) => {

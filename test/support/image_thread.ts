@@ -46,11 +46,11 @@ export function imageThread(
   const protocols = chooseProtocols(NEWEST);
   const errors: string[] = [];
   const z = new Zswap(shared, protocols, 2);
-  const own = new Zswap(shared, protocols, 1);
+  const own = new Zswap(shared, protocols, 1, (_x, slot, buffer) => queue.push('writeback', slot, 1, buffer, null));
   const image = new HeldImage(PAGES);
   // Only the page cache has anything to be synced out of now and then.
   image.direct = options.syncEvery === undefined;
-  const queue = new ImageQueue(own, 0, image, {
+  const queue: ImageQueue = new ImageQueue(own, 0, image, {
     runPages: 64,
     parallel: 1,
     syncEvery: Number.POSITIVE_INFINITY,

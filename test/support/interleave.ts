@@ -4,21 +4,26 @@
  */
 
 import { clearBit } from '#src/pool/bits.js';
+import { setChecking } from '#src/pool/entries.js';
 import { createShared, type PoolSettings } from '#src/pool/shared.js';
 import { type Combination, chooseProtocols } from '#src/protocols/index.js';
 import * as sync from '#src/shm/sync.js';
 import { type SwapoffHost, SwapoffOp } from '#src/zswap/swapoff_op.js';
 import { Zswap } from '#src/zswap/zswap.js';
-import { NEWEST, poolSettings } from './pool.ts';
+import { NEWEST, poolSettings, TestZswap } from './pool.ts';
 
 export class Blocked extends Error {}
 
 /** Two threads of one pool: a lane, and the shrinker. */
-export function pair(names: Partial<Combination>, over: Partial<PoolSettings> = {}): { lane: Zswap; shrinker: Zswap } {
+export function pair(
+  names: Partial<Combination>,
+  over: Partial<PoolSettings> = {},
+): { lane: Zswap; shrinker: TestZswap } {
   const protocols = chooseProtocols({ ...NEWEST, ...names });
-  const settings = { locklessWalks: protocols.invalidate.lockless, checkEntries: true, ...over };
+  const settings = { locklessWalks: protocols.invalidate.lockless, ...over };
   const shared = createShared(poolSettings(settings), 64);
-  return { lane: new Zswap(shared, protocols, 2), shrinker: new Zswap(shared, protocols, 1) };
+  setChecking(true);
+  return { lane: new Zswap(shared, protocols, 2), shrinker: new TestZswap(shared, protocols, 1) };
 }
 
 /** Runs `work`; the first time it reaches step `label`, `meanwhile` runs there. Steps of `meanwhile` are its own. */

@@ -9,8 +9,7 @@ import { pop, RECORD_WORDS } from '#src/shm/mailbox.js';
 import { Lane } from '#src/zswap/lane.js';
 import { answerOrder } from '#src/zswap/orders.js';
 import { Volume } from '#src/zswap/volume.js';
-import type { Zswap } from '#src/zswap/zswap.js';
-import { newZswap } from './pool.ts';
+import { newZswap, type TestZswap } from './pool.ts';
 
 export interface ImageRead {
   readonly slot: number;
@@ -46,7 +45,7 @@ export class Request implements DeviceRequest {
 }
 
 export class Bench {
-  readonly z: Zswap;
+  readonly z: TestZswap;
   readonly lane: Lane;
   readonly volumes: Volume[];
   /** Reads that the image has under way. */

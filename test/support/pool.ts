@@ -3,6 +3,7 @@ import type { Test } from 'tap';
 import { totalSize } from '#src/pool/allocator/zsmalloc.js';
 import { takenBuffers } from '#src/pool/buffers.js';
 import { activeClaims } from '#src/pool/claims.js';
+import { POOL } from '#src/pool/counters.js';
 import { highWater, isLive } from '#src/pool/entries.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import { checkLru } from '#src/pool/lru.js';
@@ -10,8 +11,10 @@ import { CTL, createShared, type PoolSettings, type Shared } from '#src/pool/sha
 import type { SlotTable } from '#src/pool/slot_table.js';
 import { nodesInUse } from '#src/pool/tree.js';
 import { type Combination, chooseProtocols } from '#src/protocols/index.js';
-import { C, sum } from '#src/shm/counters.js';
-import { STORED, Zswap } from '#src/zswap/zswap.js';
+import type { Protocols } from '#src/protocols/protocol.js';
+import { sum } from '#src/shm/counters.js';
+import { STORED, store } from '#src/zswap/store.js';
+import { type OnWrite, Zswap } from '#src/zswap/zswap.js';
 
 export const MIB = 2 ** 20;
 export const KINDS = ['same', 'text', 'random'] as const;
@@ -45,9 +48,19 @@ export const NEWEST: Combination = {
   swapoff: 'pin-first',
 };
 
+/** The pool as a thread sees it whose written-back pages go where the test says; until it does, nowhere. */
+export class TestZswap extends Zswap {
+  onWrite: OnWrite;
+
+  constructor(shared: Shared, protocols: Protocols, thread: number, onWrite: OnWrite = () => undefined) {
+    super(shared, protocols, thread, (x, slot, buffer) => this.onWrite(x, slot, buffer));
+    this.onWrite = onWrite;
+  }
+}
+
 /** A pool, as the lane `thread` sees it. */
-export function newZswap(over: Partial<PoolSettings> = {}, thread = 2): Zswap {
-  return new Zswap(createShared(poolSettings(over)), chooseProtocols(NEWEST), thread);
+export function newZswap(over: Partial<PoolSettings> = {}, thread = 2): TestZswap {
+  return new TestZswap(createShared(poolSettings(over)), chooseProtocols(NEWEST), thread);
 }
 
 /** A page that differs for each number: one repeated word, bytes that compress to a third, or noise. */
@@ -81,7 +94,7 @@ export function pinned<T>(z: Zswap, x: number, slot: number, work: (r: number) =
 /** Stores a page as a lane does, and answers what store() answered. */
 export function put(z: Zswap, slot: number, page: Uint8Array, x = 0, checked = false): number {
   return pinned(z, x, slot, (r) => {
-    const result = z.store(x, slot, page, 0, checked);
+    const result = store(z, x, slot, page, 0, checked);
     if (result === STORED) z.slots.dropPage(r);
     return result;
   });
@@ -94,7 +107,7 @@ export function take(z: Zswap, slot: number, x = 0): { result: number; page: Uin
 }
 
 /** An image in memory, written at once when the shrinker starts a write. */
-export function memoryImage(z: Zswap): Map<number, Uint8Array> {
+export function memoryImage(z: TestZswap): Map<number, Uint8Array> {
   const image = new Map<number, Uint8Array>();
   z.onWrite = (x, slot, buffer) => {
     image.set(slot, z.page(buffer).slice());
@@ -124,10 +137,10 @@ export function freeRecords(t: SlotTable): number {
 /** Everything that a page in the pool takes, and that must be back when no page is in it. */
 export function held(s: Shared): Record<string, number> {
   const counted = { stored: 0, sameFilled: 0, raw: 0, bytes: 0 };
-  counted.stored = sum(s.counters, C.stored_pages);
-  counted.sameFilled = sum(s.counters, C.same_filled_pages);
-  counted.raw = sum(s.counters, C.stored_incompressible_pages) + s.control[CTL.RAW_PAGES];
-  counted.bytes = sum(s.counters, C.compressed_bytes);
+  counted.stored = sum(s.counters, POOL.stored_pages);
+  counted.sameFilled = sum(s.counters, POOL.same_filled_pages);
+  counted.raw = sum(s.counters, POOL.stored_incompressible_pages) + s.control[CTL.RAW_PAGES];
+  counted.bytes = sum(s.counters, POOL.compressed_bytes);
   return {
     ...counted,
     entries: liveEntries(s),

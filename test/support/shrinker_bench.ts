@@ -10,13 +10,14 @@ import { buffersFor } from '#src/pool/buffers.js';
 import { PAGE_SIZE, THREAD_LANE0, THREAD_SHRINKER } from '#src/pool/limits.js';
 import { createShared, type PoolSettings, type Shared } from '#src/pool/shared.js';
 import { chooseProtocols } from '#src/protocols/index.js';
-import { C, type CounterName, sum } from '#src/shm/counters.js';
+import { SHOWN } from '#src/server/counters.js';
+import { sum } from '#src/shm/counters.js';
 import { ImageQueue } from '#src/zswap/image_queue.js';
 import { Lane } from '#src/zswap/lane.js';
 import { Shrinker } from '#src/zswap/shrinker.js';
 import { Volume } from '#src/zswap/volume.js';
 import { Zswap } from '#src/zswap/zswap.js';
-import { NEWEST, poolSettings } from './pool.ts';
+import { NEWEST, poolSettings, TestZswap } from './pool.ts';
 import { SparseImage } from './sparse_image.ts';
 
 /** A WRITE of one page: `errno` once it is answered. */
@@ -35,7 +36,7 @@ export class ShrinkerBench {
   readonly shared: Shared;
   /** Of each lane, and of the shrinker. */
   readonly lanes: readonly Lane[];
-  readonly z: Zswap;
+  readonly z: TestZswap;
   readonly images: readonly SparseImage[];
   readonly shrinker: Shrinker;
   /** [bytes released] of each call of madvise. */
@@ -46,7 +47,9 @@ export class ShrinkerBench {
     const settings = poolSettings(over);
     this.shared = createShared(settings);
     const view = (thread: number): Zswap => new Zswap(this.shared, chooseProtocols(NEWEST), thread);
-    this.z = view(THREAD_SHRINKER);
+    this.z = new TestZswap(this.shared, chooseProtocols(NEWEST), THREAD_SHRINKER, (x, slot, buffer) =>
+      queues[x].push('writeback', slot, 1, buffer, null),
+    );
     this.images = settings.exports.map(() => new SparseImage());
     const queues = this.images.map(
       (image, x) =>
@@ -121,8 +124,8 @@ export class ShrinkerBench {
     }
   }
 
-  count(name: CounterName): number {
-    return sum(this.shared.counters, C[name]);
+  count(name: string): number {
+    return sum(this.shared.counters, SHOWN.all[name]);
   }
 
   /** Takes all writeback buffers that export `x` can get. */

@@ -3,18 +3,24 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { releaseMemory } from '#src/os/syscalls.js';
 import { setBit, testBit } from '#src/pool/bits.js';
 import { claim, release } from '#src/pool/claims.js';
+import { enterPool } from '#src/pool/enter_pool.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import { EEXIST } from '#src/pool/slots.js';
 import { chooseProtocols } from '#src/protocols/index.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import * as sync from '#src/shm/sync.js';
-import { LOADED, ON_IMAGE, OVER_LIMIT, STORED, Zswap } from '#src/zswap/zswap.js';
+import { OVER_LIMIT, STORED, store } from '#src/zswap/store.js';
+import { LOADED, ON_IMAGE, Zswap } from '#src/zswap/zswap.js';
 import { endWrite } from './pool.ts';
 import { type Done, EXPORTS, pageAt, randoms, type StressData, WANTED } from './stress.ts';
 
 const data = workerData as StressData;
 const { shared, thread, slots, stop, versions, image, seen } = data;
-const zswap = new Zswap(shared, chooseProtocols(data.protocols), thread);
+/** Pages that the shrinker has written back and the image has not yet. */
+const pending: { x: number; slot: number; buffer: number }[] = [];
+const zswap = new Zswap(shared, chooseProtocols(data.protocols), thread, (x, slot, buffer) =>
+  pending.push({ x, slot, buffer }),
+);
 const random = randoms(data.seed + thread * 7919);
 const done: Done = {};
 const page = new Uint8Array(PAGE_SIZE);
@@ -39,14 +45,14 @@ function waitFor(words: Int32Array, index: number, seen: number): void {
   if (sync.load(stop, 1) !== 0) throw new Error('waited for a thread that failed');
 }
 
-function store(r: number, x: number, slot: number): void {
+function write(r: number, x: number, slot: number): void {
   const at = placeOf(x, slot);
   const version = Math.abs(versions[at]) + 1;
   const content = pageAt(at, version);
-  let result = zswap.store(x, slot, content, 0, false);
+  let result = store(zswap, x, slot, content, 0, false);
   if (result === OVER_LIMIT) {
     count('overLimit');
-    result = zswap.store(x, slot, content, 0, true);
+    result = store(zswap, x, slot, content, 0, true);
   }
   if (result === STORED) zswap.slots.dropPage(r);
   else {
@@ -117,7 +123,7 @@ function lane(): void {
       count('busy');
       continue;
     }
-    if (what < 45) store(r, x, slot);
+    if (what < 45) write(r, x, slot);
     else load(r, x, slot);
     zswap.slots.unpin(r);
   }
@@ -131,8 +137,6 @@ function giveBack(segment: Uint8Array, offset: number, bytes: number): void {
 }
 
 function shrinker(): void {
-  const pending: { x: number; slot: number; buffer: number }[] = [];
-  zswap.onWrite = (x, slot, buffer) => pending.push({ x, slot, buffer });
   const finish = (left: number): void => {
     while (pending.length > left) {
       const { x, slot, buffer } = pending.shift()!;
@@ -153,7 +157,7 @@ function shrinker(): void {
   finish(0);
 }
 
-sync.enterThread(thread + 1, (report) => {
+enterPool(shared, thread, (report) => {
   throw new Error(report);
 });
 if (data.role === 'lane') lane();

@@ -1,7 +1,7 @@
 // The image queue: order per slot, runs, what is not written, what is tried again, and when it syncs.
 import t from 'tap';
 import { SHRINK } from '#src/protocols/protocol.js';
-import { C } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
 import { type ImageThread, imageThread, PAGES } from '../support/image_thread.ts';
 import { makePage, put, take } from '../support/pool.ts';
 

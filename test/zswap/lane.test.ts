@@ -1,7 +1,7 @@
 // A lane: bounded reads per image in their order, what is parked looked at again once per wake-up, orders that wait for room.
 import t from 'tap';
 import { ORDERS_PER_LANE } from '#src/pool/shared.js';
-import { C } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
 import { ORDER } from '#src/zswap/orders.js';
 import { Bench } from '../support/lane.ts';
 

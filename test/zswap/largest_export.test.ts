@@ -6,7 +6,8 @@ import { claim, claimed, release } from '#src/pool/claims.js';
 import { EXPORT_BYTES_MAX, PAGE_SIZE } from '#src/pool/limits.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import { ORDER } from '#src/zswap/orders.js';
-import { ON_IMAGE, STORED } from '#src/zswap/zswap.js';
+import { STORED } from '#src/zswap/store.js';
+import { ON_IMAGE } from '#src/zswap/zswap.js';
 import { Bench, Request } from '../support/lane.ts';
 import { checkEmpty, makePage, put, take } from '../support/pool.ts';
 

@@ -2,9 +2,10 @@
 import t from 'tap';
 import { CLASSES, classOf, ZSPAGE_BYTES } from '#src/pool/allocator/size_classes.js';
 import { totalSize } from '#src/pool/allocator/zsmalloc.js';
+import { POOL } from '#src/pool/counters.js';
 import { CTL } from '#src/pool/shared.js';
-import { C } from '#src/shm/counters.js';
-import { OVER_LIMIT, REJECTED, STORED } from '#src/zswap/zswap.js';
+import { C } from '#src/zswap/counters.js';
+import { OVER_LIMIT, REJECTED, STORED, storeRaw } from '#src/zswap/store.js';
 import { held, makePage, newZswap, pinned, put } from '../support/pool.ts';
 
 const RAW_PER_ZSPAGE = CLASSES.objects[classOf(4096)];
@@ -59,7 +60,7 @@ t.test('a memcg may store while it is charged less than its limit, and not at it
 
 t.test('raw pages fill their bound exactly, and a page of the right kind counts against it', async (t) => {
   const z = newZswap({ rawMaxBytes: 3 * 4096 });
-  const raw = (slot: number) => pinned(z, 0, slot, () => z.storeRaw(0, slot, makePage('text', slot), 0));
+  const raw = (slot: number) => pinned(z, 0, slot, () => storeRaw(z, 0, slot, makePage('text', slot), 0));
   t.equal(put(z, 1, makePage('random', 1)), STORED);
   t.strictSame([raw(2), raw(3), raw(4)], [STORED, STORED, REJECTED]);
   t.equal(held(z.shared).raw, 6, 'three, by two counters');
@@ -67,7 +68,7 @@ t.test('raw pages fill their bound exactly, and a page of the right kind counts 
   t.equal(raw(4), STORED);
   const less = newZswap({ rawMaxBytes: 4095 });
   t.equal(
-    pinned(less, 0, 1, () => less.storeRaw(0, 1, makePage('text', 1), 0)),
+    pinned(less, 0, 1, () => storeRaw(less, 0, 1, makePage('text', 1), 0)),
     REJECTED,
   );
 });
@@ -87,7 +88,7 @@ t.test('a new page starts with its second chance, also where its entry had used 
 t.test('zswap counts what it stored, loaded and freed', async (t) => {
   const z = newZswap();
   const counted = () =>
-    [C.zswpout, C.zswpin, C.invalidates, C.stored_pages, C.same_filled_pages, C.compressed_bytes].map(
+    [C.zswpout, C.zswpin, C.invalidates, POOL.stored_pages, POOL.same_filled_pages, POOL.compressed_bytes].map(
       (c) => z.counters[c],
     );
   put(z, 1, makePage('same', 1));

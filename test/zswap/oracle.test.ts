@@ -2,6 +2,7 @@
 import t from 'tap';
 import { wideInt32 } from '#src/shm/columns.js';
 import { Oracle } from '#src/zswap/oracle.js';
+import { storeRaw } from '#src/zswap/store.js';
 import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
 import { makePage, newZswap, pinned, put, take } from '../support/pool.ts';
 
@@ -68,7 +69,7 @@ t.test('zswap asks it for what it loads, and forgets what is trimmed', async (t)
   z.invalidate(0, 1);
   t.equal(take(z, 1).result, ON_IMAGE);
   t.ok(z.agrees(0, 1, makePage('text', 3), 0), 'nothing is known of it any more');
-  pinned(z, 0, 2, () => z.storeRaw(0, 2, makePage('text', 4), 0));
+  pinned(z, 0, 2, () => storeRaw(z, 0, 2, makePage('text', 4), 0));
   t.notOk(z.agrees(0, 2, makePage('text', 5), 0), 'pages stored raw are noted as well');
 });
 

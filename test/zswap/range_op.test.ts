@@ -6,7 +6,7 @@ import { activeClaims, claim, release } from '#src/pool/claims.js';
 import { STATE } from '#src/pool/export_state.js';
 import { PAGE_SIZE, SLICE_SLOTS } from '#src/pool/limits.js';
 import { EEXIST } from '#src/pool/slots.js';
-import { C } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
 import { ORDER } from '#src/zswap/orders.js';
 import { LOAD_FAILED, ON_IMAGE } from '#src/zswap/zswap.js';
 import { Bench, Request } from '../support/lane.ts';

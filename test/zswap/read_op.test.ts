@@ -4,7 +4,8 @@ import t, { type Test } from 'tap';
 import { clearBit, setBit } from '#src/pool/bits.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import { EEXIST } from '#src/pool/slots.js';
-import { C, sum } from '#src/shm/counters.js';
+import { sum } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
 import { Bench, Request } from '../support/lane.ts';
 import { freeRecords, makePage, put } from '../support/pool.ts';
 

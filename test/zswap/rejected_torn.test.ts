@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { testBit } from '#src/pool/bits.js';
 import { isDirty } from '#src/pool/dirty.js';
 import { SHRINK } from '#src/protocols/protocol.js';
-import { C } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
 import { ORDER } from '#src/zswap/orders.js';
 import { Volume } from '#src/zswap/volume.js';
 import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/zswap.js';

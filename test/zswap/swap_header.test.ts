@@ -1,6 +1,6 @@
 // The swap signature of slot 0: seen where mkswap writes it, shown as it is, and gone with it.
 import t from 'tap';
-import { C } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
 import { noteHeader, readHeader } from '#src/zswap/swap_header.js';
 import { makePage, newZswap, put } from '../support/pool.ts';
 

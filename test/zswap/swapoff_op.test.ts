@@ -2,10 +2,11 @@
 import t from 'tap';
 import { clearBit, countBits, setBit, testBit } from '#src/pool/bits.js';
 import { activeClaims, claim, release } from '#src/pool/claims.js';
+import { POOL } from '#src/pool/counters.js';
 import { STATE, stateOf } from '#src/pool/export_state.js';
 import { Slots } from '#src/pool/slots.js';
 import { isFreed, treeOf } from '#src/pool/tree.js';
-import { C } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
 import { swapon } from '#src/zswap/swapoff_op.js';
 import { LOADED, ON_IMAGE, type Zswap } from '#src/zswap/zswap.js';
 import { passing, type Seen } from '../support/facade.ts';
@@ -162,7 +163,7 @@ t.test('locks are taken for what is there, not for every slot of a tree that hol
   const host = filled(...slots);
   const { shared } = host.zswap;
   const seen = passing(() => host.swapoff());
-  t.equal(shared.counters[C.stored_pages], 0);
+  t.equal(shared.counters[POOL.stored_pages], 0);
   t.ok(locksOf(seen, shared.slotTable.buckets) <= 4 * slots.length, 'buckets of the slot table');
   t.ok(locksOf(seen, shared.trees.words) <= 4 * slots.length, 'trees');
   for (const slot of slots) {

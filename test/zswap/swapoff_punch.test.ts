@@ -2,7 +2,7 @@
 import t from 'tap';
 import { countBits, testBit } from '#src/pool/bits.js';
 import { STATE, stateOf } from '#src/pool/export_state.js';
-import { C } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
 import { swapon } from '#src/zswap/swapoff_op.js';
 import { LOAD_FAILED, LOADED, type Zswap } from '#src/zswap/zswap.js';
 import { checkEmpty, makePage, put, take } from '../support/pool.ts';

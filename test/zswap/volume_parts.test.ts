@@ -3,9 +3,10 @@ import { NBD_EIO, NBD_ESHUTDOWN, NBD_STATE_HOLE, NBD_STATE_ZERO, OK, TAKEN, WAIT
 import t, { type Test } from 'tap';
 import { setBit, testBit } from '#src/pool/bits.js';
 import { freeBuffers, takeBuffer } from '#src/pool/buffers.js';
+import { POOL } from '#src/pool/counters.js';
 import { STATE } from '#src/pool/export_state.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
-import { C } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
 import { ORDER } from '#src/zswap/orders.js';
 import { LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
 import { Bench, Request } from '../support/lane.ts';
@@ -128,7 +129,7 @@ for (const part of [false, true]) {
     b.z.shared.states[0] = STATE.SWAPPING_OFF;
     t.equal(write(b, new Request()), NBD_ESHUTDOWN);
     t.notOk(testBit(b.z.shared.users, 0, 5));
-    t.equal(b.z.counters[C.stored_pages], 0);
+    t.equal(b.z.counters[POOL.stored_pages], 0);
     nothingHeld(t, b);
   });
 }

@@ -2,8 +2,9 @@
 import t from 'tap';
 import { totalSize } from '#src/pool/allocator/zsmalloc.js';
 import { CTL } from '#src/pool/shared.js';
-import { C, sum } from '#src/shm/counters.js';
-import { OVER_LIMIT, REJECTED, STORED } from '#src/zswap/zswap.js';
+import { sum } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
+import { OVER_LIMIT, REJECTED, STORED } from '#src/zswap/store.js';
 import { checkEmpty, checkLists, held, MIB, makePage, newZswap, put } from '../support/pool.ts';
 
 t.test('a full pool rejects until its size is down at the accept threshold', async (t) => {

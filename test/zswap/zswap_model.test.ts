@@ -1,8 +1,10 @@
 // zswap with a small pool against a Map: any order of stores, loads, trims and writebacks of two exports.
 import fc from 'fast-check';
 import t from 'tap';
-import { C, sum } from '#src/shm/counters.js';
-import { LOADED, ON_IMAGE, OVER_LIMIT, REJECTED, STORED, type Zswap } from '#src/zswap/zswap.js';
+import { sum } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
+import { OVER_LIMIT, REJECTED, STORED } from '#src/zswap/store.js';
+import { LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
 import {
   checkLists,
   endWrite,
@@ -13,6 +15,7 @@ import {
   newZswap,
   pinned,
   put,
+  type TestZswap,
   take,
 } from '../support/pool.ts';
 
@@ -33,7 +36,7 @@ interface Page {
 
 /** The pool, an image that finishes its writes when told to, and what each slot must read as. */
 class Run {
-  readonly z: Zswap;
+  readonly z: TestZswap;
   readonly image = new Map<string, Uint8Array>();
   readonly truth = new Map<string, Page>();
   private pending: { x: number; slot: number; buffer: number }[] = [];

@@ -1,9 +1,12 @@
 // Storing and loading pages: kinds of pages, what is counted, and that dropping everything leaves nothing behind.
 import t from 'tap';
 import { testBit } from '#src/pool/bits.js';
+import { POOL } from '#src/pool/counters.js';
 import { allocEntry, NONE } from '#src/pool/entries.js';
-import { C, sum } from '#src/shm/counters.js';
-import { LOAD_FAILED, LOADED, ON_IMAGE, REJECTED, STORED } from '#src/zswap/zswap.js';
+import { sum } from '#src/shm/counters.js';
+import { C } from '#src/zswap/counters.js';
+import { REJECTED, STORED, store, storeRaw } from '#src/zswap/store.js';
+import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
 import { checkEmpty, held, KINDS, makePage, newZswap, pinned, put, take } from '../support/pool.ts';
 
 for (const kind of KINDS) {
@@ -35,7 +38,7 @@ t.test('a page at an odd address is stored and loaded', async (t) => {
     const memory = new Uint8Array(3 * 4096);
     memory.set(page, 4097);
     const out = new Uint8Array(3 * 4096);
-    pinned(z, 0, 1, () => t.equal(z.store(0, 1, memory, 4097, false), STORED));
+    pinned(z, 0, 1, () => t.equal(store(z, 0, 1, memory, 4097, false), STORED));
     pinned(z, 0, 1, (r) => t.equal(z.load(r, 0, 1, out, 4099), LOADED));
     t.ok(Buffer.from(out.subarray(4099, 8195)).equals(page), kind);
     t.ok(out.subarray(0, 4099).every((byte) => byte === 0) && out.subarray(8195).every((byte) => byte === 0));
@@ -48,7 +51,7 @@ t.test('pages that differ from a repeated word in one place are not taken for on
     const page = makePage('same', 0x0a0b0c0d);
     page[at] ^= 1;
     put(z, 1, page);
-    t.equal(sum(z.shared.counters, C.same_filled_pages), 0);
+    t.equal(sum(z.shared.counters, POOL.same_filled_pages), 0);
     t.ok(Buffer.from(take(z, 1).page).equals(page), `byte ${at}`);
   }
 });
@@ -70,7 +73,7 @@ t.test('a second store of a slot replaces the first, of whatever kind', async (t
 t.test('without sameFilled and storeIncompressible such pages are compressed and rejected', async (t) => {
   const z = newZswap({ sameFilled: false, storeIncompressible: false });
   t.equal(put(z, 1, makePage('same', 7)), STORED);
-  t.equal(sum(z.shared.counters, C.same_filled_pages), 0);
+  t.equal(sum(z.shared.counters, POOL.same_filled_pages), 0);
   t.ok(held(z.shared).bytes > 0);
   t.equal(put(z, 2, makePage('random', 7)), REJECTED);
   t.equal(sum(z.shared.counters, C.reject_compress_poor), 1);
@@ -88,7 +91,7 @@ t.test('a rejected store keeps the old page, until it is dropped', async (t) => 
 
 t.test('raw pages are stored up to their bound, and replacing one makes room', async (t) => {
   const z = newZswap({ rawMaxBytes: 2 * 4096 });
-  const raw = (slot: number) => pinned(z, 0, slot, () => z.storeRaw(0, slot, makePage('text', slot), 0));
+  const raw = (slot: number) => pinned(z, 0, slot, () => storeRaw(z, 0, slot, makePage('text', slot), 0));
   t.strictSame([raw(1), raw(2), raw(3)], [STORED, STORED, REJECTED]);
   t.ok(Buffer.from(take(z, 2).page).equals(makePage('text', 2)));
   t.equal(put(z, 1, makePage('text', 9)), STORED);

@@ -2,9 +2,11 @@
 import t from 'tap';
 import { claim, release } from '#src/pool/claims.js';
 import { SHRINK } from '#src/protocols/protocol.js';
-import { C, sum } from '#src/shm/counters.js';
+import { sum } from '#src/shm/counters.js';
 import * as sync from '#src/shm/sync.js';
-import { LOADED, ON_IMAGE, STORED, type Zswap } from '#src/zswap/zswap.js';
+import { C } from '#src/zswap/counters.js';
+import { STORED } from '#src/zswap/store.js';
+import { LOADED, ON_IMAGE, type Zswap } from '#src/zswap/zswap.js';
 import { checkEmpty, endWrite, held, makePage, memoryImage, newZswap, pinned, put, take } from '../support/pool.ts';
 
 const shrink = (z: Zswap, m = 0) => z.protocols.entry.shrinkOne(z, m, z.protocols.busy);

@@ -32,8 +32,8 @@ export function runActor(env: Env, spec: ActorSpec): void {
 }
 
 /** Reclaim from a thread of its own: walks its memcg's list and hands what it took to the image queue. */
-function walk({ world, zswap, baton }: Env, walks: number, mustWrite: boolean): void {
-  zswap.onWrite = (_x, slot, buffer) => post(world, zswap, MESSAGE.WALKED, slot, buffer);
+function walk({ world, zswap, baton, writeback }: Env, walks: number, mustWrite: boolean): void {
+  writeback.to = (_x, slot, buffer) => post(world, zswap, MESSAGE.WALKED, slot, buffer);
   beginWalk(zswap);
   for (let i = 0; i < walks; i++) {
     const result = zswap.protocols.entry.shrinkOne(zswap, 0, zswap.protocols.busy);

@@ -5,8 +5,9 @@
 import { type DeviceRequest, OK, TAKEN, WAIT } from 'node-nbd-server';
 import { PAGE_SIZE } from '../../pool/limits.ts';
 import * as sync from '../../shm/sync.ts';
+import type { PageOracle } from '../../zswap/oracle.ts';
 import { Volume } from '../../zswap/volume.ts';
-import { STORED, type Zswap } from '../../zswap/zswap.ts';
+import type { Zswap } from '../../zswap/zswap.ts';
 import { type Env, LaneLoop } from '../loop.ts';
 import type { Operation } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
@@ -40,13 +41,15 @@ export class Client {
    * whatever is newer waits for its pin; the rule holds all the same, so a store after the end is a finding itself.
    */
   private watched(zswap: Zswap): Zswap {
-    const store = (...page: Parameters<Zswap['store']>): number => {
-      const result = zswap.store(...page);
-      if (result === STORED && this.hasEnded())
-        this.env.baton.violate('late store', `slot ${page[1]} is stored after its connection was given up`);
-      return result;
+    const oracle: PageOracle = {
+      note: (_x, slot) => {
+        if (this.hasEnded())
+          this.env.baton.violate('late store', `slot ${slot} is stored after its connection was given up`);
+      },
+      agrees: () => true,
+      forget: () => undefined,
     };
-    return Object.assign(Object.create(zswap) as Zswap, { store });
+    return Object.assign(Object.create(zswap) as Zswap, { oracle });
   }
 
   run(operations: readonly Operation[]): void {

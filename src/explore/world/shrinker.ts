@@ -37,7 +37,7 @@ export function takeAnswer({ answers }: World, thread: number): number | null {
 
 /** Never returns. */
 export function runShrinker(env: Env): never {
-  const { world, zswap, baton, scenario } = env;
+  const { world, zswap, baton, scenario, writeback } = env;
   const { parallel = 1, okWrites = 0, failWrites = 0 } = scenario.image ?? {};
   const loop = new SimLoop();
   const lastFirst = parallel > 1;
@@ -49,6 +49,7 @@ export function runShrinker(env: Env): never {
     onTorn: (slot) => shadow.torn(world.shadow, slot),
   });
   const queue = new ImageQueue(zswap, X, image, { ...QUEUE, parallel, loop });
+  writeback.to = (_x, slot, buffer) => queue.push('writeback', slot, 1, buffer, null);
   const shrinker = new Shrinker(zswap, [queue], { batch: 1, release: () => undefined, loop });
   const mailbox = new Mailbox(zswap);
   const look = (): void => {

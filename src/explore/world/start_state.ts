@@ -3,7 +3,8 @@ import { setBit } from '../../pool/bits.ts';
 import { NONE } from '../../pool/entries.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
 import { allocNode } from '../../pool/nodes.ts';
-import { STORED, type Zswap } from '../../zswap/zswap.ts';
+import { STORED, store } from '../../zswap/store.ts';
+import type { Zswap } from '../../zswap/zswap.ts';
 import { firstSlot, type Scenario } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
 import { BUFFERS, fillPage, pageAt, SLOTS, type World } from './world.ts';
@@ -33,7 +34,7 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
   for (const { slot, version } of stored) {
     fillPage(page, slot, version);
     const r = zswap.slots.pin(0, slot);
-    if (zswap.store(0, slot, page, 0, true) !== STORED) throw new Error(`slot ${slot} could not be stored`);
+    if (store(zswap, 0, slot, page, 0, true) !== STORED) throw new Error(`slot ${slot} could not be stored`);
     zswap.slots.unpin(r);
     acknowledge(world, zswap, slot, version);
   }

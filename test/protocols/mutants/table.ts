@@ -78,7 +78,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'swapoff: writeback does not ask whether the export still has trees',
-    file: 'zswap/pool_view.js',
+    file: 'zswap/zswap.js',
     from: 'if (r <= 0 || mayWriteBack(this.shared.states, x))',
     to: 'if (true)',
     scenario: 'swapoff-slot-0',
@@ -86,7 +86,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'swapoff --keep: writeback does not ask whether the export still has trees',
-    file: 'zswap/pool_view.js',
+    file: 'zswap/zswap.js',
     from: 'if (r <= 0 || mayWriteBack(this.shared.states, x))',
     to: 'if (true)',
     scenario: 'swapoff-keep',
@@ -94,7 +94,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'swapoff: writeback asks before its pin',
-    file: 'zswap/pool_view.js',
+    file: 'zswap/zswap.js',
     from: `        const r = this.slots.pinForWriteback(x, slot);
         if (underDeviceLock)
             sync.unlock(this.shared.deviceLock, x);`,

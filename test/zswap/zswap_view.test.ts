@@ -1,15 +1,27 @@
 // What a thread's view of the pool keeps in order around protocols: faults, live entries, raw pages, double frees.
 import t from 'tap';
 import { clearBit, setBit } from '#src/pool/bits.js';
+import { POOL } from '#src/pool/counters.js';
 import { STATE } from '#src/pool/export_state.js';
 import { createShared } from '#src/pool/shared.js';
 import { EEXIST, ENOENT } from '#src/pool/slots.js';
 import { chooseProtocols, type NameOf, PROTOCOLS } from '#src/protocols/index.js';
 import { SHRINK } from '#src/protocols/protocol.js';
-import { C } from '#src/shm/counters.js';
 import * as sync from '#src/shm/sync.js';
-import { ON_IMAGE, REJECTED, STORED, Zswap } from '#src/zswap/zswap.js';
-import { checkEmpty, KINDS, makePage, NEWEST, newZswap, pinned, poolSettings, put, take } from '../support/pool.ts';
+import { REJECTED, STORED } from '#src/zswap/store.js';
+import { ON_IMAGE, Zswap } from '#src/zswap/zswap.js';
+import {
+  checkEmpty,
+  KINDS,
+  makePage,
+  NEWEST,
+  newZswap,
+  pinned,
+  poolSettings,
+  put,
+  TestZswap,
+  take,
+} from '../support/pool.ts';
 
 const entryOf = (z: Zswap) => z.lru.head[0];
 
@@ -56,9 +68,9 @@ t.test('an entry that is freed twice is reported before anything of it is given 
   put(z, 2, makePage('text', 2));
   const e = entryOf(z);
   z.free(e);
-  const before = [z.counters[C.stored_pages], z.counters[C.compressed_bytes], z.lru.charged[0]];
+  const before = [z.counters[POOL.stored_pages], z.counters[POOL.compressed_bytes], z.lru.charged[0]];
   t.throws(() => z.free(e), /double free of entry/);
-  t.strictSame([z.counters[C.stored_pages], z.counters[C.compressed_bytes], z.lru.charged[0]], before);
+  t.strictSame([z.counters[POOL.stored_pages], z.counters[POOL.compressed_bytes], z.lru.charged[0]], before);
 });
 
 t.test('writeback pins slots in use that nobody else pins', async (t) => {
@@ -157,7 +169,7 @@ t.test(
     const buffers = 64;
     const exports = [{ name: 'a', pages: 1024, memcg: 0 }];
     const shared = createShared(poolSettings({ exports, buffers }), requests);
-    const z = new Zswap(shared, chooseProtocols(NEWEST), 2);
+    const z = new TestZswap(shared, chooseProtocols(NEWEST), 2);
     for (let slot = 0; slot < buffers; slot++) {
       put(z, slot, makePage('text', slot));
       t.equal(z.protocols.entry.shrinkOne(z, 0, z.protocols.busy), SHRINK.WRITTEN);

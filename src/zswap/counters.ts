@@ -1,0 +1,49 @@
+/** What happens to pages. Names are the kernel's where the kernel has the counter (mm/zswap.c, /proc/vmstat). */
+import { POOL_COUNTERS } from '../pool/counters.ts';
+import type { Shared } from '../pool/shared.ts';
+import { declareCounters, sum } from '../shm/counters.ts';
+
+export const ZSWAP_COUNTERS = declareCounters(POOL_COUNTERS.end, {
+  pool_limit_hit: 'stores that met the pool limit',
+  reject_reclaim_fail: 'victims that could not be written back',
+  reject_alloc_fail: 'stores rejected because no zspage was left',
+  reject_kmemcache_fail: 'stores rejected because the entry table or the tree nodes were used up',
+  reject_compress_poor: 'stores rejected because the page did not compress',
+  reject_compress_fail: 'stores rejected because the compressor failed',
+  reject_memcg_limit: 'stores rejected at the memcg limit',
+  reject_pool_limit: 'stores rejected because the pool was full',
+  decompress_fail: 'entries that did not decompress',
+  written_back_pages: 'pages written back from the pool to the image',
+  writeback_busy: 'victims skipped because their slot was in use (EEXIST)',
+  writeback_invalidated: 'victims that were gone when their slot was pinned',
+  writeback_failed: 'image writes of written-back pages that failed (each is retried)',
+  writeback_wasted: 'pages written back whose slot was overwritten or trimmed before the image had them',
+  zswpout: 'pages stored',
+  zswpin: 'pages loaded from the pool',
+  image_reads: 'pages read from the image',
+  image_writes: 'pages written to the image',
+  image_runs: 'write calls on the image',
+  image_punches: 'punches and zero-outs of the image',
+  image_read_errors: 'failed reads of the image',
+  image_write_errors: 'failed writes of the image',
+  lost_pages: 'slots whose last acknowledged bytes exist nowhere',
+  oracle_mismatch: 'pages read that were not the ones last acknowledged (debug.oracle); answered with EIO',
+  swap_signatures: 'writes of slot 0 with a swap signature',
+  invalidates: 'slots freed by TRIM or WRITE_ZEROES',
+  compacted_zspages: 'zspages freed by compaction',
+  trimmed_zspages: 'free zspages given back to the system',
+  zero_reads: 'pages read from slots that were never written',
+  parks: 'requests that had to wait for a pin, a buffer or the shrinker',
+  fenced_units: 'pages and slices of ended connections that were dropped',
+});
+/** Column of each. */
+export const C = ZSWAP_COUNTERS.columns;
+
+/**
+ * Differs between two calls if a page was stored, read or freed, or the shrinker did anything, in between. Requests are no
+ * part of it: what moves no page and holds no pin changes nothing that is looked at.
+ */
+export function stamp({ counters }: Shared): string {
+  const { first } = POOL_COUNTERS;
+  return Array.from({ length: ZSWAP_COUNTERS.end - first }, (_, i) => sum(counters, first + i)).join();
+}

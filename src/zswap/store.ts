@@ -1,0 +1,204 @@
+/**
+ * Store of a page, in the order of mm/zswap.c. The caller holds the slot's pin.
+ *
+ *   limits (memcg, then pool) -> same-filled? -> compress -> allocate -> copy -> publish (drops the old entry)
+ *
+ * Nothing here waits for I/O or for another request, throws, or allocates per page beyond one view per zstd call.
+ */
+import { allocator } from '../pool/allocator/index.ts';
+import { clearBit, setBit } from '../pool/bits.ts';
+import { COMPRESS_FAILED, POOR_BYTES } from '../pool/codec.ts';
+import { POOL } from '../pool/counters.ts';
+import { allocEntry, freeEntry, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
+import { PAGE_SIZE } from '../pool/limits.ts';
+import { CTL, WORK } from '../pool/shared.ts';
+import { sum } from '../shm/counters.ts';
+import * as sync from '../shm/sync.ts';
+import { enter, isLimited, settle } from './admission.ts';
+import { C } from './counters.ts';
+import { requestWork } from './orders.ts';
+import { noteHeader } from './swap_header.ts';
+import type { Zswap } from './zswap.ts';
+
+/** The page is in the pool. */
+export const STORED = 0;
+/** The pool does not take the page: it goes to the image. */
+export const REJECTED = 1;
+/** The memcg is at its limit: shrink it, then store again with `checked`. */
+export const OVER_LIMIT = 2;
+
+/**
+ * Stores src[at, at + 4096) at a pinned slot, whose record is `r`. `checked`: the memcg's limit was dealt with.
+ * Past the limits the page counts as being in place: who waits for the pin's page waits no longer.
+ */
+export function store(
+  zswap: Zswap,
+  x: number,
+  slot: number,
+  src: Uint8Array,
+  at: number,
+  checked: boolean,
+  r = 0,
+): number {
+  const { settings, counters } = zswap;
+  const m = settings.exports[x].memcg;
+  const { max } = settings.memcgs[m];
+  if (slot === 0 && !checked) noteHeader(zswap.shared, counters, x, src.subarray(at, at + PAGE_SIZE));
+  if (checked || !isLimited(max)) return storeNoted(zswap, x, slot, src, at, r);
+  if (max === 0) {
+    counters[C.reject_memcg_limit]++;
+    return REJECTED;
+  }
+  if (!enter(zswap, m, max)) return OVER_LIMIT;
+  const result = storeNoted(zswap, x, slot, src, at, r);
+  settle(zswap, m);
+  return result;
+}
+
+function storeNoted(zswap: Zswap, x: number, slot: number, src: Uint8Array, at: number, r: number): number {
+  const result = tryStore(zswap, x, slot, src, at, r);
+  if (zswap.oracle !== null && result === STORED) zswap.oracle.note(x, slot, src, at);
+  return result;
+}
+
+function tryStore(zswap: Zswap, x: number, slot: number, src: Uint8Array, at: number, r: number): number {
+  const { settings, counters } = zswap;
+  const m = settings.exports[x].memcg;
+  if (poolIsFull(zswap)) {
+    counters[C.reject_pool_limit]++;
+    return rejectShort(zswap, WORK.POOL);
+  }
+  if (zswap.protocols.busy.waits && r > 0) zswap.slots.fill(r);
+  return storePage(zswap, x, slot, m, src.subarray(at, at + PAGE_SIZE), settings.storeIncompressible);
+}
+
+/** Compresses and publishes, whatever the limits say. */
+function storePage(
+  zswap: Zswap,
+  x: number,
+  slot: number,
+  m: number,
+  page: Uint8Array,
+  incompressible: boolean,
+): number {
+  const { settings, counters } = zswap;
+  if (settings.sameFilled && zswap.codec.isSameFilled(page) && takesFilled(zswap)) {
+    return storeFilled(zswap, x, slot, m, zswap.codec.fillWord);
+  }
+  const bytes = zswap.codec.compress(page);
+  if (bytes === COMPRESS_FAILED) {
+    counters[C.reject_compress_fail]++;
+    return REJECTED;
+  }
+  if (bytes < POOR_BYTES) return storeObject(zswap, x, slot, m, zswap.codec.object(bytes));
+  if (incompressible) return storeObject(zswap, x, slot, m, page);
+  counters[C.reject_compress_poor]++;
+  // Here we ask for more than the kernel does, which waits for the limit: whoever sends such a page is short of memory, and
+  // above the threshold there is something to be made ready for his next one.
+  return allocator.total(zswap.shared.zs) > settings.acceptBytes ? rejectShort(zswap, WORK.POOL) : REJECTED;
+}
+
+/**
+ * Stores a page once more that is stored already, as an entry that no running writeback knows of. Above the limits by at
+ * most zswap page. Pin held.
+ */
+export function storeAgain(zswap: Zswap, x: number, slot: number, page: Uint8Array): number {
+  return storePage(zswap, x, slot, zswap.settings.exports[x].memcg, page, true);
+}
+
+/** Stores a page raw because its memcg may not write back; REJECTED beyond the bound on such pages. */
+export function storeRaw(zswap: Zswap, x: number, slot: number, src: Uint8Array, at: number): number {
+  // Lanes that look at the same moment may exceed the bound by a page each.
+  const pages = sync.load(zswap.shared.control, CTL.RAW_PAGES) + 1;
+  if (pages * PAGE_SIZE > zswap.settings.rawMaxBytes) return REJECTED;
+  const result = storeObject(zswap, x, slot, zswap.settings.exports[x].memcg, src.subarray(at, at + PAGE_SIZE));
+  if (zswap.oracle !== null && result === STORED) zswap.oracle.note(x, slot, src, at);
+  return result;
+}
+
+/** zswap_check_limits: full from the limit on, until the total is down at the accept threshold. */
+function poolIsFull(zswap: Zswap): boolean {
+  const { control, zs } = zswap.shared;
+  const total = allocator.total(zs);
+  const full = sync.load(control, CTL.FULL) === 1;
+  if (total >= zswap.settings.poolBytes) {
+    zswap.counters[C.pool_limit_hit]++;
+    if (!full) sync.store(control, CTL.FULL, 1);
+    return true;
+  }
+  if (full && total <= zswap.settings.acceptBytes) {
+    sync.store(control, CTL.FULL, 0);
+    return false;
+  }
+  return full;
+}
+
+/**
+ * Same-filled pages are charged to nobody and on no list, so nothing makes them leave. Those of one export could take every
+ * entry from all others; beyond their part such a page is compressed, charged and written back like any other.
+ */
+function takesFilled(zswap: Zswap): boolean {
+  const { filledMax, counters } = zswap.shared;
+  return filledMax === Number.POSITIVE_INFINITY || sum(counters, POOL.same_filled_pages) < filledMax;
+}
+
+function storeFilled(zswap: Zswap, x: number, slot: number, m: number, word: number): number {
+  const e = allocEntry(zswap.entries);
+  if (e === NONE) return rejectEntry(zswap);
+  zswap.entries.fill[e] = word;
+  return publish(zswap, e, x, slot, m, LENGTH_SAME_FILLED);
+}
+
+function storeObject(zswap: Zswap, x: number, slot: number, m: number, object: Uint8Array): number {
+  const { objects } = zswap;
+  const bytes = object.length;
+  const e = allocEntry(zswap.entries);
+  if (e === NONE) return rejectEntry(zswap);
+  if (!objects.alloc(e, bytes)) {
+    freeEntry(zswap.entries, e);
+    zswap.counters[C.reject_alloc_fail]++;
+    return rejectShort(zswap, WORK.POOL);
+  }
+  objects.segment(e).set(object, objects.offset(e));
+  objects.unmap(e);
+  return publish(zswap, e, x, slot, m, bytes);
+}
+
+function publish(zswap: Zswap, e: number, x: number, slot: number, m: number, bytes: number): number {
+  const { entries, counters, shared } = zswap;
+  entries.slot[e] = slot;
+  entries.volume[e] = x;
+  entries.memcg[e] = m;
+  entries.length[e] = bytes;
+  // As in the kernel, a fresh page gets its second chance: the first walk passes it by.
+  entries.referenced[e] = 1;
+  // Writeback asks for users before it touches the entry, so the bit is set before the entry can be found.
+  setBit(shared.users, x, slot);
+  const counted = zswap.protocols.swapoff.countsEntries;
+  if (counted) sync.add(zswap.live, x, 1);
+  if (!zswap.protocols.entry.publish(zswap, e)) {
+    if (counted) sync.add(zswap.live, x, -1);
+    if (bytes > 0) zswap.objects.free(e, bytes);
+    freeEntry(entries, e);
+    return rejectEntry(zswap);
+  }
+  clearBit(shared.lost, x, slot);
+  zswap.noteDirty(x, slot);
+  counters[POOL.stored_pages]++;
+  counters[C.zswpout]++;
+  counters[POOL.compressed_bytes] += bytes;
+  if (bytes === LENGTH_SAME_FILLED) counters[POOL.same_filled_pages]++;
+  else if (bytes === PAGE_SIZE) zswap.countRaw(1);
+  return STORED;
+}
+
+function rejectEntry(zswap: Zswap): number {
+  zswap.counters[C.reject_kmemcache_fail]++;
+  return rejectShort(zswap, WORK.ENTRIES);
+}
+
+/** There is no room now, but the shrinker can make some. */
+function rejectShort(zswap: Zswap, what: number): number {
+  requestWork(zswap.shared, what);
+  return REJECTED;
+}
