@@ -64,7 +64,11 @@ export class SwapoffPunch {
     });
   }
 
-  /** No request changes a slot of an export that is off, so what was lost once is here until now. */
+  /**
+   * No request changes a slot of an export that is off, so what was lost once is here until now. A READ asks whether its slot
+   * is in use, and then whether it is lost:
+   *   1. a slot is in use again   2. a READ finds it so, and not lost   3. it is lost   4. the READ gets the old bytes of the image
+   */
   private punched(slot: number, errno: number): void {
     const { shared, counters } = this.host.zswap;
     const lost = testBit(shared.lost, this.x, slot);
@@ -72,8 +76,8 @@ export class SwapoffPunch {
       clearBit(shared.users, this.x, slot);
       clearBit(shared.lost, this.x, slot);
     } else if (errno !== 0 && !lost) {
-      setBit(shared.users, this.x, slot);
       setBit(shared.lost, this.x, slot);
+      setBit(shared.users, this.x, slot);
       counters[C.lost_pages]++;
     }
   }

@@ -5,6 +5,7 @@ import { STATE, stateOf } from '#src/pool/export_state.js';
 import { C } from '#src/zswap/counters.js';
 import { swapon } from '#src/zswap/swapoff_op.js';
 import { LOAD_FAILED, LOADED, type Zswap } from '#src/zswap/zswap.js';
+import { passing } from '../support/facade.ts';
 import { checkEmpty, makePage, put, take } from '../support/pool.ts';
 import { filled, SECOND_TREE } from '../support/swapoff_bench.ts';
 
@@ -26,6 +27,23 @@ t.test('a failed punch: what the slots held is lost, not old', async (t) => {
   put(z, 5, makePage('text', 55));
   t.equal(take(z, 5).result, LOADED, 'until it is written');
 });
+
+t.test(
+  'a READ beside a refused punch finds its slot unused or lost, never with the old bytes of the image',
+  async (t) => {
+    const host = filled(5);
+    const { shared } = host.zswap;
+    host.swapoff();
+    const seen = passing(
+      () => host.answers(EIO),
+      () => {
+        if (testBit(shared.users, 0, 5)) t.ok(testBit(shared.lost, 0, 5), 'in use, and lost already');
+      },
+    );
+    t.ok(seen.some(({ words }) => words === shared.users.words[0]));
+    t.ok(testBit(shared.users, 0, 5));
+  },
+);
 
 t.test('what the image refused to forget can be asked for again, and nothing else is', async (t) => {
   const host = filled(5, 9, SECOND_TREE + 7);
