@@ -86,23 +86,36 @@ function makeRoutes(options: ControlOptions): ReadonlyMap<string, Route> {
   };
   const { check, swapoff, swapon } = options;
   if (check !== undefined) routes.set('/check', { method: 'GET', answer: () => check() });
+  const knows = (query: URLSearchParams, ...names: string[]): void => {
+    const unknown = [...query.keys()].find((key) => !names.includes(key));
+    if (unknown !== undefined) throw new ControlError(400, `${unknown} is unknown, allowed: ${names.join(', ')}`);
+    const twice = names.find((key) => query.getAll(key).length > 1);
+    if (twice !== undefined) throw new ControlError(400, `${twice} is there twice, allowed: once`);
+  };
   if (swapoff !== undefined) {
-    const answer = (query: URLSearchParams): Promise<object> =>
-      swapoff(name(query), { force: flag(query, 'force'), keep: flag(query, 'keep') });
+    const answer = (query: URLSearchParams): Promise<object> => {
+      knows(query, 'export', 'force', 'keep');
+      return swapoff(name(query), { force: flag(query, 'force'), keep: flag(query, 'keep') });
+    };
     routes.set('/swapoff', { method: 'POST', answer });
   }
-  if (swapon !== undefined) routes.set('/swapon', { method: 'POST', answer: (query) => swapon(name(query)) });
+  if (swapon !== undefined) {
+    const answer = (query: URLSearchParams): object => {
+      knows(query, 'export');
+      return swapon(name(query));
+    };
+    routes.set('/swapon', { method: 'POST', answer });
+  }
   return routes;
 }
 
 /** Without a value, or 1; who says force=false must not get the opposite. */
 function flag(query: URLSearchParams, name: string): boolean {
-  const values = query.getAll(name);
-  const wrong = values.find((value) => value !== '' && value !== '1');
-  if (wrong !== undefined) {
-    throw new ControlError(400, `${name} is ${JSON.stringify(wrong)}, allowed: ${name} or ${name}=1, or leave it out`);
+  const value = query.get(name);
+  if (value !== null && value !== '' && value !== '1') {
+    throw new ControlError(400, `${name} is ${JSON.stringify(value)}, allowed: ${name} or ${name}=1, or leave it out`);
   }
-  return values.length > 0;
+  return value !== null;
 }
 
 function drainBody(request: IncomingMessage, response: ServerResponse, done: () => void): void {

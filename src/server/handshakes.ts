@@ -46,9 +46,9 @@ export class Handshakes {
     this.open.set(connection, { since: this.now(), drop });
   }
 
-  /** The connection has chosen its export, or has ended. */
-  over(connection: number): void {
+  /** The connection has chosen its export, or has ended. True if it was to make room. */
+  over(connection: number): boolean {
     this.open.delete(connection);
-    this.dropped.delete(connection);
+    return this.dropped.delete(connection);
   }
 }

@@ -103,6 +103,7 @@ export class LaneRole {
       },
     });
     this.connections.set(n, connection);
+    this.post({ type: 'greeted' });
     if (this.stopping) connection.stop();
   }
 

@@ -10,8 +10,8 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import type { Config } from '../config/schema.ts';
 import { EXIT, ExitError, errorText, named } from '../os/exit_error.ts';
 import { checkInherited, inheritedPath, inheritedSockets, LISTEN_FDS_START } from '../os/inherited_sockets.ts';
-import { dup, keepAlive } from '../os/syscalls.ts';
 import { listenUnix } from '../os/unix_socket.ts';
+import { HandOver } from './hand_over.ts';
 import { Handshakes } from './handshakes.ts';
 import type { MarkersWritten } from './images.ts';
 import type { FromLane } from './messages.ts';
@@ -21,12 +21,8 @@ import type { LaneHandle } from './threads.ts';
 
 const BACKLOG = 128;
 
-/**
- * When a TCP peer that is silent is asked whether it is still there, in seconds, and how often: one that vanished is given
- * up after 15 minutes. The kernel waits as long for an answer to data that it sent (tcp_retries2), and a guest that is
- * paused for a while must find its swap again.
- */
-const KEEP_ALIVE = { idle: 300, interval: 60, count: 10 } as const;
+/** Why a connection ended that had chosen no export. */
+const OLDEST = 'its handshake was the oldest of listen.maxConnections, and made room';
 
 export interface Listeners {
   /** One line per export and socket: `nbd+unix:///NAME?socket=PATH` or `nbd://HOST:PORT/NAME`. */
@@ -46,14 +42,6 @@ interface ListenOptions {
   readonly onError: (line: string) => void;
 }
 
-/** What the listeners share. */
-interface Door {
-  /** Clients are let in. */
-  open: boolean;
-  /** So far: their numbers. */
-  connections: number;
-}
-
 /** One listening socket. */
 interface Listener {
   readonly server: Server;
@@ -61,8 +49,6 @@ interface Listener {
   readonly index: number;
   readonly handshakes: Handshakes;
   readonly refusals: Refusals;
-  /** Accepted before admit(), at most as many as may be connected. */
-  readonly waiting: Socket[];
   path: string | null;
 }
 
@@ -70,7 +56,7 @@ export async function listen(o: ListenOptions): Promise<Listeners> {
   const { config } = o;
   const { unix, unixMode, unixGroup, tcp } = config.listen;
   const listeners: Listener[] = [];
-  const door: Door = { open: false, connections: 0 };
+  const door = new HandOver(o.lanes, o.onError);
   const add = (name: string): Listener => {
     const listener = newListener(o, name, listeners.length, door);
     listeners.push(listener);
@@ -108,21 +94,20 @@ export async function listen(o: ListenOptions): Promise<Listeners> {
     ),
     heard(message) {
       if (message.type === 'crowded') crowded[message.x].add(reason);
+      else if (message.type === 'greeted') door.next();
       else if (message.type === 'chosen' || message.type === 'ended') {
-        listeners[message.listener].handshakes.over(message.connection);
+        const { handshakes, refusals } = listeners[message.listener];
+        // One that has chosen in time is served.
+        if (handshakes.over(message.connection) && message.type === 'ended') refusals.add(OLDEST);
       }
     },
-    admit(_markers) {
-      door.open = true;
-      for (const listener of listeners)
-        for (const socket of listener.waiting.splice(0)) handOver(o, door, listener, socket);
-    },
+    admit: (_markers) => door.admit(),
     close() {
-      for (const { server, refusals, waiting } of listeners) {
+      for (const { server, refusals } of listeners) {
         server.close();
-        for (const socket of waiting.splice(0)) socket.destroy();
         refusals.close();
       }
+      door.close();
       for (const refusals of crowded) refusals.close();
     },
   };
@@ -130,65 +115,37 @@ export async function listen(o: ListenOptions): Promise<Listeners> {
 
 /** Why a client of an export is turned away by its lane. */
 function noPlace({ listen, exports }: Config, { shares: [{ own }] }: Places): string {
+  if (exports.length === 1) return `listen.maxConnections (${listen.maxConnections}) are open`;
   const rest = listen.maxConnections - own * exports.length;
-  return `it has its ${own} places over this listener, and the ${rest} for whoever comes first are taken`;
+  return `what it has for itself of listen.maxConnections (${own}), and what is for whoever comes first (${rest}), is taken`;
 }
 
-function newListener(o: ListenOptions, name: string, index: number, door: Door): Listener {
+function newListener(o: ListenOptions, name: string, index: number, door: HandOver): Listener {
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) => {
     socket.on('error', () => socket.destroy());
-    if (door.open) handOver(o, door, listener, socket);
-    else if (listener.waiting.length < o.config.listen.maxConnections) listener.waiting.push(socket);
-    else refuse(o, listener, socket);
+    letIn(o, door, listener, socket);
   });
   const handshakes = new Handshakes(o.config.listen.maxConnections);
   const refusals = new Refusals(name, o.onError);
-  const listener: Listener = { server, index, handshakes, refusals, waiting: [], path: null };
+  const listener: Listener = { server, index, handshakes, refusals, path: null };
   return listener;
 }
 
-function handOver(o: ListenOptions, door: Door, listener: Listener, socket: Socket): void {
-  const { index, refusals, handshakes } = listener;
-  const fd = descriptorOf(socket);
-  if (fd >= 0 && !anyPlace(o.places, index)) {
-    refuse(o, listener, socket);
+function letIn(o: ListenOptions, door: HandOver, { index, handshakes, refusals }: Listener, socket: Socket): void {
+  const full = `listen.maxConnections (${o.config.listen.maxConnections}) are open`;
+  const why = anyPlace(o.places, index) ? (handshakes.makeRoom() ? null : `${full} in their handshake`) : full;
+  if (why !== null) {
+    socket.destroy();
+    refusals.add(why);
     return;
   }
-  if (fd >= 0 && !handshakes.makeRoom()) {
-    refuse(o, listener, socket, ' in their handshake');
-    return;
-  }
-  const copy = fd < 0 ? fd : dup(fd);
-  const isTcp = socket.remoteFamily !== undefined;
-  // Closing our descriptor does not end the connection: the copy is the same open socket.
-  socket.destroy();
-  // The client has gone already.
-  if (fd < 0) return;
-  if (copy < 0) {
-    refusals.add(`no descriptor left (errno ${-copy})`);
-    return;
-  }
-  const failed = isTcp ? keepAlive(copy, KEEP_ALIVE) : 0;
-  if (failed < 0) o.onError(`no keep-alive for a TCP connection (errno ${-failed})`);
-  const lane = o.lanes.reduce((best, other) => (other.connections < best.connections ? other : best));
-  lane.connections++;
-  const connection = ++door.connections;
-  handshakes.began(connection, () => {
-    refusals.add('it was in its handshake when others wanted to be, and the oldest of them');
-    lane.send({ type: 'drop', connection });
-  });
-  lane.send({ type: 'socket', fd: copy, listener: index, connection });
-}
-
-function refuse(o: ListenOptions, { refusals }: Listener, socket: Socket, doing = ''): void {
-  socket.destroy();
-  refusals.add(`listen.maxConnections (${o.config.listen.maxConnections}) are open${doing}`);
-}
-
-/** The descriptor under a socket. Node keeps it behind an undocumented property that is stable since version 0.x. */
-function descriptorOf(socket: Socket): number {
-  const handle = (socket as unknown as { _handle: { fd: number } | null })._handle;
-  return handle === null ? -1 : handle.fd;
+  const connection = door.newNumber();
+  handshakes.began(connection, () => door.drop(connection));
+  const gone = (reason: string | null): void => {
+    const why = handshakes.over(connection) ? OLDEST : reason;
+    if (why !== null) refusals.add(why);
+  };
+  door.give({ socket, listener: index, connection, gone });
 }
 
 function listening(server: Server, where: object, what: string): Promise<void> {

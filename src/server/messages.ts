@@ -25,6 +25,8 @@ export type ToLane =
 
 export type FromLane =
   | { readonly type: 'ready' }
+  /** A connection was taken on, and its client has been greeted. */
+  | { readonly type: 'greeted' }
   /** A client was turned away, because its export has no place left (places.ts). */
   | { readonly type: 'crowded'; readonly x: number }
   /** A connection has chosen its export, or has ended. */

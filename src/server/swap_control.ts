@@ -29,6 +29,12 @@ interface SwapoffFlags {
   readonly keep: boolean;
 }
 
+/** What an image was told to forget and has not, and how many pages the swapoff had freed. */
+interface Unforgotten {
+  readonly trees: readonly Discarded[];
+  readonly freed: number;
+}
+
 /** How an order of a verb, or a drain, ended. */
 type Answer = Extract<FromShrinker, { type: 'copied' | 'punched' | 'drained' }>;
 
@@ -46,7 +52,7 @@ export class SwapControl {
   private readonly asked = new Map<number, (answer: Answer) => void>();
   private readonly running = new Map<number, Promise<unknown>>();
   /** By export that is off: what its image would not forget. Another swapoff asks for that again. */
-  private readonly unforgotten = new Map<number, readonly Discarded[]>();
+  private readonly unforgotten = new Map<number, Unforgotten>();
   private stopping = false;
 
   /** `send`: to the shrinker's thread, whose answers have to come to answered(). */
@@ -61,6 +67,12 @@ export class SwapControl {
     const x = this.find(name);
     const again = this.unforgotten.get(x);
     if (again === undefined || this.stopping) this.refuse(x, 'swapoff');
+    else if (keep) {
+      throw new ControlError(
+        409,
+        `export ${name} is off, and its image is told again to forget, allowed: without --keep`,
+      );
+    }
     const clients = sync.load(this.shared.clients, x);
     if (clients > 0 && !force) {
       throw new ControlError(
@@ -71,7 +83,7 @@ export class SwapControl {
     const running = again === undefined ? this.swapoffOf(x, keep) : this.forgetAgain(x, again);
     this.running.set(x, running);
     try {
-      return { export: name, state: 'off', kept: keep && again === undefined, freed_pages: await running };
+      return { export: name, state: 'off', kept: keep, freed_pages: await running };
     } finally {
       this.running.delete(x);
       if (this.stopping) this.leave(x);
@@ -149,29 +161,29 @@ export class SwapControl {
   private async swapoffOf(x: number, keep: boolean): Promise<number> {
     let freed = 0;
     await this.run((host, done) => {
-      const op = new SwapoffOp(host, x, keep, (errno) => {
+      const op: SwapoffOp = new SwapoffOp(host, x, keep, (errno: number) => {
         freed = op.freed;
-        done(this.problem(x, errno, op.refused));
+        done(this.problem(x, errno, { trees: op.refused, freed }));
       });
       op.resume();
     });
     return freed;
   }
 
-  private async forgetAgain(x: number, what: readonly Discarded[]): Promise<number> {
+  private async forgetAgain(x: number, { trees, freed }: Unforgotten): Promise<number> {
     this.unforgotten.delete(x);
     await this.run((host, done) =>
-      punchAgain(host, x, what, (errno, refused) => done(this.problem(x, errno, refused))),
+      punchAgain(host, x, trees, (errno, left) => done(this.problem(x, errno, { trees: left, freed }))),
     );
-    return 0;
+    return freed;
   }
 
-  private problem(x: number, errno: number, refused: readonly Discarded[]): ControlError | null {
+  private problem(x: number, errno: number, left: Unforgotten): ControlError | null {
     const { name } = this.config.exports[x];
     if (errno === 0) return null;
-    if (refused.length === 0)
+    if (left.trees.length === 0)
       return new ControlError(503, `the image of ${name} failed with errno ${errno}; it is still on`);
-    this.unforgotten.set(x, refused);
+    this.unforgotten.set(x, left);
     const pages = setCount(this.shared.lost, x);
     return new ControlError(
       503,

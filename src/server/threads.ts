@@ -18,8 +18,9 @@ interface Role<To, From> {
 }
 
 export interface LaneHandle extends Role<ToLane, FromLane> {
-  /** Open ones. */
+  /** Open ones, and those of them that it has not greeted yet. */
   connections: number;
+  ungreeted: number;
 }
 
 export interface Threads {
@@ -48,12 +49,13 @@ export async function startThreads(o: ThreadOptions): Promise<Threads> {
     const data: ThreadData = { ...o.data, thread: THREAD_LANE0 + i };
     const listen = (message: FromLane): void => {
       if (message.type === 'ended') lanes[i].connections--;
+      else if (message.type === 'greeted') lanes[i].ungreeted--;
       o.onLane(message);
     };
     const role: Role<ToLane, FromLane> = inline
       ? inlineRole((post) => new LaneRole(data, post), listen)
       : workerRole(`lane ${i}`, { role: 'lane', data }, o.onFault, listen);
-    lanes.push(Object.assign(role, { connections: 0 }));
+    lanes.push(Object.assign(role, { connections: 0, ungreeted: 0 }));
   }
   await Promise.all([shrinker.next('ready'), ...lanes.map((lane) => lane.next('ready'))]);
   return { lanes, shrinker };

@@ -2,7 +2,7 @@
  * The end of a swapoff: the image forgets what the slots held, tree by tree. What it refuses to forget is old, and not what a
  * client would read: those slots are lost, EIO, until they are written again or the image is asked again and obeys.
  */
-import { bitsOver, clearBit, findBit, setBit, testBit } from '../pool/bits.ts';
+import { bitsOver, clearBit, findBit, setBit, setCount, testBit } from '../pool/bits.ts';
 import { enter, STATE } from '../pool/export_state.ts';
 import { C } from './counters.ts';
 import type { Zswap } from './zswap.ts';
@@ -55,7 +55,10 @@ export class SwapoffPunch {
       return;
     }
     this.host.punch(this.x, tree.first + from, end - from, (errno) => {
-      for (let i = from; i < end; i = findBit(used, 0, i + 1, end, true)) this.punched(tree.first + i, errno);
+      // Most often the image obeys, and nothing was lost before: then there is nothing to say of any slot.
+      if (errno !== 0 || setCount(zswap.shared.lost, this.x) > 0) {
+        for (let i = from; i < end; i = findBit(used, 0, i + 1, end, true)) this.punched(tree.first + i, errno);
+      }
       if (errno !== 0) {
         this.refused.push(tree);
         if (this.errno === 0) this.errno = errno;

@@ -199,6 +199,27 @@ t.test('a check says its verdict first, and none while requests run', async (t) 
   );
 });
 
+t.test('a verb with a parameter that nobody knows, or twice, does nothing', async (t) => {
+  const seen: string[] = [];
+  const verb = (name: string): object => {
+    seen.push(name);
+    return {};
+  };
+  const { socket } = await start(t, { swapoff: async (name) => verb(name), swapon: verb });
+  const queries = [
+    'swapoff?export=s&keeep',
+    'swapoff?export=s&export=r',
+    'swapon?export=s&keep',
+    'swapoff?export=s&keep&keep',
+  ];
+  for (const query of queries) {
+    const { status, body } = await send(socket, 'POST', `/${query}`);
+    t.equal(status, 400, query);
+    t.match(body, { error: /^(keeep|keep) is unknown, allowed: |^(export|keep) is there twice, allowed: once$/ });
+  }
+  t.same(seen, []);
+});
+
 t.test('a flag of a verb has no value, or 1; any other is refused, not taken for yes', async (t) => {
   const seen: object[] = [];
   const swapoff = async (_: string, flags: object): Promise<object> => {

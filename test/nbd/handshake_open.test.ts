@@ -17,7 +17,7 @@ t.test('GO is refused with the reason, without any information, and another expo
     },
   });
   const [refused, ...more] = driver.ask(wire.NBD_OPT_GO, infoData('disk', wire.NBD_INFO_NAME));
-  t.equal(refused.type, wire.NBD_REP_ERR_UNKNOWN);
+  t.equal(refused.type, wire.NBD_REP_ERR_POLICY);
   t.equal(refused.data.toString(), 'no place left');
   t.same(more, []);
   t.equal(driver.state, 'options');

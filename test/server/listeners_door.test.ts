@@ -33,7 +33,7 @@ async function door(t: Test, maxConnections: number): Promise<Door> {
       messages.push(message);
       if (message.type === 'socket') t.teardown(() => closeSync(message.fd));
     };
-    return { connections: 0, send, next: () => new Promise(() => {}), end: async () => {} };
+    return { connections: 0, ungreeted: 0, send, next: () => new Promise(() => {}), end: async () => {} };
   });
   const lines: string[] = [];
   const listeners = await listen({
@@ -78,7 +78,7 @@ t.test('as many wait as may be connected, and a close lets nobody in', async (t)
   const { listeners, told, lines, knock } = await door(t, 2);
   for (let i = 0; i < 3; i++) await knock();
   while (lines.length === 0) await turn();
-  t.same(lines, ['listen.unix: connection refused: listen.maxConnections (2) are open']);
+  t.same(lines, ['listen.unix: connection refused: listen.maxConnections (2) are open in their handshake']);
   listeners.close();
   listeners.admit(MARKERS);
   t.same(told, [[], []]);

@@ -98,7 +98,7 @@ for (const end of ['close', 'disc'] as const) {
       await other.disconnect();
       await disk.resume();
       await server.stop();
-      const [first, last] = server.stderr().match(/export a: .*its 2 places over this listener/g) ?? [];
+      const [first, last] = server.stderr().match(/export a: .*for itself of listen.maxConnections \(2\)/g) ?? [];
       t.match(first, 'connection refused');
       t.match(last, '5 further connections refused');
     },

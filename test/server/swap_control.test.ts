@@ -129,9 +129,11 @@ t.test('an image that refuses to forget: 503, the export is off, and another swa
   await t.rejects(c.swapoff('a', plain), { status: 409, message: /is being swapped off/ });
   told('punched', 5);
   await t.rejects(again, { status: 503, message: /still has 2 of the pages/ });
+  const keep = c.swapoff('a', { force: false, keep: true });
+  await t.rejects(keep, { status: 409, message: /is told again to forget, allowed: without --keep/ });
   const last = c.swapoff('a', plain);
   told('punched', 0);
-  t.match(await last, { export: 'a', state: 'off', freed_pages: 0 });
+  t.match(await last, { export: 'a', state: 'off', kept: false, freed_pages: 2 });
   await t.rejects(c.swapoff('a', plain), { status: 409, message: 'export a is swapped off already' });
 });
 

@@ -141,7 +141,7 @@ export function resolveExport<T extends { readonly name: string }>(
     return new Refusal(wire.NBD_REP_ERR_UNKNOWN, `no export ${JSON.stringify(request.name.slice(0, 64))}`);
   }
   const why = open(info);
-  return why === null ? { request, info } : new Refusal(wire.NBD_REP_ERR_UNKNOWN, why);
+  return why === null ? { request, info } : new Refusal(wire.NBD_REP_ERR_POLICY, why);
 }
 
 /** Whether the queries match base:allocation. Only a listing treats an empty list and `base:` as wildcards. */
