@@ -89,6 +89,11 @@ export class Connection implements TransmissionHost {
     return this.#transmission?.idle ?? true;
   }
 
+  /** Is another one when the device, or the client, has done anything. */
+  get progress(): string {
+    return this.#transmission?.progress ?? '';
+  }
+
   /**
    * Lets running requests finish, answers new ones with ESHUTDOWN, and closes when there is none left. What the peer owes,
    * the rest of a request or room for its replies, has to be there in time, and nothing that it does meanwhile buys more.
