@@ -13,7 +13,8 @@ import { ByteCalls } from './byte_calls.ts';
 import type { ByteDevice } from './byte_device.ts';
 import { type ConnectionRequest, type Device, TAKEN } from './device.ts';
 
-const BLOCK_SIZE = 4096;
+/** Of a device that says nothing else. */
+export const BLOCK_SIZE = 4096;
 const CHUNK_BYTES = 256 * 1024;
 const CHUNK_BLOCKS = 64;
 

@@ -18,7 +18,7 @@ export function checkDevice(device: Device): void {
     throw new RangeError(`device of export ${JSON.stringify(info.name)}: ${why}`);
   };
   if (!Number.isInteger(Math.log2(blockSize)) || blockSize < 1 || blockSize > MAX_BLOCK_SIZE) {
-    complain(`block size is no power of two up to ${MAX_BLOCK_SIZE}`);
+    complain(`blockSize is ${blockSize}, and has to be a power of two up to ${MAX_BLOCK_SIZE}`);
   }
   for (const [flag, name, method] of NEEDED) {
     if ((info.flags & flag) !== 0 && device[method] === undefined) complain(`${name} is offered without ${method}`);

@@ -1,6 +1,7 @@
 /** What a server and a ByteDevice are made from, looked at before anything begins: each complaint names what is wrong. */
 import { inspect } from 'node:util';
 import { NBD_MAX_STRING } from '../wire.ts';
+import { BLOCK_SIZE } from './byte_adapter.ts';
 import type { ByteDevice } from './byte_device.ts';
 import type { Device } from './device.ts';
 import { MAX_BLOCK_SIZE } from './inbox.ts';
@@ -69,7 +70,7 @@ function checkByteDevice(device: ByteDevice, at: number): void {
   checkType(what('name'), device.name, 'string', text);
   checkType(what('description'), device.description, 'string', text);
   checkWhole(what('size'), device.size, 0, Number.MAX_SAFE_INTEGER, ' of bytes');
-  const most = device.blockSize ?? MAX_BLOCK_SIZE;
+  const most = device.blockSize ?? BLOCK_SIZE;
   checkPower(what('blockSize'), device.blockSize, MIN_BLOCK_SIZE, MAX_BLOCK_SIZE);
   checkPower(what('minBlock'), device.minBlock, 1, most);
   checkType(what('fastZero'), device.fastZero, 'boolean', 'true or false');
