@@ -15,7 +15,7 @@ const server = (o: unknown) => new NbdServer(o as ConstructorParameters<typeof N
 
 t.test('devices', (t) => {
   const table: [wrong: Record<string, unknown>, name: string, message: RegExp][] = [
-    [{ name: undefined }, 'TypeError', /name of devices\[0\] is undefined, .* text/],
+    [{ name: undefined, size: -1 }, 'RangeError', /size of devices\[0\] is -1/],
     [{ name: 7 }, 'TypeError', /name of devices\[0\] is 7, .* text of up to 4096 bytes/],
     [{ size: undefined }, 'TypeError', /size of device 'ram' is undefined, .* whole number of bytes/],
     [

@@ -187,7 +187,7 @@ function infoOf(device: ByteDevice, blockSize: number): ExportInfo {
     writable && device.zero !== undefined && device.fastZero === true ? wire.NBD_FLAG_SEND_FAST_ZERO : 0,
   ];
   return {
-    name: device.name,
+    name: device.name ?? '',
     description: device.description ?? '',
     size: device.size,
     flags: flags.reduce((all, flag) => all | flag),

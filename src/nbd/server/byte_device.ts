@@ -23,7 +23,8 @@ export interface ZeroCall extends DeviceCall {
 export interface ByteDevice {
   /** What tells it from a `Device`, whose `info` is there. */
   readonly info?: undefined;
-  readonly name: string;
+  /** What clients ask for it by; without one it is the export that has no name. */
+  readonly name?: string;
   /** Bytes, any number of them. */
   readonly size: number;
   readonly description?: string;

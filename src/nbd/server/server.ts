@@ -153,6 +153,11 @@ export class NbdServer {
     return this.#closed;
   }
 
+  /** For `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   async #close(graceMs: number): Promise<void> {
     for (const server of this.#servers) server.close();
     this.#servers.clear();

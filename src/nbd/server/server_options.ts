@@ -61,12 +61,8 @@ function checkByteDevice(device: ByteDevice, at: number): void {
   const named = typeof device.name === 'string' ? `device ${shown(device.name)}` : `devices[${at}]`;
   const what = (property: string): string => `${property} of ${named}`;
   const text = `text of up to ${NBD_MAX_STRING} bytes`;
-  for (const property of ['name', 'size', 'read'] as const) {
-    if (device[property] === undefined) {
-      const wanted = { name: text, size: 'a whole number of bytes', read: 'a function' }[property];
-      wrong(TypeError, what(property), undefined, wanted);
-    }
-  }
+  if (device.size === undefined) wrong(TypeError, what('size'), undefined, 'a whole number of bytes');
+  if (device.read === undefined) wrong(TypeError, what('read'), undefined, 'a function');
   checkType(what('name'), device.name, 'string', text);
   checkType(what('description'), device.description, 'string', text);
   checkWhole(what('size'), device.size, 0, Number.MAX_SAFE_INTEGER, ' of bytes');
