@@ -306,3 +306,23 @@ t.test('a device that holds 64 MiB of calls that were given up gets no more', as
   }
   t.equal(bytes, 64 * MIB);
 });
+
+t.test('a device that stands still is given 1 MiB of a connection, in blocks of any size', async (t) => {
+  for (const blockSize of [4096, 65_536]) {
+    let bytes = 0;
+    const write = (_: number, from: Uint8Array): Promise<void> => {
+      bytes += from.length;
+      return new Promise(() => undefined);
+    };
+    const { connect, server } = await running(t, ram({ size: 64 * 2 ** 20, blockSize, write }));
+    const client = await connect();
+    const writes = Promise.allSettled([
+      client.write(0, Buffer.alloc(8 * 2 ** 20)),
+      client.write(8 * 2 ** 20, Buffer.alloc(8 * 2 ** 20)),
+    ]);
+    await until(() => bytes >= 2 ** 20 && server.counters.parks === 1);
+    t.equal(bytes, 2 ** 20, `blocks of ${blockSize}`);
+    client.destroy();
+    await writes;
+  }
+});

@@ -97,8 +97,12 @@ t.test('a client that goes on sending for long before it leaves', async (t) => {
   const client = await connect();
   const sent = upload(client, noise(20 * MIB));
   await until(() => sent.taken > 13 * MIB);
+  // It is stuck now, or will be after some more reads; what is looked for is that nothing more goes.
+  for (let before = 0; before !== sent.taken; await new Promise((resolve) => setTimeout(resolve, 100))) {
+    before = sent.taken;
+  }
   t.equal(server.connections, 1);
-  t.ok(sent.taken < 16 * MIB, 'memory for it is bounded');
+  t.ok(sent.taken < 14 * MIB, `memory for it is bounded, and it has sent ${sent.taken}`);
   client.socket.destroy();
   await until(() => server.connections === 0);
   t.ok([...signals][0].aborted);
