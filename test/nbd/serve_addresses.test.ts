@@ -48,8 +48,12 @@ t.test('close twice is close once, and nothing comes after it', async (t) => {
   t.equal(server.refused, 1);
 });
 
+/** How many of a kind Node keeps the process alive for. */
+const active = (kind: string): number => process.getActiveResourcesInfo().filter((one) => one === kind).length;
+
 t.test('listen ends with close, whatever it has come to', async (t) => {
   const path = join(tempFolder(t), 'nbd.sock');
+  const before = active('TCPServerWrap');
   for (const where of [0, path, { host: 'localhost', port: 0 }]) {
     const server = new NbdServer({ devices: [ram({})] });
     const listening = t.rejects(server.listen(where), { message: /closed before it listened/ });
@@ -62,6 +66,8 @@ t.test('listen ends with close, whatever it has come to', async (t) => {
   await server.close();
   await t.rejects(server.listen(0), { message: /closed/ });
   t.notOk(existsSync(path));
+  await until(() => active('GetAddrInfoReqWrap') === 0);
+  await until(() => active('TCPServerWrap') === before);
 });
 
 /** Accepts sockets of a client and hands the server other streams, that carry the same bytes. */
