@@ -1,7 +1,7 @@
 /**
  * Clients of a device that does not answer: that they have gone is noticed, and those who come can be served.
  *
- * Seen to fail without reading on, with an end that is told before what stood in front of it was kept, without the empty
+ * Seen to fail without reading on, with memory for that given to all who ask, some of it to each, with an end that is told before what stood in front of it was kept, without the empty
  * write, and without anybody making room.
  */
 import { once } from 'node:events';
@@ -90,6 +90,23 @@ for (const where of ['unix', 'TCP'] as const) {
     await until(() => server.connections === 0);
   });
 }
+
+t.test('many clients, who together leave more behind than there is memory to look at', async (t) => {
+  const { device, signals } = stuck();
+  const { server, connect } = await running(t, device);
+  const clients = await Promise.all(Array.from({ length: 24 }, () => connect()));
+  const payload = Buffer.alloc(MIB);
+  const each = (client: NbdClient, first: number) =>
+    Array.from({ length: 8 }, (_, i) => client.write(((first + i) % 32) * MIB, payload));
+  // Nobody's bytes are another's, or only some would begin.
+  const writes = clients.flatMap((client, i) => [client.write(i * 4096, Buffer.alloc(1)), ...each(client, i + 1)]);
+  const settled = Promise.allSettled(writes);
+  await until(() => signals.size === 24 && server.counters.bytesIn > 24 * MIB);
+  for (const client of clients) client.destroy();
+  await settled;
+  await until(() => server.connections === 0);
+  t.ok([...signals].every(({ aborted }) => aborted));
+});
 
 t.test('a client that goes on sending for long before it leaves', async (t) => {
   const { device, signals } = stuck();

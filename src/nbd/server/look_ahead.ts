@@ -5,7 +5,10 @@
  *
  * Invariants:
  * - of one connection at most AHEAD_BYTES are held here, which is more than both kernels have of a client that is gone, as
- *   Linux comes; of all connections of a thread at most ALL_BYTES. Who finds no room is not read on;
+ *   Linux comes; of all connections of a thread ALL_BYTES, and one read of each. Who begins to look has all the memory put by
+ *   that it may need, for if all had some of it, nobody would come to an end. The others stand in line;
+ * - who has found its socket empty needs little to look again, and STEP_ROOM is kept for that: so those that keep memory here
+ *   are noticed when they go, and give it back;
  * - who has filled its own part is alive, or was; its end is still noticed by an empty write, which a unix socket refuses
  *   once the peer has closed it. Of TCP that takes a reset, so the end of a client that has sent more than that may not be
  *   noticed (see `Standstill` for what becomes of its place);
@@ -16,15 +19,18 @@ import type { ConnectionFence } from './device.ts';
 
 const AHEAD_BYTES = 12 * 1024 * 1024;
 const ALL_BYTES = 64 * 1024 * 1024;
-/** A pause that lasts for less is the back-pressure of a device that keeps up. */
+const STEP_BYTES = 128 * 1024;
+const STEP_ROOM = 1024 * 1024;
+/** A pause that lasts for less is the back-pressure of a device that keeps up. Also how long a look lasts. */
 const LOOK_MS = 1000;
 const BLOCK_BYTES = 64 * 1024;
 
 /** Where all sockets that are read on put their bytes; they are copied in the same call. */
 const landing = new Uint8Array(BLOCK_BYTES);
 const NOTHING = new Uint8Array(0);
-/** Bytes of all connections of this thread. */
-let all = 0;
+/** Bytes that the connections of this thread have put by, and who waits for such. */
+let reserved = 0;
+const line = new Set<LookAhead>();
 
 /** As much of a socket as is needed here. */
 export interface AheadSocket {
@@ -42,6 +48,13 @@ export class LookAhead implements ConnectionFence {
   /** The connection takes no bytes at present. */
   #paused = false;
   #ended = false;
+  /** The socket is read on. */
+  #looking = false;
+  /** Whether the last read found less than it had room for, and whether the last look ended with such a one. */
+  #empty = false;
+  #drained = false;
+  /** What is put by for it: what is here, and during a look what may come. */
+  #share = 0;
   #timer: NodeJS.Timeout | null = null;
   /** Bytes from #start of the first block up to #end of the last one. */
   #blocks: Uint8Array[] = [];
@@ -81,26 +94,28 @@ export class LookAhead implements ConnectionFence {
 
   /** The socket is closed, or will bring nothing any more. */
   close(): void {
-    this.#stopTimer();
-    all -= this.#blocks.length * BLOCK_BYTES;
     this.#blocks = [];
     this.#end = BLOCK_BYTES;
+    this.#stop();
   }
 
   /** The connection takes bytes again; whether the socket may be read, because nothing is left here. */
   resume(): boolean {
     this.#paused = false;
-    this.#stopTimer();
+    this.#drained = false;
     while (this.#blocks.length > 0 && !this.#paused && !this.#socket!.destroyed) {
       const space = this.#asked();
       const part = this.#part(0).subarray(0, space.length);
       space.set(part);
       this.#start += part.length;
       if (this.#start === (this.#blocks.length === 1 ? this.#end : BLOCK_BYTES)) this.#dropFirst();
-      if (!this.#into.callback(part.length, space)) this.#pause();
+      if (!this.#into.callback(part.length, space)) this.#paused = true;
     }
-    if (this.#paused) this.#socket!.reading(false);
-    return !this.#paused;
+    this.#stop();
+    if (!this.#paused) return true;
+    this.#socket!.reading(false);
+    this.#pause();
+    return false;
   }
 
   #asked(): Uint8Array {
@@ -128,9 +143,12 @@ export class LookAhead implements ConnectionFence {
     if (this.#timer === null) this.#timer = setTimeout(() => this.#look(), LOOK_MS);
   }
 
-  #stopTimer(): void {
+  /** Nothing more is looked for. */
+  #stop(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
+    line.delete(this);
+    this.#looked();
   }
 
   #look(): void {
@@ -138,23 +156,52 @@ export class LookAhead implements ConnectionFence {
     const socket = this.#socket!;
     if (socket.destroyed || this.#ended || !this.#paused) return;
     this.#timer = setTimeout(() => this.#look(), LOOK_MS);
-    if (this.#roomy) socket.reading(true);
-    else if (this.#full && !socket.writableEnded && socket.writableLength === 0) socket.write(NOTHING);
+    if (this.#looking) {
+      socket.reading(false);
+      this.#drained = this.#empty;
+      this.#looked();
+    } else if (this.#held < AHEAD_BYTES) {
+      line.add(this);
+      this.#begin();
+    } else if (!socket.writableEnded && socket.writableLength === 0) {
+      socket.write(NOTHING);
+    }
   }
 
-  get #full(): boolean {
-    return this.#blocks.length * BLOCK_BYTES >= AHEAD_BYTES;
+  /** Looks, if there is memory for it now. */
+  #begin(): void {
+    const left = AHEAD_BYTES - this.#held;
+    const need = this.#drained ? Math.min(STEP_BYTES, left) : left;
+    if (reserved + need > (this.#drained ? ALL_BYTES : ALL_BYTES - STEP_ROOM)) return;
+    line.delete(this);
+    reserved += need;
+    this.#share += need;
+    this.#looking = true;
+    this.#empty = true;
+    this.#socket!.reading(true);
   }
 
-  /** Whether there is room for one more read, which may need a second block. */
-  get #roomy(): boolean {
-    return !this.#full && all + BLOCK_BYTES <= ALL_BYTES;
+  /** Keeps what is here, and leaves the rest of its share to those in line. */
+  #looked(): void {
+    this.#looking = false;
+    const before = this.#share;
+    this.#share = this.#held;
+    reserved += this.#share - before;
+    if (this.#share < before) for (const other of line) other.#begin();
   }
 
-  /** Whether the socket may be read on. */
+  get #held(): number {
+    return this.#blocks.length * BLOCK_BYTES;
+  }
+
+  /** Whether the socket may be read on: whether there is room for one more read, which may need one more block. */
   #keep(bytes: Uint8Array): boolean {
     this.#store(bytes);
-    return this.#roomy;
+    this.#empty = bytes.length < BLOCK_BYTES;
+    if (this.#looking && this.#held + BLOCK_BYTES <= this.#share) return true;
+    this.#drained = false;
+    this.#looked();
+    return false;
   }
 
   #store(bytes: Uint8Array): void {
@@ -163,7 +210,6 @@ export class LookAhead implements ConnectionFence {
         this.#blocks.push(new Uint8Array(BLOCK_BYTES));
         if (this.#blocks.length === 1) this.#start = 0;
         this.#end = 0;
-        all += BLOCK_BYTES;
       }
       const n = Math.min(BLOCK_BYTES - this.#end, bytes.length - at);
       this.#blocks[this.#blocks.length - 1].set(bytes.subarray(at, at + n), this.#end);
@@ -181,6 +227,5 @@ export class LookAhead implements ConnectionFence {
     this.#blocks.shift();
     this.#start = 0;
     if (this.#blocks.length === 0) this.#end = BLOCK_BYTES;
-    all -= BLOCK_BYTES;
   }
 }
