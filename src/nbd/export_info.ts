@@ -31,23 +31,24 @@ export function checkExports(exports: readonly ExportInfo[]): void {
     const complain = (why: string): never => {
       throw new RangeError(`export ${JSON.stringify(info.name)}: ${why}`);
     };
-    for (const [what, value] of [
-      ['name', info.name],
-      ['description', info.description],
-    ] as const) {
-      if (!value.isWellFormed() || value.includes('\0')) complain(`${what} is not valid text`);
-      if (Buffer.byteLength(value) > NBD_MAX_STRING) complain(`${what} is longer than ${NBD_MAX_STRING} bytes`);
+    const need = (good: boolean, what: keyof ExportInfo, wanted: string): void => {
+      if (!good) complain(`${what} is ${String(info[what])}, and has to be ${wanted}`);
+    };
+    for (const what of ['name', 'description'] as const) {
+      const value: unknown = info[what];
+      if (typeof value !== 'string') need(false, what, 'text');
+      else if (!value.isWellFormed() || value.includes('\0')) complain(`${what} is not valid text`);
+      else if (Buffer.byteLength(value) > NBD_MAX_STRING) complain(`${what} is longer than ${NBD_MAX_STRING} bytes`);
     }
-    if (seen.has(info.name)) complain('name used twice');
-    seen.add(info.name);
-    if (!Number.isSafeInteger(info.size) || info.size < 0) complain('size is not a whole number of bytes');
-    if (!Number.isInteger(info.flags) || info.flags < 0 || info.flags > 0xffff) complain('flags do not fit 16 bits');
-    if (!powerOfTwo(info.minBlock) || info.minBlock > 65536) complain('minBlock is no power of two up to 65536');
-    if (!powerOfTwo(info.preferredBlock) || info.preferredBlock < Math.max(info.minBlock, 512)) {
-      complain('preferredBlock is no power of two of at least minBlock and 512');
-    }
-    if (!Number.isInteger(info.maxBlock) || info.maxBlock < info.preferredBlock || info.maxBlock > 0xffffffff) {
-      complain('maxBlock is not between preferredBlock and 2^32-1');
-    }
+    const { name, size, flags, minBlock, preferredBlock, maxBlock } = info;
+    if (seen.has(name)) complain('name used twice');
+    seen.add(name);
+    need(Number.isSafeInteger(size) && size >= 0, 'size', 'a whole number of bytes up to 2^53-1');
+    need(Number.isInteger(flags) && flags >= 0 && flags <= 0xffff, 'flags', 'a whole number of 16 bits');
+    need(powerOfTwo(minBlock) && minBlock <= 65536, 'minBlock', 'a power of two up to 65536');
+    const preferred = powerOfTwo(preferredBlock) && preferredBlock >= Math.max(minBlock, 512);
+    need(preferred, 'preferredBlock', 'a power of two of at least minBlock and 512');
+    const most = Number.isInteger(maxBlock) && maxBlock >= preferredBlock && maxBlock <= 0xffffffff;
+    need(most, 'maxBlock', 'a whole number from preferredBlock to 2^32-1');
   }
 }

@@ -88,7 +88,7 @@ t.test('what is offered has to be there', async (t) => {
     [/SEND_WRITE_ZEROES/, numbered(WRITABLE | wire.NBD_FLAG_SEND_WRITE_ZEROES, { write, writePart })],
     [/SEND_FAST_ZERO/, numbered(READ_ONLY | wire.NBD_FLAG_SEND_FAST_ZERO)],
     [/neither readNow nor read/, { info: ramInfo({ flags: READ_ONLY }), blockSize: 4096 }],
-    ...[0, 3, 131_072].map((blockSize): [RegExp, Device] => [/block size/, { ...numbered(READ_ONLY), blockSize }]),
+    ...[0, 3, 131_072].map((blockSize): [RegExp, Device] => [/blockSize is/, { ...numbered(READ_ONLY), blockSize }]),
   ];
   for (const [message, device] of rows) t.throws(() => new NbdServer({ devices: [device] }), { message });
 });

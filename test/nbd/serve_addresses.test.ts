@@ -48,17 +48,26 @@ t.test('close twice is close once, and nothing comes after it', async (t) => {
   t.equal(server.refused, 1);
 });
 
-t.test('what can not be served is said at once', async (t) => {
-  const sizes = [-1, 0.5, Number.NaN, 2 ** 53].map((size) => ({ ...ram({}), size }));
-  const blocks = [3, 0, 256, 131_072].map((blockSize) => ram({ blockSize }));
-  const others = [ram({ minBlock: 8192 }), ram({ name: 'a\0b' }), ram({ name: 'x'.repeat(4097) })];
-  for (const device of [...sizes, ...blocks, ...others]) {
-    t.throws(() => new NbdServer({ devices: [device] }), RangeError);
+/** How many of a kind Node keeps the process alive for. */
+const active = (kind: string): number => process.getActiveResourcesInfo().filter((one) => one === kind).length;
+
+t.test('listen ends with close, whatever it has come to', async (t) => {
+  const path = join(tempFolder(t), 'nbd.sock');
+  const before = active('TCPServerWrap');
+  for (const where of [0, path, { host: 'localhost', port: 0 }]) {
+    const server = new NbdServer({ devices: [ram({})] });
+    const listening = t.rejects(server.listen(where), { message: /closed before it listened/ });
+    await server.close();
+    await listening;
+    t.same(server.addresses, []);
+    await t.rejects(server.listen(where), { name: 'Error', message: /closed, and listens no more/ });
   }
-  t.throws(() => new NbdServer({ devices: [] }), { name: 'RangeError', message: /at least one/ });
-  t.throws(() => new NbdServer({ devices: [ram({}), ram({})] }), { name: 'RangeError', message: /twice/ });
-  await t.rejects(serve([]), { name: 'RangeError' });
-  t.doesNotThrow(() => new NbdServer({ devices: [{ ...ram({}), size: 0 }] }), 'an empty device is one');
+  const server = new NbdServer({ devices: [ram({})] });
+  await server.close();
+  await t.rejects(server.listen(0), { message: /closed/ });
+  t.notOk(existsSync(path));
+  await until(() => active('GetAddrInfoReqWrap') === 0);
+  await until(() => active('TCPServerWrap') === before);
 });
 
 /** Accepts sockets of a client and hands the server other streams, that carry the same bytes. */
@@ -145,4 +154,43 @@ t.test('a stream that fails, or gives text, ends its connection', async (t) => {
   await until(() => server.connections === 0);
   t.ok(text.destroyed && ended.destroyed);
   t.throws(() => server.accept(failing), TypeError);
+});
+
+t.test('a stream that does not say when it has closed gives its place back', async (t) => {
+  const server = await serve(ram({}), [], { maxConnections: 1 });
+  t.teardown(() => server.close(0));
+  const streams: Duplex[] = [];
+  const front = createServer({ allowHalfOpen: true }, (socket) => {
+    const stream = new Duplex({
+      emitClose: false,
+      read: () => void socket.resume(),
+      write: (chunk, _encoding, done) => void socket.write(chunk, done),
+      final: (done) => void socket.end(done),
+    });
+    socket.on('data', (chunk) => stream.push(chunk)).on('end', () => stream.push(null));
+    streams.push(stream);
+    server.accept(stream);
+  }).listen(0, '127.0.0.1');
+  await once(front, 'listening');
+  t.teardown(() => front.close());
+  const connect = () => NbdClient.connect({ port: (front.address() as AddressInfo).port });
+  const polite = await connect();
+  await polite.write(0, Buffer.from('x'));
+  await polite.disconnect();
+  await until(() => server.connections === 0);
+  const rude = await connect();
+  rude.destroy();
+  await until(() => server.connections === 0);
+  for (const error of [new Error('line cut'), undefined]) {
+    const cut = await connect();
+    streams[streams.length - 1].destroy(error);
+    await until(() => server.connections === 0);
+    cut.destroy();
+  }
+  const last = await connect();
+  t.equal(String(await last.read(0, 1)), 'x');
+  await server.close(0);
+  t.equal(server.connections, 0);
+  t.ok(streams.every(({ destroyed }) => destroyed));
+  last.destroy();
 });

@@ -122,6 +122,24 @@ t.test('trim, zero and flush are told what the client said', async (t) => {
   ]);
 });
 
+t.test('a name is for those who have several', async (t) => {
+  const { name: _, ...nameless } = ram({});
+  const { connect } = await running(t, [nameless, ram({ name: 'other', size: 4096 })]);
+  t.equal((await connect()).size, 1024 * 1024);
+  t.equal((await connect('other')).size, 4096);
+  await t.rejects(connect('unknown'));
+  const twice = await running(t, nameless).then(({ server }) => wire.NbdClient.list({ port: server.port }));
+  t.same(twice, [{ name: '', description: '' }]);
+});
+
+t.test('a server goes with its block', async (t) => {
+  const { server, connect } = await running(t, ram({}));
+  const client = await connect();
+  await server[Symbol.asyncDispose]();
+  await client.closed;
+  await t.rejects(connect());
+});
+
 t.test('clients may be held to whole blocks', async (t) => {
   const { connect } = await running(t, ram({ minBlock: 512 }));
   const client = await connect();

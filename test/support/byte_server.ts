@@ -3,6 +3,7 @@ import { type Address, type ByteDevice, NbdClient, type NbdServer, type ServerOp
 import type { Test } from 'tap';
 
 export interface Ram extends ByteDevice {
+  readonly name: string;
   readonly bytes: Buffer;
   write: (offset: number, from: Uint8Array) => unknown;
 }

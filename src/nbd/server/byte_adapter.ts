@@ -13,7 +13,8 @@ import { ByteCalls } from './byte_calls.ts';
 import type { ByteDevice } from './byte_device.ts';
 import { type ConnectionRequest, type Device, TAKEN } from './device.ts';
 
-const BLOCK_SIZE = 4096;
+/** Of a device that says nothing else. */
+export const BLOCK_SIZE = 4096;
 const CHUNK_BYTES = 256 * 1024;
 const CHUNK_BLOCKS = 64;
 
@@ -67,19 +68,30 @@ export class ByteAdapter implements Device {
 
   read(request: ConnectionRequest, first: number, count: number, dst: Uint8Array, at: number): void {
     const offset = first * this.blockSize;
-    const into = Buffer.alloc(Math.min(count * this.blockSize, this.info.size - offset));
-    const { signal } = request;
-    this.#begin(
+    const bytes = Math.min(count * this.blockSize, this.info.size - offset);
+    let into: Buffer;
+    this.#calls.begin({
       request,
-      0,
-      0,
-      () => this.#device.read(offset, into, { signal }),
-      (errno) => {
+      offset: 0,
+      end: 0,
+      bytes,
+      act: () => {
+        into = Buffer.alloc(bytes);
+        return this.#fill(request, offset, into);
+      },
+      answer: (errno) => {
         // `dst` is the engine's again after this, so nothing comes to it later: a call that was given up has its own memory.
         if (errno === 0) dst.set(into, at);
         request.settle(errno);
       },
-    );
+    });
+  }
+
+  #fill({ signal }: ConnectionRequest, offset: number, into: Buffer): unknown {
+    const result = this.#device.read(offset, into, { signal });
+    if (result instanceof Uint8Array) return take(result, into);
+    if (typeof result !== 'object' || result === null) return undefined;
+    return Promise.resolve(result).then((value) => take(value, into));
   }
 
   trim(request: ConnectionRequest, offset: number, length: number): void {
@@ -119,11 +131,12 @@ export class ByteAdapter implements Device {
   #store(request: ConnectionRequest, { offset, bytes, units }: Chunk): void {
     const { signal } = request;
     const act = (): unknown => this.#device.write!(offset, bytes, { signal });
-    this.#begin(request, offset, bytes.length, act, (errno) => {
+    const answer = (errno: number): void => {
       settle(request, units, errno);
       // The engine offers no further block of a WRITE that has failed.
       if (errno !== 0) this.#drop(request, errno);
-    });
+    };
+    this.#calls.begin({ request, offset, end: offset + bytes.length, bytes: bytes.length, act, answer });
   }
 
   /** Gives up the chunk that is being gathered for a request, if there is one. */
@@ -141,18 +154,18 @@ export class ByteAdapter implements Device {
   }
 
   #change(request: ConnectionRequest, offset: number, length: number, act: () => unknown): void {
-    this.#begin(request, offset, length, act, (errno) => request.settle(errno));
+    const answer = (errno: number): void => request.settle(errno);
+    this.#calls.begin({ request, offset, end: offset + length, bytes: 0, act, answer });
   }
+}
 
-  #begin(
-    request: ConnectionRequest,
-    offset: number,
-    length: number,
-    act: () => unknown,
-    answer: (errno: number) => void,
-  ): void {
-    this.#calls.begin({ request, offset, end: offset + length, act, answer });
+/** Takes over what a `read` has returned instead of filling its buffer; what is no bytes means nothing. */
+function take(value: unknown, into: Buffer): void {
+  if (!(value instanceof Uint8Array) || value === into) return;
+  if (value.length !== into.length) {
+    throw new TypeError(`read has returned ${value.length} bytes where it was asked for ${into.length}`);
   }
+  into.set(value);
 }
 
 function settle(request: ConnectionRequest, units: number, errno: number): void {
@@ -174,7 +187,7 @@ function infoOf(device: ByteDevice, blockSize: number): ExportInfo {
     writable && device.zero !== undefined && device.fastZero === true ? wire.NBD_FLAG_SEND_FAST_ZERO : 0,
   ];
   return {
-    name: device.name,
+    name: device.name ?? '',
     description: device.description ?? '',
     size: device.size,
     flags: flags.reduce((all, flag) => all | flag),

@@ -8,77 +8,90 @@
  * Invariants:
  * - of two calls that change a common byte at most one runs, and they run in the order in which they came;
  * - a call is answered exactly once: when it has ended, or when its connection has;
- * - live connections bound their own calls; of those that were given up, at most MAX_GIVEN_UP are still under way, and a
- *   device that has come to that gets no further call.
+ * - whatever a device or its `onError` throws, a call that has ended is over for those that wait for it;
+ * - live connections bound their own calls; of those that were given up, at most MAX_GIVEN_UP are still under way and hold
+ *   MAX_GIVEN_UP_BYTES, and what connections had that ended when there was still room. A device that has come to that
+ *   gets no further call.
  */
 import * as wire from '../wire.ts';
+import { errnoOf, tell } from './byte_errors.ts';
+import { Change, ChangeOrder } from './byte_order.ts';
+import { callTurns } from './byte_turns.ts';
 import type { ConnectionRequest } from './device.ts';
 
 const MAX_GIVEN_UP = 4096;
+const MAX_GIVEN_UP_BYTES = 64 * 1024 * 1024;
 
 interface ByteCall {
   readonly request: ConnectionRequest;
   /** What is changed is [offset, end); nothing, if they are equal. */
   readonly offset: number;
   readonly end: number;
+  /** Bytes of memory that it keeps while it runs. */
+  readonly bytes: number;
   readonly act: () => unknown;
   /** Called once, never from inside `begin`. */
   readonly answer: (errno: number) => void;
 }
 
 interface Unfinished extends ByteCall {
+  readonly signal: AbortSignal;
+  /** Its place among the changes, if it is one. */
+  change: Change | null;
   running: boolean;
+  /** Its connection has ended. */
   givenUp: boolean;
-  answered: boolean;
-  readonly onAbort: () => void;
 }
 
 export class ByteCalls {
-  /** In the order in which they came. */
-  readonly #calls = new Set<Unfinished>();
+  /** Those that are not answered, of each connection that has not ended. */
+  readonly #ofConnection = new WeakMap<AbortSignal, Set<Unfinished>>();
+  readonly #order = new ChangeOrder();
   readonly #onError: (error: unknown) => void;
-  #waiting = 0;
   #givenUp = 0;
+  #givenUpBytes = 0;
 
   constructor(onError: (error: unknown) => void) {
     this.#onError = onError;
   }
 
   begin(o: ByteCall): void {
-    if (this.#givenUp >= MAX_GIVEN_UP) {
-      queueMicrotask(() => o.answer(wire.NBD_ENOMEM));
+    const { signal } = o.request;
+    const full = this.#givenUp >= MAX_GIVEN_UP || this.#givenUpBytes >= MAX_GIVEN_UP_BYTES;
+    if (full || signal.aborted) {
+      queueMicrotask(() => o.answer(full ? wire.NBD_ENOMEM : wire.NBD_ESHUTDOWN));
       return;
     }
-    const call: Unfinished = {
-      ...o,
-      running: false,
-      givenUp: false,
-      answered: false,
-      onAbort: () => this.#abandon(call),
-    };
-    const { signal } = o.request;
-    signal.addEventListener('abort', call.onAbort);
-    const blocked = this.#blocked(call);
-    this.#calls.add(call);
-    if (blocked) this.#waiting++;
-    else this.#run(call);
+    const call: Unfinished = { ...o, signal, change: null, running: false, givenUp: false };
+    this.#callsOf(signal).add(call);
+    if (o.offset === o.end) {
+      this.#begin(call);
+      return;
+    }
+    call.change = new Change(o.offset, o.end, () => this.#begin(call));
+    if (this.#order.add(call.change)) this.#begin(call);
   }
 
-  /** Whether an earlier call changes bytes that this one changes. */
-  #blocked(call: Unfinished): boolean {
-    if (call.offset === call.end) return false;
-    for (const other of this.#calls) {
-      if (other === call) return false;
-      if (other.offset < call.end && call.offset < other.end) return true;
+  #callsOf(signal: AbortSignal): Set<Unfinished> {
+    let calls = this.#ofConnection.get(signal);
+    if (calls === undefined) {
+      const all = new Set<Unfinished>();
+      calls = all;
+      this.#ofConnection.set(signal, all);
+      signal.addEventListener('abort', () => this.#abandon(all), { once: true });
     }
-    return false;
+    return calls;
+  }
+
+  #begin(call: Unfinished): void {
+    callTurns.begin(call.signal, () => this.#run(call));
   }
 
   #run(call: Unfinished): void {
+    // Its connection may have ended while it waited for its turn.
+    if (call.givenUp) return;
     if (call.request.fenced()) {
-      call.request.signal.removeEventListener('abort', call.onAbort);
-      this.#remove(call);
-      queueMicrotask(() => this.#answer(call, wire.NBD_ESHUTDOWN));
+      queueMicrotask(() => this.#ended(call, wire.NBD_ESHUTDOWN));
       return;
     }
     call.running = true;
@@ -86,71 +99,57 @@ export class ByteCalls {
     try {
       result = call.act();
     } catch (error) {
-      result = Promise.reject(error);
+      queueMicrotask(() => this.#failed(call, error));
+      return;
     }
-    Promise.resolve(result).then(
+    if ((typeof result !== 'object' && typeof result !== 'function') || result === null) {
+      queueMicrotask(() => this.#ended(call, 0));
+      return;
+    }
+    // Made here, so that no `then` or `constructor` of the device's own can throw at us.
+    new Promise((resolve) => resolve(result)).then(
       () => this.#ended(call, 0),
-      (error: unknown) => {
-        // What a call says that was told to stop is no news.
-        if (!call.givenUp) this.#onError(error);
-        this.#ended(call, errnoOf(error));
-      },
+      (error: unknown) => this.#failed(call, error),
     );
   }
 
+  #failed(call: Unfinished, error: unknown): void {
+    // What a call says that was told to stop is no news.
+    if (!call.givenUp) tell(this.#onError, error);
+    this.#ended(call, errnoOf(error));
+  }
+
   #ended(call: Unfinished, errno: number): void {
-    if (call.givenUp) this.#givenUp--;
-    this.#remove(call);
-    this.#answer(call, errno);
+    if (!call.givenUp) {
+      this.#ofConnection.get(call.signal)?.delete(call);
+      call.answer(errno);
+    } else if (call.running) {
+      this.#givenUp--;
+      this.#givenUpBytes -= call.bytes;
+    }
+    this.#leave(call);
   }
 
   /** The connection has ended: what has not begun never does, and what runs is left to itself. */
-  #abandon(call: Unfinished): void {
-    if (call.running) {
-      call.givenUp = true;
-      this.#givenUp++;
-    } else {
-      this.#waiting--;
-      this.#remove(call);
+  #abandon(calls: Set<Unfinished>): void {
+    // All of them first: whoever waits for one of them may be another.
+    for (const call of calls) call.givenUp = true;
+    for (const call of calls) {
+      if (call.running) {
+        this.#givenUp++;
+        this.#givenUpBytes += call.bytes;
+      } else {
+        this.#leave(call);
+      }
+      queueMicrotask(() => call.answer(wire.NBD_ESHUTDOWN));
     }
-    queueMicrotask(() => this.#answer(call, wire.NBD_ESHUTDOWN));
+    calls.clear();
   }
 
-  #answer(call: Unfinished, errno: number): void {
-    if (call.answered) return;
-    call.answered = true;
-    call.request.signal.removeEventListener('abort', call.onAbort);
-    call.answer(errno);
+  #leave(call: Unfinished): void {
+    const { change } = call;
+    if (change === null) return;
+    call.change = null;
+    for (const { begin } of this.#order.remove(change)) begin();
   }
-
-  #remove(call: Unfinished): void {
-    this.#calls.delete(call);
-    if (this.#waiting === 0) return;
-    for (const other of this.#calls) {
-      if (other.running || this.#blocked(other)) continue;
-      this.#waiting--;
-      this.#run(other);
-    }
-  }
-}
-
-/** By the names that Node gives to errors of the system. */
-const ERRORS: Readonly<Record<string, number>> = {
-  EPERM: wire.NBD_EPERM,
-  EACCES: wire.NBD_EPERM,
-  EROFS: wire.NBD_EPERM,
-  ENOMEM: wire.NBD_ENOMEM,
-  EINVAL: wire.NBD_EINVAL,
-  ENOSPC: wire.NBD_ENOSPC,
-  EDQUOT: wire.NBD_ENOSPC,
-  EFBIG: wire.NBD_ENOSPC,
-  EOVERFLOW: wire.NBD_EOVERFLOW,
-  ENOTSUP: wire.NBD_ENOTSUP,
-  EOPNOTSUPP: wire.NBD_ENOTSUP,
-  ESHUTDOWN: wire.NBD_ESHUTDOWN,
-};
-
-function errnoOf(error: unknown): number {
-  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
-  return (typeof code === 'string' ? ERRORS[code] : undefined) ?? wire.NBD_EIO;
 }

@@ -14,7 +14,7 @@ export interface ZeroCall extends DeviceCall {
 }
 
 /**
- * Methods return when the work is done, or a promise of that; the value is ignored. What they throw, or reject with, is
+ * Methods return when the work is done, or a promise of that; the value is ignored, unless it is bytes of `read`. What they throw, or reject with, is
  * the client's error: `code` ENOSPC, EPERM, EACCES, EROFS, EINVAL, ENOMEM, ENOTSUP and so on by name, everything else EIO.
  *
  * Calls run at the same time, but never two that change the same bytes: the later one waits, whichever connection it is
@@ -23,7 +23,8 @@ export interface ZeroCall extends DeviceCall {
 export interface ByteDevice {
   /** What tells it from a `Device`, whose `info` is there. */
   readonly info?: undefined;
-  readonly name: string;
+  /** What clients ask for it by; without one it is the export that has no name. */
+  readonly name?: string;
   /** Bytes, any number of them. */
   readonly size: number;
   readonly description?: string;
@@ -33,7 +34,7 @@ export interface ByteDevice {
   readonly minBlock?: number;
   /** Whether `zero` heeds `fast`. */
   readonly fastZero?: boolean;
-  /** Fills `into` with what is at `offset`; it comes zeroed. */
+  /** Fills `into`, which comes zeroed, with what is at `offset`; or returns just as many bytes. */
   read(offset: number, into: Uint8Array, call: DeviceCall): unknown;
   /** Stores up to 256 KiB, of one request. Without it the export is read-only. */
   write?(offset: number, from: Uint8Array, call: DeviceCall): unknown;

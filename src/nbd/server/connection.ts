@@ -12,7 +12,7 @@ import { Arrivals } from './arrivals.ts';
 import { type ConnectionOptions, HANDSHAKE_TIMEOUT_MS, LINGER_MS } from './connection_options.ts';
 import { type ConnectionCounters, connectionCounters } from './counters.ts';
 import type { Device } from './device.ts';
-import { checkDevice } from './device_check.ts';
+import { openDevice } from './device_check.ts';
 import { OpenFence } from './fence.ts';
 import { Greeter } from './greeter.ts';
 import type { Negotiated } from './handshake.ts';
@@ -59,7 +59,9 @@ export class Connection implements TransmissionHost {
     this.#fence = o.fence === null ? null : new OpenFence(o.fence);
     this.#arrivals = new Arrivals(this.#fence, () => this.kick());
     const listing = o.listing === undefined ? {} : { listing: o.listing };
-    const open = (info: ExportInfo): string | null => this.#open(info);
+    const open = openDevice(o.device, (device) => {
+      this.#device = device;
+    });
     const greeted = { exports: o.exports, stopping: () => this.stopping, open, ...listing };
     this.#greeter = new Greeter(greeted, this.#budget, () => this.kick());
     this.#socket = openTransport(o, { buffer: () => this.#space(), callback: (n) => this.#received(n) });
@@ -90,6 +92,11 @@ export class Connection implements TransmissionHost {
   /** Whether no request is unfinished. */
   get idle(): boolean {
     return this.#transmission?.idle ?? true;
+  }
+
+  /** Is another one when the device, or the client, has done anything. */
+  get progress(): string {
+    return this.#transmission?.progress ?? '';
   }
 
   /**
@@ -243,17 +250,6 @@ export class Connection implements TransmissionHost {
     else if (state === 'transmission') this.#transmit(greeter.negotiated!, greeter.rest);
     this.#paused = greeter.held;
     return !this.#paused && !this.#deaf && !this.#socket.destroyed;
-  }
-
-  #open(info: ExportInfo): string | null {
-    try {
-      const device = this.#o.device(info);
-      checkDevice(device);
-      this.#device = device;
-      return null;
-    } catch (error) {
-      return error instanceof Error ? error.message : String(error);
-    }
   }
 
   /** Enters the transmission phase with what has arrived behind the handshake. */

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import type { ExportInfo } from '../export_info.ts';
 import type { ConnectionCounters } from './counters.ts';
 import type { ConnectionFence, Device } from './device.ts';
+import type { LookAhead } from './look_ahead.ts';
 
 /** Deadline for the handshake unless another one is given. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -25,6 +26,8 @@ export interface ConnectionOptions {
   readonly device: (info: ExportInfo) => Device;
   /** How to learn that the peer has ended; null if there is no way. */
   readonly fence: ConnectionFence | null;
+  /** For a `socket`: how to learn of its end while the connection takes no bytes, where `fence` is no more than that. */
+  readonly ahead?: LookAhead;
   /** Whether the server is stopping: the handshake refuses, and requests are answered with ESHUTDOWN. */
   readonly stopping?: () => boolean;
   readonly listing?: boolean;

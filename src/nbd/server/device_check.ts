@@ -1,4 +1,6 @@
 /** Whether a device has what its export's flags promise, found out before the first request and not in the middle of one. */
+
+import type { ExportInfo } from '../export_info.ts';
 import * as wire from '../wire.ts';
 import type { Device } from './device.ts';
 import { MAX_BLOCK_SIZE } from './inbox.ts';
@@ -18,7 +20,7 @@ export function checkDevice(device: Device): void {
     throw new RangeError(`device of export ${JSON.stringify(info.name)}: ${why}`);
   };
   if (!Number.isInteger(Math.log2(blockSize)) || blockSize < 1 || blockSize > MAX_BLOCK_SIZE) {
-    complain(`block size is no power of two up to ${MAX_BLOCK_SIZE}`);
+    complain(`blockSize is ${blockSize}, and has to be a power of two up to ${MAX_BLOCK_SIZE}`);
   }
   for (const [flag, name, method] of NEEDED) {
     if ((info.flags & flag) !== 0 && device[method] === undefined) complain(`${name} is offered without ${method}`);
@@ -30,4 +32,21 @@ export function checkDevice(device: Device): void {
   if (parts && device.writePart === undefined) {
     complain('it has no writePart, and minBlock or size is no multiple of the block size');
   }
+}
+
+/** Finds the device of an export and hands it on; what is thrown on the way is why a client can't have it. */
+export function openDevice(
+  find: (info: ExportInfo) => Device,
+  found: (device: Device) => void,
+): (info: ExportInfo) => string | null {
+  return (info) => {
+    try {
+      const device = find(info);
+      checkDevice(device);
+      found(device);
+      return null;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  };
 }

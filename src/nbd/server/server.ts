@@ -3,7 +3,6 @@
  *
  * A program that spreads connections over threads needs none of this: it hands descriptors to `Connection` itself.
  */
-import { once } from 'node:events';
 import { type AddressInfo, createServer, type ListenOptions, type Server } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { checkExports, type ExportInfo } from '../export_info.ts';
@@ -14,11 +13,16 @@ import type { ConnectionOptions } from './connection_options.ts';
 import { type ConnectionCounters, connectionCounters } from './counters.ts';
 import type { Device } from './device.ts';
 import { checkDevice } from './device_check.ts';
+import { LookAhead } from './look_ahead.ts';
+import { checkAddress, checkMs, checkServerOptions, checkStream } from './server_options.ts';
+import { Standstill } from './standstill.ts';
 
-/** Connections at one time unless another cap is given; further ones are closed at once. */
+/** Connections at one time unless another cap is given; further ones are closed at once, unless one has stood still. */
 export const MAX_CONNECTIONS = 100;
 /** How long `close` lets running requests finish unless it is told otherwise. */
 const GRACE_MS = 5000;
+/** For how long a connection may stand still before a newcomer may have its place, unless another time is given. */
+const STANDSTILL_MS = 30_000;
 
 /** A unix socket by its path, a TCP port of this machine by its number, or anything that `net.Server` listens on. */
 export type Address = string | number | ListenOptions;
@@ -26,11 +30,16 @@ export type Address = string | number | ListenOptions;
 export interface ServerOptions {
   readonly maxConnections?: number;
   readonly handshakeTimeoutMs?: number;
+  /**
+   * When all places are taken, a newcomer gets that of a connection with requests of which nothing has moved for so long,
+   * counted from the first newcomer that found none: 30 s.
+   */
+  readonly standstillMs?: number;
   /** Whether NBD_OPT_LIST may show the exports; yes unless set to false. */
   readonly listing?: boolean;
   /**
    * Is told what a ByteDevice threw or rejected with, whose client gets an error number in any case, and why a connection
-   * could not be accepted.
+   * could not be accepted. What it throws itself is an uncaught exception, after the client has its answer.
    */
   readonly onError?: (error: unknown) => void;
 }
@@ -50,13 +59,19 @@ export class NbdServer {
   readonly #devices: ReadonlyMap<ExportInfo, Device>;
   readonly #servers = new Set<Server>();
   readonly #connections = new Set<Connection>();
+  /** Those that had to make room, and whose device has not answered yet: at most as many as there are places. */
+  readonly #ousted = new Set<Connection>();
+  readonly #places: number;
+  readonly #standstill: Standstill;
   #closed: Promise<void> | null = null;
   #whenEmpty: (() => void) | null = null;
 
-  /** Throws RangeError if there is no device, or one has what the protocol cannot carry or lacks what it offers. */
+  /** Throws TypeError or RangeError, which name what is wrong: no device, or what the protocol cannot carry. */
   constructor(o: NbdServerOptions) {
+    checkServerOptions(o);
     this.#o = o;
-    if (o.devices.length === 0) throw new RangeError('a server needs at least one device');
+    this.#places = o.maxConnections ?? MAX_CONNECTIONS;
+    this.#standstill = new Standstill(o.standstillMs ?? STANDSTILL_MS);
     const devices = o.devices.map((device) =>
       device.info !== undefined ? device : new ByteAdapter(device, (e) => o.onError?.(e)),
     );
@@ -71,23 +86,44 @@ export class NbdServer {
     return this.#connections.size;
   }
 
-  /** Listens on one more address. Rejects if that fails. */
+  /** Listens on one more address. Rejects if that fails, or if the server is closed before it does. */
   async listen(where: Address): Promise<void> {
-    if (this.#closed !== null) throw new Error('the server is closed');
+    checkAddress(where);
+    if (this.#closed !== null) throw new Error('the server is closed, and listens no more');
     const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => this.#accept({ socket }));
     this.#servers.add(server);
     try {
-      server.listen(listenOptions(where));
-      await once(server, 'listening');
-      // Such as no descriptor left to accept with: the client is gone, and the server goes on.
-      server.on('error', (error) => {
-        this.refused++;
-        this.#o.onError?.(error);
-      });
+      await this.#listening(server, where);
     } catch (error) {
       this.#servers.delete(server);
+      server.close();
       throw error;
     }
+    // Such as no descriptor left to accept with: the client is gone, and the server goes on.
+    server.on('error', (error) => {
+      this.refused++;
+      this.#o.onError?.(error);
+    });
+  }
+
+  #listening(server: Server, where: Address): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const late = (): void => reject(new Error('the server was closed before it listened'));
+      server.once('error', reject);
+      server.once('close', late);
+      server.once('listening', () => {
+        server.off('error', reject);
+        server.off('close', late);
+        // Its address may have been looked up meanwhile, and then `close` has come too early for it.
+        if (this.#closed === null) {
+          resolve();
+        } else {
+          server.close();
+          late();
+        }
+      });
+      server.listen(listenOptions(where));
+    });
   }
 
   /** What it listens on: paths of unix sockets, addresses of TCP ones. */
@@ -102,7 +138,7 @@ export class NbdServer {
 
   /** Serves one client on a stream that carries bytes both ways: TLS, a pair of pipes. The stream is destroyed at the end. */
   accept(stream: Duplex): void {
-    if (stream.destroyed) throw new TypeError('the stream is destroyed');
+    checkStream(stream);
     this.#accept({ stream });
   }
 
@@ -112,8 +148,14 @@ export class NbdServer {
    * changes nothing and resolves with the first.
    */
   close(graceMs = GRACE_MS): Promise<void> {
+    checkMs('graceMs', graceMs);
     this.#closed ??= this.#close(graceMs);
     return this.#closed;
+  }
+
+  /** For `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   async #close(graceMs: number): Promise<void> {
@@ -134,18 +176,20 @@ export class NbdServer {
   }
 
   #accept(from: Pick<ConnectionOptions, 'socket' | 'stream'>): void {
-    if (this.#closed !== null || this.#connections.size >= (this.#o.maxConnections ?? MAX_CONNECTIONS)) {
+    if (this.#closed !== null || !this.#hasPlace()) {
       this.refused++;
       (from.socket ?? from.stream)?.destroy();
       return;
     }
     const { handshakeTimeoutMs, listing } = this.#o;
+    // Plain Node has no way to ask whether a peer is gone while its data is unread.
+    const ahead = from.socket === undefined ? null : new LookAhead();
     const connection: Connection = new Connection({
       ...from,
       exports: this.#exports,
       device: (info) => this.#devices.get(info)!,
-      // Plain Node has no way to ask whether a peer is gone while its data is unread.
-      fence: null,
+      fence: ahead,
+      ...(ahead === null ? {} : { ahead }),
       stopping: () => this.#closed !== null,
       counters: this.counters,
       onEnd: () => this.#ended(connection),
@@ -155,8 +199,21 @@ export class NbdServer {
     this.#connections.add(connection);
   }
 
+  /** Whether there is a place for one more, or somebody has just lost his. */
+  #hasPlace(): boolean {
+    const ousted = this.#ousted;
+    if (this.#connections.size - ousted.size < this.#places) return true;
+    if (ousted.size >= this.#places) return false;
+    const still = this.#standstill.find([...this.#connections].filter((connection) => !ousted.has(connection)));
+    if (still === null) return false;
+    ousted.add(still);
+    still.destroy();
+    return true;
+  }
+
   #ended(connection: Connection): void {
     this.#connections.delete(connection);
+    this.#ousted.delete(connection);
     if (this.#connections.size === 0) this.#whenEmpty?.();
   }
 }

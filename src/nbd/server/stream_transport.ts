@@ -3,10 +3,14 @@
  *
  * Invariants:
  * - at most one chunk of the stream is held back here, while the connection is paused;
+ * - its end is told once, also of a stream that says nothing of it (`emitClose: false`), or destroys itself for ever;
  * - what is written is copied, because a stream may pass memory on long after it has confirmed the write.
  */
 import type { OnReadOpts } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { type Duplex, finished } from 'node:stream';
+
+/** How often it is looked after a stream that may have been destroyed without a word. */
+const LOOK_MS = 1000;
 
 export class StreamTransport {
   beforeClose: (() => void) | null = null;
@@ -15,11 +19,19 @@ export class StreamTransport {
   /** What came and found no room. */
   #rest: Uint8Array = new Uint8Array(0);
   #paused = false;
+  #closed = false;
+  readonly #onClose: (() => void)[] = [];
+  readonly #looking: NodeJS.Timeout;
 
   constructor(stream: Duplex, onread: OnReadOpts) {
     this.#stream = stream;
     this.#onread = onread;
-    stream.on('close', () => this.beforeClose?.());
+    stream.on('close', () => this.#close());
+    // Both sides at their end, or an error. One that was destroyed has its turn to say `close` first.
+    finished(stream, () => setImmediate(() => this.#close()));
+    this.#looking = setInterval(() => {
+      if (stream.destroyed) this.#close();
+    }, LOOK_MS);
     stream.on('data', (chunk: unknown) => {
       if (chunk instanceof Uint8Array) this.#deliver(chunk);
       else stream.destroy(new TypeError('the stream of a connection gives bytes, not text or objects'));
@@ -35,7 +47,8 @@ export class StreamTransport {
   }
 
   on(event: 'error' | 'end' | 'close', listener: () => void): void {
-    this.#stream.on(event, listener);
+    if (event === 'close') this.#onClose.push(listener);
+    else this.#stream.on(event, listener);
   }
 
   once(event: 'drain', listener: () => void): void {
@@ -66,6 +79,16 @@ export class StreamTransport {
   destroy(error?: Error): void {
     this.beforeClose?.();
     this.#stream.destroy(error);
+    setImmediate(() => this.#close());
+  }
+
+  #close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearInterval(this.#looking);
+    this.beforeClose?.();
+    this.#stream.destroy();
+    for (const listener of this.#onClose) listener();
   }
 
   /** Puts bytes where the connection wants them, until it has no room. */

@@ -73,6 +73,7 @@ export class Transmission implements RequestOwner {
   /** Made when a device first asks for its signal. */
   #end: AbortController | null = null;
   #over = false;
+  #settled = 0;
 
   constructor(o: {
     host: TransmissionHost;
@@ -101,6 +102,11 @@ export class Transmission implements RequestOwner {
   /** Whether no request is unfinished. */
   get idle(): boolean {
     return this.#answers.inFlight === 0;
+  }
+
+  /** Is another one when its device, or its client, has done anything. */
+  get progress(): string {
+    return `${this.#settled} ${this.#outbox.total} ${this.#missing}`;
   }
 
   /** Whether what this connection holds may be old, so that the fence is asked before each unit. */
@@ -184,6 +190,7 @@ export class Transmission implements RequestOwner {
 
   settled(request: Request, error: number): void {
     request.outstanding--;
+    this.#settled++;
     if (request.phase === phase.PHASE_WRITE) this.writes.returned();
     if (this.ended) {
       if (request.outstanding === 0) this.#answers.release(request);

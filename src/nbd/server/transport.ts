@@ -4,6 +4,7 @@
  */
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { AheadSocket, LookAhead } from './look_ahead.ts';
 import { StreamTransport } from './stream_transport.ts';
 
 /** As much of a socket as a connection uses. */
@@ -27,6 +28,7 @@ interface Source {
   readonly fd?: number;
   readonly socket?: Socket;
   readonly stream?: Duplex;
+  readonly ahead?: LookAhead;
 }
 
 /** The descriptor-level handle of an accepted socket, which Node's own servers pass around but do not document. */
@@ -35,8 +37,25 @@ interface WithHandle {
 }
 
 /** A socket that tells, before its descriptor is closed, that it is about to be. */
-class ConnectionSocket extends Socket {
+class ConnectionSocket extends Socket implements AheadSocket {
   beforeClose: (() => void) | null = null;
+  #ahead: LookAhead | null = null;
+
+  lookAhead(ahead: LookAhead): void {
+    this.#ahead = ahead;
+    ahead.attach(this);
+    this.on('end', () => ahead.end());
+    this.on('close', () => ahead.close());
+  }
+
+  override resume(): this {
+    return this.#ahead === null || this.#ahead.resume() ? super.resume() : this;
+  }
+
+  reading(on: boolean): void {
+    if (on) super.resume();
+    else super.pause();
+  }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.beforeClose?.();
@@ -46,7 +65,8 @@ class ConnectionSocket extends Socket {
 
 export function openTransport(o: Source, onread: OnReadOpts): ConnectionTransport {
   if (o.stream !== undefined) return new StreamTransport(o.stream, onread);
-  const socket = openSocket(o, onread);
+  const socket = openSocket(o, o.ahead?.reads(onread) ?? onread);
+  if (o.ahead !== undefined) socket.lookAhead(o.ahead);
   socket.setNoDelay(true);
   return socket;
 }

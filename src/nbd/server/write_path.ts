@@ -8,7 +8,7 @@
  * - a block is handed over when all its bytes are there, never earlier, so that no peer can hold a claim on it by being
  *   slow;
  * - the payload of a WRITE that has failed is swallowed to its end, so the stream stays in step;
- * - at most MAX_TAKEN blocks of the connection are with the device, of one WRITE or of many.
+ * - at most MAX_TAKEN blocks of the connection are with the device, and MAX_TAKEN_BYTES, of one WRITE or of many.
  */
 import type { ConnectionCounters } from './counters.ts';
 import { type Device, OK, TAKEN, WAIT } from './device.ts';
@@ -17,8 +17,9 @@ import type { Inbox } from './inbox.ts';
 import { PHASE_WRITE, type Request } from './request.ts';
 import { BLOCK_UNITS, type TurnBudget } from './turn_budget.ts';
 
-/** Blocks of one connection that its device has copied and not settled: 1 MiB, with blocks of 4 KiB. */
+/** What a device has copied of one connection and not settled: the one with blocks of up to 4 KiB, the other with larger ones. */
 const MAX_TAKEN = 256;
+const MAX_TAKEN_BYTES = 1024 * 1024;
 
 /** The whole payload was consumed. */
 export const RECEIVED = 0;
@@ -44,6 +45,7 @@ export class WritePath {
 
   readonly #device: Device;
   readonly #blockSize: number;
+  readonly #mostTaken: number;
   readonly #inbox: Inbox;
   readonly #fence: PeerFence;
   readonly #counters: ConnectionCounters;
@@ -61,6 +63,7 @@ export class WritePath {
   }) {
     this.#device = o.device;
     this.#blockSize = o.device.blockSize;
+    this.#mostTaken = Math.min(MAX_TAKEN, Math.floor(MAX_TAKEN_BYTES / this.#blockSize));
     this.#inbox = o.inbox;
     this.#fence = o.fence;
     this.#counters = o.counters;
@@ -109,7 +112,7 @@ export class WritePath {
       const n = Math.min(size - within, request.missing);
       if (arrived < n) return STUCK;
       if (this.#budget.spent) return STUCK;
-      if (this.#taken >= MAX_TAKEN) {
+      if (this.#taken >= this.#mostTaken) {
         this.#full = true;
         return this.#wait();
       }

@@ -1,0 +1,231 @@
+/**
+ * How the end of a peer is noticed while its connection takes no bytes, because its device has not done what came before:
+ * plain Node tells of an end only when everything before it was read. So after a while the socket is read on, into memory
+ * of its own, and what came is handed on later, in order.
+ *
+ * Invariants:
+ * - of one connection at most AHEAD_BYTES are held here, which is more than both kernels have of a client that is gone, as
+ *   Linux comes; of all connections of a thread ALL_BYTES, and one read of each. Who begins to look has all the memory put by
+ *   that it may need, for if all had some of it, nobody would come to an end. The others stand in line;
+ * - who has found its socket empty needs little to look again, and STEP_ROOM is kept for that: so those that keep memory here
+ *   are noticed when they go, and give it back;
+ * - who has filled its own part is alive, or was; its end is still noticed by an empty write, which a unix socket refuses
+ *   once the peer has closed it. Of TCP that takes a reset, so the end of a client that has sent more than that may not be
+ *   noticed (see `Standstill` for what becomes of its place);
+ * - an end that is noticed here leaves to `peek` what stood before it, where a DISC may be.
+ */
+import type { OnReadOpts } from 'node:net';
+import type { ConnectionFence } from './device.ts';
+
+const AHEAD_BYTES = 12 * 1024 * 1024;
+const ALL_BYTES = 64 * 1024 * 1024;
+const STEP_BYTES = 128 * 1024;
+const STEP_ROOM = 1024 * 1024;
+/** A pause that lasts for less is the back-pressure of a device that keeps up. Also how long a look lasts. */
+const LOOK_MS = 1000;
+const BLOCK_BYTES = 64 * 1024;
+
+/** Where all sockets that are read on put their bytes; they are copied in the same call. */
+const landing = new Uint8Array(BLOCK_BYTES);
+const NOTHING = new Uint8Array(0);
+/** Bytes that the connections of this thread have put by, and who waits for such. */
+let reserved = 0;
+const line = new Set<LookAhead>();
+
+/** As much of a socket as is needed here. */
+export interface AheadSocket {
+  readonly destroyed: boolean;
+  readonly writableEnded: boolean;
+  readonly writableLength: number;
+  write(bytes: Uint8Array): unknown;
+  /** Reads on, or not, whatever its connection has said. */
+  reading(on: boolean): void;
+}
+
+export class LookAhead implements ConnectionFence {
+  #into!: OnReadOpts;
+  #socket: AheadSocket | null = null;
+  /** The connection takes no bytes at present. */
+  #paused = false;
+  #ended = false;
+  /** The socket is read on. */
+  #looking = false;
+  /** Whether the last read found less than it had room for, and whether the last look ended with such a one. */
+  #empty = false;
+  #drained = false;
+  /** What is put by for it: what is here, and during a look what may come. */
+  #share = 0;
+  #timer: NodeJS.Timeout | null = null;
+  /** Bytes from #start of the first block up to #end of the last one. */
+  #blocks: Uint8Array[] = [];
+  #start = 0;
+  #end = BLOCK_BYTES;
+
+  /** What the socket has to be made with, for a connection that would have made it with `into`. */
+  reads(into: OnReadOpts): OnReadOpts {
+    this.#into = into;
+    return { buffer: () => this.#space(), callback: (n, from) => this.#received(n, from) };
+  }
+
+  attach(socket: AheadSocket): void {
+    this.#socket = socket;
+  }
+
+  peerClosed(): boolean {
+    return this.#ended;
+  }
+
+  peek(into: Uint8Array): number {
+    let n = 0;
+    for (let i = 0; i < this.#blocks.length && n < into.length; i++) {
+      const part = this.#part(i).subarray(0, into.length - n);
+      into.set(part, n);
+      n += part.length;
+    }
+    return n;
+  }
+
+  /** The peer has sent its last byte. */
+  end(): void {
+    this.#ended = true;
+    // By then the connection has looked at what is here, and has kept what it wants.
+    setImmediate(() => this.close());
+  }
+
+  /** The socket is closed, or will bring nothing any more. */
+  close(): void {
+    this.#blocks = [];
+    this.#end = BLOCK_BYTES;
+    this.#stop();
+  }
+
+  /** The connection takes bytes again; whether the socket may be read, because nothing is left here. */
+  resume(): boolean {
+    this.#paused = false;
+    this.#drained = false;
+    while (this.#blocks.length > 0 && !this.#paused && !this.#socket!.destroyed) {
+      const space = this.#asked();
+      const part = this.#part(0).subarray(0, space.length);
+      space.set(part);
+      this.#start += part.length;
+      if (this.#start === (this.#blocks.length === 1 ? this.#end : BLOCK_BYTES)) this.#dropFirst();
+      if (!this.#into.callback(part.length, space)) this.#paused = true;
+    }
+    this.#stop();
+    if (!this.#paused) return true;
+    this.#socket!.reading(false);
+    this.#pause();
+    return false;
+  }
+
+  #asked(): Uint8Array {
+    return (this.#into.buffer as () => Uint8Array)();
+  }
+
+  #space(): Uint8Array {
+    return this.#paused ? landing : this.#asked();
+  }
+
+  #received(n: number, from: Uint8Array): boolean {
+    if (this.#paused) return this.#keep(from.subarray(0, n));
+    if (from === landing) {
+      // The first bytes after a pause come where the socket was told to put them during it.
+      this.#store(from.subarray(0, n));
+      return this.resume();
+    }
+    if (this.#into.callback(n, from)) return true;
+    this.#pause();
+    return false;
+  }
+
+  #pause(): void {
+    this.#paused = true;
+    if (this.#timer === null) this.#timer = setTimeout(() => this.#look(), LOOK_MS);
+  }
+
+  /** Nothing more is looked for. */
+  #stop(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    line.delete(this);
+    this.#looked();
+  }
+
+  #look(): void {
+    this.#timer = null;
+    const socket = this.#socket!;
+    if (socket.destroyed || this.#ended || !this.#paused) return;
+    this.#timer = setTimeout(() => this.#look(), LOOK_MS);
+    if (this.#looking) {
+      socket.reading(false);
+      this.#drained = this.#empty;
+      this.#looked();
+    } else if (this.#held < AHEAD_BYTES) {
+      line.add(this);
+      this.#begin();
+    } else if (!socket.writableEnded && socket.writableLength === 0) {
+      socket.write(NOTHING);
+    }
+  }
+
+  /** Looks, if there is memory for it now. */
+  #begin(): void {
+    const left = AHEAD_BYTES - this.#held;
+    const need = this.#drained ? Math.min(STEP_BYTES, left) : left;
+    if (reserved + need > (this.#drained ? ALL_BYTES : ALL_BYTES - STEP_ROOM)) return;
+    line.delete(this);
+    reserved += need;
+    this.#share += need;
+    this.#looking = true;
+    this.#empty = true;
+    this.#socket!.reading(true);
+  }
+
+  /** Keeps what is here, and leaves the rest of its share to those in line. */
+  #looked(): void {
+    this.#looking = false;
+    const before = this.#share;
+    this.#share = this.#held;
+    reserved += this.#share - before;
+    if (this.#share < before) for (const other of line) other.#begin();
+  }
+
+  get #held(): number {
+    return this.#blocks.length * BLOCK_BYTES;
+  }
+
+  /** Whether the socket may be read on: whether there is room for one more read, which may need one more block. */
+  #keep(bytes: Uint8Array): boolean {
+    this.#store(bytes);
+    this.#empty = bytes.length < BLOCK_BYTES;
+    if (this.#looking && this.#held + BLOCK_BYTES <= this.#share) return true;
+    this.#drained = false;
+    this.#looked();
+    return false;
+  }
+
+  #store(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; ) {
+      if (this.#end === BLOCK_BYTES) {
+        this.#blocks.push(new Uint8Array(BLOCK_BYTES));
+        if (this.#blocks.length === 1) this.#start = 0;
+        this.#end = 0;
+      }
+      const n = Math.min(BLOCK_BYTES - this.#end, bytes.length - at);
+      this.#blocks[this.#blocks.length - 1].set(bytes.subarray(at, at + n), this.#end);
+      this.#end += n;
+      at += n;
+    }
+  }
+
+  #part(i: number): Uint8Array {
+    const last = i === this.#blocks.length - 1;
+    return this.#blocks[i].subarray(i === 0 ? this.#start : 0, last ? this.#end : BLOCK_BYTES);
+  }
+
+  #dropFirst(): void {
+    this.#blocks.shift();
+    this.#start = 0;
+    if (this.#blocks.length === 0) this.#end = BLOCK_BYTES;
+  }
+}

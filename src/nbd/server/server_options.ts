@@ -1,0 +1,108 @@
+/** What a server and a ByteDevice are made from, looked at before anything begins: each complaint names what is wrong. */
+import { inspect } from 'node:util';
+import { NBD_MAX_STRING } from '../wire.ts';
+import { BLOCK_SIZE } from './byte_adapter.ts';
+import type { ByteDevice } from './byte_device.ts';
+import type { Device } from './device.ts';
+import { MAX_BLOCK_SIZE } from './inbox.ts';
+
+/** The smallest block that a client may be told to prefer. */
+const MIN_BLOCK_SIZE = 512;
+/** The longest time that Node's timers know. */
+const MAX_MS = 2 ** 31 - 1;
+
+const shown = (value: unknown): string => inspect(value, { depth: 0, maxStringLength: 60, breakLength: Infinity });
+
+/** Throws TypeError for a value of another kind than is asked for, RangeError for one that is out of bounds. */
+function wrong(kind: typeof TypeError | typeof RangeError, what: string, value: unknown, wanted: string): never {
+  throw new kind(`${what} is ${shown(value)}, and has to be ${wanted}`);
+}
+
+function checkType(what: string, value: unknown, type: 'function' | 'boolean' | 'string', wanted: string): void {
+  if (value !== undefined && typeof value !== type) wrong(TypeError, what, value, wanted);
+}
+
+function checkWhole(what: string, value: unknown, least: number, most: number, unit = ''): void {
+  if (value === undefined) return;
+  const wanted = `a whole number${unit} from ${least} to ${most}`;
+  if (typeof value !== 'number') wrong(TypeError, what, value, wanted);
+  if (!Number.isInteger(value) || value < least || value > most) wrong(RangeError, what, value, wanted);
+}
+
+const MS = ' of milliseconds';
+export const checkMs = (what: string, value: unknown): void => checkWhole(what, value, 0, MAX_MS, MS);
+
+interface Options {
+  readonly devices: readonly (Device | ByteDevice)[];
+  readonly maxConnections?: unknown;
+  readonly handshakeTimeoutMs?: unknown;
+  readonly standstillMs?: unknown;
+  readonly listing?: unknown;
+  readonly onError?: unknown;
+}
+
+export function checkServerOptions(o: Options): void {
+  if (typeof o !== 'object' || o === null) wrong(TypeError, 'what a server is made from', o, 'an object of options');
+  if (!Array.isArray(o.devices)) wrong(TypeError, 'devices', o.devices, 'a list of devices');
+  if (o.devices.length === 0) throw new RangeError('devices is [], and a server needs at least one device');
+  checkWhole('maxConnections', o.maxConnections, 1, Number.MAX_SAFE_INTEGER);
+  checkWhole('handshakeTimeoutMs', o.handshakeTimeoutMs, 1, MAX_MS, MS);
+  checkMs('standstillMs', o.standstillMs);
+  checkType('listing', o.listing, 'boolean', 'true or false');
+  checkType('onError', o.onError, 'function', 'a function');
+  for (const [i, device] of o.devices.entries()) {
+    if (typeof device !== 'object' || device === null) wrong(TypeError, `devices[${i}]`, device, 'an object');
+    if (device.info === undefined) checkByteDevice(device, i);
+  }
+}
+
+/** `at` is its index, for one that has no name. */
+function checkByteDevice(device: ByteDevice, at: number): void {
+  const named = typeof device.name === 'string' ? `device ${shown(device.name)}` : `devices[${at}]`;
+  const what = (property: string): string => `${property} of ${named}`;
+  const text = `text of up to ${NBD_MAX_STRING} bytes`;
+  if (device.size === undefined) wrong(TypeError, what('size'), undefined, 'a whole number of bytes');
+  if (device.read === undefined) wrong(TypeError, what('read'), undefined, 'a function');
+  checkType(what('name'), device.name, 'string', text);
+  checkType(what('description'), device.description, 'string', text);
+  checkWhole(what('size'), device.size, 0, Number.MAX_SAFE_INTEGER, ' of bytes');
+  const most = device.blockSize ?? BLOCK_SIZE;
+  checkPower(what('blockSize'), device.blockSize, MIN_BLOCK_SIZE, MAX_BLOCK_SIZE);
+  checkPower(what('minBlock'), device.minBlock, 1, most);
+  checkType(what('fastZero'), device.fastZero, 'boolean', 'true or false');
+  for (const method of ['read', 'write', 'trim', 'zero', 'flush'] as const) {
+    checkType(what(method), device[method], 'function', 'a function, or left out');
+  }
+  if (device.fastZero === true && device.zero === undefined) {
+    wrong(RangeError, what('fastZero'), true, 'left out where there is no zero that could heed it');
+  }
+}
+
+function checkPower(what: string, value: unknown, least: number, most: number): void {
+  if (value === undefined) return;
+  const wanted = `a power of two from ${least} to ${most}`;
+  if (typeof value !== 'number') wrong(TypeError, what, value, wanted);
+  if (!Number.isInteger(Math.log2(value)) || value < least || value > most) wrong(RangeError, what, value, wanted);
+}
+
+/** An address to listen on. */
+export function checkAddress(where: unknown): void {
+  const wanted = "the path of a unix socket, a port, or an object as net.Server's listen takes it";
+  if (typeof where === 'number') {
+    checkWhole('address', where, 0, 65_535);
+  } else if (where === '') {
+    wrong(RangeError, 'address', where, wanted);
+  } else if (typeof where !== 'string' && (typeof where !== 'object' || where === null)) {
+    wrong(TypeError, 'address', where, wanted);
+  }
+}
+
+/** A stream to serve a client on. */
+export function checkStream(stream: unknown): void {
+  const duplex = stream as { readonly pipe?: unknown; readonly write?: unknown; readonly destroyed?: boolean } | null;
+  const wanted = 'a Duplex that is open';
+  if (typeof duplex?.pipe !== 'function' || typeof duplex.write !== 'function') {
+    wrong(TypeError, 'stream', stream, wanted);
+  }
+  if (duplex.destroyed === true) throw new TypeError(`stream is destroyed, and has to be ${wanted}`);
+}

@@ -1,0 +1,132 @@
+// What a server and its devices are made from: whatever is wrong is said at once, by its name, with what it is and may be.
+import { PassThrough } from 'node:stream';
+import {
+  type ByteDevice,
+  type Device,
+  NBD_FLAG_READ_ONLY,
+  NbdServer,
+  type ServerOptions,
+  serve,
+} from 'node-nbd-server';
+import t from 'tap';
+import { ram } from '../support/byte_server.ts';
+
+const server = (o: unknown) => new NbdServer(o as ConstructorParameters<typeof NbdServer>[0]);
+
+t.test('devices', (t) => {
+  const table: [wrong: Record<string, unknown>, name: string, message: RegExp][] = [
+    [{ name: undefined, size: -1 }, 'RangeError', /size of devices\[0\] is -1/],
+    [{ name: 7 }, 'TypeError', /name of devices\[0\] is 7, .* text of up to 4096 bytes/],
+    [{ size: undefined }, 'TypeError', /size of device 'ram' is undefined, .* whole number of bytes/],
+    [
+      { size: '64M' },
+      'TypeError',
+      /size of device 'ram' is '64M', .* whole number of bytes from 0 to 9007199254740991/,
+    ],
+    [{ size: 10n }, 'TypeError', /size of device 'ram' is 10n/],
+    [{ size: -1 }, 'RangeError', /size of device 'ram' is -1/],
+    [{ size: 0.5 }, 'RangeError', /size of device 'ram' is 0.5/],
+    [{ size: Number.NaN }, 'RangeError', /size of device 'ram' is NaN/],
+    [{ size: 2 ** 53 }, 'RangeError', /size of device 'ram' is 9007199254740992/],
+    [{ blockSize: '512' }, 'TypeError', /blockSize of device 'ram' is '512', .* power of two from 512 to 65536/],
+    [{ blockSize: 3000 }, 'RangeError', /blockSize of device 'ram' is 3000, .* power of two from 512 to 65536/],
+    [{ minBlock: 8192, blockSize: 4096 }, 'RangeError', /minBlock of device 'ram' is 8192, .* from 1 to 4096/],
+    [{ minBlock: 8192 }, 'RangeError', /minBlock of device 'ram' is 8192, .* from 1 to 4096/],
+    [{ minBlock: 0 }, 'RangeError', /minBlock of device 'ram' is 0/],
+    [{ description: 1 }, 'TypeError', /description of device 'ram' is 1/],
+    [{ fastZero: 'yes' }, 'TypeError', /fastZero of device 'ram' is 'yes', .* true or false/],
+    [{ fastZero: true }, 'RangeError', /fastZero of device 'ram' is true, .* zero/],
+    [{ read: undefined }, 'TypeError', /read of device 'ram' is undefined, .* function/],
+    ...['read', 'write', 'trim', 'zero', 'flush'].map((method): [Record<string, unknown>, string, RegExp] => [
+      { [method]: true },
+      'TypeError',
+      new RegExp(`${method} of device 'ram' is true, and has to be a function`),
+    ]),
+    [{ name: 'a\0b' }, 'RangeError', /"a\\u0000b".*name is not valid text/],
+    [{ name: 'x'.repeat(4097) }, 'RangeError', /name is longer than 4096 bytes/],
+    [{ description: '\ud800' }, 'RangeError', /export "ram": description is not valid text/],
+  ];
+  for (const [wrong, name, message] of table) {
+    t.throws(() => server({ devices: [{ ...ram({}), ...wrong }] }), { name, message });
+  }
+  t.throws(() => server({ devices: [ram({}), ram({})] }), { name: 'RangeError', message: /"ram".*twice/ });
+  t.throws(() => server({ devices: [ram({}), null] }), { name: 'TypeError', message: /devices\[1\] is null/ });
+  t.throws(() => server({ devices: ram({}) }), { name: 'TypeError', message: /devices is .*list of devices/ });
+  t.throws(() => server({ devices: [] }), { name: 'RangeError', message: /at least one/ });
+  t.throws(() => server(undefined), { name: 'TypeError', message: /undefined, and has to be an object/ });
+  t.doesNotThrow(() => server({ devices: [{ ...ram({}), size: 0 }] }), 'an empty device is one');
+  t.end();
+});
+
+t.test('devices by blocks', (t) => {
+  const info = {
+    name: 'b',
+    description: '',
+    size: 4096,
+    flags: 1 | NBD_FLAG_READ_ONLY,
+    minBlock: 1,
+    preferredBlock: 4096,
+  };
+  const device = (wrong: object, o: object = {}): unknown => ({
+    blockSize: 4096,
+    readNow: () => 1,
+    info: { ...info, maxBlock: 65_536, ...wrong },
+    ...o,
+  });
+  const table: [device: unknown, message: RegExp][] = [
+    [device({ name: undefined }), /name is undefined, and has to be text/],
+    [device({ description: undefined }), /export "b": description is undefined/],
+    [device({ size: 0.5 }), /export "b": size is 0.5, and has to be a whole number of bytes/],
+    [device({ flags: 65_536 }), /flags is 65536, .* 16 bits/],
+    [device({ minBlock: 3 }), /minBlock is 3, .* power of two/],
+    [device({ preferredBlock: 256 }), /preferredBlock is 256, .* 512/],
+    [device({ maxBlock: 5 }), /maxBlock is 5, .* from preferredBlock/],
+    [device({}, { blockSize: 5 }), /device of export "b": blockSize is 5, .* power of two up to 65536/],
+    [device({}, { readNow: undefined }), /neither readNow nor read/],
+  ];
+  for (const [wrong, message] of table) {
+    t.throws(() => server({ devices: [wrong as Device] }), { name: 'RangeError', message });
+  }
+  t.doesNotThrow(() => server({ devices: [device({})] }));
+  t.end();
+});
+
+t.test('options', async (t) => {
+  const table: [wrong: Record<string, unknown>, name: string, message: RegExp][] = [
+    [{ maxConnections: '5' }, 'TypeError', /maxConnections is '5', .* whole number from 1/],
+    [{ maxConnections: 0 }, 'RangeError', /maxConnections is 0, .* from 1/],
+    [{ maxConnections: Number.NaN }, 'RangeError', /maxConnections is NaN/],
+    [{ handshakeTimeoutMs: 0 }, 'RangeError', /handshakeTimeoutMs is 0, .* milliseconds from 1 to 2147483647/],
+    [{ handshakeTimeoutMs: 2 ** 31 }, 'RangeError', /handshakeTimeoutMs is 2147483648/],
+    [{ standstillMs: -1 }, 'RangeError', /standstillMs is -1/],
+    [{ listing: 1 }, 'TypeError', /listing is 1, .* true or false/],
+    [{ onError: 'log' }, 'TypeError', /onError is 'log', .* function/],
+  ];
+  for (const [wrong, name, message] of table) {
+    await t.rejects(serve(ram({}), [], wrong as ServerOptions), { name, message });
+  }
+  await t.rejects(serve(undefined as unknown as ByteDevice), {
+    name: 'TypeError',
+    message: /devices\[0\] is undefined/,
+  });
+  await t.rejects(serve([]), { name: 'RangeError', message: /at least one/ });
+});
+
+t.test('addresses, streams and times', async (t) => {
+  const one = server({ devices: [ram({})] });
+  t.teardown(() => one.close());
+  const listen = (where: unknown) => one.listen(where as number);
+  await t.rejects(listen(true), { name: 'TypeError', message: /address is true, .* path .* port/ });
+  await t.rejects(listen(null), { name: 'TypeError', message: /address is null/ });
+  await t.rejects(listen(''), { name: 'RangeError', message: /address is ''/ });
+  await t.rejects(listen(70_000), { name: 'RangeError', message: /address is 70000, .* from 0 to 65535/ });
+  await t.rejects(listen({}), { name: 'TypeError' }, "what Node says of an address of Node's");
+  t.same(one.addresses, []);
+  t.throws(() => one.accept({} as PassThrough), { name: 'TypeError', message: /stream is {}, .* Duplex/ });
+  const gone = new PassThrough();
+  gone.destroy();
+  t.throws(() => one.accept(gone), { name: 'TypeError', message: /stream is destroyed/ });
+  t.throws(() => one.close(Number.NaN), { name: 'RangeError', message: /graceMs is NaN/ });
+  await one.listen(0);
+  t.ok(one.port > 0, 'and none of that has closed it');
+});
