@@ -75,7 +75,7 @@ export const RULE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a page whose image write ended is forgotten when a newer write tears it',
-    file: 'zswap/image_queue.js',
+    file: 'image/image_queue.js',
     from: 'this.writeOldAgain(op.slot);',
     to: ';',
     scenario: 'rejected-torn',
@@ -91,7 +91,7 @@ export const RULE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a parked page is written over a newer one that was flushed',
-    file: 'zswap/image_queue.js',
+    file: 'image/image_queue.js',
     from: "if (op.kind === 'writeback' && !this.zswap.slots.pageIs(this.x, op.slot, op.buffer)) {",
     to: 'if (false) {',
     scenario: 'flush-parked',
