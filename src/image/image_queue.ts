@@ -15,16 +15,24 @@
 
 import type { Loop, Timer } from '../os/loop.ts';
 import * as buffers from '../pool/buffers.ts';
+import { PAGE_SIZE } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
 import { ENDED, type Slots } from '../pool/slots.ts';
 import { IMAGE } from './counters.ts';
 import type { WritableImage } from './image.ts';
 
-/** Operations in one batch, at most. */
+/**
+ * Operations in one batch, at most. The next begins when the last of this one has ended, so a large one lets more pages meet
+ * their neighbours, and a small one a FLUSH go sooner: four runs of the default length.
+ */
 const BATCH = 256;
+/** What passes by itself passes soon, as a full disk that somebody cleans may not; six tries a minute cost nothing. */
 const RETRY_FIRST_MS = 100;
 const RETRY_LAST_MS = 10_000;
-/** Operations that are done and still in the array; beyond that they are cut off, also when the queue is never empty. */
+/**
+ * Operations that are done and still in the array; beyond that they are cut off, also when the queue is never empty. Cutting
+ * moves what is left, so it is not done for each.
+ */
 const DONE_MAX = 1024;
 
 /**
@@ -191,7 +199,7 @@ export class ImageQueue {
       // A run that failed is tried page by page, so that one bad page fails alone.
       if (errno !== 0 && run.length > 1) for (const op of run) this.runs.push([op]);
       else for (const op of run) this.finish(op, errno);
-      this.afterWrite(run.length * 4096);
+      this.afterWrite(run.length * PAGE_SIZE);
     };
     if (first.kind === 'punch' || first.kind === 'zero') {
       counters[IMAGE.image_punches]++;
