@@ -67,9 +67,9 @@ export const RULE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a store sets no debt',
-    file: 'zswap/zswap.js',
-    from: 'clearBit(shared.lost, x, slot);\n        this.noteDirty(x, slot);\n        counters',
-    to: 'clearBit(shared.lost, x, slot);\n        counters',
+    file: 'zswap/store.js',
+    from: 'zswap.noteDirty(x, slot);',
+    to: '',
     scenario: 'flush-twice',
     combination: P4,
   },
@@ -92,7 +92,7 @@ export const RULE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a parked page is written over a newer one that was flushed',
     file: 'image/image_queue.js',
-    from: "if (op.kind === 'writeback' && !this.zswap.slots.pageIs(this.x, op.slot, op.buffer)) {",
+    from: "if (op.kind === 'writeback' && !this.host.slots.pageIs(this.x, op.slot, op.buffer)) {",
     to: 'if (false) {',
     scenario: 'flush-parked',
     combination: P4,
