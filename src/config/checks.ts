@@ -83,6 +83,10 @@ function checkExports({ exports, listen, control }: Config): Problem[] {
     names.set(name, index);
     images.set(image, index);
   }
+  if (listen.maxConnections < exports.length) {
+    const message = `${listen.maxConnections} is fewer than the ${exports.length} exports, allowed: at least one for each`;
+    problems.push({ path: ['listen', 'maxConnections'], message });
+  }
   return problems;
 }
 

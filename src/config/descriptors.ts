@@ -5,6 +5,8 @@ import type { Config } from './schema.ts';
 const PROCESS = 160;
 /** A thread's event loop, and the modules that it has open while it loads. */
 const PER_THREAD = 32;
+/** Of a listener: connections sent away in their handshake that have not ended yet. A lane that comes to nothing gets no more. */
+export const DROPPED_MAX = 16;
 /** The sockets of the control plane. */
 const CONTROL = 17;
 
@@ -12,6 +14,7 @@ export function descriptorsNeeded(config: Config, listeners: number): number {
   // Inline mode has no threads; one set of descriptors of the images is then as many as for a lane.
   const threads = config.lanes + 1;
   const images = config.exports.length * (threads + 2);
-  const connections = listeners * (config.listen.maxConnections + 1);
+  // Those of exports, those in their handshake, those of them on their way out, and one that is refused.
+  const connections = listeners * (2 * config.listen.maxConnections + DROPPED_MAX + 1);
   return PROCESS + PER_THREAD * threads + images + connections + CONTROL;
 }

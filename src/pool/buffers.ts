@@ -5,21 +5,26 @@
  * that a request sends to the image. Each is divided among the exports (shares.ts), so that pages that wait for one image
  * don't keep those of another waiting. Buffer 0 is "none". A thread that gets none is woken when its export may have one.
  */
-import { int32, reserve, uint8 } from '../shm/columns.ts';
+import { assert } from '../shm/assert.ts';
+import { int32, reserve, uint16 } from '../shm/columns.ts';
 import { type Mailboxes, wakeMask } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
-import { PAGE_SIZE } from './limits.ts';
+import { EXPORTS_MAX, PAGE_SIZE } from './limits.ts';
 import { createShares, giveShare, leftFor, type Shares, takeShare } from './shares.ts';
 
 export interface Buffers {
   readonly memory: Uint8Array;
   readonly next: Int32Array;
-  /** The export that has the buffer. */
-  readonly owner: Uint8Array;
+  /** The export that has the buffer; NOBODY while it is free. */
+  readonly owner: Uint16Array;
   readonly shares: Shares;
   /** [lock, free list head, free count] */
   readonly control: Int32Array;
 }
+
+/** No export has this number. */
+const NOBODY = 0xffff;
+assert(EXPORTS_MAX <= NOBODY, 'a buffer can name its export');
 
 const LOCK = 0;
 const FREE_HEAD = 1;
@@ -36,7 +41,7 @@ export function createBuffers(count: number, exports: number): Buffers {
   return {
     memory: new Uint8Array(reserve(bytes), 0, bytes),
     next,
-    owner: uint8(count + 1),
+    owner: uint16(count + 1).fill(NOBODY),
     shares: createShares(count, exports),
     control,
   };
@@ -50,6 +55,7 @@ export function takeBuffer(b: Buffers, x: number, thread: number): number {
     buffer = b.control[FREE_HEAD];
     b.control[FREE_HEAD] = b.next[buffer];
     b.control[FREE_COUNT]--;
+    assert(buffer !== 0 && b.owner[buffer] === NOBODY, 'who has a share finds a buffer that nobody has');
     b.owner[buffer] = x;
   }
   sync.unlock(b.control, LOCK);
@@ -58,10 +64,13 @@ export function takeBuffer(b: Buffers, x: number, thread: number): number {
 
 export function giveBuffer(b: Buffers, buffer: number, boxes: Mailboxes): void {
   sync.lock(b.control, LOCK);
+  const x = b.owner[buffer];
+  assert(x !== NOBODY, 'a buffer is given back once');
+  b.owner[buffer] = NOBODY;
   b.next[buffer] = b.control[FREE_HEAD];
   b.control[FREE_HEAD] = buffer;
   b.control[FREE_COUNT]++;
-  const waiting = giveShare(b.shares, b.owner[buffer]);
+  const waiting = giveShare(b.shares, x);
   sync.unlock(b.control, LOCK);
   if (waiting !== 0) wakeMask(boxes, waiting);
 }

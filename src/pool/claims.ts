@@ -6,6 +6,7 @@
  * stands, no slot in it can be pinned; its owner waits for the pins that were there before (slots.ts says why one of the
  * two always sees the other), and then has the slots to itself.
  */
+import { assert } from '../shm/assert.ts';
 import { int32, uint32 } from '../shm/columns.ts';
 import { type Mailboxes, wakeMask } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
@@ -34,6 +35,7 @@ export function createClaims(exports: number): Claims {
 
 /** Claims slots [first, end), at least one; returns the row, or -1 when the caller has to wait (its `thread` will be woken). */
 export function claim(c: Claims, x: number, first: number, end: number, thread: number): number {
+  assert(first < end, 'a claim holds a slot: a row without one is free');
   const words = x * CLAIM_WORDS;
   const rows = (x + 1) * CLAIMS_MAX;
   sync.lock(c.control, words + LOCK);
@@ -64,6 +66,7 @@ export function activeClaims(c: Claims): number {
 export function release(c: Claims, row: number, boxes: Mailboxes): void {
   const words = Math.floor(row / CLAIMS_MAX) * CLAIM_WORDS;
   sync.lock(c.control, words + LOCK);
+  assert(c.end[row] !== 0, 'a claim is released once');
   c.end[row] = 0;
   sync.add(c.control, words + ACTIVE, -1);
   const waiting = c.control[words + WAITING];

@@ -5,6 +5,7 @@
  *   serving -- swapoff --> swapping off, with --keep: keeping -- trees freed --> punching --> off
  *                             (an image that fails before the first discard: back to serving)
  *   off -- swapon --> swapping on --> serving
+ *   off -- swapoff, of what the image would not forget --> punching --> off
  *   serving -- stop --> stopping -- no connection left --> draining -- on the image --> ended
  *   off -- stop --> ended                        a verb that runs is waited for, and the stop goes on from what it left
  *
@@ -14,7 +15,7 @@
  *   keeping        pool or image  ESHUTDOWN    clean and sync  yes        refused      refused      waits
  *   swapping off   pool or image  ESHUTDOWN    clean and sync  yes        refused      refused      waits
  *   punching       image          ESHUTDOWN    sync            no         refused      refused      waits
- *   off            image          ESHUTDOWN    sync            no         refused      begins       -> ended
+ *   off            image          ESHUTDOWN    sync            no         (punches)    begins       -> ended
  *   swapping on    image          ESHUTDOWN    sync            no         refused      refused      waits
  *   stopping       pool or image  taken        clean and sync  yes        refused      refused      (it runs)
  *   draining       pool or image  ESHUTDOWN    clean and sync  no         refused      refused      (it runs)
@@ -87,7 +88,7 @@ const NEXT: Readonly<Record<State, readonly State[]>> = {
   [STATE.KEEPING]: [STATE.SERVING, STATE.PUNCHING],
   [STATE.SWAPPING_OFF]: [STATE.SERVING, STATE.PUNCHING],
   [STATE.PUNCHING]: [STATE.OFF],
-  [STATE.OFF]: [STATE.SWAPPING_ON, STATE.ENDED],
+  [STATE.OFF]: [STATE.SWAPPING_ON, STATE.PUNCHING, STATE.ENDED],
   [STATE.SWAPPING_ON]: [STATE.SERVING],
   [STATE.STOPPING]: [STATE.DRAINING],
   [STATE.DRAINING]: [STATE.ENDED],

@@ -2,12 +2,14 @@
  * Shares: how a fixed set (page buffers, slot records, places for orders) is divided among the exports, so that one whose
  * image stalls can't take what the others need.
  *
- *   half of the set   divided evenly: each export has its own part, whatever the others hold
+ *   half of the set   divided evenly: each export has its own part, whatever the others hold, and at least one if there are
+ *                     as many as exports
  *   the rest          for whoever comes first; an export that is alone can have all of the set
  *
  * A thread that is refused is woken when something comes back that its export may take: of the rest, or of its own part.
  * Whoever calls holds the lock of the set, or is the only thread that uses it.
  */
+import { assert } from '../shm/assert.ts';
 import { int32 } from '../shm/columns.ts';
 
 export interface Shares {
@@ -26,7 +28,7 @@ const ANYBODY = 1;
 
 /** Divides `capacity` things among `exports`. */
 export function createShares(capacity: number, exports: number): Shares {
-  const own = Math.floor(capacity / 2 / exports);
+  const own = Math.max(Math.floor(capacity / 2 / exports), Math.min(1, Math.floor(capacity / exports)));
   const rest = int32(2);
   rest[LEFT] = capacity - own * exports;
   return { own, held: int32(exports), waiting: int32(exports), rest };
@@ -48,6 +50,7 @@ export function takeShare(s: Shares, x: number, waiters: number): boolean {
 
 /** Takes one off export `x`; returns the threads to wake once the lock is dropped. */
 export function giveShare(s: Shares, x: number): number {
+  assert(s.held[x] > 0, 'what is given back was taken');
   s.held[x]--;
   const ofRest = s.held[x] >= s.own;
   if (ofRest) s.rest[LEFT]++;

@@ -21,6 +21,7 @@
  *   1. pin inserted   2. claim inserted   3. pin sees the claim and undoes itself   3'. or the claim waits for the pin
  */
 import * as errno from '../os/errno.ts';
+import { assert } from '../shm/assert.ts';
 import { type Mailboxes, wakeMask } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { type Bits, testBit } from './bits.ts';
@@ -156,6 +157,7 @@ export class Slots {
     const { t } = this;
     const b = bucketOf(t.volume[r], t.slot[r]);
     sync.lock(t.buckets, b);
+    assert(t.locked[r] !== 0 && buffer !== 0, 'a page is attached under the pin');
     t.page[r] = buffer;
     t.wb[r]++;
     sync.unlock(t.buckets, b);
@@ -242,7 +244,9 @@ export class Slots {
   private insert(b: number, x: number, slot: number, waiter: number): number {
     const { t } = this;
     sync.lock(t.control, LOCK);
-    const r = takeShare(t.shares, x, waiter) ? t.control[FREE_HEAD] : 0;
+    const taken = takeShare(t.shares, x, waiter);
+    const r = taken ? t.control[FREE_HEAD] : 0;
+    assert(!taken || r !== 0, 'who has a share finds a record');
     if (r !== 0) t.control[FREE_HEAD] = t.next[r];
     sync.unlock(t.control, LOCK);
     if (r === 0) return 0;

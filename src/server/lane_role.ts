@@ -31,7 +31,8 @@ export class LaneRole {
   private readonly lane: Lane;
   private readonly zswap: Zswap;
   private readonly volumes: Map<string, Device>;
-  private readonly connections = new Set<Connection>();
+  /** By the number that the main thread has given them. */
+  private readonly connections = new Map<number, Connection>();
   private readonly post: (message: FromLane) => void;
   private stopping = false;
   private closed = false;
@@ -55,26 +56,29 @@ export class LaneRole {
   }
 
   receive(message: ToLane): void {
-    if (message.type === 'socket') this.serve(message.fd, message.listener);
+    if (message.type === 'socket') this.serve(message);
+    else if (message.type === 'drop') this.drop(message.connection);
     else if (message.type === 'stop') this.stop();
     else this.cut();
   }
 
-  private serve(fd: number, listener: number): void {
+  private serve({ fd, listener, connection: n }: Extract<ToLane, { type: 'socket' }>): void {
     this.zswap.counters[LANE.connections]++;
     let x = -1;
-    const connection: Connection = new Connection({
+    const connection = new Connection({
       fd,
       exports: this.data.settings.exports,
       device: (info) => {
         const wanted = this.data.settings.exports.findIndex((one) => one.name === info.name);
+        const volume = this.volume(info);
         if (!takePlace(this.data.places, listener, wanted)) {
           this.post({ type: 'crowded', x: wanted });
-          throw new Error(`export ${info.name} has no place left`);
+          throw new Error(`export ${info.name} has no place left for a further connection`);
         }
         x = wanted;
         sync.add(this.data.shared.clients, x, 1);
-        return this.volume(info);
+        this.post({ type: 'chosen', listener, connection: n });
+        return volume;
       },
       fence: {
         peerClosed: () => peerClosed(fd),
@@ -87,19 +91,24 @@ export class LaneRole {
       stopTimeoutMs: CUT_BY_STOP_MS,
       counters: laneCounters(this.zswap.counters),
       onEnd: () => {
-        this.connections.delete(connection);
+        this.connections.delete(n);
         if (x >= 0) {
           givePlace(this.data.places, listener, x);
           sync.add(this.data.shared.clients, x, -1);
         }
         // A stop waits for the clients of each export by itself.
         if (this.stopping) wake(this.data.shared.boxes, THREAD_MAIN);
-        this.post({ type: 'ended', listener });
+        this.post({ type: 'ended', listener, connection: n });
         this.reportStopped();
       },
     });
-    this.connections.add(connection);
+    this.connections.set(n, connection);
     if (this.stopping) connection.stop();
+  }
+
+  private drop(n: number): void {
+    const connection = this.connections.get(n);
+    if (connection?.export === null) connection.destroy();
   }
 
   private volume(info: ExportInfo): Device {
@@ -111,7 +120,7 @@ export class LaneRole {
   /** Running requests finish, new ones get ESHUTDOWN, and each connection ends when it is idle. */
   private stop(): void {
     this.stopping = true;
-    for (const connection of [...this.connections]) connection.stop();
+    for (const connection of [...this.connections.values()]) connection.stop();
     this.post({ type: 'stopping' });
     this.reportStopped();
   }
@@ -121,7 +130,7 @@ export class LaneRole {
    * device was given runs out: a published page is drained like any other.
    */
   private cut(): void {
-    for (const connection of [...this.connections]) connection.destroy();
+    for (const connection of [...this.connections.values()]) connection.destroy();
   }
 
   private reportStopped(): void {

@@ -15,8 +15,10 @@ export interface ThreadData {
 }
 
 export type ToLane =
-  /** `listener`: which one it came from, said again when it ends. */
-  | { readonly type: 'socket'; readonly fd: number; readonly listener: number }
+  /** `listener`: which one it came from; both numbers are said again when it has chosen its export and when it ends. */
+  | { readonly type: 'socket'; readonly fd: number; readonly listener: number; readonly connection: number }
+  /** A connection ends now if it is in its handshake. */
+  | { readonly type: 'drop'; readonly connection: number }
   | { readonly type: 'stop' }
   /** The deadline of the stop is over: what connections there are end now. */
   | { readonly type: 'cut' };
@@ -25,8 +27,8 @@ export type FromLane =
   | { readonly type: 'ready' }
   /** A client was turned away, because its export has no place left (places.ts). */
   | { readonly type: 'crowded'; readonly x: number }
-  /** A connection ended. */
-  | { readonly type: 'ended'; readonly listener: number }
+  /** A connection has chosen its export, or has ended. */
+  | { readonly type: 'chosen' | 'ended'; readonly listener: number; readonly connection: number }
   /** The stop has reached the lane: no connection of it comes to an export any more. */
   | { readonly type: 'stopping' }
   /** Every connection is closed, after a stop. */

@@ -4,10 +4,10 @@
  * an image that stalls would take every place.
  *
  * Counted by the lane that serves a connection, up when the client has chosen its export and down when it has ended. Whoever is
- * still in the handshake has no place, and counts against the listener's cap alone.
+ * still in the handshake has no place, and is counted by itself (handshakes.ts).
  */
 import { LISTENERS_MAX } from '../os/inherited_sockets.ts';
-import { createShares, giveShare, type Shares, takeShare } from '../pool/shares.ts';
+import { createShares, giveShare, leftFor, type Shares, takeShare } from '../pool/shares.ts';
 import { int32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
 
@@ -23,6 +23,11 @@ const NO_WAITERS = 0;
 export function createPlaces(maxConnections: number, exports: number): Places {
   const shares = Array.from({ length: LISTENERS_MAX }, () => createShares(maxConnections, exports));
   return { locks: int32(LISTENERS_MAX), shares };
+}
+
+/** Whether any export has a place left. A hint, as lanes take and give them meanwhile. */
+export function anyPlace({ shares }: Places, listener: number): boolean {
+  return shares[listener].held.some((_, x) => leftFor(shares[listener], x) > 0);
 }
 
 /** False when the export has no place left. */

@@ -12,6 +12,7 @@ export class Refusals {
   private readonly periodMs: number;
   private timer: NodeJS.Timeout | null = null;
   private leftOut = 0;
+  private closed = false;
   /** Why the last of those was turned away. */
   private reason = '';
 
@@ -23,17 +24,18 @@ export class Refusals {
   }
 
   add(reason: string): void {
-    if (this.timer !== null) {
+    if (!this.closed && this.timer !== null) {
       this.leftOut++;
       this.reason = reason;
       return;
     }
     this.log(`${this.name}: connection refused: ${reason}`);
-    this.wait();
+    if (!this.closed) this.wait();
   }
 
-  /** Says what was left out so far. For the end of the listener. */
+  /** Says what was left out so far. For the end of the listener: whoever is still turned away has a line of his own. */
   close(): void {
+    this.closed = true;
     if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;
     this.say();

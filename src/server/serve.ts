@@ -26,12 +26,11 @@ import { SHOWN } from './counters.ts';
 import { findUsers, openImages, type ServedImage, takeBack, writeMarkers } from './images.ts';
 import { lookAtThreads } from './io_flusher.ts';
 import { LineWriter } from './line_writer.ts';
-import { listen } from './listeners.ts';
+import { type Listeners, listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
 import type { FromShrinker } from './messages.ts';
 import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
-import { createPlaces, type Places } from './places.ts';
-import { Refusals } from './refusals.ts';
+import { createPlaces } from './places.ts';
 import { ServiceManager } from './service_manager.ts';
 import { reserveShared, threadSettings } from './settings.ts';
 import { closeInspector, Signals } from './signals.ts';
@@ -113,10 +112,11 @@ async function startWith(
   const note = imageErrorLog(config, log, manager);
   if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget));
   const places = createPlaces(config.listen.maxConnections, config.exports.length);
+  let listeners: Listeners | null = null;
   const starting = startThreads({
     data: { shared, places, settings },
     onFault: (error) => fault(error),
-    onCrowded: crowdedLog(config, places, warn),
+    onLane: (message) => listeners?.heard(message),
     onShrinker: (message) => {
       note(message);
       if (message.type === 'copied' || message.type === 'punched' || message.type === 'drained') swap.answered(message);
@@ -124,7 +124,7 @@ async function startWith(
   });
   const threads = await Promise.race([starting, failed]);
   // All sockets come before the markers, so that one in use changes nothing; clients are let in after them.
-  const listeners = await listen({ config, lanes: threads.lanes, onError: warn });
+  listeners = await listen({ config, lanes: threads.lanes, places, onError: warn });
   let control: Control | null = null;
   try {
     control = await Promise.race([failed, openControl(config, shared, swap, log)]);
@@ -136,14 +136,6 @@ async function startWith(
     await control?.close();
     throw error;
   }
-}
-
-function crowdedLog(config: Config, { shares }: Places, warn: (line: string) => void): (x: number) => void {
-  const refusals = config.exports.map(({ name }) => new Refusals(`export ${name}`, warn));
-  const [{ own }] = shares;
-  const rest = config.listen.maxConnections - own * config.exports.length;
-  const reason = `it has its ${own} places over this listener, and the ${rest} for whoever comes first are taken`;
-  return (x) => refusals[x].add(reason);
 }
 
 async function openControl(config: Config, shared: Shared, swap: SwapControl, log: Log): Promise<Control | null> {

@@ -144,7 +144,7 @@ export function watch({ shared, threads, swap, log, manager, config }: Running):
 }
 
 function countConnections(threads: Threads): number {
-  return threads.lanes.reduce((all, { connections }) => all + connections.reduce((a, b) => a + b, 0), 0);
+  return threads.lanes.reduce((all, { connections }) => all + connections, 0);
 }
 
 async function finish(server: Running, stopping: Stopping): Promise<number> {

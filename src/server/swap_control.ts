@@ -9,6 +9,7 @@
 
 import type { Config } from '../config/schema.ts';
 import { ControlError } from '../control/control.ts';
+import { setCount } from '../pool/bits.ts';
 import { enter, STATE, stateOf, TABLE } from '../pool/export_state.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
@@ -17,6 +18,7 @@ import { attend } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import type { Parkable } from '../zswap/lane.ts';
 import { type SwapoffHost, SwapoffOp, swapon } from '../zswap/swapoff_op.ts';
+import { type Discarded, punchAgain } from '../zswap/swapoff_punch.ts';
 import { Zswap } from '../zswap/zswap.ts';
 import type { FromShrinker, ToShrinker } from './messages.ts';
 
@@ -42,7 +44,9 @@ export class SwapControl {
   private parked: Parkable[] = [];
   /** By export: what its verb or its drain waits for from the shrinker, and the end of its verb. */
   private readonly asked = new Map<number, (answer: Answer) => void>();
-  private readonly running = new Map<number, Promise<number>>();
+  private readonly running = new Map<number, Promise<unknown>>();
+  /** By export that is off: what its image would not forget. Another swapoff asks for that again. */
+  private readonly unforgotten = new Map<number, readonly Discarded[]>();
   private stopping = false;
 
   /** `send`: to the shrinker's thread, whose answers have to come to answered(). */
@@ -55,7 +59,8 @@ export class SwapControl {
   /** Throws a ControlError where the export is unknown, in use, or in a state that refuses it. */
   async swapoff(name: string, { force, keep }: SwapoffFlags): Promise<object> {
     const x = this.find(name);
-    this.refuse(x, 'swapoff');
+    const again = this.unforgotten.get(x);
+    if (again === undefined || this.stopping) this.refuse(x, 'swapoff');
     const clients = sync.load(this.shared.clients, x);
     if (clients > 0 && !force) {
       throw new ControlError(
@@ -63,24 +68,20 @@ export class SwapControl {
         `export ${name} has ${clients} connected client${clients === 1 ? '' : 's'}, allowed: with --force`,
       );
     }
-    let freed = (): number => 0;
-    const running = this.run(x, keep, (op) => {
-      freed = () => op.freed;
-    });
+    const running = again === undefined ? this.swapoffOf(x, keep) : this.forgetAgain(x, again);
     this.running.set(x, running);
     try {
-      const errno = await running;
-      if (errno !== 0) throw new ControlError(503, `the image of ${name} failed with errno ${errno}; it is still on`);
+      return { export: name, state: 'off', kept: keep && again === undefined, freed_pages: await running };
     } finally {
       this.running.delete(x);
       if (this.stopping) this.leave(x);
     }
-    return { export: name, state: 'off', kept: keep, freed_pages: freed() };
   }
 
   swapon(name: string): object {
     const x = this.find(name);
     this.refuse(x, 'swapon');
+    this.unforgotten.delete(x);
     swapon(this.mine(), x);
     return { export: name, state: 'on' };
   }
@@ -144,29 +145,62 @@ export class SwapControl {
     throw new ControlError(404, `no export ${name === '' ? '""' : name}, allowed: ${names}`);
   }
 
-  private run(x: number, keep: boolean, started: (op: SwapoffOp) => void): Promise<number> {
+  /** Resolves with the number of pages that were freed. */
+  private async swapoffOf(x: number, keep: boolean): Promise<number> {
+    let freed = 0;
+    await this.run((host, done) => {
+      const op = new SwapoffOp(host, x, keep, (errno) => {
+        freed = op.freed;
+        done(this.problem(x, errno, op.refused));
+      });
+      op.resume();
+    });
+    return freed;
+  }
+
+  private async forgetAgain(x: number, what: readonly Discarded[]): Promise<number> {
+    this.unforgotten.delete(x);
+    await this.run((host, done) =>
+      punchAgain(host, x, what, (errno, refused) => done(this.problem(x, errno, refused))),
+    );
+    return 0;
+  }
+
+  private problem(x: number, errno: number, refused: readonly Discarded[]): ControlError | null {
+    const { name } = this.config.exports[x];
+    if (errno === 0) return null;
+    if (refused.length === 0)
+      return new ControlError(503, `the image of ${name} failed with errno ${errno}; it is still on`);
+    this.unforgotten.set(x, refused);
+    const pages = setCount(this.shared.lost, x);
+    return new ControlError(
+      503,
+      `${name} is off, but its image failed with errno ${errno} and still has ${pages} of the pages that it was told to forget; they read as EIO, allowed: swapoff again`,
+    );
+  }
+
+  private run(begin: (host: SwapoffHost, done: (problem: ControlError | null) => void) => void): Promise<void> {
     return new Promise((resolve, reject) => {
       let ended = false;
+      const end = (problem: unknown): void => {
+        ended = true;
+        if (problem === null) resolve();
+        else reject(problem);
+      };
       const guard = (task: () => void): void => {
         try {
           task();
         } catch (error) {
-          ended = true;
-          reject(error);
+          end(error);
         }
       };
-      const op = new SwapoffOp(this.host(guard), x, keep, (errno) => {
-        ended = true;
-        resolve(errno);
-      });
-      started(op);
       void attend(
         this.shared.boxes,
         THREAD_MAIN,
         () => guard(() => this.look()),
         () => ended,
       );
-      guard(() => op.resume());
+      guard(() => begin(this.host(guard), end));
     });
   }
 

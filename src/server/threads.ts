@@ -3,7 +3,6 @@
  * fails or ends unasked stops the process: no repair, no guess.
  */
 import { Worker } from 'node:worker_threads';
-import { LISTENERS_MAX } from '../os/inherited_sockets.ts';
 import { THREAD_LANE0, THREAD_SHRINKER } from '../pool/limits.ts';
 import { LaneRole } from './lane_role.ts';
 import type { FromLane, FromShrinker, ThreadData, ToLane, ToShrinker } from './messages.ts';
@@ -19,8 +18,8 @@ interface Role<To, From> {
 }
 
 export interface LaneHandle extends Role<ToLane, FromLane> {
-  /** Open ones, by the listener that they came from. */
-  readonly connections: number[];
+  /** Open ones. */
+  connections: number;
 }
 
 export interface Threads {
@@ -32,8 +31,8 @@ interface ThreadOptions {
   readonly data: Omit<ThreadData, 'thread'>;
   readonly onFault: (error: Error) => void;
   readonly onShrinker: (message: FromShrinker) => void;
-  /** A client of export `x` was turned away. */
-  readonly onCrowded: (x: number) => void;
+  /** What the lanes say of their connections. */
+  readonly onLane: (message: FromLane) => void;
 }
 
 /** Starts all threads and waits until they are ready, so that none boots while a client waits. Without lanes it is inline mode. */
@@ -48,13 +47,13 @@ export async function startThreads(o: ThreadOptions): Promise<Threads> {
   for (let i = 0; i < shared.answers.length; i++) {
     const data: ThreadData = { ...o.data, thread: THREAD_LANE0 + i };
     const listen = (message: FromLane): void => {
-      if (message.type === 'ended') lanes[i].connections[message.listener]--;
-      else if (message.type === 'crowded') o.onCrowded(message.x);
+      if (message.type === 'ended') lanes[i].connections--;
+      o.onLane(message);
     };
     const role: Role<ToLane, FromLane> = inline
       ? inlineRole((post) => new LaneRole(data, post), listen)
       : workerRole(`lane ${i}`, { role: 'lane', data }, o.onFault, listen);
-    lanes.push(Object.assign(role, { connections: new Array<number>(LISTENERS_MAX).fill(0) }));
+    lanes.push(Object.assign(role, { connections: 0 }));
   }
   await Promise.all([shrinker.next('ready'), ...lanes.map((lane) => lane.next('ready'))]);
   return { lanes, shrinker };

@@ -20,7 +20,7 @@
  *
  * Lock order: range claim -> tree.lock -> lru.lock -> allocator.
  */
-import { type Bits, bitsOver, clearBit, findBit, setBit } from '../pool/bits.ts';
+import { clearBit, findBit } from '../pool/bits.ts';
 import { anyClaimed, claim, release } from '../pool/claims.ts';
 import { POOL } from '../pool/counters.ts';
 import { NONE } from '../pool/entries.ts';
@@ -29,21 +29,16 @@ import { SLICE_SLOTS, TREE_PAGES } from '../pool/limits.ts';
 import { get, isEmpty, lockTree, reviveTree, treeOf, unlockTree } from '../pool/tree.ts';
 import { firstEntry } from '../pool/tree_walk.ts';
 import * as sync from '../shm/sync.ts';
-import { C } from './counters.ts';
 import type { Parkable } from './lane.ts';
+import { type Discarded, type PunchHost, SwapoffPunch } from './swapoff_punch.ts';
 import type { Zswap } from './zswap.ts';
 
 /** What swapoff needs of its thread and of the thread that owns the images. */
-export interface SwapoffHost {
-  readonly zswap: Zswap;
+export interface SwapoffHost extends PunchHost {
   /** resume() is called again when this thread is woken. */
   park(waiting: Parkable): void;
-  /** Runs a task after the caller has returned. */
-  defer(task: () => void): void;
   /** Copies stored pages to the image, slot 0 or all; `done` is called later. */
   copyOut(x: number, all: boolean, done: (errno: number) => void): void;
-  /** Punches slots of the image, after everything that is queued for it; `done` is called later. */
-  punch(x: number, first: number, count: number, done: (errno: number) => void): void;
 }
 
 const NO_CLAIM = -1;
@@ -59,13 +54,18 @@ export class SwapoffOp implements Parkable {
   private pinned: number[] = [];
   private cursor = 0;
   private row = NO_CLAIM;
-  /** Per tree that held anything: its first slot, and its words of `users` as they were. */
-  private readonly discarded: { readonly first: number; readonly users: Int32Array }[] = [];
+  /** The trees that held anything. */
+  private readonly discarded: Discarded[] = [];
   /** Stored pages that the discards freed, without slot 0's if the image has got it for good. */
   private erased = 0;
   private next: () => void;
+  /** What the image was told to forget, and has not; to be asked for again. */
+  refused: readonly Discarded[] = [];
 
-  /** `done` gets 0, or the error of the image; after an error before the first discard the export is on again. */
+  /**
+   * `done` gets 0, or the error of the image. After an error before the first discard the export is on again; after one behind
+   * it, it is off, and some of what it held is `refused`.
+   */
   constructor(host: SwapoffHost, x: number, keep: boolean, done: (errno: number) => void) {
     this.host = host;
     this.zswap = host.zswap;
@@ -173,7 +173,10 @@ export class SwapoffOp implements Parkable {
     enter(states, x, STATE.PUNCHING);
     release(claims, this.row, boxes);
     this.row = NO_CLAIM;
-    this.punchNext();
+    new SwapoffPunch(this.host, x, this.discarded, (errno, refused) => {
+      this.refused = refused;
+      this.done(errno);
+    }).next();
   }
 
   /** The slice of the first slot from the cursor on that is in use or has an entry, or `end`, the tree's. */
@@ -247,37 +250,6 @@ export class SwapoffOp implements Parkable {
       slot = findBit(users, this.x, slot + 1, end, true);
     }
     return false;
-  }
-
-  /** The image forgets what the slots held, tree by tree. */
-  private punchNext(): void {
-    const tree = this.discarded.pop();
-    if (tree === undefined) {
-      enter(this.zswap.shared.states, this.x, STATE.OFF);
-      this.done(0);
-      return;
-    }
-    const used = bitsOver([tree.users]);
-    const end = Math.min(this.pages, tree.first + tree.users.length * 32) - tree.first;
-    const from = findBit(used, 0, tree.first === 0 ? 1 : 0, end, true);
-    if (from === end) {
-      this.host.defer(() => this.punchNext());
-      return;
-    }
-    this.host.punch(this.x, tree.first + from, end - from, (errno) => {
-      if (errno !== 0) this.lose(tree.first, used, from, end);
-      this.punchNext();
-    });
-  }
-
-  /** The image still has old bytes, and they are not what a client would read: EIO until the slots are used again. */
-  private lose(first: number, used: Bits, from: number, end: number): void {
-    const { shared, counters } = this.zswap;
-    for (let i = from; i < end; i = findBit(used, 0, i + 1, end, true)) {
-      setBit(shared.users, this.x, first + i);
-      setBit(shared.lost, this.x, first + i);
-      counters[C.lost_pages]++;
-    }
   }
 }
 

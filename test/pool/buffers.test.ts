@@ -73,3 +73,11 @@ t.test('who waits is woken by what it may have: of its own part, or of the rest'
   giveBuffer(b, first[0], boxes);
   t.strictSame([boxes[3], boxes[4]], [1, 2], 'the rest is for everybody');
 });
+
+t.test('a buffer that is given back twice, or was never taken, is a defect of ours', async (t) => {
+  const b = createBuffers(4, 1);
+  const boxes = createMailboxes(8);
+  const buffer = takeBuffer(b, 0, -1);
+  giveBuffer(b, buffer, boxes);
+  t.throws(() => giveBuffer(b, buffer, boxes), /given back once/);
+});

@@ -72,3 +72,12 @@ t.test('a claim that overlaps is refused even where a row is free behind it', as
   release(c, CLAIMS_MAX - 1, boxes);
   t.equal(boxes[2], 1);
 });
+
+t.test('an empty claim, or one that is released twice, is a defect of ours', async (t) => {
+  const c = createClaims(1);
+  const boxes = createMailboxes(4);
+  t.throws(() => claim(c, 0, 3, 3, 1), /holds a slot/);
+  const row = claim(c, 0, 3, 4, 1);
+  release(c, row, boxes);
+  t.throws(() => release(c, row, boxes), /released once/);
+});

@@ -60,6 +60,7 @@ t.test('the changes that there are, and no other', async (t) => {
     'keeping > punching',
     'off > ended',
     'off > opening',
+    'off > punching',
     'on > closing',
     'on > keeping',
     'on > stopping',

@@ -25,12 +25,14 @@ async function knock(t: Test, where: { port: number } | { path: string }): Promi
 
 t.test('a full TCP listener leaves the unix socket its own', async (t) => {
   const { server, port } = await serverWithTcp(t);
-  for (let i = 0; i < CAP; i++) t.ok((await knock(t, { port })).in, `TCP connection ${i + 1}`);
+  const tcp = [];
+  while (tcp.length < CAP) tcp.push(await NbdClient.connect({ port, export: 'swap0' }));
   t.notOk((await knock(t, { port })).in, 'one too many');
   const unix = [await server.connect(), await server.connect()];
-  t.ok((await knock(t, { path: server.socketPath })).in, 'the third on the unix socket');
+  t.ok((await knock(t, { path: server.socketPath })).in, 'a handshake on the unix socket');
+  unix.push(await server.connect());
   t.notOk((await knock(t, { path: server.socketPath })).in, 'which has the same cap');
-  for (const client of unix) await client.disconnect();
+  for (const client of [...tcp, ...unix]) await client.disconnect();
   await server.stop();
   t.match(server.stderr(), 'listen.tcp: connection refused: listen.maxConnections (3) are open');
   t.match(server.stderr(), 'listen.unix: connection refused: listen.maxConnections (3) are open');
@@ -40,16 +42,16 @@ t.test('a place is free again when its connection has ended', async (t) => {
   const { server, port } = await serverWithTcp(t);
   for (let round = 0; round < 3; round++) {
     const clients = [];
-    while (clients.length < CAP) clients.push(await connectWhenFree(port));
+    while (clients.length < CAP) clients.push(await connectWhenFree({ port }));
     for (const client of clients) await client.disconnect();
   }
   t.equal((await server.stop()).code, 0);
 });
 
 /** The main thread hears of an end a little later than the client does. */
-async function connectWhenFree(port: number): Promise<NbdClient> {
+async function connectWhenFree(where: { port: number } | { socketPath: string }): Promise<NbdClient> {
   for (;;) {
-    const client = await NbdClient.connect({ port, export: 'swap0' }).catch(() => null);
+    const client = await NbdClient.connect({ ...where, export: 'swap0' }).catch(() => null);
     if (client !== null) return client;
   }
 }
@@ -57,12 +59,9 @@ async function connectWhenFree(port: number): Promise<NbdClient> {
 t.test('every refusal is counted in the log, and a flood has few lines', async (t) => {
   const { server, port } = await serverWithTcp(t);
   const open = [];
-  while (open.length < CAP) open.push((await knock(t, { port })).socket);
+  while (open.length < CAP) open.push(await NbdClient.connect({ port, export: 'swap0' }));
   for (let i = 0; i < 200; i++) t.notOk((await knock(t, { port })).in);
-  for (const socket of open) {
-    socket.destroy();
-    await once(socket, 'close');
-  }
+  for (const client of open) await client.disconnect();
   t.equal((await server.stop()).code, 0);
   const lines = server
     .stderr()
@@ -75,4 +74,27 @@ t.test('every refusal is counted in the log, and a flood has few lines', async (
   );
   // One at once, then one per ten seconds, and the rest at the end.
   t.ok(lines.length <= 20, `${lines.length} lines`);
+});
+
+t.test('those who say nothing take no place, and the oldest of them makes room', async (t) => {
+  const set = [`listen.maxConnections=${CAP}`, 'listen.handshakeTimeout=10m'];
+  const server = await startServer(t, { size: '8MiB', set });
+  const path = server.socketPath;
+  const clients = [await server.connect(), await server.connect()];
+  const silent = [];
+  while (silent.length < CAP) silent.push(await knock(t, { path }));
+  t.ok(
+    silent.every((one) => one.in),
+    'as many as there are places may be in their handshake',
+  );
+  const gone = silent.map(({ socket }) => once(socket, 'close'));
+  clients.push(await connectWhenFree({ socketPath: path }));
+  await Promise.race(gone);
+  t.same(
+    silent.map(({ socket }) => socket.closed),
+    [true, false, false],
+  );
+  t.match(server.stderr(), `listen.maxConnections (${CAP}) are open in their handshake`);
+  for (const client of clients) await client.disconnect();
+  t.equal((await server.stop()).code, 0);
 });

@@ -7,6 +7,7 @@ import { loadConfigText } from '#src/config/load.js';
 import type { MarkersWritten } from '#src/server/images.js';
 import { type Listeners, listen } from '#src/server/listeners.js';
 import type { ToLane } from '#src/server/messages.js';
+import { createPlaces } from '#src/server/places.js';
 import type { LaneHandle } from '#src/server/threads.js';
 import { tempFolder } from '../support/tmp.ts';
 
@@ -32,10 +33,15 @@ async function door(t: Test, maxConnections: number): Promise<Door> {
       messages.push(message);
       if (message.type === 'socket') t.teardown(() => closeSync(message.fd));
     };
-    return { connections: [0], send, next: () => new Promise(() => {}), end: async () => {} };
+    return { connections: 0, send, next: () => new Promise(() => {}), end: async () => {} };
   });
   const lines: string[] = [];
-  const listeners = await listen({ config, lanes, onError: (line) => lines.push(line) });
+  const listeners = await listen({
+    config,
+    lanes,
+    places: createPlaces(maxConnections, 1),
+    onError: (line) => lines.push(line),
+  });
   t.teardown(() => listeners.close());
   async function knock(): Promise<void> {
     const socket = connect(path);
@@ -64,7 +70,7 @@ t.test('it opens for those who waited, and shares them out', async (t) => {
   );
   t.same(
     lanes.map(({ connections }) => connections),
-    [[2], [2]],
+    [2, 2],
   );
 });
 

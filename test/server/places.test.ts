@@ -15,6 +15,12 @@ t.test('two exports that take all they can leave the third its own', async (t) =
   t.equal(fill(places, 1, 2), 68, 'another listener has places of its own');
 });
 
+t.test('each of many exports has one place', async (t) => {
+  const places = createPlaces(100, 60);
+  t.equal(fill(places, 0, 0), 41);
+  for (let x = 1; x < 60; x++) t.equal(fill(places, 0, x), 1);
+});
+
 t.test('an export that is alone has all', async (t) => t.equal(fill(createPlaces(100, 1), 0, 0), 100));
 
 t.test('what is given back is of the rest first, and can be had by whoever may have it', async (t) => {

@@ -37,10 +37,23 @@ t.test('the first is said at once, those after it together', async (t) => {
 t.test('a close says what was left out, once', async (t) => {
   const lines: string[] = [];
   const refusals = new Refusals('x', (line) => lines.push(line));
-  refusals.close();
+  new Refusals('y', (line) => lines.push(line)).close();
   t.same(lines, [], 'nothing to say');
   for (let i = 0; i < 1000; i++) refusals.add('full');
   refusals.close();
   refusals.close();
   t.same(lines, [FIRST, 'x: 999 further connections refused, the last one: full']);
+});
+
+t.test('who is turned away after the close has a line at once', (t) => {
+  const lines: string[] = [];
+  const refusals = new Refusals('listen.unix', (line) => lines.push(line));
+  refusals.add('full');
+  refusals.add('full');
+  refusals.close();
+  refusals.add('late');
+  refusals.add('later');
+  t.same(lines.slice(2), ['listen.unix: connection refused: late', 'listen.unix: connection refused: later']);
+  t.match(lines[1], '1 further connections refused');
+  t.end();
 });

@@ -51,9 +51,7 @@ function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60
     shared: z.shared,
     images: [{ image, marker, before: NO_MARKER }],
     threads: {
-      lanes: [
-        { send: ({ type }: ToLane) => said.push(`lane: ${type}`), next: lane.next, connections: [0, connections] },
-      ],
+      lanes: [{ send: ({ type }: ToLane) => said.push(`lane: ${type}`), next: lane.next, connections }],
       shrinker: { send: ({ type }: ToShrinker) => said.push(`shrinker: ${type}`), next: shrinker.next },
     },
     listeners: { uris: [], close: () => said.push('listeners closed') },

@@ -111,6 +111,45 @@ t.test('an image that fails: 503, and the export is on', async (t) => {
   t.equal(nameOf(states, 0), 'on');
 });
 
+t.test('an image that refuses to forget: 503, the export is off, and another swapoff asks it again', async (t) => {
+  const { c, asked, states, z } = control();
+  for (const slot of [3, 4]) put(z, slot, makePage('text', slot), 0);
+  const told = (type: 'copied' | 'punched', errno: number): void => c.answered({ type, x: 0, errno });
+  const verb = c.swapoff('a', plain);
+  told('copied', 0);
+  told('punched', 5);
+  await t.rejects(verb, {
+    status: 503,
+    message: /^a is off, but its image failed with errno 5 and still has 2 of the pages/,
+  });
+  t.equal(nameOf(states, 0), 'off');
+  asked.length = 0;
+  const again = c.swapoff('a', plain);
+  t.strictSame(asked, [{ type: 'punch', x: 0, first: 3, count: 1021 }]);
+  await t.rejects(c.swapoff('a', plain), { status: 409, message: /is being swapped off/ });
+  told('punched', 5);
+  await t.rejects(again, { status: 503, message: /still has 2 of the pages/ });
+  const last = c.swapoff('a', plain);
+  told('punched', 0);
+  t.match(await last, { export: 'a', state: 'off', freed_pages: 0 });
+  await t.rejects(c.swapoff('a', plain), { status: 409, message: 'export a is swapped off already' });
+});
+
+t.test('what an image refused to forget is forgotten by a swapon', async (t) => {
+  const { c, asked, z } = control();
+  put(z, 3, makePage('text', 3), 0);
+  const verb = c.swapoff('a', plain);
+  c.answered({ type: 'copied', x: 0, errno: 0 });
+  c.answered({ type: 'punched', x: 0, errno: 5 });
+  await t.rejects(verb, { status: 503, message: /still has 1 of the pages/ });
+  c.swapon('a');
+  asked.length = 0;
+  const next = c.swapoff('a', plain);
+  t.strictSame(asked, [{ type: 'punch', x: 0, first: 3, count: 1021 }], 'its slot is in use like any other');
+  c.answered({ type: 'punched', x: 0, errno: 0 });
+  t.match(await next, { state: 'off' });
+});
+
 t.test('a stop waits for the verb of each export, refuses those that come, and ends each in a drain', async (t) => {
   const { c, asked, states } = control();
   const verb = c.swapoff('a', { force: false, keep: true });

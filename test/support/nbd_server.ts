@@ -33,6 +33,7 @@ export interface ServeOptions {
   readonly handshakeTimeoutMs?: number;
   readonly stopTimeoutMs?: number;
   readonly tcp?: boolean;
+  readonly device?: () => Device;
 }
 
 function fenceOf(fd: number): ConnectionFence {
@@ -61,7 +62,7 @@ export async function serve(t: Test, device: Device, o: ServeOptions = {}): Prom
     const connection = new Connection({
       fd,
       exports: [device.info],
-      device: () => device,
+      device: o.device ?? (() => device),
       fence: o.fence?.(fence) ?? fence,
       counters,
       onEnd: () => {

@@ -7,84 +7,16 @@ import { STATE, stateOf } from '#src/pool/export_state.js';
 import { Slots } from '#src/pool/slots.js';
 import { isFreed, treeOf } from '#src/pool/tree.js';
 import { C } from '#src/zswap/counters.js';
-import type { Parkable } from '#src/zswap/lane.js';
-import { SwapoffOp, swapon } from '#src/zswap/swapoff_op.js';
-import { LOAD_FAILED, LOADED, ON_IMAGE, type Zswap } from '#src/zswap/zswap.js';
+import { swapon } from '#src/zswap/swapoff_op.js';
+import { LOADED, ON_IMAGE, type Zswap } from '#src/zswap/zswap.js';
 import { passing, type Seen } from '../support/facade.ts';
-import { checkEmpty, makePage, newZswap, put, take } from '../support/pool.ts';
+import { checkEmpty, makePage, put, take } from '../support/pool.ts';
+import { filled, SECOND_TREE } from '../support/swapoff_bench.ts';
 
 const EIO = 5;
 
-/** A host that notes what is asked of it; the test answers. */
-class Host {
-  readonly asked: string[] = [];
-  readonly zswap: Zswap;
-  readonly ended: number[] = [];
-  private readonly parked: Parkable[] = [];
-  private readonly tasks: (() => void)[] = [];
-  private answer: ((errno: number) => void) | null = null;
-
-  constructor(zswap: Zswap) {
-    this.zswap = zswap;
-  }
-
-  swapoff(keep = false): this {
-    new SwapoffOp(this, 0, keep, (errno) => this.ended.push(errno)).resume();
-    return this.run();
-  }
-
-  /** The image is done with what was asked. */
-  answers(errno: number): this {
-    const { answer } = this;
-    this.answer = null;
-    if (answer === null) throw new Error('nothing was asked');
-    answer(errno);
-    return this.run();
-  }
-
-  /** This thread was woken. */
-  wake(): this {
-    for (const waiting of this.parked.splice(0)) waiting.resume();
-    return this.run();
-  }
-
-  get waits(): boolean {
-    return this.parked.length > 0;
-  }
-
-  park(waiting: Parkable): void {
-    this.parked.push(waiting);
-  }
-
-  defer(task: () => void): void {
-    this.tasks.push(task);
-  }
-
-  copyOut(x: number, all: boolean, done: (errno: number) => void): void {
-    this.asked.push(`copy ${all ? 'all' : 'slot 0'} of ${x}`);
-    this.answer = done;
-  }
-
-  punch(x: number, first: number, count: number, done: (errno: number) => void): void {
-    this.asked.push(`punch ${first} to ${first + count - 1} of ${x}`);
-    this.answer = done;
-  }
-
-  private run(): this {
-    for (let task = this.tasks.shift(); task !== undefined; task = this.tasks.shift()) task();
-    return this;
-  }
-}
-
 const state = (z: Zswap) => stateOf(z.shared.states, 0);
 const used = (z: Zswap): number => countBits(z.shared.users, 0, z.settings.exports[0].pages);
-const SECOND_TREE = 16_384;
-
-function filled(...slots: number[]): Host {
-  const z = newZswap();
-  for (const slot of slots) put(z, slot, makePage('text', slot));
-  return new Host(z);
-}
 
 t.test('slot 0 is copied first; then all is discarded, tree by tree, and punched', async (t) => {
   const host = filled(0, 5, 9, SECOND_TREE + 7);
@@ -149,20 +81,6 @@ for (const keep of [true, false]) {
     },
   );
 }
-
-t.test('a failed punch: what the slots held is lost, not old', async (t) => {
-  const host = filled(5, 9);
-  const z = host.zswap;
-  host.swapoff().answers(EIO);
-  t.strictSame(host.ended, [0], 'the export is off all the same');
-  t.equal(z.counters[C.lost_pages], 2);
-  for (const slot of [5, 9]) t.equal(take(z, slot).result, LOAD_FAILED);
-  t.notOk(testBit(z.shared.lost, 0, 6));
-  swapon(z, 0);
-  t.equal(take(z, 5).result, LOAD_FAILED, 'also after swapon');
-  put(z, 5, makePage('text', 55));
-  t.equal(take(z, 5).result, LOADED, 'until it is written');
-});
 
 t.test('a slot that was lost before is forgotten with the rest', async (t) => {
   const host = filled(5);
@@ -277,16 +195,6 @@ t.test('a pin can not be taken between the look for it and the discard', async (
   );
   t.equal(refused, 3, 'once for each, when its own bit was about to go');
   t.strictSame(taken, [600, 20_000, 20_000], 'those of slices whose turn had not come');
-});
-
-t.test('where the first slices hold nothing, a failed punch loses what the others held', async (t) => {
-  const host = filled(600, 2000);
-  const z = host.zswap;
-  host.swapoff();
-  t.strictSame(host.asked, ['punch 600 to 16383 of 0']);
-  host.answers(EIO);
-  t.equal(z.counters[C.lost_pages], 2);
-  for (const slot of [600, 2000]) t.ok(testBit(z.shared.lost, 0, slot));
 });
 
 t.test('an entry at a slot that nobody uses is discarded all the same', async (t) => {

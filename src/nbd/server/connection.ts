@@ -34,6 +34,8 @@ export class Connection implements TransmissionHost {
   readonly #arrivals: Arrivals;
   readonly #budget = new TurnBudget();
   readonly #onTurn = (): void => this.#turn();
+  /** Of the export that the client has chosen. */
+  #device: Device | null = null;
   #inbox: Inbox | null = null;
   #outbox: Outbox | null = null;
   #transmission: Transmission | null = null;
@@ -57,7 +59,8 @@ export class Connection implements TransmissionHost {
     this.#fence = o.fence === null ? null : new OpenFence(o.fence);
     this.#arrivals = new Arrivals(this.#fence, () => this.kick());
     const listing = o.listing === undefined ? {} : { listing: o.listing };
-    const greeted = { exports: o.exports, stopping: () => this.stopping, ...listing };
+    const open = (info: ExportInfo): string | null => this.#open(info);
+    const greeted = { exports: o.exports, stopping: () => this.stopping, open, ...listing };
     this.#greeter = new Greeter(greeted, this.#budget, () => this.kick());
     this.#socket = openTransport(o, { buffer: () => this.#space(), callback: (n) => this.#received(n) });
     this.#socket.beforeClose = () => {
@@ -242,16 +245,19 @@ export class Connection implements TransmissionHost {
     return !this.#paused && !this.#deaf && !this.#socket.destroyed;
   }
 
+  #open(info: ExportInfo): string | null {
+    try {
+      const device = this.#o.device(info);
+      checkDevice(device);
+      this.#device = device;
+      return null;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
   /** Enters the transmission phase with what has arrived behind the handshake. */
   #transmit(negotiated: Negotiated, rest: Uint8Array): void {
-    let device: Device;
-    try {
-      device = this.#o.device(negotiated.export);
-      checkDevice(device);
-    } catch (error) {
-      this.#socket.destroy(error as Error);
-      return;
-    }
     this.#setTimer(0);
     const inbox = new Inbox();
     inbox.bytes.set(rest);
@@ -260,7 +266,7 @@ export class Connection implements TransmissionHost {
     this.#inbox = inbox;
     this.#outbox = outbox;
     const { counters } = this;
-    const [fence, budget] = [this.#fence, this.#budget];
+    const [fence, budget, device] = [this.#fence, this.#budget, this.#device!];
     this.#transmission = new Transmission({ host: this, device, negotiated, inbox, outbox, fence, counters, budget });
     this.#transmission.cameAfter(this.#arrivals.cameAfter);
     this.#run(this.#transmission);

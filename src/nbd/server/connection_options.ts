@@ -18,7 +18,10 @@ export interface ConnectionOptions {
   /** Anything else that carries bytes both ways. It is destroyed at the end. */
   readonly stream?: Duplex;
   readonly exports: readonly ExportInfo[];
-  /** Finds the device of the export that the client chose. An error thrown here ends the connection. */
+  /**
+   * Finds the device of the export that a client chose, before it is told that it has it. An error thrown here is the answer:
+   * NBD_REP_ERR_UNKNOWN with its message, and the client may choose again. EXPORT_NAME has no such reply: the connection ends.
+   */
   readonly device: (info: ExportInfo) => Device;
   /** How to learn that the peer has ended; null if there is no way. */
   readonly fence: ConnectionFence | null;

@@ -31,7 +31,7 @@ export class Greeter implements HandshakePace {
   #draining = false;
 
   /** `again` is called when `run` can go on with what is held. */
-  constructor(o: Pick<HandshakeOptions, 'exports' | 'stopping' | 'listing'>, budget: TurnBudget, again: () => void) {
+  constructor(o: Omit<HandshakeOptions, 'pace' | 'write'>, budget: TurnBudget, again: () => void) {
     this.#budget = budget;
     this.#again = again;
     this.#handshake = new Handshake({ ...o, pace: this, write: (bytes) => this.#socket.write(bytes) });

@@ -53,7 +53,7 @@ export class Handshake {
   state: HandshakeState = 'options';
   negotiated: Negotiated | null = null;
 
-  readonly #o: HandshakeOptions;
+  readonly #o: HandshakeOptions & Required<Pick<HandshakeOptions, 'stopping' | 'open'>>;
   readonly #head = Buffer.alloc(16);
   #stage: Stage = 'flags';
   /** Where the bytes of the current piece go; null while swallowing. */
@@ -72,7 +72,7 @@ export class Handshake {
   readonly #replies: OptionReplies;
 
   constructor(o: HandshakeOptions) {
-    this.#o = o;
+    this.#o = { stopping: () => false, open: () => null, ...o };
     this.#replies = new OptionReplies(o);
   }
 
@@ -177,7 +177,7 @@ export class Handshake {
       this.#exportName(payload);
       return;
     }
-    if (this.#stopping()) {
+    if (this.#o.stopping()) {
       this.#refuse(new Refusal(wire.NBD_REP_ERR_SHUTDOWN, 'server is stopping'));
       return;
     }
@@ -210,8 +210,8 @@ export class Handshake {
 
   #exportName(payload: Buffer | null): void {
     const name = payload === null ? null : parseExportName(payload);
-    const info = typeof name === 'string' && !this.#stopping() ? findExport(this.#o.exports, name) : null;
-    if (info === null) {
+    const info = typeof name === 'string' && !this.#o.stopping() ? findExport(this.#o.exports, name) : null;
+    if (info === null || this.#o.open(info) !== null) {
       // This option has no error reply: all that can be said is goodbye.
       this.state = 'closed';
       return;
@@ -241,7 +241,8 @@ export class Handshake {
   }
 
   #infoOrGo(option: number, payload: Buffer | null): void {
-    const found = resolveExport(this.#o.exports, payload, parseInfo);
+    const open = option === wire.NBD_OPT_GO ? this.#o.open : undefined;
+    const found = resolveExport(this.#o.exports, payload, parseInfo, open);
     if (found instanceof Refusal) {
       this.#refuse(found);
       return;
@@ -277,10 +278,6 @@ export class Handshake {
   #enterTransmission(info: ExportInfo): void {
     this.negotiated = { export: info, structured: this.#structured, baseAllocation: this.#metaExport === info };
     this.state = 'transmission';
-  }
-
-  #stopping(): boolean {
-    return this.#o.stopping?.() ?? false;
   }
 
   /** Refuses an option that must come without data if it came with some. */

@@ -22,6 +22,11 @@ export interface HandshakeOptions {
   readonly write: (bytes: Uint8Array) => void;
   /** Whether the server is stopping; then nothing but ABORT succeeds. */
   readonly stopping?: () => boolean;
+  /**
+   * Called when a client has chosen an export, before it is told that it has it. Why it can't have it, or null; who is refused
+   * may choose again.
+   */
+  readonly open?: (info: ExportInfo) => string | null;
   /** Whether NBD_OPT_LIST may show the exports; yes unless set to false. */
   readonly listing?: boolean;
   /** How much may be done at once; all there is unless given. */

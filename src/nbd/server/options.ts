@@ -123,13 +123,14 @@ export function parseMeta(payload: Buffer): MetaRequest | Refusal {
 }
 
 /**
- * Parses an option that names an export and finds that export. A null payload is one that was too long to keep. The
- * name in the error string is cut, as a legal name can be far longer than a legal error string.
+ * Parses an option that names an export, finds that export, and opens it if it is to be opened. A null payload is one that
+ * was too long to keep. The name in the error string is cut, as a legal name can be far longer than a legal error string.
  */
 export function resolveExport<T extends { readonly name: string }>(
   exports: readonly ExportInfo[],
   payload: Buffer | null,
   parse: (payload: Buffer) => T | Refusal,
+  open: (info: ExportInfo) => string | null = () => null,
 ): { readonly request: T; readonly info: ExportInfo } | Refusal {
   if (payload === null)
     return new Refusal(wire.NBD_REP_ERR_TOO_BIG, `option data longer than ${MAX_KEPT_PAYLOAD} bytes`);
@@ -139,7 +140,8 @@ export function resolveExport<T extends { readonly name: string }>(
   if (info === null) {
     return new Refusal(wire.NBD_REP_ERR_UNKNOWN, `no export ${JSON.stringify(request.name.slice(0, 64))}`);
   }
-  return { request, info };
+  const why = open(info);
+  return why === null ? { request, info } : new Refusal(wire.NBD_REP_ERR_UNKNOWN, why);
 }
 
 /** Whether the queries match base:allocation. Only a listing treats an empty list and `base:` as wildcards. */

@@ -9,6 +9,7 @@
  *
  * Lock order: class lock -> zspage lock (the list of free zspages). A location changes only under its class lock.
  */
+import { assert } from '../../shm/assert.ts';
 import { float64, int32, reserve, uint8, uint16, uint32 } from '../../shm/columns.ts';
 import * as sync from '../../shm/sync.ts';
 import { CLASSES, classOf, OBJECT_HEADER, OBJECTS_MAX, ZSPAGE_BYTES, ZSPAGES_MAX } from './size_classes.ts';
@@ -16,10 +17,7 @@ import { CLASSES, classOf, OBJECT_HEADER, OBJECTS_MAX, ZSPAGE_BYTES, ZSPAGES_MAX
 /** An offset into a segment fits an Int32, and buffers of this size find room more easily than one of the whole pool. */
 export const SEGMENT_BYTES = 2 ** 30;
 export const ZSPAGES_PER_SEGMENT = SEGMENT_BYTES / ZSPAGE_BYTES;
-/**
- * Fullness groups: 0..9 by tenths in use, and FULL. The kernel's zsmalloc has groups of ten per cent as well: stores go to the
- * fullest that has room, compaction empties the emptiest.
- */
+/** Fullness groups, as the kernel's zsmalloc has them: 0..9 by tenths in use, and FULL. Stores go to the fullest with room. */
 export const GROUPS = 11;
 export const FULL = GROUPS - 1;
 /** readers[] of an object that compaction is moving. */
@@ -158,7 +156,7 @@ export class Zspool {
   }
 
   unmap(handle: number): void {
-    sync.add(this.z.readers, handle, -1);
+    assert(sync.add(this.z.readers, handle, -1) > 0, 'an object is unmapped as often as it was mapped');
   }
 
   /** The segment of a mapped object. */
@@ -188,6 +186,7 @@ export class Zspool {
   takeObject(page: number, handle: number): number {
     const { z } = this;
     const object = z.freeObject[page] - 1;
+    assert(object >= 0, 'a zspage that is not full has a free object');
     z.freeObject[page] = this.header(page, object) >>> 1;
     this.setHeader(page, object, ((handle << 1) | 1) >>> 0);
     z.inUse[page]++;
@@ -200,6 +199,7 @@ export class Zspool {
     const { z } = this;
     this.setHeader(page, object, z.freeObject[page] << 1);
     z.freeObject[page] = object + 1;
+    assert(z.inUse[page] > 0, 'an object is freed in a zspage that has one');
     z.inUse[page]--;
     if (z.inUse[page] > 0) this.regroup(page);
     else {

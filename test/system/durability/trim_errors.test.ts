@@ -4,7 +4,8 @@ import type { NbdClient } from 'node-nbd-server';
 import t, { type Test } from 'tap';
 import { fuseImage } from '../../support/fuse_image.ts';
 import { missing } from '../../support/requires.ts';
-import { startServer } from '../../support/zswapd.ts';
+import { run } from '../../support/run_process.ts';
+import { MAIN, startServer } from '../../support/zswapd.ts';
 import { errorOf, isMarked, MIB, PAGE, writeSlots, wrongSlots } from './images.ts';
 
 const skip = missing('root', '/dev/fuse', 'nbdfuse', 'nbdkit');
@@ -72,4 +73,25 @@ t.test('a rejected WRITE over what only the image had', { skip }, async (t) => {
   t.same(await wrongSlots(client, 3, 4, { texture: 'noise' }), []);
   await client.disconnect();
   t.equal((await server.stop()).code, 4);
+});
+
+t.test('swapoff on an image that refuses to forget says so, and is asked again', { skip }, async (t) => {
+  const { disk, server, client } = await serve(t, ['pool.incompressible=reject']);
+  await writeSlots(client, 1, 4);
+  await writeSlots(client, 4, 8, { texture: 'noise' });
+  await client.disconnect();
+  for (const what of ['trim', 'zero', 'pwrite'] as const) disk.fail(what);
+  const refused = await run(MAIN, ['swapoff', 'swap0', '--control', server.controlPath]);
+  t.equal(refused.code, 1);
+  // Of an image without holes every slot was in use from the start; the first is the header's, and stays.
+  const pages = BYTES / PAGE - 1;
+  t.match(refused.stderr, `swap0 is off, but its image failed with errno 5 and still has ${pages} of the pages`);
+  t.equal((await server.stats()).exports[0].lost_pages, pages);
+  for (const what of ['trim', 'zero', 'pwrite'] as const) disk.heal(what);
+  t.equal((await run(MAIN, ['swapoff', 'swap0', '--control', server.controlPath])).code, 0);
+  const reader = await server.connect();
+  t.same(await reader.read(PAGE, 7 * PAGE), Buffer.alloc(7 * PAGE));
+  await reader.disconnect();
+  t.equal((await server.stop()).code, 0);
+  t.notOk(isMarked(server.image));
 });
