@@ -3,7 +3,7 @@
  * and 60 % zeros and is made anew for each request, so that every page compresses to about 1650 bytes and none repeats.
  */
 import { readFileSync, rmSync } from 'node:fs';
-import { Child } from './child.ts';
+import { Child } from '../support/child.ts';
 
 export interface Workload {
   readonly name: string;
@@ -57,7 +57,7 @@ const compressible = (percent: number): string[] => [
 async function run(args: readonly string[], output: string, limitSeconds: number): Promise<FioSide[]> {
   // One process with threads: a forked job would outlive a killed fio, and be a child of nobody.
   const child = new Child('fio', ['--thread', '--eta=never', '--output-format=json', `--output=${output}`, ...args]);
-  if ((await child.finish(limitSeconds)) !== 0) throw new Error(child.describe());
+  if ((await child.finish(limitSeconds)).code !== 0) throw new Error(child.describe());
   const text = readFileSync(output, 'utf8');
   rmSync(output);
   // The nbd engine prints its greeting into the same file, before the document.

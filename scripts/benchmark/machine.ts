@@ -1,6 +1,6 @@
 /** The line that says what a figure was measured on; without it no figure means anything. */
 import { cpus, loadavg, release, totalmem } from 'node:os';
-import { capture } from './child.ts';
+import { capture } from '../support/child.ts';
 import { zramAlgorithm } from './zram.ts';
 
 export interface Machine {

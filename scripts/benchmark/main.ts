@@ -4,7 +4,7 @@
  */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { capture, endAll } from './child.ts';
+import { capture, endAll } from '../support/child.ts';
 import { collect, type Problem } from './collect.ts';
 import { WORKLOADS } from './fio.ts';
 import { describeMachine, machineLine } from './machine.ts';

@@ -3,7 +3,8 @@
  */
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { Child, capture } from './child.ts';
+import { capture } from '../support/child.ts';
+import { READY_SECONDS, startZswapd } from '../support/zswapd.ts';
 import { residentBytes } from './procfs.ts';
 import { type Holding, PAGE_BYTES, type RunningServer, type ServerKind, type StartContext } from './server.ts';
 
@@ -59,27 +60,21 @@ interface OurServer extends RunningServer {
 
 export async function startOurs(context: StartContext, start: Start): Promise<OurServer> {
   const image = join(context.folder, 'ours.img');
-  const control = join(context.folder, 'control.sock');
-  const exports = [{ name: 'swap0', size: mebibytes(context.bytes), image }];
-  const settings = [
-    `listen.unix=${join(context.folder, 'ours.sock')}`,
-    'listen.tcp=null',
-    `exports=${JSON.stringify(exports)}`,
-    `pool.max=${mebibytes(start.poolBytes)}`,
-    `control.listen=${control}`,
-    ...(start.settings ?? []),
-  ];
   removeImage(image);
-  const [program, ...args] = start.command;
-  const child = new Child(program, [...args, ...settings.flatMap((setting) => ['--set', setting])]);
-  const uri = await child.until(() => /^ready (nbd\+unix:\S+)$/m.exec(child.stdout)?.[1], 300);
+  const { child, controlPath, uris } = startZswapd({
+    command: start.command,
+    sockets: context.folder,
+    exports: [{ name: 'swap0', size: mebibytes(context.bytes), image }],
+    set: [`pool.max=${mebibytes(start.poolBytes)}`, ...(start.settings ?? [])],
+  });
+  const uri = await child.until(() => uris().find((one) => one.startsWith('nbd+unix:')), READY_SECONDS);
   const before = residentBytes(child.pid);
   return {
     uri,
     pid: child.pid,
-    stats: () => readStats(context, control),
+    stats: () => readStats(context, controlPath),
     async holding(): Promise<Holding> {
-      const stats = await readStats(context, control);
+      const stats = await readStats(context, controlPath);
       const storedPages = counter(stats, 'stored_pages');
       const compressed = counter(stats, 'compressed_bytes');
       return {
@@ -92,7 +87,7 @@ export async function startOurs(context: StartContext, start: Start): Promise<Ou
     },
     async stop(): Promise<void> {
       // The image is thrown away. A clean stop would write the whole pool into it and load the disk under the next row.
-      await child.end('SIGKILL');
+      await child.stop('SIGKILL');
       removeImage(image);
     },
   };

@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { Child, capture } from './child.ts';
+import { Child, capture } from '../support/child.ts';
 import { blockCacheBytes, bytesWritten, residentBytes, zramCounters } from './procfs.ts';
 import {
   type Holding,
@@ -61,7 +61,7 @@ function nbdkitMemory(name: string, title: string, allocator?: string): ServerKi
           // nbdkit publishes no counter, so its ratio is told from outside and includes what its allocator loses.
           return allocator === undefined ? base : { ...base, ratio: context.bytes / grown };
         },
-        stop: () => child.end('SIGTERM'),
+        stop: () => child.stop('SIGTERM'),
       };
     },
   };
@@ -104,7 +104,7 @@ function nbdkitZram(name: string, title: string, cache: 'none' | 'default'): Ser
           };
         },
         async stop(): Promise<void> {
-          await child.end('SIGTERM');
+          await child.stop('SIGTERM');
           releaseZram();
         },
       };
@@ -145,7 +145,7 @@ const qemuTmpfs: ServerKind = {
         return { storedPages: inFile / PAGE_BYTES, residentBytes: inFile + residentBytes(child.pid) - before };
       },
       async stop(): Promise<void> {
-        await child.end('SIGTERM');
+        await child.stop('SIGTERM');
         removeTmpfsFiles();
       },
     };

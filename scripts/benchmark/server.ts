@@ -28,7 +28,7 @@ export interface RunningServer {
   readonly uri: string;
   readonly pid: number;
   holding(): Promise<Holding>;
-  stop(): Promise<void>;
+  stop(): Promise<unknown>;
 }
 
 export interface ServerKind {

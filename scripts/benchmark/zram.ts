@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { capture } from './child.ts';
+import { capture } from '../support/child.ts';
 
 export const ZRAM = 'zram0';
 let claimed = false;

@@ -1,7 +1,8 @@
 // One guest from its start to its end: own server, own folder, the break if one was asked for, and the verdict.
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { byLine, Child, describeEnding } from './children.ts';
+import { Child, describeEnding } from '../support/child.ts';
+import { byLine, mortal } from './children.ts';
 import { loopbackPort, toUri } from './endpoint.ts';
 import { writeInitramfs } from './initramfs.ts';
 import type { Kernel } from './kernel.ts';
@@ -58,7 +59,7 @@ function logger(attach: Attach): Log {
 
 async function withServer(context: Context, attach: Attach, folder: string, log: Log): Promise<number> {
   const server = await startServer(context.options, attach, context.root, folder);
-  log(`server ${toUri(server.endpoint)}${server.child === undefined ? '' : ` pid ${server.child.process.pid}`}`);
+  log(`server ${toUri(server.endpoint)}${server.child === undefined ? '' : ` pid ${server.child.pid}`}`);
   const { report, problems, detection } = await new Guest(context, attach, folder, server, log).run();
   const killed = context.options.break === 'kill';
   const stop = await server.stop();
@@ -131,15 +132,14 @@ class Guest {
     const console_ = openSync(join(this.folder, 'console.log'), 'w');
     const toConsole = (text: string): void => void writeSync(console_, text);
     const lines = byLine((line) => this.takeLine(line));
-    this.qemu = new Child(
-      toolPath('qemu-system-x86_64'),
-      this.prepare(port),
-      (text) => {
+    const [program, ...args] = mortal(toolPath('qemu-system-x86_64'), this.prepare(port));
+    this.qemu = new Child(program, args, {
+      out: (text) => {
         toConsole(text);
         lines(text);
       },
-      toConsole,
-    );
+      err: toConsole,
+    });
     let timedOut = false;
     const timer = setTimeout(() => {
       timedOut = true;
@@ -235,15 +235,9 @@ class Guest {
 }
 
 /** Over a connection of its own, in the guest's back; resolves to what went wrong, if anything. */
-function overwrite(uri: string): Promise<string | undefined> {
+async function overwrite(uri: string): Promise<string | undefined> {
   const write = `write -P 0xa5 ${CORRUPT.offset} ${CORRUPT.length}`;
-  return new Promise((resolve) => {
-    const child = new Child(
-      toolPath('qemu-io'),
-      ['-f', 'raw', '-c', write, uri],
-      () => {},
-      () => {},
-    );
-    child.ended.then(({ code }) => resolve(code === 0 ? undefined : `qemu-io could not overwrite ${uri}`));
-  });
+  const [program, ...args] = mortal(toolPath('qemu-io'), ['-f', 'raw', '-c', write, uri]);
+  const { code } = await new Child(program, args).ended;
+  return code === 0 ? undefined : `qemu-io could not overwrite ${uri}`;
 }

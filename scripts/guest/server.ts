@@ -3,14 +3,13 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { byLine, Child, describeEnding } from './children.ts';
+import { Child, describeEnding } from '../support/child.ts';
+import { READY_SECONDS, startZswapd } from '../support/zswapd.ts';
+import { mortal } from './children.ts';
 import { type Endpoint, parseUri } from './endpoint.ts';
 import type { Attach, Options } from './options.ts';
 import { toolPath } from './tools.ts';
 
-/** A first start may install and build. */
-const READY_SECONDS = 300;
 /** Our server drains its pool into the image before it ends: 450 MB of pages at a slow disk's 10 MB/s. */
 const STOP_SECONDS = 60;
 
@@ -33,13 +32,13 @@ export async function startServer(options: Options, attach: Attach, root: string
   const sockets = folder.length > 80 ? mkdtempSync(join(tmpdir(), 'zswapd-vm-')) : folder;
   const { child, endpoint } = await (options.server === 'nbdkit'
     ? startNbdkit(folder, sockets)
-    : startZswapd(options, attach, root, folder, sockets));
+    : startOurs(options, attach, root, folder, sockets));
   return {
     endpoint,
     child,
     stop: async () => {
       const early = child.ending;
-      const ending = early ?? (await child.stop(STOP_SECONDS));
+      const ending = early ?? (await child.stop('SIGTERM', STOP_SECONDS));
       if (sockets !== folder) rmSync(sockets, { recursive: true, force: true });
       if (early !== undefined) return `the server ended on its own, ${describeEnding(early)}`;
       return ending.code === 0 ? undefined : `the server's stop failed: ${describeEnding(ending)}`;
@@ -49,7 +48,7 @@ export async function startServer(options: Options, attach: Attach, root: string
 
 type Started = { child: Child; endpoint: Endpoint };
 
-async function startZswapd(
+async function startOurs(
   options: Options,
   attach: Attach,
   root: string,
@@ -57,35 +56,30 @@ async function startZswapd(
   sockets: string,
 ): Promise<Started> {
   const log = join(folder, 'server.log');
-  const exports = [{ name: NAME, size: '1GiB', image: join(folder, `${NAME}.img`) }];
-  const settings = [
-    `listen.unix=${join(sockets, 'nbd.sock')}`,
+  const { child, uris } = startZswapd({
+    command: mortal(join(root, 'scripts/serve')),
+    sockets,
+    exports: [{ name: NAME, size: '1GiB', image: join(folder, `${NAME}.img`) }],
     // QEMU's client takes the unix socket; the guest's own can only come over TCP, which is off by default.
-    `listen.tcp=${attach === 'nbd' ? '127.0.0.1:0' : 'null'}`,
-    `control.listen=${join(sockets, 'control.sock')}`,
-    `exports=${JSON.stringify(exports)}`,
-  ];
-  const ready: Endpoint[] = [];
-  const child = new Child(
-    join(root, 'scripts/serve'),
-    [...settings.flatMap((setting) => ['--set', setting]), ...options.serve],
-    byLine((line) => {
-      if (line.startsWith('ready ')) ready.push(parseUri(line.slice('ready '.length)));
-    }),
-    (text) => appendFileSync(log, text),
-  );
+    set: attach === 'nbd' ? ['listen.tcp=127.0.0.1:0'] : [],
+    more: options.serve,
+    err: (text) => appendFileSync(log, text),
+  });
   const listener = attach === 'blk' ? 'path' : 'port';
-  const endpoint = () => ready.find(({ name, address }) => name === NAME && listener in address);
-  await until(child, log, () => endpoint() !== undefined);
-  return { child, endpoint: endpoint()! };
+  const endpoint = () =>
+    uris()
+      .map(parseUri)
+      .find(({ name, address }) => name === NAME && listener in address);
+  return { child, endpoint: await until(child, log, endpoint) };
 }
 
 async function startNbdkit(folder: string, sockets: string): Promise<Started> {
   const log = join(folder, 'server.log');
   const path = join(sockets, 'nbd.sock');
   const write = (text: string): void => appendFileSync(log, text);
-  const child = new Child(toolPath('nbdkit'), ['--foreground', '--unix', path, 'memory', '1G'], write, write);
-  await until(child, log, () => answers(path));
+  const [program, ...args] = mortal(toolPath('nbdkit'), ['--foreground', '--unix', path, 'memory', '1G']);
+  const child = new Child(program, args, { out: write, err: write });
+  await until(child, log, async () => (await answers(path)) || undefined);
   return { child, endpoint: { name: NAME, address: { path } } };
 }
 
@@ -98,18 +92,14 @@ function answers(path: string): Promise<boolean> {
   });
 }
 
-async function until(child: Child, log: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + READY_SECONDS * 1000;
-  while (!(await condition())) {
-    if (child.ending !== undefined) {
-      throw new Error(`the server did not start: ${describeEnding(child.ending)}\n${tail(log)}`);
-    }
-    if (performance.now() > deadline) {
-      await child.stop(5);
-      throw new Error(`the server was not ready after ${READY_SECONDS} s\n${tail(log)}`);
-    }
-    await delay(50);
-  }
+async function until<T>(
+  child: Child,
+  log: string,
+  condition: () => T | undefined | Promise<T | undefined>,
+): Promise<T> {
+  return child.until(condition, READY_SECONDS).catch((error: Error) => {
+    throw new Error(`the server did not start: ${error.message}\n${tail(log)}`, { cause: error });
+  });
 }
 
 /** The last lines of a log file, for a failure message. */

@@ -1,143 +1,95 @@
-// Reads what a test file prints: TAP 14 as tap writes it, subtests indented by four spaces or in braces.
-// Only assertions count. The line that sums up a subtest counts when nothing inside explains it: a time-out, a wrong plan.
+// Counts what a test file prints, as tap-parser reads it. Only assertions count. The result that sums up a subtest counts
+// when nothing inside explains it: a time-out, a wrong plan.
+import { inspect } from 'node:util';
+import { Parser, type Result } from 'tap-parser';
 import { newTally, type Tally } from './tally.ts';
 
 interface Failure {
   readonly name: string;
-  /** The lines of its YAML block: where it is, what was found and wanted. */
+  /** Its diagnostics: where it is, what was found and wanted. */
   readonly details: string[];
 }
 
-/** One level of subtests: what is known of it so far. */
+/** A file or a subtest: what is known of it so far. */
 interface Level {
-  /** From the comment, or the brace line, that opened the subtest which is running one level deeper. */
-  subtest: string;
-  planned: boolean;
+  readonly name: string;
+  readonly above: Level | undefined;
   results: number;
   failures: number;
-  /** Set while a subtest in braces runs one level deeper; its verdict came before its content. */
-  braces: { readonly ok: boolean; readonly name: string } | undefined;
-}
-
-const RESULT = /^(not )?ok\b(?: \d+)?(?: - )?(.*)$/;
-const DIRECTIVE = /^(.*?)\s*(?<!\\)# (SKIP|TODO)\b\s*(.*)$/i;
-const TIME = / # time=[\d.]+m?s$/;
-
-function plain(text: string): string {
-  return text.replace(/\\([#\\])/g, '$1');
+  /** The subtest that has begun last; it stays until its result is there. */
+  inner: Level | undefined;
 }
 
 export class TapReader {
   readonly tally: Tally = newTally();
   readonly failures: Failure[] = [];
-  readonly #levels: Level[] = [];
-  #yamlIndent = -1;
-  #details: string[] | undefined;
+  readonly #parser = new Parser();
+  readonly #file: Level = { name: '', above: undefined, results: 0, failures: 0, inner: undefined };
+
+  constructor() {
+    this.#listen(this.#parser, this.#file);
+    this.#parser.on('bailout', (reason: string) => this.#fail(this.#file, `Bail out! ${reason}`, undefined));
+    this.#parser.on('plan', ({ end, comment }: { end: number; comment: string }) => {
+      if (end === 0) this.#skip('the whole file', comment, 'no reason given');
+    });
+  }
 
   /** Whether the file said how many results it has, which it does last of all. */
   get complete(): boolean {
-    return this.#levels[0]?.planned ?? false;
+    return this.#parser.planStart !== -1;
   }
 
   /** The subtests that have begun and not ended, outermost first. */
   get running(): string {
-    return this.#path(this.#levels.length, '');
+    let last = this.#file;
+    while (last.inner !== undefined) last = last.inner;
+    return path(last, '');
   }
 
   line(text: string): void {
-    const content = text.trimStart();
-    const indent = text.length - content.length;
-    if (this.#yamlIndent >= 0) this.#yaml(text, content, indent);
-    else if (content === '---') this.#yamlIndent = indent;
-    else if (content.startsWith('Bail out!')) this.#fail(0, content);
-    else if (indent % 4 === 0) this.#statement(indent / 4, content);
+    this.#parser.write(`${text}\n`);
   }
 
-  #yaml(text: string, content: string, indent: number): void {
-    if (content === '...' && indent === this.#yamlIndent) this.#yamlIndent = -1;
-    else this.#details?.push(text.slice(this.#yamlIndent));
+  #listen(parser: Parser, level: Level): void {
+    parser.on('child', (child: Parser) => {
+      // The parser unescapes the names of results, and leaves those of subtests.
+      const name = child.name.replace(/\\([#\\])/g, '$1');
+      level.inner = { name, above: level, results: 0, failures: 0, inner: undefined };
+      this.#listen(child, level.inner);
+    });
+    parser.on('assert', (result: Result) => this.#result(level, result));
   }
 
-  #statement(depth: number, content: string): void {
-    const comment = /^# Subtest: (.*)$/.exec(content);
-    if (comment !== null) {
-      this.#level(depth).subtest = plain(comment[1]);
-      this.#levels.length = depth + 1;
-      return;
-    }
-    const plan = /^1\.\.(\d+)(?: # ?(.*))?$/.exec(content);
-    const result = RESULT.exec(content);
-    if (plan !== null) this.#plan(depth, Number(plan[1]), plan[2]);
-    else if (result !== null) this.#result(depth, result[1] === undefined, result[2]);
-    else if (content === '}') this.#closeBraces(depth);
-  }
-
-  #plan(depth: number, count: number, comment: string | undefined): void {
-    this.#level(depth).planned = true;
-    if (depth === 0 && count === 0) {
-      const reason = (comment ?? '').replace(/^SKIP\s*/i, '');
-      this.tally.skipped.push({ what: 'the whole file', reason: reason === '' ? 'no reason given' : reason });
-    }
-  }
-
-  #result(depth: number, ok: boolean, rest: string): void {
-    this.#details = undefined;
-    if (rest.endsWith(' {')) {
-      const name = plain(rest.slice(0, -2).replace(TIME, ''));
-      const level = this.#level(depth);
-      level.subtest = name;
-      level.braces = { ok, name };
-      this.#levels.length = depth + 1;
-      return;
-    }
-    const directive = DIRECTIVE.exec(rest);
-    const name = plain((directive?.[1] ?? rest).replace(TIME, ''));
-    const inner = this.#levels[depth + 1];
-    this.#levels.length = Math.min(this.#levels.length, depth + 1);
-    const level = this.#level(depth);
-    level.subtest = '';
+  #result(level: Level, { ok, name, skip, todo, diag }: Result): void {
+    const { inner } = level;
+    level.inner = undefined;
     level.results++;
-    if (directive !== null) {
-      const reason = directive[3].replace(TIME, '');
-      const why = reason === '' ? `${directive[2].toUpperCase()}, no reason given` : plain(reason);
-      this.tally.skipped.push({ what: this.#path(depth, name), reason: why });
-    } else {
-      this.#verdict(depth, ok, name, inner);
-    }
+    const why = skip || todo;
+    if (why) this.#skip(path(level, name), why, `${skip ? 'SKIP' : 'TODO'}, no reason given`);
+    // An assertion has nothing inside. A subtest without assertions, which passes by not throwing, counts like one.
+    else if (ok && (inner === undefined || inner.results === 0)) this.tally.passed++;
+    else if (!ok && (inner === undefined || inner.failures === 0)) this.#fail(level, name, diag);
   }
 
-  #closeBraces(depth: number): void {
-    const level = this.#level(depth);
-    const inner = this.#levels[depth + 1];
-    this.#levels.length = Math.min(this.#levels.length, depth + 1);
-    level.subtest = '';
-    level.results++;
-    if (level.braces !== undefined) this.#verdict(depth, level.braces.ok, level.braces.name, inner);
-    level.braces = undefined;
+  #skip(what: string, reason: string | true, otherwise: string): void {
+    this.tally.skipped.push({ what, reason: reason === true || reason === '' ? otherwise : reason });
   }
 
-  /** An assertion has nothing inside. A subtest without assertions, which passes by not throwing, counts like one. */
-  #verdict(depth: number, ok: boolean, name: string, inner: Level | undefined): void {
-    if (ok && (inner === undefined || inner.results === 0)) this.tally.passed++;
-    if (!ok && (inner === undefined || inner.failures === 0)) this.#fail(depth, name);
-  }
-
-  #fail(depth: number, name: string): void {
+  #fail(level: Level, name: string, diag: unknown): void {
     this.tally.failed++;
-    for (let above = 0; above <= depth; above++) this.#level(above).failures++;
-    this.#details = [];
-    this.failures.push({ name: this.#path(depth, name), details: this.#details });
+    for (let at: Level | undefined = level; at !== undefined; at = at.above) at.failures++;
+    this.failures.push({ name: path(level, name), details: Object.entries(diag ?? {}).flatMap(describe) });
   }
+}
 
-  #path(depth: number, name: string): string {
-    const above = this.#levels.slice(0, depth).map((level) => level.subtest);
-    return [...above, name].filter((part) => part !== '').join(' > ');
-  }
+function path(level: Level, name: string): string {
+  const parts = [name];
+  for (let at: Level | undefined = level; at !== undefined; at = at.above) parts.unshift(at.name);
+  return parts.filter((part) => part !== '').join(' > ');
+}
 
-  #level(depth: number): Level {
-    while (this.#levels.length <= depth) {
-      this.#levels.push({ subtest: '', planned: false, results: 0, failures: 0, braces: undefined });
-    }
-    return this.#levels[depth];
-  }
+function describe([key, value]: [string, unknown]): string[] {
+  if (typeof value !== 'string') return `${key}: ${inspect(value)}`.split('\n');
+  const lines = value.trimEnd().split('\n');
+  return lines.length === 1 ? [`${key}: ${lines[0]}`] : [`${key}: |`, ...lines.map((line) => `  ${line}`)];
 }

@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { PAGE_SIZE } from '../pool/limits.ts';
 import {
   DURATION_PATTERN,
   formatDuration,
@@ -25,8 +26,6 @@ export const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
  * writable: there it is the folder that the program was started in.
  */
 export const HOME = REPOSITORY.split('/').includes('node_modules') ? process.cwd() : REPOSITORY;
-
-const PAGE = 4096;
 
 /** The largest `zswap.max`: stands for "max", no limit, and keeps the value a plain integer. */
 export const NO_LIMIT = Number.MAX_SAFE_INTEGER;
@@ -207,7 +206,7 @@ export function size(bounds: SizeBounds, description: string) {
     const percent = percentOf === undefined ? undefined : parsePercent(value);
     // A share of a small machine may fall below the minimum, that of a large one beyond the maximum: the bound is then meant.
     if (percent !== undefined) {
-      return Math.min(max, Math.max(min, Math.floor((percentOf!() * percent) / 100 / PAGE) * PAGE));
+      return Math.min(max, Math.max(min, Math.floor((percentOf!() * percent) / 100 / PAGE_SIZE) * PAGE_SIZE));
     }
     const bytes = parseSize(value);
     return bytes !== undefined && bytes >= min && bytes <= max && bytes % multiple === 0 ? bytes : undefined;

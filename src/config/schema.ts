@@ -3,8 +3,22 @@
 // Invariant: defaults are in the notation of the file, so that what the reference shows can be pasted.
 import { z } from 'zod';
 import { ZSPAGE_BYTES, ZSPAGES_MAX } from '../pool/allocator/size_classes.ts';
-import { EXPORT_BYTES_MAX, EXPORTS_MAX, PAGE_SIZE } from '../pool/limits.ts';
+import { EXPORT_BYTES_MAX, EXPORTS_MAX, LANES_MAX, PAGE_SIZE } from '../pool/limits.ts';
 import { STEP_LABELS } from '../protocols/steps.ts';
+import {
+  BATCH_MAX,
+  BUFFERS_MAX,
+  BUFFERS_MIN,
+  CONNECTIONS_MAX,
+  DELAY_US_MAX,
+  DESCRIPTION_MAX,
+  HANDSHAKE_MS_MIN,
+  LEVEL_MAX,
+  LEVEL_MIN,
+  NAME_MAX,
+  RUN_PAGES_MAX,
+  WAIT_MS_MAX,
+} from './bounds.ts';
 import {
   bool,
   byName,
@@ -46,13 +60,13 @@ const listen = group(
     ).prefault(false),
     maxConnections: integer(
       1,
-      10_000,
+      CONNECTIONS_MAX,
       'connections',
       'NBD connections of each listener at a time; a further one is refused. Each has its own, so that those of other users over TCP keep nobody from the unix socket. Half of them are divided evenly among the exports, at least one for each to have, the rest is for whoever comes first. As many again may be in their handshake; then the oldest of those, if it is older than a second, makes room for the next. Bounds the memory that clients can make the server hold.',
     ).prefault(100),
     handshakeTimeout: duration(
-      100,
-      600_000,
+      HANDSHAKE_MS_MIN,
+      WAIT_MS_MAX,
       'A client that has not finished its handshake by then is closed.',
     ).prefault('10s'),
   },
@@ -61,21 +75,25 @@ const listen = group(
 
 const exportOptions = group(
   {
-    name: text(1, 255, 'Export name, as the client asks for it.'),
+    name: text(1, NAME_MAX, 'Export name, as the client asks for it.'),
     size: size({ min: PAGE_SIZE, max: EXPORT_BYTES_MAX, multiple: PAGE_SIZE }, 'Size of the device.'),
     image: file(
       'Raw image of the device: a regular file (made sparse where it is missing and its folder exists) or a block device.',
     ),
     memcg: text(
       1,
-      255,
+      NAME_MAX,
       "Memory cgroup that the export's pages are charged to. Without it: the export's name.",
     ).optional(),
     onUnclean: choice(
       ['refuse', 'reset', 'serve'],
       'Start after an unclean stop, when the image is stale: refuse (exit 3), reset (discard its content), or serve the old bytes. Only refuse can never corrupt a guest.',
     ).prefault('refuse'),
-    description: text(0, 4096, 'Text that the client can ask for (NBD_INFO_DESCRIPTION). Empty: none.').prefault(''),
+    description: text(
+      0,
+      DESCRIPTION_MAX,
+      'Text that the client can ask for (NBD_INFO_DESCRIPTION). Empty: none.',
+    ).prefault(''),
   },
   'One NBD export.',
 ).transform((value) => ({ ...value, memcg: value.memcg ?? value.name }));
@@ -109,8 +127,8 @@ const pool = group(
 const compressor = group(
   {
     level: integer(
-      -7,
-      19,
+      LEVEL_MIN,
+      LEVEL_MAX,
       'zstd level',
       'Level 1 is close to the fastest and packs well; negative levels are faster and larger, high ones cost tens of times the time on 4 KiB pages.',
     ).prefault(1),
@@ -129,8 +147,8 @@ const image = group(
       'Without O_DIRECT: bytes written to an image between two calls of fdatasync, so that dirty page cache stays small.',
     ).prefault('64MiB'),
     buffers: integer(
-      16,
-      65_536,
+      BUFFERS_MIN,
+      BUFFERS_MAX,
       'pages of 4 KiB',
       'Buffers for pages on their way to the image: two fixed sets, for writeback and for WRITEs that the pool rejects. Several exports divide half of a set evenly, with two each at least; when an export can get no more, its pages wait.',
     ).prefault(1024),
@@ -153,14 +171,14 @@ const shrinker = group(
   {
     batch: integer(
       1,
-      1024,
+      BATCH_MAX,
       'pages',
       'Pages that the shrinker takes from one memcg before it goes on to the next.',
     ).prefault(32),
     secondChance: bool('Give a page that was loaded since the last walk another round on the LRU.').prefault(true),
     runPages: integer(
       1,
-      512,
+      RUN_PAGES_MAX,
       'pages of 4 KiB',
       'Most adjacent slots that are written to the image in one write; at most image.buffers.',
     ).prefault(64),
@@ -172,8 +190,8 @@ const debug = group(
   {
     delay: byName(
       STEP_LABELS,
-      integer(0, 10_000_000, 'µs', 'Delay at the step.'),
-      'an object of step labels and integers from 0 to 10000000',
+      integer(0, DELAY_US_MAX, 'µs', 'Delay at the step.'),
+      `an object of step labels and integers from 0 to ${DELAY_US_MAX}`,
       {
         description: `Delays by protocol step ({ "W1": 1000 }), to widen a race on real traffic. Needs unsafe. Steps: ${STEP_LABELS.join(', ')}.`,
         unit: 'µs',
@@ -212,7 +230,7 @@ const stop = group(
   {
     deadline: duration(
       0,
-      600_000,
+      WAIT_MS_MAX,
       'How long a stop waits for connections to end by themselves; after that they are cut, and what was stored is drained, which takes as long as the images do. A client that still receives or sends at any useful speed ends its largest request (32 MiB) in less; systemd allows 90 s for a stop before it has to be told to wait.',
     ).prefault('10s'),
   },
@@ -235,7 +253,7 @@ export const configSchema = group(
     pool: pool.prefault({}),
     compressor: compressor.prefault({}),
     lanes: laneCount(
-      16,
+      LANES_MAX,
       'Threads that serve connections. auto: 2, or 1 on a single core. 0: inline mode, everything on one thread, for tests and the smallest machines.',
     ).prefault('auto'),
     image: image.prefault({}),
@@ -244,7 +262,7 @@ export const configSchema = group(
       'volatile is for swap: FLUSH and FUA are not offered, and a killed server leaves a stale image. strict: a killed server loses nothing that was flushed.',
     ).prefault('volatile'),
     memcgs: z
-      .record(text(1, 255, 'Name of a memcg.'), memcg)
+      .record(text(1, NAME_MAX, 'Name of a memcg.'), memcg)
       .meta({ description: 'Settings by memcg name.', allowed: 'an object of memcg names' })
       .prefault({}),
     onRejectNoWriteback: choice(

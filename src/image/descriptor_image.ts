@@ -21,6 +21,7 @@ import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { EDQUOT, EFBIG, EINTR, EIO, ENOSPC } from '../os/errno.ts';
 import { adviseRandom } from '../os/syscalls.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
+import { IMAGE_FLAG_WORDS } from '../pool/shared.ts';
 import * as sync from '../shm/sync.ts';
 import { describeBlockDevice } from './block_device.ts';
 import { ImageError } from './error.ts';
@@ -33,7 +34,6 @@ import { alignedBytes, fileIdentity, POOL_IO, punchUnsupported } from './io.ts';
  */
 export const FLAG_GIVEN_UP = 0;
 export const FLAG_SYNC_FAILED = 1;
-export const IMAGE_FLAG_WORDS = 2;
 
 /** The image has no room: ENOSPC, EDQUOT, and EFBIG (the file system's or the process's limit). */
 const FULL: ReadonlySet<number> = new Set([ENOSPC, EDQUOT, EFBIG]);

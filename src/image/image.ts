@@ -3,7 +3,7 @@
  * device or an explorer's memory, is nobody's matter who reads or writes slots.
  *
  * - A call is done when all of it is, whole or with an error; `done` is never called before the call has returned.
- * - No order is kept between two calls that are under way at once; the image queue does that (zswap/image_queue.ts).
+ * - No order is kept between two calls that are under way at once; the image queue does that (image/image_queue.ts).
  * - Bytes are safe when a `sync` that began after their write has ended well. After one that failed all later ones fail:
  *   a system reports a lost write once.
  * - Memory that is read into or written from stays as it is until `done`, and starts on a page where the image is direct.

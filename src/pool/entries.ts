@@ -51,14 +51,27 @@ export function createEntries(capacity: number): Entries {
     referenced: uint8(capacity),
     state: int32(capacity),
     generation: uint32(capacity),
-    control: int32(4),
+    control: int32(HIGH_WATER + 1),
   };
   entries.control[HIGH_WATER] = 1;
   return entries;
 }
 
-/** Bytes of metadata per entry, over all columns and the allocator's two. */
-export const ENTRY_BYTES = 4 + 1 + 1 + 2 + 4 + 4 + 4 + 1 + 4 + 4 + 4 + 4;
+/** Bytes of each column, as createEntries makes them. */
+const WIDTHS = {
+  slot: 4,
+  volume: 1,
+  memcg: 1,
+  length: 2,
+  fill: 4,
+  prev: 4,
+  next: 4,
+  referenced: 1,
+  state: 4,
+  generation: 4,
+} satisfies Record<Exclude<keyof Entries, 'capacity' | 'control'>, number>;
+/** Bytes of metadata per entry; what its handle costs the allocator comes on top. */
+export const ENTRY_BYTES = Object.values(WIDTHS).reduce((sum, width) => sum + width, 0);
 
 /** Takes an entry, or NONE when the table is full. Its fields are the caller's until it is published. */
 export function allocEntry(t: Entries): number {
@@ -92,11 +105,14 @@ export function freeEntry(t: Entries, e: number): void {
 /** With debug.oracle and under an explorer, each dereference of an entry checks that it is alive, and freed ones are poisoned. */
 let checking = false;
 
+/** Fills what was freed, as the kernel's POISON_FREE does: a word that nothing else here holds is seen in a dump. */
+const POISON = 0x6b6b6b6b;
+
 /** No slot, no length and no export has these; an object keeps its length, which its allocator is going to be told. */
 function poison(t: Entries, e: number): void {
   t.slot[e] = 0xffffffff;
   t.volume[e] = 0xff;
-  t.fill[e] = 0x6b6b6b6b;
+  t.fill[e] = POISON;
 }
 
 export function setChecking(on: boolean): void {

@@ -48,10 +48,15 @@ export const CTL = {
   /** 1 while the pool is full: from the limit down to the accept threshold. */
   FULL: 0,
   /** Pages stored raw (length 4096). */
-  RAW_PAGES: 3,
+  RAW_PAGES: 1,
   /** What stores were short of, as bits of WORK: asks the shrinker for its global worker. */
-  WORK: 4,
+  WORK: 2,
 } as const;
+const CTL_WORDS = Object.keys(CTL).length;
+assert(
+  Object.values(CTL).every((word) => word < CTL_WORDS),
+  'words of `control` have no gaps',
+);
 
 export const WORK = {
   /** Memory for objects. */
@@ -98,7 +103,7 @@ export interface Shared {
   readonly boxes: Mailboxes;
   readonly counters: Counters;
   readonly control: Int32Array;
-  /** Per export, the words of image_handle.ts: truncated, sync failed. */
+  /** Per export: IMAGE_FLAG_WORDS words that belong to the image (image/descriptor_image.ts). */
   readonly imageFlags: readonly Int32Array[];
   /** Lanes to shrinker: image operations, shrink requests, flushes. */
   readonly orders: Ring;
@@ -106,18 +111,30 @@ export interface Shared {
   readonly answers: readonly Ring[];
 }
 
-/** Orders that one lane may have with the shrinker, divided among the exports; also the capacity of its ring of answers. */
+/** Words that an image has for itself, the same for all threads that open it. */
+export const IMAGE_FLAG_WORDS = 2;
+
+/**
+ * Orders that one lane may have with the shrinker, divided among the exports; also the capacity of its ring of answers, which
+ * so always has room for one more. Twice the buffers of the default config (two sets of 1024), each of which may have one under way.
+ */
 export const ORDERS_PER_LANE = 4096;
-/** Slots in use by requests at once; a page that is on its way to the image keeps a record besides. */
+/** Orders that are sent and not yet taken. A lane that finds no room keeps its order and tries again, so any number will do. */
+const ORDERS_IN_RING = 2 * ORDERS_PER_LANE;
+/**
+ * Slots in use by requests at once; a page that is on its way to the image keeps a record besides. Where
+ * all are taken pins wait: 256 MiB of pages are under way then, for 2 MiB of records.
+ */
 const SLOT_RECORDS = 65536;
-/** Of several exports each has at least half as many buffers for itself. */
+/** Of several exports each has half of this for itself at least, with one being written and one being filled. */
 const BUFFERS_PER_EXPORT = 4;
 /** An object is hardly ever smaller than this, so more entries than pool / 128 are not needed; same-filled pages share them. */
 const SMALL_OBJECT = 128;
-/** Of a table that does not hold every page: what same-filled pages may take of it. */
+/** Of a table that does not hold every page: what same-filled pages may take of it; the rest is for pages that can leave. */
 const FILLED_PART = 3 / 4;
+/** So many entries also for the smallest pool: 2.4 MB of tables, touched as they are used. */
 const ENTRIES_MIN = 65536;
-/** A column of Int32 is at most 512 MiB. */
+/** A column of Int32 is at most 512 MiB then, and 2^27 objects of SMALL_OBJECT bytes are 16 GiB of pool. */
 const ENTRIES_MAX = 2 ** 27;
 assert(ENTRIES_MAX + 1 + THREADS_MAX < NODE, 'an entry and a node are told apart by one bit');
 assert(Number.isInteger(Math.log2(ORDERS_PER_LANE)), 'rings are powers of two');
@@ -162,14 +179,18 @@ export function createShared(settings: PoolSettings, requestRecords = SLOT_RECOR
     requestBuffers: createBuffers(buffers, pages.length),
     boxes: createMailboxes(THREADS_MAX),
     counters: createCounters(THREADS_MAX),
-    control: int32(16),
-    imageFlags: pages.map(() => int32(4)),
-    orders: createRing(ORDERS_PER_LANE * 2),
+    control: int32(CTL_WORDS),
+    imageFlags: pages.map(() => int32(IMAGE_FLAG_WORDS)),
+    orders: createRing(ORDERS_IN_RING),
     answers: Array.from({ length: Math.min(lanes, LANES_MAX) }, () => createRing(ORDERS_PER_LANE)),
   };
 }
 
-/** Bytes of metadata in use: entries up to the high-water mark, tree nodes, zspage columns. */
+/** Bytes of metadata in use: entries and their handles up to the high-water mark, tree nodes, zspage columns. */
 export function metadataBytes(s: Shared): number {
-  return highWater(s.entries) * ENTRY_BYTES + nodesInUse(s.trees) * NODE_BYTES + allocator.metadata(s.zs);
+  return (
+    highWater(s.entries) * (ENTRY_BYTES + allocator.handleBytes) +
+    nodesInUse(s.trees) * NODE_BYTES +
+    allocator.metadata(s.zs)
+  );
 }

@@ -3,6 +3,7 @@
  * where it is counted, and nothing here.
  */
 import type { ShownCounters } from '../control/stats_report.ts';
+import { IMAGE, IMAGE_COUNTERS } from '../image/counters.ts';
 import { POOL_COUNTERS } from '../pool/counters.ts';
 import { assert } from '../shm/assert.ts';
 import type { CounterBlock } from '../shm/counters.ts';
@@ -19,9 +20,10 @@ export function gather(blocks: readonly CounterBlock<string>[]): Record<string, 
 }
 
 const { gc_ms, ...requests } = LANE;
-const { zswpout, zswpin, image_reads, zero_reads, parks, fenced_units } = C;
+const { image_reads } = IMAGE;
+const { zswpout, zswpin, zero_reads, parks, fenced_units } = C;
 
 export const SHOWN: ShownCounters = {
-  all: gather([POOL_COUNTERS, ZSWAP_COUNTERS, LANE_COUNTERS, WAIT_COUNTERS]),
+  all: gather([POOL_COUNTERS, IMAGE_COUNTERS, ZSWAP_COUNTERS, LANE_COUNTERS, WAIT_COUNTERS]),
   ofLane: { ...requests, zswpout, zswpin, image_reads, zero_reads, parks, fenced_units, gc_ms },
 };

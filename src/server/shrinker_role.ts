@@ -1,11 +1,11 @@
 /** The shrinker at work, with the image queues of all exports: in a worker thread, or on the main thread in inline mode. */
 
+import { ImageQueue } from '../image/image_queue.ts';
 import { openImage } from '../image/open.ts';
 import { NODE_LOOP } from '../os/loop.ts';
 import { releaseMemory } from '../os/syscalls.ts';
 import { chooseProtocols } from '../protocols/index.ts';
 import { attend } from '../shm/mailbox.ts';
-import { ImageQueue } from '../zswap/image_queue.ts';
 import { Shrinker } from '../zswap/shrinker.ts';
 import { Zswap } from '../zswap/zswap.ts';
 import type { FromShrinker, ThreadData, ToShrinker } from './messages.ts';

@@ -15,12 +15,12 @@
 
 import type { Config } from '../config/schema.ts';
 import type { Control } from '../control/control.ts';
+import { IMAGE } from '../image/counters.ts';
 import { EXIT } from '../os/exit_error.ts';
 import { takenBuffers } from '../pool/buffers.ts';
 import { highWater, isLive } from '../pool/entries.ts';
 import type { Shared } from '../pool/shared.ts';
 import { sum } from '../shm/counters.ts';
-import { C } from '../zswap/counters.ts';
 import { type Ending, endExport, type Stopping } from './end_export.ts';
 import type { Listeners } from './listeners.ts';
 import type { Log } from './log.ts';
@@ -137,7 +137,7 @@ export function watch({ shared, threads, swap, log, manager, config }: Running):
       log.logger.info({ connections, verbs }, 'stopping: waiting for connections and verbs to end');
       manager.status(`stopping: waiting for ${connections} connections, ${verbs.length} verbs`);
     }
-    const moved = sum(shared.counters, C.image_writes) + sum(shared.counters, C.image_punches);
+    const moved = sum(shared.counters, IMAGE.image_writes) + sum(shared.counters, IMAGE.image_punches);
     if (moved !== before || performance.now() - started < config.stop.deadline) manager.moved();
     before = moved;
   };

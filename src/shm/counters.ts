@@ -4,7 +4,7 @@
  * A double counts exactly to 2^53. A row may be negative (a page stored by one lane and freed by another); the sum is what
  * means something. Whoever counts something declares it, in a block of columns of its own:
  *
- *   waits (shm/waits.ts) | pool (pool/counters.ts) | zswap (zswap/counters.ts) | lanes (server/lane_counters.ts) | free
+ *   waits (shm/waits.ts) | pool/counters.ts | image/counters.ts | zswap/counters.ts | server/lane_counters.ts | free
  *
  * Each block begins where the one that it is built on ends; what a server shows puts them together (server/counters.ts).
  */

@@ -14,12 +14,12 @@
  */
 
 import { NBD_EIO } from 'node-nbd-server';
+import type { ImageQueue } from '../image/image_queue.ts';
 import { testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { SlotList } from '../pool/dirty.ts';
 import { highWater, isLive } from '../pool/entries.ts';
 import { LOAD_EIO, LOAD_MISS, LOAD_OK } from '../protocols/protocol.ts';
-import type { ImageQueue } from './image_queue.ts';
 import type { Zswap } from './zswap.ts';
 
 /** Slots looked at in one turn, so that other work gets its turn too; also how many busy ones are waited for at once. */

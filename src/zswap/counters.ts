@@ -1,9 +1,10 @@
 /** What happens to pages. Names are the kernel's where the kernel has the counter (mm/zswap.c, /proc/vmstat). */
+import { IMAGE_COUNTERS } from '../image/counters.ts';
 import { POOL_COUNTERS } from '../pool/counters.ts';
 import type { Shared } from '../pool/shared.ts';
 import { declareCounters, sum } from '../shm/counters.ts';
 
-export const ZSWAP_COUNTERS = declareCounters(POOL_COUNTERS.end, {
+export const ZSWAP_COUNTERS = declareCounters(IMAGE_COUNTERS.end, {
   pool_limit_hit: 'stores that met the pool limit',
   reject_reclaim_fail: 'victims that could not be written back',
   reject_alloc_fail: 'stores rejected because no zspage was left',
@@ -16,16 +17,8 @@ export const ZSWAP_COUNTERS = declareCounters(POOL_COUNTERS.end, {
   written_back_pages: 'pages written back from the pool to the image',
   writeback_busy: 'victims skipped because their slot was in use (EEXIST)',
   writeback_invalidated: 'victims that were gone when their slot was pinned',
-  writeback_failed: 'image writes of written-back pages that failed (each is retried)',
-  writeback_wasted: 'pages written back whose slot was overwritten or trimmed before the image had them',
   zswpout: 'pages stored',
   zswpin: 'pages loaded from the pool',
-  image_reads: 'pages read from the image',
-  image_writes: 'pages written to the image',
-  image_runs: 'write calls on the image',
-  image_punches: 'punches and zero-outs of the image',
-  image_read_errors: 'failed reads of the image',
-  image_write_errors: 'failed writes of the image',
   lost_pages: 'slots whose last acknowledged bytes exist nowhere',
   oracle_mismatch: 'pages read that were not the ones last acknowledged (debug.oracle); answered with EIO',
   swap_signatures: 'writes of slot 0 with a swap signature',

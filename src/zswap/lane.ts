@@ -3,6 +3,7 @@
  * when the lane is woken (a pin dropped, a buffer freed, an answer of the shrinker).
  */
 
+import { IMAGE } from '../image/counters.ts';
 import type { ReadableImage } from '../image/image.ts';
 import type { Loop } from '../os/loop.ts';
 import type { Shared } from '../pool/shared.ts';
@@ -106,10 +107,10 @@ export class Lane {
       const read = waiting.shift();
       if (read === undefined) return;
       this.reading[x]++;
-      this.zswap.counters[C.image_reads] += read.count;
+      this.zswap.counters[IMAGE.image_reads] += read.count;
       this.images[x].read(read.slot, read.count, read.dst, read.at, (errno) => {
         this.reading[x]--;
-        if (errno !== 0) this.zswap.counters[C.image_read_errors]++;
+        if (errno !== 0) this.zswap.counters[IMAGE.image_read_errors]++;
         read.done(errno);
         this.startReads(x);
       });

@@ -63,8 +63,7 @@ export class RangeOp implements Parkable {
       }
     }
     if (zswap.isSwappedOff(x)) {
-      this.endSlice();
-      this.done(NBD_ESHUTDOWN);
+      this.refuse();
       return;
     }
     const used: number[] = [];
@@ -98,9 +97,14 @@ export class RangeOp implements Parkable {
     // connection's write could still be answered between the question and the claim.
     if (!this.fenced()) return true;
     zswap.counters[C.fenced_units]++;
+    this.refuse();
+    return false;
+  }
+
+  /** Nothing more is done to the range: its connection has ended, or its export is swapped off. */
+  private refuse(): void {
     this.endSlice();
     this.done(NBD_ESHUTDOWN);
-    return false;
   }
 
   /** E2 broken on purpose: the slots are free for new stores before they are invalidated. */

@@ -13,6 +13,7 @@
  * call on an image that ends makes a turn.
  */
 
+import type { ImageQueue } from '../image/image_queue.ts';
 import * as errno from '../os/errno.ts';
 import { allocator } from '../pool/allocator/index.ts';
 import * as buffers from '../pool/buffers.ts';
@@ -25,7 +26,6 @@ import { SHRINK } from '../protocols/protocol.ts';
 import { sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import { admit } from './admission.ts';
-import type { ImageQueue } from './image_queue.ts';
 import { answerOrder } from './orders.ts';
 import type { Zswap } from './zswap.ts';
 

@@ -3,6 +3,8 @@
  * (or beside the lane in inline mode). Its own matter is maintenance: compaction, and memory of free zspages back to the
  * system. A turn is bounded, then the event loop runs, so that image completions and orders are never kept waiting.
  */
+
+import type { ImageQueue } from '../image/image_queue.ts';
 import type { Loop, Timer } from '../os/loop.ts';
 import { allocator, type Release } from '../pool/allocator/index.ts';
 import { POOL } from '../pool/counters.ts';
@@ -13,7 +15,6 @@ import * as sync from '../shm/sync.ts';
 import { Cleaning, type CleanResult, heldSlots } from './cleaner.ts';
 import { C } from './counters.ts';
 import { Flusher } from './flusher.ts';
-import type { ImageQueue } from './image_queue.ts';
 import { answerOrder, ORDER } from './orders.ts';
 import { Reclaim } from './reclaim.ts';
 import type { Zswap } from './zswap.ts';

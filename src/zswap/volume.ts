@@ -54,28 +54,34 @@ export class Volume implements Device {
       this.lane.park(request);
       return WAIT;
     }
-    if (request.fenced()) return this.dropPinned(r);
+    if (request.fenced()) return this.refusePinned(r);
     return this.storePinned(request, r, slot, src, at);
   }
 
   /**
-   * The connection has ended. Asked under the pin, because then whatever is newer comes after us: without it, another
-   * connection's write could be answered between the question and the pin.
+   * The connection has ended, or the export is swapped off and nothing is written until swapon. Both are asked under the pin:
+   * of the one, because then whatever is newer comes after us, and without it another connection's write could be answered
+   * between the question and the pin; of the other, because swapoff waits for pins.
    */
-  private dropPinned(r: number): number {
+  private refusePinned(r: number): number {
     this.zswap.unpin(r);
     return NBD_ESHUTDOWN;
   }
 
-  /** Swapped off: nothing is written until swapon. */
-  private refuse(r: number): number {
-    this.zswap.unpin(r);
-    return NBD_ESHUTDOWN;
+  /** A buffer for a page that goes on without its connection; 0 when there is none, and then the connection waits. */
+  private takeBuffer(request: DeviceRequest, r: number): number {
+    const { zswap, lane, x } = this;
+    const buffer = lane.hasRoom(x) ? buffers.takeBuffer(zswap.shared.requestBuffers, x, zswap.thread) : 0;
+    if (buffer === 0) {
+      zswap.unpin(r);
+      lane.park(request);
+    }
+    return buffer;
   }
 
   private storePinned(request: DeviceRequest, r: number, slot: number, src: Uint8Array, at: number): number {
     const { zswap } = this;
-    if (zswap.isSwappedOff(this.x)) return this.refuse(r);
+    if (zswap.isSwappedOff(this.x)) return this.refusePinned(r);
     const result = store(zswap, this.x, slot, src, at, false, r);
     if (result === STORED) {
       // Newer than a page that is still on its way to the image: readers find the entry from here on.
@@ -91,7 +97,7 @@ export class Volume implements Device {
     return this.storeLater(request, r, slot, src, at, result);
   }
 
-  /** Moves the page into a request buffer, so that the connection can go on. Without a buffer the connection waits. */
+  /** Moves the page into a request buffer, so that the connection can go on. */
   private storeLater(
     request: DeviceRequest,
     r: number,
@@ -102,12 +108,8 @@ export class Volume implements Device {
   ): number {
     const { zswap, lane, x } = this;
     const { requestBuffers } = zswap.shared;
-    const buffer = lane.hasRoom(x) ? buffers.takeBuffer(requestBuffers, x, zswap.thread) : 0;
-    if (buffer === 0) {
-      zswap.unpin(r);
-      lane.park(request);
-      return WAIT;
-    }
+    const buffer = this.takeBuffer(request, r);
+    if (buffer === 0) return WAIT;
     requestBuffers.memory.set(src.subarray(at, at + PAGE_SIZE), buffer * PAGE_SIZE);
     new StoreOp(lane, request, x, slot, r, buffer).next(result);
     return TAKEN;
@@ -120,8 +122,8 @@ export class Volume implements Device {
       this.lane.park(request);
       return WAIT;
     }
-    if (request.fenced()) return this.dropPinned(r);
-    if (zswap.isSwappedOff(x)) return this.refuse(r);
+    if (request.fenced()) return this.refusePinned(r);
+    if (zswap.isSwappedOff(x)) return this.refusePinned(r);
     const base = this.loadBase(r, slot);
     if (base === LOAD_FAILED) {
       zswap.unpin(r);
@@ -142,12 +144,8 @@ export class Volume implements Device {
   private mergeLater(request: DeviceRequest, r: number, slot: number, within: number, part: Uint8Array): number {
     const { zswap, lane, x } = this;
     const { requestBuffers, boxes } = zswap.shared;
-    const buffer = lane.hasRoom(x) ? buffers.takeBuffer(requestBuffers, x, zswap.thread) : 0;
-    if (buffer === 0) {
-      zswap.unpin(r);
-      lane.park(request);
-      return WAIT;
-    }
+    const buffer = this.takeBuffer(request, r);
+    if (buffer === 0) return WAIT;
     // Not slice(): of a Buffer that is a view, and the receive buffer goes on to other requests meanwhile.
     const kept = new Uint8Array(part);
     lane.readImage(x, slot, 1, requestBuffers.memory, buffer * PAGE_SIZE, (errno) => {

@@ -3,11 +3,11 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { IMAGE_FLAG_WORDS } from '#src/image/descriptor_image.js';
 import type { Image } from '#src/image/image.js';
 import { alignedBytes } from '#src/image/io.js';
 import { openImage } from '#src/image/open.js';
 import { ImageError, type ImageSpec, type PreparedImage, prepareImage } from '#src/image/prepare.js';
+import { IMAGE_FLAG_WORDS } from '#src/pool/shared.js';
 import { tempFolder } from '../support/tmp.ts';
 
 export const PAGE = 4096;

@@ -1,10 +1,10 @@
 // A page that was written back for nothing is counted: its slot got newer content, or none, before the image had it.
 
 import t from 'tap';
+import { IMAGE } from '#src/image/counters.js';
+import { ImageQueue } from '#src/image/image_queue.js';
 import { NODE_LOOP } from '#src/os/loop.js';
 import { SHRINK } from '#src/protocols/protocol.js';
-import { C } from '#src/zswap/counters.js';
-import { ImageQueue } from '#src/zswap/image_queue.js';
 import { makePage, newZswap, put } from '../support/pool.ts';
 import { open } from './images.ts';
 
@@ -31,6 +31,6 @@ t.test('of three pages written back, the overwritten and the trimmed one were wa
   });
   queue.pump();
   await idle;
-  t.equal(z.counters[C.writeback_wasted], 2);
-  t.equal(z.counters[C.image_writes], 1, 'and neither was written');
+  t.equal(z.counters[IMAGE.writeback_wasted], 2);
+  t.equal(z.counters[IMAGE.image_writes], 1, 'and neither was written');
 });

@@ -3,20 +3,21 @@ import t from 'tap';
 import { gather, SHOWN } from '#src/server/counters.js';
 import { declareCounters } from '#src/shm/counters.js';
 
-const POOL = 'stored_pages same_filled_pages stored_incompressible_pages compressed_bytes pool_limit_hit';
+const POOL = 'stored_pages same_filled_pages stored_incompressible_pages compressed_bytes';
 const REJECTS =
-  'reject_reclaim_fail reject_alloc_fail reject_kmemcache_fail reject_compress_poor reject_compress_fail reject_memcg_limit reject_pool_limit decompress_fail';
-const WRITEBACK =
-  'written_back_pages writeback_busy writeback_invalidated writeback_failed writeback_wasted zswpout zswpin';
+  'pool_limit_hit reject_reclaim_fail reject_alloc_fail reject_kmemcache_fail reject_compress_poor reject_compress_fail reject_memcg_limit reject_pool_limit decompress_fail';
+const WRITEBACK = 'written_back_pages writeback_busy writeback_invalidated zswpout zswpin';
 const IMAGE =
-  'image_reads image_writes image_runs image_punches image_read_errors image_write_errors lost_pages oracle_mismatch swap_signatures invalidates compacted_zspages trimmed_zspages zero_reads parks fenced_units';
+  'writeback_failed writeback_wasted image_reads image_writes image_runs image_punches image_read_errors image_write_errors';
+const SLOTS =
+  'lost_pages oracle_mismatch swap_signatures invalidates compacted_zspages trimmed_zspages zero_reads parks fenced_units';
 const LANES = 'connections reads writes trims write_zeroes flushes errors bytes_in bytes_out';
 const WAITS = 'lock_waits lock_wait_ms spins retries';
 
 t.test('names are the ones that scripts parse, in one order', async (t) => {
   t.same(
     Object.keys(SHOWN.all),
-    [POOL, REJECTS, WRITEBACK, IMAGE, LANES, 'gc_ms', WAITS].flatMap((line) => line.split(' ')),
+    [POOL, IMAGE, REJECTS, WRITEBACK, SLOTS, LANES, 'gc_ms', WAITS].flatMap((line) => line.split(' ')),
   );
   t.same(
     Object.keys(SHOWN.ofLane),

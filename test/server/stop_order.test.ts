@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Config } from '#src/config/schema.js';
+import { IMAGE } from '#src/image/counters.js';
 import { NO_MARKER, newMarker, writeMarker } from '#src/image/marker.js';
 import { prepareImage } from '#src/image/prepare.js';
 import { takeBuffer } from '#src/pool/buffers.js';
@@ -11,7 +12,6 @@ import { type Running, stop, watch } from '#src/server/stop.js';
 import type { Drained } from '#src/server/swap_control.js';
 import { onceOf } from '#src/server/wait.js';
 import { rowOf } from '#src/shm/counters.js';
-import { C } from '#src/zswap/counters.js';
 import { makePage, newZswap, put } from '../support/pool.ts';
 import { tempFolder } from '../support/tmp.ts';
 
@@ -214,10 +214,10 @@ t.test('the manager waits as long as the images take something, and no longer', 
   t.equal(asked(), 1, 'the first look has nothing to compare with');
   look();
   t.equal(asked(), 1, 'nothing has moved');
-  rowOf(s.z.shared.counters, 1)[C.image_writes]++;
+  rowOf(s.z.shared.counters, 1)[IMAGE.image_writes]++;
   look();
   t.equal(asked(), 2);
-  rowOf(s.z.shared.counters, 1)[C.image_punches]++;
+  rowOf(s.z.shared.counters, 1)[IMAGE.image_punches]++;
   look();
   look();
   t.equal(asked(), 3);

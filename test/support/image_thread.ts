@@ -4,11 +4,11 @@
  */
 
 import type { Test } from 'tap';
+import { ImageQueue, type QueueOptions } from '#src/image/image_queue.js';
 import { NODE_LOOP } from '#src/os/loop.js';
 import type { PoolSettings, Shared } from '#src/pool/shared.js';
 import { createShared } from '#src/pool/shared.js';
 import { chooseProtocols } from '#src/protocols/index.js';
-import { ImageQueue, type QueueOptions } from '#src/zswap/image_queue.js';
 import { Lane } from '#src/zswap/lane.js';
 import { Shrinker } from '#src/zswap/shrinker.js';
 import { Zswap } from '#src/zswap/zswap.js';

@@ -1,45 +1,36 @@
 // Runs a script of ours as a process and collects how it ended.
-import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
-import type { Readable, Writable } from 'node:stream';
+import type { ChildProcess } from 'node:child_process';
+import { Child, type ChildOptions, type Ending } from '#src/scripts/support/child.js';
 
-export interface Ended {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
+export type Ended = Omit<Ending, 'signal'>;
+
+const PIPES = ['pipe', 'pipe', 'pipe'] as const;
 
 export function run(script: string, args: string[], started?: (child: ChildProcess) => void): Promise<Ended> {
   return runCommand(process.execPath, [script, ...args], started);
 }
 
 export function runCommand(command: string, args: string[], started?: (child: ChildProcess) => void): Promise<Ended> {
-  return collect(() => spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] }), started);
+  return collect(command, args, { stdio: [...PIPES] }, started);
 }
 
 /** In another folder, with further variables in its environment, and nothing on its stdin. */
 export function runAt(cwd: string, command: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
-  const stdio: ['pipe', 'pipe', 'pipe'] = ['pipe', 'pipe', 'pipe'];
-  const begin = () => spawn(command, args, { cwd, stdio, env: { ...process.env, ...env } });
-  return collect(begin, (child) => child.stdin?.end());
+  return collect(command, args, { cwd, env });
 }
 
-function collect(
-  begin: () => ChildProcessByStdio<Writable, Readable, Readable>,
+/** Fails where the program can't be started. */
+async function collect(
+  command: string,
+  args: string[],
+  options: ChildOptions,
   started?: (child: ChildProcess) => void,
 ): Promise<Ended> {
-  return new Promise((done, reject) => {
-    const child = begin();
-    const ended: Ended = { code: null, stdout: '', stderr: '' };
-    child.stdout.on('data', (chunk) => {
-      ended.stdout += chunk;
-    });
-    child.stderr.on('data', (chunk) => {
-      ended.stderr += chunk;
-    });
-    child.on('error', reject);
-    child.on('close', (code) => done({ ...ended, code }));
-    started?.(child);
-  });
+  const child = new Child(command, args, options);
+  started?.(child.process);
+  const { code, stdout, stderr } = await child.ended;
+  if (child.failure !== undefined) throw child.failure;
+  return { code, stdout, stderr };
 }
 
 /** Both pipes are closed before the child writes its first line. */

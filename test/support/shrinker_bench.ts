@@ -5,6 +5,7 @@
 
 import { type DeviceRequest, OK, TAKEN, WAIT } from 'node-nbd-server';
 import type { Test } from 'tap';
+import { ImageQueue } from '#src/image/image_queue.js';
 import { NODE_LOOP } from '#src/os/loop.js';
 import { buffersFor } from '#src/pool/buffers.js';
 import { PAGE_SIZE, THREAD_LANE0, THREAD_SHRINKER } from '#src/pool/limits.js';
@@ -12,7 +13,6 @@ import { createShared, type PoolSettings, type Shared } from '#src/pool/shared.j
 import { chooseProtocols } from '#src/protocols/index.js';
 import { SHOWN } from '#src/server/counters.js';
 import { sum } from '#src/shm/counters.js';
-import { ImageQueue } from '#src/zswap/image_queue.js';
 import { Lane } from '#src/zswap/lane.js';
 import { Shrinker } from '#src/zswap/shrinker.js';
 import { Volume } from '#src/zswap/volume.js';

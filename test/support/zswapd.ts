@@ -2,13 +2,14 @@
  * Starts the real server process for one test: `node dist/main.js serve`, with sockets and image in a folder of its own.
  * Invariant: whatever was started is ended, by its own pid, when the test ends.
  */
-import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { NbdClient, type NbdClientOptions } from 'node-nbd-server';
 import type { Test } from 'tap';
 import { fetchControl } from '#src/cli/stats.js';
 import { REPOSITORY } from '#src/config/fields.js';
+import type { Ending } from '#src/scripts/support/child.js';
+import { startZswapd, zswapdArguments } from '#src/scripts/support/zswapd.js';
 import { tempFolder } from './tmp.ts';
 
 export const MAIN = resolve(REPOSITORY, 'dist/main.js');
@@ -33,13 +34,7 @@ export interface ServerOptions {
   readonly readyLines?: number;
 }
 
-/** How a process ended; `code` is null after a signal. */
-export interface Ended {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+export type Ended = Ending;
 
 export interface ServerProcess {
   readonly child: ChildProcess;
@@ -52,9 +47,13 @@ export interface ServerProcess {
   readonly ended: Promise<Ended>;
   stdout(): string;
   stderr(): string;
+  /** Of the ready lines so far. */
+  uris(): string[];
+  /** Waits for a value of `condition`; fails with its stderr if the process ends before. */
+  until<T>(condition: () => T | undefined): Promise<T>;
 }
 
-export interface RunningServer extends ServerProcess {
+export interface RunningServer extends Omit<ServerProcess, 'uris'> {
   /** From the ready lines. */
   readonly uris: readonly string[];
   readonly unixUri: string;
@@ -65,50 +64,38 @@ export interface RunningServer extends ServerProcess {
   kill9(): Promise<Ended>;
 }
 
+const exportsOf = (folder: string, o: ServerOptions): readonly object[] =>
+  o.exports ?? [{ name: 'swap0', size: o.size ?? '64MiB', image: o.image ?? join(folder, 'swap0.img') }];
+
 /** The arguments of a server in `folder`; nothing but the folder is touched, and TCP is off. */
 export function serverArguments(folder: string, o: ServerOptions = {}): string[] {
-  const image = o.image ?? join(folder, 'swap0.img');
-  const exports = o.exports ?? [{ name: 'swap0', size: o.size ?? '64MiB', image }];
-  const set = [
-    `listen.unix=${join(folder, 'nbd.sock')}`,
-    'listen.tcp=null',
-    `control.listen=${join(folder, 'control.sock')}`,
-    `exports=${JSON.stringify(exports)}`,
-    ...(o.set ?? []),
-  ];
-  return [MAIN, 'serve', ...set.flatMap((setting) => ['--set', setting])];
+  const { set = [] } = o;
+  return [MAIN, 'serve', ...zswapdArguments({ sockets: folder, exports: exportsOf(folder, o), set })];
 }
 
 /** Starts the process and does not wait: for starts that must fail, or that are killed on the way. */
 export function spawnServer(t: Owner, o: ServerOptions = {}): ServerProcess {
   const folder = o.folder ?? tempFolder(t);
-  const child = spawn(process.execPath, serverArguments(folder, o), {
-    stdio: o.stdio ?? ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, UV_THREADPOOL_SIZE: '32', ...o.env },
+  const { stdio, set = [] } = o;
+  const { child, ...paths } = startZswapd({
+    command: [process.execPath, MAIN, 'serve'],
+    sockets: folder,
+    exports: exportsOf(folder, o),
+    set,
+    ...(stdio === undefined ? {} : { stdio }),
+    env: { UV_THREADPOOL_SIZE: '32', ...o.env },
   });
-  let stdout = '';
-  let stderr = '';
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text;
-  });
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text;
-  });
-  const ended = once(child, 'close').then(([code, signal]): Ended => ({ code, signal, stdout, stderr }));
-  t.teardown(async () => {
-    child.kill('SIGKILL');
-    await ended;
-  });
+  t.teardown(() => child.stop('SIGKILL'));
   return {
-    child,
-    pid: child.pid!,
+    child: child.process,
+    pid: child.pid,
     folder,
     image: o.image ?? join(folder, 'swap0.img'),
-    socketPath: join(folder, 'nbd.sock'),
-    controlPath: join(folder, 'control.sock'),
-    ended,
-    stdout: () => stdout,
-    stderr: () => stderr,
+    ...paths,
+    ended: child.ended,
+    stdout: () => child.stdout,
+    stderr: () => child.stderr,
+    until: (condition) => child.until(condition),
   };
 }
 
@@ -116,20 +103,9 @@ export function spawnServer(t: Owner, o: ServerOptions = {}): ServerProcess {
 export async function startServer(t: Owner, o: ServerOptions = {}): Promise<RunningServer> {
   const server = spawnServer(t, o);
   const { child, controlPath, socketPath } = server;
-  const gone = server.ended.then(({ code, stderr }) => {
-    throw new Error(`the server ended with code ${code} before it was ready: ${stderr}`);
-  });
-  // From ready on, an exit is for the test to judge.
-  gone.catch(() => undefined);
   const tcp = (o.set ?? []).filter((setting) => setting.startsWith('listen.tcp=')).at(-1) ?? 'listen.tcp=null';
   const lines = o.readyLines ?? (o.exports?.length ?? 1) * (tcp === 'listen.tcp=null' ? 1 : 2);
-  const isReady = (): boolean => server.stdout().split('\n').length > lines;
-  while (!isReady()) await Promise.race([once(child.stdout!, 'data'), gone]);
-  const uris = server
-    .stdout()
-    .split('\n')
-    .filter((line) => line.startsWith('ready '))
-    .map((line) => line.slice('ready '.length));
+  const uris = await server.until(() => (server.uris().length < lines ? undefined : server.uris()));
   return {
     ...server,
     uris,

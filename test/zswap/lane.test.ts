@@ -1,5 +1,6 @@
 // A lane: bounded reads per image in their order, what is parked looked at again once per wake-up, orders that wait for room.
 import t from 'tap';
+import { IMAGE } from '#src/image/counters.js';
 import { ORDERS_PER_LANE } from '#src/pool/shared.js';
 import { C } from '#src/zswap/counters.js';
 import { ORDER } from '#src/zswap/orders.js';
@@ -26,8 +27,8 @@ t.test('an image gets a bounded number of reads, the rest in their order as othe
   b.arrive(5);
   for (let left = 3; left > 0; left--) b.arrive();
   t.strictSame(ended, ['0:0', '1:5', '2:0', '3:0', '4:0']);
-  t.equal(b.z.counters[C.image_read_errors], 1);
-  t.equal(b.z.counters[C.image_reads], 5);
+  t.equal(b.z.counters[IMAGE.image_read_errors], 1);
+  t.equal(b.z.counters[IMAGE.image_reads], 5);
   b.lane.readImage(0, 9, 1, dst, 0, () => undefined);
   t.equal(b.reading.length, 1, 'there is room again');
 });

@@ -4,8 +4,8 @@ import t, { type Test } from 'tap';
 import { clearBit, setBit } from '#src/pool/bits.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import { EEXIST } from '#src/pool/slots.js';
+import { SHOWN } from '#src/server/counters.js';
 import { sum } from '#src/shm/counters.js';
-import { C } from '#src/zswap/counters.js';
 import { Bench, Request } from '../support/lane.ts';
 import { freeRecords, makePage, put } from '../support/pool.ts';
 
@@ -26,7 +26,7 @@ function read(b: Bench, first: number, count: number) {
   return { request, page: (i: number) => Buffer.from(dst.subarray((i + 1) * PAGE_SIZE, (i + 2) * PAGE_SIZE)) };
 }
 
-const counted = (b: Bench, name: keyof typeof C) => sum(b.z.shared.counters, C[name]);
+const counted = (b: Bench, name: string) => sum(b.z.shared.counters, SHOWN.all[name]);
 /** Nobody holds a pin any more. */
 function unpinned(t: Test, b: Bench): void {
   t.equal(freeRecords(b.z.shared.slotTable), b.z.shared.slotTable.next.length - 1, 'no pin is left');

@@ -3,10 +3,11 @@
  * main thread says to it by messages comes over a ring. So do the pages that a walker of another thread has taken: kernels
  * reclaim from many threads at once, and the protocols have to bear that, although the server has one shrinker.
  */
+
+import { ImageQueue } from '../../image/image_queue.ts';
 import { THREAD_SHRINKER } from '../../pool/limits.ts';
 import { pop, push, RECORD_WORDS, wake } from '../../shm/mailbox.ts';
 import * as sync from '../../shm/sync.ts';
-import { ImageQueue } from '../../zswap/image_queue.ts';
 import { Shrinker } from '../../zswap/shrinker.ts';
 import type { Zswap } from '../../zswap/zswap.ts';
 import { type Env, Mailbox, SimLoop } from '../loop.ts';

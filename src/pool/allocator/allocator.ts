@@ -60,6 +60,8 @@ export interface Allocator<M> {
   readonly name: string;
   /** Bytes of one of its pages: what limits count in. */
   readonly pageBytes: number;
+  /** Bytes of its tables for one handle, in use or not. */
+  readonly handleBytes: number;
   create(bytes: number, handles: number): M;
   open(memory: M): Objects;
   total(memory: M): number;

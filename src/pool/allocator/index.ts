@@ -8,6 +8,7 @@ import {
   createZsmalloc,
   dirtySize,
   GROUPS,
+  HANDLE_BYTES,
   NIL,
   totalSize,
   ZSPAGE_META_BYTES,
@@ -21,6 +22,7 @@ export type ObjectMemory = Zsmalloc;
 export const allocator: Allocator<ObjectMemory> = {
   name: 'zsmalloc',
   pageBytes: ZSPAGE_BYTES,
+  handleBytes: HANDLE_BYTES,
   create: createZsmalloc,
   open: (memory) => new CompactingPool(memory),
   total: totalSize,

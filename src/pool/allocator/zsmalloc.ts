@@ -14,9 +14,10 @@ import { float64, int32, reserve, uint8, uint16, uint32 } from '../../shm/column
 import * as sync from '../../shm/sync.ts';
 import { CLASSES, classOf, OBJECT_HEADER, OBJECTS_MAX, ZSPAGE_BYTES, ZSPAGES_MAX } from './size_classes.ts';
 
+/** An offset into a segment fits an Int32, and buffers of this size find room more easily than one of the whole pool. */
 export const SEGMENT_BYTES = 2 ** 30;
 export const ZSPAGES_PER_SEGMENT = SEGMENT_BYTES / ZSPAGE_BYTES;
-/** Fullness groups: 0..9 by tenths in use, and FULL. */
+/** Fullness groups, as the kernel's zsmalloc has them: 0..9 by tenths in use, and FULL. Stores go to the fullest with room. */
 export const GROUPS = 11;
 export const FULL = GROUPS - 1;
 /** readers[] of an object that compaction is moving. */
@@ -62,7 +63,7 @@ export function createZsmalloc(bytes: number, handles: number): Zsmalloc {
     const size = Math.min(left, SEGMENT_BYTES);
     segments.push(new Uint8Array(reserve(size), 0, size));
   }
-  const control = int32(8);
+  const control = int32(DIRTY_COUNT + 1);
   control[DIRTY_HEAD] = NIL;
   control[CLEAN_HEAD] = NIL;
   return {
@@ -83,8 +84,10 @@ export function createZsmalloc(bytes: number, handles: number): Zsmalloc {
   };
 }
 
-/** Bytes of metadata per zspage over all columns. */
-export const ZSPAGE_META_BYTES = 14;
+/** Bytes of metadata per zspage: classOfZspage and group, inUse and freeObject, prev and next. */
+export const ZSPAGE_META_BYTES = 2 * 1 + 2 * 2 + 2 * 4;
+/** And per handle: location and readers. */
+export const HANDLE_BYTES = 2 * 4;
 
 /** Bytes of zspages in use (pool_total_size). */
 export function totalSize(z: Zsmalloc): number {

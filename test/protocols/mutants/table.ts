@@ -183,7 +183,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a failed writeback: its page is dropped',
-    file: 'zswap/image_queue.js',
+    file: 'image/image_queue.js',
     from: 'if (errno === 0) {\n            this.retryMs',
     to: 'if (true) {\n            this.retryMs',
     scenario: 'image-error',
@@ -200,7 +200,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the image queue: batches run side by side',
-    file: 'zswap/image_queue.js',
+    file: 'image/image_queue.js',
     from: 'if (this.running.size > 0)',
     to: 'if (false)',
     scenario: 'image-order',

@@ -13,18 +13,26 @@
  * What is queued at once is bounded by the buffers (one per page) and by the orders that lanes may have under way.
  */
 
-import type { WritableImage } from '../image/image.ts';
 import type { Loop, Timer } from '../os/loop.ts';
 import * as buffers from '../pool/buffers.ts';
-import { ENDED } from '../pool/slots.ts';
-import { C } from './counters.ts';
-import type { Zswap } from './zswap.ts';
+import { PAGE_SIZE } from '../pool/limits.ts';
+import type { Shared } from '../pool/shared.ts';
+import { ENDED, type Slots } from '../pool/slots.ts';
+import { IMAGE } from './counters.ts';
+import type { WritableImage } from './image.ts';
 
-/** Operations in one batch, at most. */
+/**
+ * Operations in one batch, at most. The next begins when the last of this one has ended, so a large one lets more pages meet
+ * their neighbours, and a small one a FLUSH go sooner: four runs of the default length.
+ */
 const BATCH = 256;
+/** What passes by itself passes soon, as a full disk that somebody cleans may not; six tries a minute cost nothing. */
 const RETRY_FIRST_MS = 100;
 const RETRY_LAST_MS = 10_000;
-/** Operations that are done and still in the array; beyond that they are cut off, also when the queue is never empty. */
+/**
+ * Operations that are done and still in the array; beyond that they are cut off, also when the queue is never empty. Cutting
+ * moves what is left, so it is not done for each.
+ */
 const DONE_MAX = 1024;
 
 /**
@@ -53,9 +61,18 @@ export interface QueueOptions {
   readonly onError: (what: string, errno: number) => void;
 }
 
+/** The thread that a queue belongs to, as a queue sees it. */
+interface QueueHost {
+  readonly shared: Pick<Shared, 'writebackBuffers' | 'requestBuffers'>;
+  readonly slots: Slots;
+  readonly counters: Float64Array;
+  /** The image has the page, or nobody needs it any more. */
+  givePage(buffer: number): void;
+}
+
 export class ImageQueue {
   readonly x: number;
-  private readonly zswap: Zswap;
+  private readonly host: QueueHost;
   private readonly image: WritableImage;
   private readonly o: QueueOptions;
   private queue: Operation[] = [];
@@ -70,8 +87,8 @@ export class ImageQueue {
   /** Called after each call on the image: a buffer is free, or a cleaning can go on. */
   onDone: (() => void) | null = null;
 
-  constructor(zswap: Zswap, x: number, image: WritableImage, options: QueueOptions) {
-    this.zswap = zswap;
+  constructor(host: QueueHost, x: number, image: WritableImage, options: QueueOptions) {
+    this.host = host;
     this.x = x;
     this.image = image;
     this.o = options;
@@ -125,7 +142,7 @@ export class ImageQueue {
     const slots = new Set<number>();
     while (this.head < this.queue.length && batch.length < BATCH) {
       const op = this.queue[this.head];
-      if (op.kind === 'writeback' && !this.zswap.slots.pageIs(this.x, op.slot, op.buffer)) {
+      if (op.kind === 'writeback' && !this.host.slots.pageIs(this.x, op.slot, op.buffer)) {
         this.head++;
         this.finishWriteback(op);
         continue;
@@ -170,29 +187,29 @@ export class ImageQueue {
   }
 
   private start(run: Operation[]): void {
-    const { counters } = this.zswap;
+    const { counters } = this.host;
     const [first] = run;
     this.running.add(run);
     const finish = (errno: number): void => {
       this.running.delete(run);
       if (errno !== 0) {
-        counters[C.image_write_errors]++;
+        counters[IMAGE.image_write_errors]++;
         this.o.onError(first.kind, errno);
       }
       // A run that failed is tried page by page, so that one bad page fails alone.
       if (errno !== 0 && run.length > 1) for (const op of run) this.runs.push([op]);
       else for (const op of run) this.finish(op, errno);
-      this.afterWrite(run.length * 4096);
+      this.afterWrite(run.length * PAGE_SIZE);
     };
     if (first.kind === 'punch' || first.kind === 'zero') {
-      counters[C.image_punches]++;
+      counters[IMAGE.image_punches]++;
       this.image[first.kind](first.slot, first.count, finish);
     } else if (first.kind === 'sync') {
       this.unsynced = 0;
       this.image.sync(finish);
     } else {
-      counters[C.image_writes] += run.length;
-      counters[C.image_runs]++;
+      counters[IMAGE.image_writes] += run.length;
+      counters[IMAGE.image_runs]++;
       this.image.write(
         first.slot,
         run.map((op) => this.pageOf(op)),
@@ -213,7 +230,7 @@ export class ImageQueue {
   }
 
   private pageOf(op: Operation): Uint8Array {
-    const { shared } = this.zswap;
+    const { shared } = this.host;
     return buffers.pageOf(op.kind === 'writeback' ? shared.writebackBuffers : shared.requestBuffers, op.buffer);
   }
 
@@ -221,7 +238,7 @@ export class ImageQueue {
     if (op.kind !== 'writeback') {
       // The slot's parked page, if any, is older than what the image just got, and must not be retried over it. After a
       // clean this would be wrong: newer content may have been stored and written back since the copy was made.
-      if (op.kind === 'write' && errno === 0) this.zswap.slots.dropPageOf(this.x, op.slot);
+      if (op.kind === 'write' && errno === 0) this.host.slots.dropPageOf(this.x, op.slot);
       else if (op.kind === 'write') this.writeOldAgain(op.slot);
       op.done?.(errno);
       return;
@@ -231,7 +248,7 @@ export class ImageQueue {
       this.finishWriteback(op);
       return;
     }
-    this.zswap.counters[C.writeback_failed]++;
+    this.host.counters[IMAGE.writeback_failed]++;
     this.parked.push(op);
     if (this.retryTimer === null) {
       this.retryTimer = this.o.loop.after(this.retryMs, () => {
@@ -248,14 +265,14 @@ export class ImageQueue {
    *   4. B's image write fails in the middle   5. the pin goes, the page with it, and the slot reads half of each
    */
   private writeOldAgain(slot: number): void {
-    const buffer = this.zswap.slots.unretire(this.x, slot);
+    const buffer = this.host.slots.unretire(this.x, slot);
     if (buffer !== 0) this.push('writeback', slot, 1, buffer, null);
   }
 
   private finishWriteback(op: Operation): void {
-    const ended = this.zswap.slots.writebackDone(this.x, op.slot, op.buffer);
-    if (ended === ENDED.SUPERSEDED) this.zswap.counters[C.writeback_wasted]++;
-    if (ended !== ENDED.RETIRED) this.zswap.givePage(op.buffer);
+    const ended = this.host.slots.writebackDone(this.x, op.slot, op.buffer);
+    if (ended === ENDED.SUPERSEDED) this.host.counters[IMAGE.writeback_wasted]++;
+    if (ended !== ENDED.RETIRED) this.host.givePage(op.buffer);
   }
 
   close(): void {

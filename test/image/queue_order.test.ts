@@ -1,7 +1,7 @@
 // The image queue: order per slot, runs, what is not written, what is tried again, and when it syncs.
 import t from 'tap';
+import { IMAGE } from '#src/image/counters.js';
 import { SHRINK } from '#src/protocols/protocol.js';
-import { C } from '#src/zswap/counters.js';
 import { type ImageThread, imageThread, PAGES } from '../support/image_thread.ts';
 import { makePage, put, take } from '../support/pool.ts';
 
@@ -204,6 +204,6 @@ t.test('failures are counted', async (t) => {
     for (let at = column; at < own.length; at += own.length / 18) sum += own[at];
     return sum;
   };
-  t.equal(counted(C.writeback_failed), 1);
-  t.equal(counted(C.image_write_errors), 1);
+  t.equal(counted(IMAGE.writeback_failed), 1);
+  t.equal(counted(IMAGE.image_write_errors), 1);
 });
