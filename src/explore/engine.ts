@@ -9,6 +9,7 @@ import * as sync from '../shm/sync.ts';
 import type { Zswap } from '../zswap/zswap.ts';
 import { type Cell, cellZswap } from './cell.ts';
 import { stayOn } from './processor.ts';
+import type { Decision, Outcome, RunOptions } from './run.ts';
 import {
   ACTORS_MAX,
   B,
@@ -17,66 +18,17 @@ import {
   createBoard,
   DECISION_WORDS,
   GO,
-  type Line,
-  MODE,
   putCell,
   readLines,
   STATE,
 } from './run_state.ts';
 import { chooseOther, NOBODY } from './schedule/chooser.ts';
+import { FINGERPRINT_LOW } from './search/history.ts';
+import { addKnown, forgetKnown } from './search/known_states.ts';
 import { checkQuiescence, type Finding } from './world/quiescence.ts';
 import { type Stage, setStage } from './world/start_state.ts';
 import { Words } from './world/word_names.ts';
 import { createWorld, type World } from './world/world.ts';
-
-export interface Choice {
-  readonly position: number;
-  readonly actor: number;
-}
-
-export interface Decision {
-  readonly position: number;
-  readonly mask: number;
-  readonly chosen: number;
-  readonly preempts: boolean;
-  /** Fingerprint of the state in which it is made, 52 bits. */
-  readonly state: number;
-}
-
-export interface RunOptions {
-  readonly schedule: readonly Choice[];
-  readonly mode: (typeof MODE)[keyof typeof MODE];
-  /** Every façade operation is a choice, not only those that were learned to matter. */
-  readonly all: boolean;
-  readonly verbose: boolean;
-  readonly seed: number;
-  /** Of PCT: a priority per actor, and the positions where the mover's drops. */
-  readonly priorities: readonly number[];
-  readonly changes: readonly number[];
-}
-
-export interface Outcome {
-  readonly finding: Finding | null;
-  /** The choices that were not the default. */
-  readonly schedule: readonly Choice[];
-  readonly preemptions: number;
-  readonly positions: number;
-  /** Numbered protocol steps up to the end or the finding. */
-  readonly steps: number;
-  readonly lines: readonly Line[];
-  /** A choice of the schedule could not be made: it belongs to other code. */
-  readonly diverged: boolean;
-}
-
-export const PLAIN_RUN: RunOptions = {
-  schedule: [],
-  mode: MODE.PREFIX,
-  all: false,
-  verbose: false,
-  seed: 1,
-  priorities: [],
-  changes: [],
-};
 
 /** A run that takes longer is a defect of the explorer itself. */
 const RUN_MS = 20_000;
@@ -163,6 +115,7 @@ export class Engine {
     ctl[B.LEARN] = 1;
     ctl[B.SEED] = options.seed;
     ctl[B.CHANGES] = options.changes.length;
+    ctl[B.KNOWN_AT] = (options.preemptions ?? -1) + 1;
     options.priorities.forEach((priority, i) => {
       ctl[B.PRIORITY + i] = priority;
     });
@@ -194,7 +147,8 @@ export class Engine {
             text: told.text,
             ...(told.step === undefined ? {} : { step: told.step }),
           };
-    if (told === undefined) finding = this.quiescence();
+    const known = ctl[B.KNOWN] === 1;
+    if (told === undefined && !known) finding = this.quiescence();
     // A deadlock is met by all who wait, and by none of them at a step of its own.
     const late = finding?.kind === 'deadlock' || (this.window?.includes(finding?.step ?? '') ?? true);
     if (!late) finding = null;
@@ -206,6 +160,7 @@ export class Engine {
       positions: ctl[B.POSITION],
       steps: ctl[B.STEPS],
       lines: verbose ? lines.filter((line) => line.kind !== 'violation') : [],
+      known,
       diverged: ctl[B.DIVERGED] === 1 || ctl[B.AT] < ctl[B.LENGTH],
     };
   }
@@ -231,6 +186,18 @@ export class Engine {
     return outcome.finding !== null && this.beside.includes(outcome.finding.kind);
   }
 
+  /** A search begins: no state is known. */
+  forgetStates(): void {
+    forgetKnown(this.board.known);
+  }
+
+  /** Notes that runs which come to the state of decision number `i` of the last run need not go on, after as many preemptions. */
+  noteState(i: number, preemptions: number): void {
+    const { decisions, known } = this.board;
+    const at = i * DECISION_WORDS + 4;
+    addKnown(known, decisions[at], decisions[at + 1], preemptions);
+  }
+
   /** What the last run could have done otherwise, in the order of its positions. */
   decisions(): Decision[] {
     const { ctl, decisions } = this.board;
@@ -241,7 +208,7 @@ export class Engine {
         mask: decisions[at + 1],
         chosen: decisions[at + 2],
         preempts: decisions[at + 3] === 1,
-        state: (decisions[at + 4] >>> 0) * 0x100000 + (decisions[at + 5] & 0xfffff),
+        state: (decisions[at + 4] >>> 0) * (FINGERPRINT_LOW + 1) + decisions[at + 5],
       };
     });
   }

@@ -12,6 +12,7 @@ import { B, type Board, GO, takeCell } from './run_state.ts';
 import { popcount } from './schedule/chooser.ts';
 import { DIMENSIONS } from './search/dimensions.ts';
 import { runActor } from './world/actors.ts';
+import { watchStores } from './world/client.ts';
 import { runShrinker } from './world/shrinker.ts';
 import { Words } from './world/word_names.ts';
 import type { World } from './world/world.ts';
@@ -43,7 +44,9 @@ async function enterCell(): Promise<void> {
   if (me < cell.scenario.actors.length + 1) {
     const looker = { self: me + 1, plain: () => baton.plain() };
     const zswap = await cellZswap(world, cell, threadOf(cell, me), (name) => baton.consult(name), looker);
-    env = { world, zswap, baton, scenario: cell.scenario };
+    const spec = cell.scenario.actors[me];
+    const mine = spec?.kind === 'client' ? watchStores(zswap, world, baton, spec.connection) : zswap;
+    env = { world, zswap: mine, baton, scenario: cell.scenario };
   }
   sync.unhooked.add(ctl, B.GONE, 1);
   sync.notify(ctl, B.GONE);

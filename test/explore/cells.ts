@@ -1,5 +1,6 @@
 /** One cell explored, for tests. */
-import { Engine, type Outcome } from '#src/explore/engine.js';
+import { Engine } from '#src/explore/engine.js';
+import type { Outcome } from '#src/explore/run.js';
 import { exhaustive } from '#src/explore/schedule/exhaustive.js';
 import { parseReplay } from '#src/explore/schedule/replay_string.js';
 import type { SearchOptions, SearchResult, Strategy } from '#src/explore/schedule/strategies.js';

@@ -7,12 +7,31 @@ import { PAGE_SIZE } from '../../pool/limits.ts';
 import * as sync from '../../shm/sync.ts';
 import { Volume } from '../../zswap/volume.ts';
 import { STORED, type Zswap } from '../../zswap/zswap.ts';
+import type { Baton } from '../baton.ts';
 import { type Env, LaneLoop } from '../loop.ts';
 import type { Operation } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
-import { describePage, fillPage, pageAt, versionOf } from './world.ts';
+import { describePage, fillPage, pageAt, versionOf, type World } from './world.ts';
 
 const X = 0;
+
+/** A thread has one client at most. */
+const page = new Uint8Array(PAGE_SIZE);
+
+/**
+ * The zswap of a client's lane. What was not published when its connection ended is dropped. A page that is stored later could
+ * still be harmless, if whatever is newer waits for its pin; the rule holds all the same, so a store after the end is a finding
+ * itself. Asked plainly, which is no step: a connection ends only while its lane waits, so the answer stays as it is.
+ */
+export function watchStores(zswap: Zswap, { connections }: World, baton: Baton, connection: number): Zswap {
+  const store = (...stored: Parameters<Zswap['store']>): number => {
+    const result = zswap.store(...stored);
+    if (result === STORED && connections[connection * 2] === 1)
+      baton.violate('late store', `slot ${stored[1]} is stored after its connection was given up`);
+    return result;
+  };
+  return Object.assign(Object.create(zswap) as Zswap, { store });
+}
 
 /** A client's requests over one connection, one after the other. */
 export class Client {
@@ -20,12 +39,11 @@ export class Client {
   private readonly connection: number;
   private readonly loop: LaneLoop;
   private readonly volume: Volume;
-  private readonly page = new Uint8Array(PAGE_SIZE);
 
   constructor(env: Env, connection: number) {
     this.env = env;
     this.connection = connection;
-    this.loop = new LaneLoop({ ...env, zswap: this.watched(env.zswap) });
+    this.loop = new LaneLoop(env);
     const info = { name: 'swap0', description: '', size: env.zswap.settings.exports[X].pages * PAGE_SIZE, flags: 0 };
     this.volume = new Volume(this.loop.lane, X, {
       ...info,
@@ -33,20 +51,6 @@ export class Client {
       preferredBlock: PAGE_SIZE,
       maxBlock: PAGE_SIZE,
     });
-  }
-
-  /**
-   * What was not published when its connection ended is dropped. A page that is stored later could still be harmless, if
-   * whatever is newer waits for its pin; the rule holds all the same, so a store after the end is a finding itself.
-   */
-  private watched(zswap: Zswap): Zswap {
-    const store = (...page: Parameters<Zswap['store']>): number => {
-      const result = zswap.store(...page);
-      if (result === STORED && this.hasEnded())
-        this.env.baton.violate('late store', `slot ${page[1]} is stored after its connection was given up`);
-      return result;
-    };
-    return Object.assign(Object.create(zswap) as Zswap, { store });
   }
 
   run(operations: readonly Operation[]): void {
@@ -68,14 +72,14 @@ export class Client {
     const { shadow: s } = this.env.world;
     if (this.fenced()) return;
     shadow.beginWrite(s, slot, version, this.connection);
-    fillPage(this.page, slot, version);
+    fillPage(page, slot, version);
     let resumed = false;
     const request = this.request(() => {
       resumed = true;
     });
     for (;;) {
       if (this.fenced()) return;
-      const result = this.volume.write(request, slot, this.page, 0);
+      const result = this.volume.write(request, slot, page, 0);
       if (result === WAIT) {
         this.until(() => resumed);
         resumed = false;
@@ -103,9 +107,9 @@ export class Client {
   private read(slot: number): void {
     const { world, baton } = this.env;
     shadow.beginRead(world.shadow, baton.me, slot);
-    if (this.volume.readNow(slot, 1, this.page, 0) === 0) {
+    if (this.volume.readNow(slot, 1, page, 0) === 0) {
       const request = this.request(() => undefined);
-      this.volume.read(request, slot, 1, this.page, 0);
+      this.volume.read(request, slot, 1, page, 0);
       this.until(() => request.settled);
       if (request.errno !== 0) {
         if (this.env.scenario.mayLose !== true)
@@ -115,11 +119,11 @@ export class Client {
       }
     }
     const right = world.shadow.seen[baton.me];
-    if (!shadow.endRead(world.shadow, baton.me, versionOf(this.page, slot))) {
+    if (!shadow.endRead(world.shadow, baton.me, versionOf(page, slot))) {
       const wanted = shadow.rightVersions(right);
-      baton.violate('stale data', `reading slot ${slot} gives ${describePage(this.page)}, acknowledged is ${wanted}`);
+      baton.violate('stale data', `reading slot ${slot} gives ${describePage(page)}, acknowledged is ${wanted}`);
     }
-    baton.note(`reads slot ${slot}: ${describePage(this.page)}`);
+    baton.note(`reads slot ${slot}: ${describePage(page)}`);
   }
 
   /** What was right when the FLUSH was sent, or became right since, is what a kill at its answer may leave. */
@@ -134,10 +138,10 @@ export class Client {
       shadow.endRead(world.shadow, baton.me, 0);
       return;
     }
-    this.page.set(pageAt(world.image.durable, slot));
+    page.set(pageAt(world.image.durable, slot));
     const right = world.shadow.seen[baton.me];
-    if (!shadow.endRead(world.shadow, baton.me, versionOf(this.page, slot))) {
-      const has = `the disk has ${describePage(this.page)}`;
+    if (!shadow.endRead(world.shadow, baton.me, versionOf(page, slot))) {
+      const has = `the disk has ${describePage(page)}`;
       baton.violate('lost data', `a FLUSH is answered, and of slot ${slot} ${has}, not ${shadow.rightVersions(right)}`);
     }
     shadow.flushed(world.shadow, slot, right);
@@ -182,11 +186,6 @@ export class Client {
 
   private fenced(): boolean {
     return sync.load(this.env.world.connections, this.connection * 2) === 1;
-  }
-
-  /** As fenced, without being a step: a connection ends only while its lane waits, so the answer stays as it is. */
-  private hasEnded(): boolean {
-    return this.env.world.connections[this.connection * 2] === 1;
   }
 
   private begin(): void {

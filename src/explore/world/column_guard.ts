@@ -38,8 +38,10 @@ function guard<T extends Column>(name: string, column: T, writes: Rule, reads: R
       return typeof member === 'function' ? member.bind(target) : member;
     },
     set(target, key, value: number): boolean {
-      if (isIndex(key)) ask(writes, key);
-      return Reflect.set(target, key, value, target);
+      if (!isIndex(key)) return Reflect.set(target, key, value, target);
+      ask(writes, key);
+      target[Number(key)] = value;
+      return true;
     },
   });
 }
