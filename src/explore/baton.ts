@@ -107,10 +107,7 @@ export class Baton implements sync.Hook {
 
   /** An entry's fields are going to be read or written: after an unlock somebody may have come in between. */
   plain(): void {
-    if (!this.unlocked) return;
-    this.decide(true);
-    // Looked at from here on, the same words are another state: what was read before a switch is old after it.
-    rememberStep(this.board, this.me);
+    if (this.unlocked) this.interrupt();
   }
 
   held(words: Int32Array, index: number): void {
@@ -135,6 +132,12 @@ export class Baton implements sync.Hook {
   note(text: string): void {
     this.tell();
     if (this.ctl[B.VERBOSE] === 1) this.line('note', text);
+  }
+
+  /** Between two plain accesses: every search considers a switch, and what was looked at before it is old after it. */
+  interrupt(): void {
+    this.decide(true);
+    rememberStep(this.board, this.me);
   }
 
   /** A point where every search considers a switch. */

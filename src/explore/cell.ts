@@ -8,7 +8,7 @@ import type { Protocols } from '../protocols/protocol.ts';
 import { Zswap } from '../zswap/zswap.ts';
 import { firstSlot, type Scenario } from './scenarios/scenario.ts';
 import { isWatched } from './search/dimensions.ts';
-import { guarded, type Looker } from './world/column_guard.ts';
+import { guardDebts, guarded, type Looker } from './world/column_guard.ts';
 import { type World, worldSettings } from './world/world.ts';
 
 export interface Cell {
@@ -27,12 +27,14 @@ export async function cellZswap(
   thread: number,
   consult: (name: string) => void,
   /** For a thread whose plain access is checked; absent for one that runs alone. */
-  looker?: Omit<Looker, 'thread'>,
+  looker?: Omit<Looker, 'thread'> & { readonly interrupt: () => void },
 ): Promise<Zswap> {
   const { scenario } = cell;
   const settings = worldSettings({
     ...(scenario.secondChance === undefined ? {} : { secondChance: scenario.secondChance }),
     ...(scenario.pages === undefined ? {} : { exports: [{ name: 'swap0', pages: scenario.pages, memcg: 0 }] }),
+    // Raw pages without end.
+    ...(scenario.sparse === true ? { rawMaxBytes: Number.MAX_SAFE_INTEGER } : {}),
     ...(scenario.memcgMax === undefined ? {} : { memcgMax: scenario.memcgMax }),
   });
   const shared = looker === undefined ? world.shared : guarded(world.shared, { ...looker, thread });
@@ -54,7 +56,20 @@ export async function cellZswap(
       return protocols.invalidate.lockless ? shared.readers : null;
     },
   };
-  return new Zswap({ ...shared, settings, trees, dirty }, watched(protocols, consult), thread);
+  const zswap = new Zswap({ ...shared, settings, trees, dirty }, watched(protocols, consult), thread);
+  if (looker !== undefined) guardDebts(zswap, world.shared);
+  if (looker !== undefined && scenario.sparse === true) interruptReaders(zswap, looker.interrupt);
+  return zswap;
+}
+
+/** Where objects are moved, whoever uses the bytes of one may be interrupted between finding them and that. */
+function interruptReaders({ objects }: Zswap, interrupt: () => void): void {
+  const offset = objects.offset.bind(objects);
+  objects.offset = (handle) => {
+    const at = offset(handle);
+    interrupt();
+    return at;
+  };
 }
 
 /** The same protocols, noting which of their members are looked at. Switches note themselves (switches.ts). */

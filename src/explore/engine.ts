@@ -26,7 +26,7 @@ import { chooseOther, NOBODY } from './schedule/chooser.ts';
 import { FINGERPRINT_LOW } from './search/history.ts';
 import { addKnown, forgetKnown } from './search/known_states.ts';
 import { checkQuiescence, type Finding } from './world/quiescence.ts';
-import { type Stage, setStage } from './world/start_state.ts';
+import { endStage, NO_STAGE, type Stage, setStage } from './world/start_state.ts';
 import { Words } from './world/word_names.ts';
 import { createWorld, type World } from './world/world.ts';
 
@@ -44,7 +44,7 @@ export class Engine {
   private zswap: Zswap | null = null;
   private actors = 0;
   private boxes = 0;
-  private stage: Stage = { borrowed: 0, pinned: 0, first: 0, memcgPages: 0, mayLose: false };
+  private stage: Stage = NO_STAGE;
   private window: readonly string[] | null = null;
   private beside: readonly string[] = [];
 
@@ -174,7 +174,7 @@ export class Engine {
       throw new Error(text);
     });
     try {
-      if (this.stage.pinned > 0) this.zswap.slots.unpin(this.stage.pinned);
+      endStage(this.zswap, this.stage);
       return checkQuiescence(this.world, this.zswap, this.stage);
     } catch (error) {
       return finding ?? { kind: 'exception', text: error instanceof Error ? error.message : String(error) };

@@ -95,8 +95,8 @@ export class LaneLoop {
   private readonly mailbox: Mailbox;
   private readonly loop = new SimLoop();
 
-  constructor({ world, zswap, baton }: Env) {
-    this.image = new SimImage(world.image, (text) => baton.note(text));
+  constructor({ world, zswap, baton, scenario }: Env) {
+    this.image = new SimImage(world.image, (text) => baton.note(text), scenario.image);
     this.lane = new Lane(zswap, [this.image], 1, this.loop);
     this.mailbox = new Mailbox(zswap);
   }

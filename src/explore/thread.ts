@@ -42,7 +42,7 @@ async function enterCell(): Promise<void> {
   cell = takeCell(board) as Cell;
   env = null;
   if (me < cell.scenario.actors.length + 1) {
-    const looker = { self: me + 1, plain: () => baton.plain() };
+    const looker = { self: me + 1, plain: () => baton.plain(), interrupt: () => baton.interrupt() };
     const zswap = await cellZswap(world, cell, threadOf(cell, me), (name) => baton.consult(name), looker);
     const spec = cell.scenario.actors[me];
     const mine = spec?.kind === 'client' ? watchStores(zswap, world, baton, spec.connection) : zswap;

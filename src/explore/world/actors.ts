@@ -1,4 +1,5 @@
 /** What the actors of a scenario do, each in a thread of its own. */
+import { allocator } from '../../pool/allocator/index.ts';
 import { claim, release } from '../../pool/claims.ts';
 import { enter, STATE } from '../../pool/export_state.ts';
 import { WORK } from '../../pool/shared.ts';
@@ -24,6 +25,7 @@ export function runActor(env: Env, spec: ActorSpec): void {
   else if (spec.kind === 'holder') hold(env, spec.what);
   else if (spec.kind === 'swapoff') swapOff(env, spec.swapon, spec.keep);
   else if (spec.kind === 'stop') stop(env);
+  else if (spec.kind === 'compactor') compact(env);
   else if (spec.kind === 'pressure') requestWork(env.zswap.shared, WORK.POOL);
   else {
     new Client(env, spec.connection).run(spec.operations);
@@ -61,6 +63,11 @@ function hold({ zswap, baton }: Env, what: 'buffer' | 'pin' | 'claim'): void {
   else if (what === 'pin') zswap.unpin(got);
   else release(claims, got - 1, boxes);
   baton.note(`gives the ${what} back`);
+}
+
+function compact({ zswap, baton }: Env): void {
+  const freed = zswap.objects.compact(allocator.total(zswap.shared.zs) / allocator.pageBytes);
+  baton.note(`compaction frees ${freed} zspages`);
 }
 
 /** swapoff of the export as in service. */

@@ -11,12 +11,22 @@ import type { Baton } from '../baton.ts';
 import { type Env, LaneLoop } from '../loop.ts';
 import type { Operation } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
-import { describePage, fillPage, pageAt, versionOf, type World } from './world.ts';
+import { describePage, fillPage, fillPart, pageAt, READ_MAX, versionOf, type World } from './world.ts';
 
 const X = 0;
 
 /** A thread has one client at most. */
 const page = new Uint8Array(PAGE_SIZE);
+const pages = new Uint8Array(READ_MAX * PAGE_SIZE);
+
+/** How a connection has ended: when its lane had nothing to do with it, or at any moment. */
+const GIVEN_UP = 1;
+const CUT = 2;
+/** No result of a block: its connection has ended. */
+const ENDED = -100;
+
+type Request = Exclude<Operation, { op: 'give-up' | 'cut' | 'allocate' }>;
+type Waiting = DeviceRequest & { settled: boolean; errno: number };
 
 /**
  * The zswap of a client's lane. What was not published when its connection ended is dropped. A page that is stored later could
@@ -26,7 +36,7 @@ const page = new Uint8Array(PAGE_SIZE);
 export function watchStores(zswap: Zswap, { connections }: World, baton: Baton, connection: number): Zswap {
   const store = (...stored: Parameters<Zswap['store']>): number => {
     const result = zswap.store(...stored);
-    if (result === STORED && connections[connection * 2] === 1)
+    if (result === STORED && connections[connection * 2] === GIVEN_UP)
       baton.violate('late store', `slot ${stored[1]} is stored after its connection was given up`);
     return result;
   };
@@ -56,38 +66,76 @@ export class Client {
   run(operations: readonly Operation[]): void {
     for (const operation of operations) {
       if (operation.op === 'give-up') this.giveUp(operation.connection);
+      else if (operation.op === 'cut') this.cut(operation.connection);
       else if (operation.op === 'allocate') this.allocate(operation.slot, operation.connection);
       else {
         this.begin();
-        if (operation.op === 'write') this.write(operation.slot, operation.version);
-        else if (operation.op === 'read') this.read(operation.slot);
-        else if (operation.op === 'flush') this.flush(operation.slot);
-        else this.trim(operation.first, operation.end);
+        this.carryOut(operation);
         this.pause();
       }
     }
   }
 
-  private write(slot: number, version: number): void {
+  private carryOut(operation: Request): void {
+    if (operation.op === 'write') this.write(operation.slot, operation.slot + 1, operation.version);
+    else if (operation.op === 'write-slots') this.write(operation.first, operation.end, operation.version);
+    else if (operation.op === 'write-part') this.writePart(operation.slot);
+    else if (operation.op === 'read') this.read(operation.slot, operation.slot + 1);
+    else if (operation.op === 'read-slots') this.read(operation.first, operation.end);
+    else if (operation.op === 'flush') this.flush(operation.slot);
+    else if (operation.op === 'zero') this.zero(operation);
+    else this.trim(operation.first, operation.end);
+  }
+
+  /** One WRITE: block by block as they arrive, and answered when all of them are done. */
+  private write(first: number, end: number, version: number): void {
     const { shadow: s } = this.env.world;
     if (this.fenced()) return;
-    shadow.beginWrite(s, slot, version, this.connection);
-    fillPage(page, slot, version);
+    for (let slot = first; slot < end; slot++) shadow.beginWrite(s, slot, version, this.connection);
+    const taken: Waiting[] = [];
+    let errno: number = OK;
+    for (let slot = first; slot < end; slot++) {
+      fillPage(page, slot, version);
+      const result = this.send((request) => this.volume.write(request, slot, page, 0), taken);
+      if (result === ENDED) return;
+      if (errno === OK) errno = result;
+    }
+    this.until(() => taken.every(({ settled }) => settled));
+    if (this.fenced()) return;
+    errno = taken.find((request) => request.errno !== OK)?.errno ?? errno;
+    for (let slot = first; slot < end; slot++) this.acknowledge(slot, version, errno);
+  }
+
+  private writePart(slot: number): void {
+    const { shadow: s } = this.env.world;
+    if (this.fenced()) return;
+    shadow.beginPart(s, slot);
+    fillPart(page, slot);
+    const taken: Waiting[] = [];
+    const result = this.send((request) => this.volume.writePart(request, slot, 0, PAGE_SIZE / 2, page, 0), taken);
+    this.until(() => taken.every(({ settled }) => settled));
+    this.endPart(slot, taken[0]?.errno ?? result);
+  }
+
+  private endPart(slot: number, errno: number): void {
+    if (errno !== OK) this.allowError(`a WRITE of a part of slot ${slot}`, errno);
+    shadow.endPart(this.env.world.shadow, slot, errno === OK);
+    this.env.baton.note(`part of slot ${slot} is ${errno === OK ? 'acknowledged' : `answered with error ${errno}`}`);
+  }
+
+  /** A block, again while it has to wait. OK or an error; OK also if it was taken, and ENDED if the connection has ended. */
+  private send(call: (request: Waiting) => number, taken: Waiting[]): number {
     let resumed = false;
     const request = this.request(() => {
       resumed = true;
     });
     for (;;) {
-      if (this.fenced()) return;
-      const result = this.volume.write(request, slot, page, 0);
-      if (result === WAIT) {
-        this.until(() => resumed);
-        resumed = false;
-        continue;
-      }
-      if (result === TAKEN) this.until(() => request.settled);
-      if (!this.fenced()) this.acknowledge(slot, version, result === TAKEN ? request.errno : result);
-      return;
+      if (this.fenced()) return ENDED;
+      const result = call(request);
+      if (result === TAKEN) taken.push(request);
+      if (result !== WAIT) return result === TAKEN ? OK : result;
+      this.until(() => resumed);
+      resumed = false;
     }
   }
 
@@ -104,26 +152,34 @@ export class Client {
     this.env.baton.violate('lost data', `${what} is answered with error ${errno}`);
   }
 
-  private read(slot: number): void {
-    const { world, baton } = this.env;
-    shadow.beginRead(world.shadow, baton.me, slot);
-    if (this.volume.readNow(slot, 1, page, 0) === 0) {
+  private read(first: number, end: number): void {
+    const { baton } = this.env;
+    const { shadow: s } = this.env.world;
+    for (let slot = first; slot < end; slot++) shadow.beginRead(s, baton.me, slot, slot - first);
+    const now = this.volume.readNow(first, end - first, pages, 0);
+    if (first + now < end) {
       const request = this.request(() => undefined);
-      this.volume.read(request, slot, 1, page, 0);
+      this.volume.read(request, first + now, end - first - now, pages, now * PAGE_SIZE);
       this.until(() => request.settled);
       if (request.errno !== 0) {
         if (this.env.scenario.mayLose !== true)
-          baton.violate('lost data', `reading slot ${slot} answers error ${request.errno}`);
-        shadow.endRead(world.shadow, baton.me, 0);
+          baton.violate('lost data', `reading slot ${first} answers error ${request.errno}`);
+        for (let slot = first; slot < end; slot++) shadow.endRead(s, baton.me, 0, slot - first);
         return;
       }
     }
-    const right = world.shadow.seen[baton.me];
-    if (!shadow.endRead(world.shadow, baton.me, versionOf(page, slot))) {
+    for (let slot = first; slot < end; slot++) this.hasRead(slot, slot - first);
+  }
+
+  private hasRead(slot: number, which: number): void {
+    const { world, baton } = this.env;
+    const got = pages.subarray(which * PAGE_SIZE, (which + 1) * PAGE_SIZE);
+    const right = shadow.rightOf(world.shadow, baton.me, which);
+    if (!shadow.endRead(world.shadow, baton.me, versionOf(got, slot), which)) {
       const wanted = shadow.rightVersions(right);
-      baton.violate('stale data', `reading slot ${slot} gives ${describePage(page)}, acknowledged is ${wanted}`);
+      baton.violate('stale data', `reading slot ${slot} gives ${describePage(got)}, acknowledged is ${wanted}`);
     }
-    baton.note(`reads slot ${slot}: ${describePage(page)}`);
+    baton.note(`reads slot ${slot}: ${describePage(got)}`);
   }
 
   /** What was right when the FLUSH was sent, or became right since, is what a kill at its answer may leave. */
@@ -139,7 +195,7 @@ export class Client {
       return;
     }
     page.set(pageAt(world.image.durable, slot));
-    const right = world.shadow.seen[baton.me];
+    const right = shadow.rightOf(world.shadow, baton.me);
     if (!shadow.endRead(world.shadow, baton.me, versionOf(page, slot))) {
       const has = `the disk has ${describePage(page)}`;
       baton.violate('lost data', `a FLUSH is answered, and of slot ${slot} ${has}, not ${shadow.rightVersions(right)}`);
@@ -159,6 +215,28 @@ export class Client {
     for (let slot = first; slot < end; slot++) this.acknowledge(slot, 0, request.errno);
   }
 
+  private zero({ first, end, half, noHole }: Extract<Operation, { op: 'zero' }>): void {
+    const { shadow: s } = this.env.world;
+    for (let slot = first; slot < end; slot++) shadow.beginWrite(s, slot, 0, this.connection);
+    if (half) shadow.beginPart(s, end);
+    const request = this.request(() => undefined);
+    this.volume.zero(request, first * PAGE_SIZE, (end - first + (half ? 0.5 : 0)) * PAGE_SIZE, noHole);
+    this.until(() => request.settled);
+    if (half) this.endPart(end, request.errno);
+    for (let slot = first; slot < end; slot++) this.acknowledge(slot, 0, request.errno);
+  }
+
+  /**
+   * The connection of `other` ends, whatever its lane is at. A unit that asked before goes on, and holds its slots: newer data
+   * comes after it. So what it still publishes is no finding by itself; what is read in the end is.
+   */
+  private cut(other: number): void {
+    const { connections, shadow: s } = this.env.world;
+    sync.store(connections, other * 2, CUT);
+    this.env.baton.note(`connection ${other} ends`);
+    shadow.abandon(s, other);
+  }
+
   /**
    * A request of `other` got no answer in time: the client ends that connection, and sends again what is unanswered. Its
    * timeout is seconds, and a lane that runs is between its look at the fence and the end of its unit for microseconds; so
@@ -168,7 +246,7 @@ export class Client {
     const { connections, shadow: s } = this.env.world;
     sync.retry(connections, other * 2 + 1, 1);
     // A plain store: the retry before it and this are one step, because an end of a connection is no operation of ours.
-    connections[other * 2] = 1;
+    connections[other * 2] = GIVEN_UP;
     this.env.baton.note(`connection ${other} is given up`);
     shadow.abandon(s, other);
   }
@@ -185,7 +263,7 @@ export class Client {
   }
 
   private fenced(): boolean {
-    return sync.load(this.env.world.connections, this.connection * 2) === 1;
+    return sync.load(this.env.world.connections, this.connection * 2) !== 0;
   }
 
   private begin(): void {
@@ -204,7 +282,7 @@ export class Client {
     );
   }
 
-  private request(resume: () => void): DeviceRequest & { settled: boolean; errno: number } {
+  private request(resume: () => void): Waiting {
     return {
       settled: false,
       errno: 0,

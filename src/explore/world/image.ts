@@ -2,21 +2,18 @@
  * The simulated image: memory in place of a file, behind the same contract. A call only notes what to do; it is done,
  * and its callback runs, when the thread comes back to its loop: a step of its own, as a completion is in service.
  *
- * Of calls that run at once the oldest is done first, or with `lastFirst` the newest. A write that fails is torn: half of
- * its page has reached the image.
+ * Of calls that run at once the oldest is done first, or with `lastFirst` the newest. A write that fails is torn, unless the
+ * scenario says otherwise: half of its pages have reached the image, the last of them in half.
  */
 
 import type { Image } from '../../image/image.ts';
 import { EIO } from '../../os/errno.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
 import * as sync from '../../shm/sync.ts';
+import type { ImageFaults } from '../scenarios/scenario.ts';
 import { placeOf, type SimImageMemory } from './world.ts';
 
-interface ImageOptions {
-  /** How many writes succeed before some fail. */
-  readonly okWrites?: number;
-  /** How many writes fail then. */
-  readonly failWrites?: number;
+interface ImageOptions extends ImageFaults {
   readonly lastFirst?: boolean;
   /** Called when a call has changed what the image, or the disk behind it, holds. */
   readonly onChange?: () => void;
@@ -31,6 +28,8 @@ export class SimImage implements Image {
   private readonly waiting: { what: string; run: () => void }[] = [];
   private passes: number;
   private failures: number;
+  private readsToFail: number;
+  private punchesToFail: number;
   private readonly lastFirst: boolean;
   private readonly options: ImageOptions;
 
@@ -40,11 +39,17 @@ export class SimImage implements Image {
     this.point = point;
     this.passes = options.okWrites ?? 0;
     this.failures = options.failWrites ?? 0;
+    this.readsToFail = options.failReads ?? 0;
+    this.punchesToFail = options.failPunches ?? 0;
     this.lastFirst = options.lastFirst ?? false;
     this.options = options;
   }
 
   read(slot: number, count: number, dst: Uint8Array, at: number, done: (errno: number) => void): void {
+    if (this.readsToFail-- > 0) {
+      this.later(`image: the read of slot ${slot} fails`, () => done(EIO));
+      return;
+    }
     this.later(`image: slot ${slot} is read`, () => {
       dst.set(this.memory.bytes.subarray(placeOf(slot) * PAGE_SIZE, (placeOf(slot) + count) * PAGE_SIZE), at);
       done(0);
@@ -55,8 +60,7 @@ export class SimImage implements Image {
     if (this.passes-- <= 0 && this.failures > 0) {
       this.failures--;
       this.later(`image: the write of slot ${slot} fails`, () => {
-        this.memory.bytes.set(pages[0].subarray(0, PAGE_SIZE / 2), placeOf(slot) * PAGE_SIZE);
-        this.options.onTorn?.(slot);
+        if (this.options.intact !== true) this.tear(slot, pages);
         done(EIO);
       });
       return;
@@ -70,7 +74,20 @@ export class SimImage implements Image {
     });
   }
 
+  private tear(slot: number, pages: readonly Uint8Array[]): void {
+    const torn = pages.length >> 1;
+    pages.slice(0, torn + 1).forEach((page, i) => {
+      const written = i < torn ? page : page.subarray(0, PAGE_SIZE / 2);
+      this.memory.bytes.set(written, placeOf(slot + i) * PAGE_SIZE);
+      this.options.onTorn?.(slot + i);
+    });
+  }
+
   punch(slot: number, count: number, done: (errno: number) => void): void {
+    if (this.punchesToFail-- > 0) {
+      this.later(`image: the punch of slot ${slot} fails`, () => done(EIO));
+      return;
+    }
     this.later(`image: slots ${slot} to ${slot + count - 1} are punched`, () => {
       this.memory.bytes.fill(0, placeOf(slot) * PAGE_SIZE, (placeOf(slot) + count) * PAGE_SIZE);
       this.options.onChange?.();
@@ -83,6 +100,10 @@ export class SimImage implements Image {
   }
 
   sync(done: (errno: number) => void): void {
+    if (this.options.failSyncs === true) {
+      this.later('image: the sync fails', () => done(EIO));
+      return;
+    }
     this.later('image: sync', () => {
       this.memory.durable.set(this.memory.bytes);
       this.options.onChange?.();

@@ -25,12 +25,12 @@ export interface Finding {
 
 /** `stage`: what the run began with; a pin of it was dropped by now. */
 export function checkQuiescence(world: World, zswap: Zswap, stage: Stage): Finding | null {
-  const { first, borrowed, memcgPages, mayLose } = stage;
+  const { first, memcgPages, mayLose } = stage;
   return (
     checkEntries(zswap, first) ??
     checkLimit(zswap, memcgPages) ??
     checkPins(zswap) ??
-    checkObjects(zswap, borrowed) ??
+    checkObjects(zswap, stage) ??
     checkData(world, zswap, first, mayLose) ??
     checkImage(world, zswap, first)
   );
@@ -112,7 +112,7 @@ function checkPins({ slots, shared }: Zswap): Finding | null {
 }
 
 /** Objects and buffers. A page that stands for its slot keeps its buffer, and there is none of those at the end. */
-function checkObjects({ entries, shared }: Zswap, borrowed: number): Finding | null {
+function checkObjects({ entries, shared }: Zswap, { borrowed, requestsBorrowed }: Stage): Finding | null {
   const { zs } = shared;
   let owners = 0;
   for (let e = 1; e < highWater(entries); e++) {
@@ -123,7 +123,8 @@ function checkObjects({ entries, shared }: Zswap, borrowed: number): Finding | n
   if (objects !== owners) return { kind: 'leak', text: `${objects} objects, but ${owners} entries that own one` };
   if (takenBuffers(shared.writebackBuffers) !== borrowed)
     return { kind: 'leak', text: 'a writeback buffer was not given back' };
-  if (takenBuffers(shared.requestBuffers) !== 0) return { kind: 'leak', text: 'a request buffer was not given back' };
+  if (takenBuffers(shared.requestBuffers) !== requestsBorrowed)
+    return { kind: 'leak', text: 'a request buffer was not given back' };
   return null;
 }
 

@@ -38,12 +38,11 @@ export function takeAnswer({ answers }: World, thread: number): number | null {
 /** Never returns. */
 export function runShrinker(env: Env): never {
   const { world, zswap, baton, scenario } = env;
-  const { parallel = 1, okWrites = 0, failWrites = 0 } = scenario.image ?? {};
+  const { parallel = 1, ...faults } = scenario.image ?? {};
   const loop = new SimLoop();
   const lastFirst = parallel > 1;
   const image = new SimImage(world.image, (text) => baton.note(text), {
-    okWrites,
-    failWrites,
+    ...faults,
     lastFirst,
     onChange: () => checkKill(env),
     onTorn: (slot) => shadow.torn(world.shadow, slot),

@@ -31,6 +31,12 @@ export function pageAt(bytes: Uint8Array, slot: number): Uint8Array {
 
 /** Versions of one slot that a scenario can tell apart; 0 is zeros. */
 export const VERSIONS = 16;
+/** From here on: MIXED + v is version v with its first half overwritten by a part, be it of PART or of zeros. */
+export const MIXED = 8;
+/** The version that a part is written of; no whole page is. */
+const PART = 7;
+/** Slots of one READ at most. */
+export const READ_MAX = 4;
 const SLOT_RECORDS = 16;
 /** Messages to the shrinker's thread at one time. */
 const MESSAGES = 8;
@@ -64,6 +70,8 @@ export interface Shadow {
   readonly pending: Int32Array;
   readonly flushed: Int32Array;
   readonly beside: Int32Array;
+  readonly part: Int32Array;
+  readonly met: Int32Array;
   readonly owners: Int32Array;
   readonly reading: Int32Array;
   readonly seen: Int32Array;
@@ -109,9 +117,11 @@ export function createWorld(): World {
       pending: int32(SLOTS),
       flushed: int32(SLOTS),
       beside: int32(SLOTS * VERSIONS),
+      part: int32(SLOTS),
+      met: int32(SLOTS),
       owners: int32(SLOTS * VERSIONS),
-      reading: int32(ACTORS_MAX),
-      seen: int32(ACTORS_MAX),
+      reading: int32(ACTORS_MAX * READ_MAX),
+      seen: int32(ACTORS_MAX * READ_MAX),
     },
     messages: createRing(MESSAGES),
     answers: int32(THREAD_LANE0 + ACTORS_MAX),
@@ -129,18 +139,39 @@ export function fillPage(page: Uint8Array, slot: number, version: number): void 
 /** The version that a page of `slot` holds, or -1 for bytes that were never written to that slot. */
 export function versionOf(page: Uint8Array, slot: number): number {
   const words = new Uint32Array(page.buffer, page.byteOffset, PAGE_SIZE / 4);
-  const zero = words[0] === 0 && words[1] === 0;
-  if (!zero && words[0] !== 0x51070000 + slot) return -1;
-  const version = zero ? 0 : words[1] - 0x7e000000;
-  if (version < 0 || version >= VERSIONS) return -1;
-  for (let i = 2; i < words.length; i++) if (words[i] !== words[i & 1]) return -1;
+  const first = halfOf(words, 0, slot);
+  const second = halfOf(words, words.length / 2, slot);
+  if (first === second || second < 0) return second;
+  return first === PART || first === 0 ? MIXED + second : -1;
+}
+
+/** The version of which half a page is, from word `at` on. */
+function halfOf(words: Uint32Array, at: number, slot: number): number {
+  const [a, b] = [words[at], words[at + 1]];
+  const version = a === 0 && b === 0 ? 0 : a === 0x51070000 + slot ? b - 0x7e000000 : -1;
+  if (version < 0 || version >= MIXED) return -1;
+  const end = at + words.length / 2;
+  for (let i = at; i < end; i += 2) if (words[i] !== a || words[i + 1] !== b) return -1;
   return version;
+}
+
+/** What a WRITE of a part carries. */
+export function fillPart(page: Uint8Array, slot: number): void {
+  fillPage(page, slot, PART);
 }
 
 /** What a page holds, in words, for a report. */
 export function describePage(page: Uint8Array): string {
   const words = new Uint32Array(page.buffer, page.byteOffset, PAGE_SIZE / 4);
-  const slot = words[0] - 0x51070000;
-  if (slot >= 0 && slot < PAGES && versionOf(page, slot) > 0) return `version ${versionOf(page, slot)} of slot ${slot}`;
+  // Of one that was mixed, the second half says of which slot it was.
+  const slot = words[words.length / 2] - 0x51070000;
+  const version = slot >= 0 && slot < PAGES ? versionOf(page, slot) : -1;
+  if (version > 0) return `${nameOf(version)} of slot ${slot}`;
   return words[0] === 0 && versionOf(page, 0) === 0 ? 'zeros' : 'bytes that nobody wrote';
+}
+
+/** What to call a version. */
+export function nameOf(version: number): string {
+  if (version >= MIXED) return `a part over ${nameOf(version - MIXED)}`;
+  return version === 0 ? 'zeros' : `version ${version}`;
 }
