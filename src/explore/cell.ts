@@ -9,7 +9,7 @@ import { Zswap } from '../zswap/zswap.ts';
 import { firstSlot, type Scenario } from './scenarios/scenario.ts';
 import { isWatched } from './search/dimensions.ts';
 import { guardDebts, guarded, type Looker } from './world/column_guard.ts';
-import { type World, worldSettings } from './world/world.ts';
+import { exportSettings, type World, worldSettings } from './world/world.ts';
 
 export interface Cell {
   readonly scenario: Scenario;
@@ -36,6 +36,9 @@ export async function cellZswap(
     // Raw pages without end.
     ...(scenario.sparse === true ? { rawMaxBytes: Number.MAX_SAFE_INTEGER } : {}),
     ...(scenario.memcgMax === undefined ? {} : { memcgMax: scenario.memcgMax }),
+    ...(scenario.exports === undefined
+      ? {}
+      : exportSettings(scenario.exports, scenario.memcgMax ?? Number.MAX_SAFE_INTEGER, scenario.pages)),
   });
   const shared = looker === undefined ? world.shared : guarded(world.shared, { ...looker, thread });
   const dirty = scenario.strict === true ? shared.dirty : null;
@@ -45,7 +48,7 @@ export async function cellZswap(
   const trees: Trees = {
     ...shared.trees,
     // The trees of a scenario's export are fewer than the world has, if its export is smaller.
-    base: Int32Array.of(0, Math.ceil(pages / TREE_PAGES)),
+    base: scenario.exports === undefined ? Int32Array.of(0, Math.ceil(pages / TREE_PAGES)) : shared.trees.base,
     get mask(): number {
       // In the first tree an index is the slot, one way or the other.
       if (firstSlot(scenario) > 0) consult('treeIndexing');

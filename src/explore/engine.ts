@@ -37,7 +37,8 @@ export class Engine {
   readonly board: Board;
   readonly words: Words;
   private readonly world: World;
-  private readonly threads: Worker[];
+  /** As many as a cell that was entered has needed. */
+  private readonly threads: Worker[] = [];
   private readonly leaveProcessor: () => void;
   private readonly empty: Uint8Array[];
   private start: Uint8Array[] = [];
@@ -48,25 +49,28 @@ export class Engine {
   private window: readonly string[] | null = null;
   private beside: readonly string[] = [];
 
-  private constructor(leave: () => void) {
+  private constructor(leave: () => void, exports: number) {
     this.leaveProcessor = leave;
-    this.world = createWorld();
+    this.world = createWorld(exports);
     this.words = new Words(this.world);
     this.board = createBoard(this.words.total);
     this.empty = this.words.snapshot();
-    this.threads = Array.from({ length: ACTORS_MAX }, (_, me) => this.spawn(me));
   }
 
-  private spawn(me: number): Worker {
-    const workerData = { world: this.world, board: this.board, me };
-    return new Worker(new URL('./thread.js', import.meta.url), { workerData });
+  private async spawn(threads: number): Promise<void> {
+    const { world, board } = this;
+    const spawned: Promise<unknown>[] = [];
+    for (let me = this.threads.length; me < threads; me++) {
+      const thread = new Worker(new URL('./thread.js', import.meta.url), { workerData: { world, board, me } });
+      this.threads.push(thread);
+      spawned.push(new Promise((resolve) => thread.once('online', resolve)));
+    }
+    await Promise.all(spawned);
   }
 
-  /** The calling thread stays on processor number `processor` until close(). */
-  static async create(processor = process.pid): Promise<Engine> {
-    const engine = new Engine(stayOn(processor));
-    await Promise.all(engine.threads.map((thread) => new Promise((resolve) => thread.once('online', resolve))));
-    return engine;
+  /** The calling thread stays on processor number `processor` until close(). `exports`: what scenarios have, all of them alike. */
+  static create(processor = process.pid, exports = 1): Engine {
+    return new Engine(stayOn(processor), exports);
   }
 
   /** Prepares a cell: its settings in every thread, and the world as it is when each of its runs starts. */
@@ -74,6 +78,8 @@ export class Engine {
     const { ctl } = this.board;
     const { scenario } = cell;
     if (scenario.actors.length >= ACTORS_MAX) throw new Error(`${scenario.name} has too many actors`);
+    const { exports = 1 } = scenario;
+    if (exports !== this.world.exports) throw new Error(`${scenario.name} is of a world with ${exports} exports`);
     this.words.restore(this.empty);
     setChecking(true);
     this.zswap = await cellZswap(this.world, cell, THREADS_MAX - 1, () => undefined);
@@ -86,8 +92,9 @@ export class Engine {
     ctl[B.MAILBOX] = this.boxes;
     putCell(this.board, cell);
     ctl[B.GONE] = 0;
-    for (let i = 0; i < ACTORS_MAX; i++) this.wake(i, GO.CELL);
-    this.waitFor(B.GONE, ACTORS_MAX);
+    await this.spawn(this.actors);
+    for (let i = 0; i < this.threads.length; i++) this.wake(i, GO.CELL);
+    this.waitFor(B.GONE, this.threads.length);
     this.forget();
   }
 

@@ -12,7 +12,7 @@ import { B, type Board, GO, takeCell } from './run_state.ts';
 import { popcount } from './schedule/chooser.ts';
 import { DIMENSIONS } from './search/dimensions.ts';
 import { runActor } from './world/actors.ts';
-import { watchStores } from './world/client.ts';
+import { watchStores } from './world/late_stores.ts';
 import { runShrinker } from './world/shrinker.ts';
 import { Words } from './world/word_names.ts';
 import type { World } from './world/world.ts';

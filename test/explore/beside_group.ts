@@ -15,7 +15,17 @@ const LONG = process.env.ZSWAPD_LONG === '1';
 const SCHEDULES_MAX = 1_000_000;
 
 const DEADLOCKS: Readonly<Record<string, readonly string[]>> = {
-  'cas-2013': ['flush-parked', 'drain', 'drain-errors', 'sync-error', 'flush-again', 'part', 'slots', 'no-record'],
+  'cas-2013': [
+    'flush-parked',
+    'drain',
+    'drain-errors',
+    'sync-error',
+    'flush-again',
+    'part',
+    'slots',
+    'no-record',
+    'exports-swapoff',
+  ],
 };
 
 /** The protocols of which both are explored in a plain run. */
@@ -23,6 +33,7 @@ export const SAFE = (one: Combination): boolean => broken(one).length === 0;
 /** The rule of the plain run for what no choice of protocols changes: what is served by default, and what is found elsewhere. */
 export const SERVED = ({ entry }: Combination): boolean => entry === DEFAULT_COMBINATION.entry;
 
+/** `scenarios`: all with as many exports. */
 export async function checkBeside(
   t: Test,
   scenarios: readonly Scenario[],
@@ -42,5 +53,5 @@ export async function checkBeside(
         t.ok(complete, `every schedule with at most 2 preemptions, or a finding: ${schedules}`);
       }
     }
-  });
+  }, scenarios[0].exports);
 }

@@ -2,12 +2,13 @@
 // FLUSH, the limit of a memcg.
 import t from 'tap';
 import { BESIDE_MATRIX } from '#src/explore/scenarios/scenarios_beside.js';
+import { EXPORT_SCENARIOS } from '#src/explore/scenarios/scenarios_exports.js';
 import { FAULT_SCENARIOS } from '#src/explore/scenarios/scenarios_faults.js';
 import { REQUEST_SCENARIOS } from '#src/explore/scenarios/scenarios_requests.js';
 import { ROOM_SCENARIOS } from '#src/explore/scenarios/scenarios_room.js';
 import { checkBeside, SAFE } from './beside_group.ts';
 
-const OTHERS = [...FAULT_SCENARIOS, ...REQUEST_SCENARIOS, ...ROOM_SCENARIOS];
+const OTHERS = [...FAULT_SCENARIOS, ...REQUEST_SCENARIOS, ...ROOM_SCENARIOS, ...EXPORT_SCENARIOS];
 
 await checkBeside(
   t,

@@ -9,8 +9,8 @@ import { scenarioNamed } from '#src/scripts/pages/scenarios.js';
 /** Test files run side by side, and each keeps its explorer to a processor of its own. */
 export const JOB = Number(process.env.ZSWAPD_TEST_JOB ?? 0);
 
-export async function withEngine<T>(use: (engine: Engine) => Promise<T>): Promise<T> {
-  const engine = await Engine.create(JOB);
+export async function withEngine<T>(use: (engine: Engine) => Promise<T>, exports = 1): Promise<T> {
+  const engine = Engine.create(JOB, exports);
   try {
     return await use(engine);
   } finally {

@@ -35,6 +35,8 @@ export type ActorSpec =
       readonly kind: 'client';
       readonly name: string;
       readonly connection: number;
+      /** Of which export; the first without it. */
+      readonly x?: number;
       readonly operations: readonly Operation[];
     }
   /** The export is swapped off; with `keep` every slot stays readable, on the image. */
@@ -48,7 +50,13 @@ export type ActorSpec =
   /** Compacts the pool, as the shrinker does when it is sparse. */
   | { readonly kind: 'compactor'; readonly name: string }
   /** `mustWrite`: it ends with the first page written, and writing none in all its walks is a livelock. */
-  | { readonly kind: 'walker'; readonly name: string; readonly walks: number; readonly mustWrite: boolean };
+  | {
+      readonly kind: 'walker';
+      readonly name: string;
+      readonly walks: number;
+      readonly mustWrite: boolean;
+      readonly memcg?: number;
+    };
 
 /** What the image does wrong. The first calls of a kind fail, of writes those after `okWrites` that don't; reads of each lane. */
 export interface ImageFaults {
@@ -67,7 +75,9 @@ export interface Scenario {
   /** One sentence: what races with what. */
   readonly about: string;
   /** Versions stored before the run starts, coldest first. */
-  readonly stored: readonly { readonly slot: number; readonly version: number }[];
+  readonly stored: readonly { readonly slot: number; readonly version: number; readonly x?: number }[];
+  /** Exports of one pool, each with its memcg, if more than one. Their limit is memcgMax. */
+  readonly exports?: number;
   readonly actors: readonly ActorSpec[];
   /** A slot that stays pinned, with its page, as long as the run lasts. */
   readonly pinned?: number;

@@ -21,24 +21,27 @@ const SHRINK_NAMES = Object.fromEntries(Object.entries(SHRINK).map(([name, value
 const SWAPOFF_CONNECTION = 31;
 
 export function runActor(env: Env, spec: ActorSpec): void {
-  if (spec.kind === 'walker') walk(env, spec.walks, spec.mustWrite);
+  if (spec.kind === 'walker') walk(env, spec);
   else if (spec.kind === 'holder') hold(env, spec.what);
   else if (spec.kind === 'swapoff') swapOff(env, spec.swapon, spec.keep);
   else if (spec.kind === 'stop') stop(env);
   else if (spec.kind === 'compactor') compact(env);
   else if (spec.kind === 'pressure') requestWork(env.zswap.shared, WORK.POOL);
   else {
-    new Client(env, spec.connection).run(spec.operations);
+    new Client(env, spec.connection, spec.x ?? 0).run(spec.operations);
     if (env.scenario.actors.some(({ kind }) => kind === 'stop')) sync.add(env.zswap.shared.clients, X, -1);
   }
 }
 
 /** Reclaim from a thread of its own: walks its memcg's list and hands what it took to the image queue. */
-function walk({ world, zswap, baton }: Env, walks: number, mustWrite: boolean): void {
-  zswap.onWrite = (_x, slot, buffer) => post(world, zswap, MESSAGE.WALKED, slot, buffer);
+function walk(
+  { world, zswap, baton }: Env,
+  { walks, mustWrite, memcg = 0 }: Extract<ActorSpec, { kind: 'walker' }>,
+): void {
+  zswap.onWrite = (x, slot, buffer) => post(world, zswap, MESSAGE.WALKED, x, slot, buffer);
   beginWalk(zswap);
   for (let i = 0; i < walks; i++) {
-    const result = zswap.protocols.entry.shrinkOne(zswap, 0, zswap.protocols.busy);
+    const result = zswap.protocols.entry.shrinkOne(zswap, memcg, zswap.protocols.busy);
     baton.note(`walk ends: ${SHRINK_NAMES[result]}`);
     if (mustWrite && result === SHRINK.WRITTEN) return;
   }
@@ -84,7 +87,7 @@ function swapOff(env: Env, again: boolean, keep: boolean): void {
     done: typeof asked,
   ): void => {
     asked = done;
-    post(world, zswap, message, a, b);
+    post(world, zswap, message, X, a, b);
   };
   const host = {
     zswap,
@@ -128,7 +131,7 @@ function stop({ world, zswap, baton, scenario }: Env): void {
   for (let left = sync.load(clients, X); left > 0; left = sync.load(clients, X)) sync.retry(clients, X, left);
   enter(states, X, STATE.DRAINING);
   const seen = sync.load(boxes, zswap.thread);
-  post(world, zswap, MESSAGE.DRAIN, 0, 0);
+  post(world, zswap, MESSAGE.DRAIN, X, 0, 0);
   sync.retry(boxes, zswap.thread, seen);
   const errno = takeAnswer(world, zswap.thread);
   if (errno !== 0) throw new Error(`the drain ends with error ${errno}`);

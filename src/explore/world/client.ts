@@ -6,56 +6,37 @@ import { type DeviceRequest, OK, TAKEN, WAIT } from 'node-nbd-server';
 import { PAGE_SIZE } from '../../pool/limits.ts';
 import * as sync from '../../shm/sync.ts';
 import { Volume } from '../../zswap/volume.ts';
-import { STORED, type Zswap } from '../../zswap/zswap.ts';
-import type { Baton } from '../baton.ts';
 import { type Env, LaneLoop } from '../loop.ts';
 import type { Operation } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
-import { describePage, fillPage, fillPart, pageAt, READ_MAX, versionOf, type World } from './world.ts';
-
-const X = 0;
+import { CUT, GIVEN_UP } from './late_stores.ts';
+import { describePage, fillPage, fillPart, numberOf, pageAt, READ_MAX, versionOf } from './world.ts';
 
 /** A thread has one client at most. */
 const page = new Uint8Array(PAGE_SIZE);
 const pages = new Uint8Array(READ_MAX * PAGE_SIZE);
 
-/** How a connection has ended: when its lane had nothing to do with it, or at any moment. */
-const GIVEN_UP = 1;
-const CUT = 2;
 /** No result of a block: its connection has ended. */
 const ENDED = -100;
 
 type Request = Exclude<Operation, { op: 'give-up' | 'cut' | 'allocate' }>;
 type Waiting = DeviceRequest & { settled: boolean; errno: number };
 
-/**
- * The zswap of a client's lane. What was not published when its connection ended is dropped. A page that is stored later could
- * still be harmless, if whatever is newer waits for its pin; the rule holds all the same, so a store after the end is a finding
- * itself. Asked plainly, which is no step: a connection ends only while its lane waits, so the answer stays as it is.
- */
-export function watchStores(zswap: Zswap, { connections }: World, baton: Baton, connection: number): Zswap {
-  const store = (...stored: Parameters<Zswap['store']>): number => {
-    const result = zswap.store(...stored);
-    if (result === STORED && connections[connection * 2] === GIVEN_UP)
-      baton.violate('late store', `slot ${stored[1]} is stored after its connection was given up`);
-    return result;
-  };
-  return Object.assign(Object.create(zswap) as Zswap, { store });
-}
-
 /** A client's requests over one connection, one after the other. */
 export class Client {
   private readonly env: Env;
   private readonly connection: number;
+  private readonly x: number;
   private readonly loop: LaneLoop;
   private readonly volume: Volume;
 
-  constructor(env: Env, connection: number) {
+  constructor(env: Env, connection: number, x: number) {
+    this.x = x;
     this.env = env;
     this.connection = connection;
     this.loop = new LaneLoop(env);
-    const info = { name: 'swap0', description: '', size: env.zswap.settings.exports[X].pages * PAGE_SIZE, flags: 0 };
-    this.volume = new Volume(this.loop.lane, X, {
+    const info = { name: `swap${x}`, description: '', size: env.zswap.settings.exports[x].pages * PAGE_SIZE, flags: 0 };
+    this.volume = new Volume(this.loop.lane, x, {
       ...info,
       minBlock: 1,
       preferredBlock: PAGE_SIZE,
@@ -91,11 +72,11 @@ export class Client {
   private write(first: number, end: number, version: number): void {
     const { shadow: s } = this.env.world;
     if (this.fenced()) return;
-    for (let slot = first; slot < end; slot++) shadow.beginWrite(s, slot, version, this.connection);
+    for (let slot = first; slot < end; slot++) shadow.beginWrite(s, this.of(slot), version, this.connection);
     const taken: Waiting[] = [];
     let errno: number = OK;
     for (let slot = first; slot < end; slot++) {
-      fillPage(page, slot, version);
+      fillPage(page, this.of(slot), version);
       const result = this.send((request) => this.volume.write(request, slot, page, 0), taken);
       if (result === ENDED) return;
       if (errno === OK) errno = result;
@@ -109,8 +90,8 @@ export class Client {
   private writePart(slot: number): void {
     const { shadow: s } = this.env.world;
     if (this.fenced()) return;
-    shadow.beginPart(s, slot);
-    fillPart(page, slot);
+    shadow.beginPart(s, this.of(slot));
+    fillPart(page, this.of(slot));
     const taken: Waiting[] = [];
     const result = this.send((request) => this.volume.writePart(request, slot, 0, PAGE_SIZE / 2, page, 0), taken);
     this.until(() => taken.every(({ settled }) => settled));
@@ -119,7 +100,7 @@ export class Client {
 
   private endPart(slot: number, errno: number): void {
     if (errno !== OK) this.allowError(`a WRITE of a part of slot ${slot}`, errno);
-    shadow.endPart(this.env.world.shadow, slot, errno === OK);
+    shadow.endPart(this.env.world.shadow, this.of(slot), errno === OK);
     this.env.baton.note(`part of slot ${slot} is ${errno === OK ? 'acknowledged' : `answered with error ${errno}`}`);
   }
 
@@ -142,7 +123,7 @@ export class Client {
   private acknowledge(slot: number, version: number, errno: number): void {
     const { baton } = this.env;
     if (errno !== OK) this.allowError(`a request on slot ${slot}`, errno);
-    shadow.endWrite(this.env.world.shadow, slot, version, this.connection, errno === 0);
+    shadow.endWrite(this.env.world.shadow, this.of(slot), version, this.connection, errno === 0);
     const what = version === 0 ? `trim of slot ${slot}` : `write of version ${version} to slot ${slot}`;
     baton.note(`${what} is ${errno === 0 ? 'acknowledged' : `answered with error ${errno}`}`);
   }
@@ -155,7 +136,7 @@ export class Client {
   private read(first: number, end: number): void {
     const { baton } = this.env;
     const { shadow: s } = this.env.world;
-    for (let slot = first; slot < end; slot++) shadow.beginRead(s, baton.me, slot, slot - first);
+    for (let slot = first; slot < end; slot++) shadow.beginRead(s, baton.me, this.of(slot), slot - first);
     const now = this.volume.readNow(first, end - first, pages, 0);
     if (first + now < end) {
       const request = this.request(() => undefined);
@@ -175,7 +156,7 @@ export class Client {
     const { world, baton } = this.env;
     const got = pages.subarray(which * PAGE_SIZE, (which + 1) * PAGE_SIZE);
     const right = shadow.rightOf(world.shadow, baton.me, which);
-    if (!shadow.endRead(world.shadow, baton.me, versionOf(got, slot), which)) {
+    if (!shadow.endRead(world.shadow, baton.me, versionOf(got, this.of(slot)), which)) {
       const wanted = shadow.rightVersions(right);
       baton.violate('stale data', `reading slot ${slot} gives ${describePage(got)}, acknowledged is ${wanted}`);
     }
@@ -185,7 +166,7 @@ export class Client {
   /** What was right when the FLUSH was sent, or became right since, is what a kill at its answer may leave. */
   private flush(slot: number): void {
     const { world, baton } = this.env;
-    shadow.beginRead(world.shadow, baton.me, slot);
+    shadow.beginRead(world.shadow, baton.me, this.of(slot));
     const request = this.request(() => undefined);
     this.volume.flush(request);
     this.until(() => request.settled);
@@ -194,20 +175,20 @@ export class Client {
       shadow.endRead(world.shadow, baton.me, 0);
       return;
     }
-    page.set(pageAt(world.image.durable, slot));
+    page.set(pageAt(world.image.durable, this.of(slot)));
     const right = shadow.rightOf(world.shadow, baton.me);
-    if (!shadow.endRead(world.shadow, baton.me, versionOf(page, slot))) {
+    if (!shadow.endRead(world.shadow, baton.me, versionOf(page, this.of(slot)))) {
       const has = `the disk has ${describePage(page)}`;
       baton.violate('lost data', `a FLUSH is answered, and of slot ${slot} ${has}, not ${shadow.rightVersions(right)}`);
     }
-    shadow.flushed(world.shadow, slot, right);
+    shadow.flushed(world.shadow, this.of(slot), right);
     baton.note('flush is answered');
   }
 
   private trim(first: number, end: number): void {
     const { shadow: s } = this.env.world;
     if (this.fenced()) return;
-    for (let slot = first; slot < end; slot++) shadow.beginWrite(s, slot, 0, this.connection);
+    for (let slot = first; slot < end; slot++) shadow.beginWrite(s, this.of(slot), 0, this.connection);
     const request = this.request(() => undefined);
     this.volume.trim(request, first * PAGE_SIZE, (end - first) * PAGE_SIZE);
     this.until(() => request.settled);
@@ -217,8 +198,8 @@ export class Client {
 
   private zero({ first, end, half, noHole }: Extract<Operation, { op: 'zero' }>): void {
     const { shadow: s } = this.env.world;
-    for (let slot = first; slot < end; slot++) shadow.beginWrite(s, slot, 0, this.connection);
-    if (half) shadow.beginPart(s, end);
+    for (let slot = first; slot < end; slot++) shadow.beginWrite(s, this.of(slot), 0, this.connection);
+    if (half) shadow.beginPart(s, this.of(end));
     const request = this.request(() => undefined);
     this.volume.zero(request, first * PAGE_SIZE, (end - first + (half ? 0.5 : 0)) * PAGE_SIZE, noHole);
     this.until(() => request.settled);
@@ -258,8 +239,12 @@ export class Client {
       if (((word >>> (slot & 31)) & 1) === 0) break;
       sync.retry(users, slot >>> 5, word);
     }
-    shadow.endWrite(this.env.world.shadow, slot, 0, trimmer, true);
+    shadow.endWrite(this.env.world.shadow, this.of(slot), 0, trimmer, true);
     this.env.baton.note(`slot ${slot} is free`);
+  }
+
+  private of(slot: number): number {
+    return numberOf(this.x, slot);
   }
 
   private fenced(): boolean {

@@ -11,19 +11,20 @@ import { EIO } from '../../os/errno.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
 import * as sync from '../../shm/sync.ts';
 import type { ImageFaults } from '../scenarios/scenario.ts';
-import { placeOf, type SimImageMemory } from './world.ts';
+import { numberOf, placeOf, type SimImageMemory, SLOTS } from './world.ts';
 
 interface ImageOptions extends ImageFaults {
   readonly lastFirst?: boolean;
   /** Called when a call has changed what the image, or the disk behind it, holds. */
   readonly onChange?: () => void;
   /** Called when a failed write has torn what it holds of a slot. */
-  readonly onTorn?: (slot: number) => void;
+  readonly onTorn?: (number: number) => void;
 }
 
 export class SimImage implements Image {
   readonly direct = true;
   private readonly memory: SimImageMemory;
+  private readonly x: number;
   private readonly point: (text: string) => void;
   private readonly waiting: { what: string; run: () => void }[] = [];
   private passes: number;
@@ -33,8 +34,9 @@ export class SimImage implements Image {
   private readonly lastFirst: boolean;
   private readonly options: ImageOptions;
 
-  /** `point` is called before each completion. */
-  constructor(memory: SimImageMemory, point: (text: string) => void, options: ImageOptions = {}) {
+  /** Of export `x`. `point` is called before each completion. */
+  constructor(memory: SimImageMemory, x: number, point: (text: string) => void, options: ImageOptions = {}) {
+    this.x = x;
     this.memory = memory;
     this.point = point;
     this.passes = options.okWrites ?? 0;
@@ -51,7 +53,7 @@ export class SimImage implements Image {
       return;
     }
     this.later(`image: slot ${slot} is read`, () => {
-      dst.set(this.memory.bytes.subarray(placeOf(slot) * PAGE_SIZE, (placeOf(slot) + count) * PAGE_SIZE), at);
+      dst.set(this.memory.bytes.subarray(this.at(slot), this.at(slot) + count * PAGE_SIZE), at);
       done(0);
     });
   }
@@ -67,7 +69,7 @@ export class SimImage implements Image {
     }
     this.later(`image: slot ${slot} is written`, () => {
       pages.forEach((page, i) => {
-        this.memory.bytes.set(page, placeOf(slot + i) * PAGE_SIZE);
+        this.memory.bytes.set(page, this.at(slot + i));
       });
       this.options.onChange?.();
       done(0);
@@ -78,8 +80,8 @@ export class SimImage implements Image {
     const torn = pages.length >> 1;
     pages.slice(0, torn + 1).forEach((page, i) => {
       const written = i < torn ? page : page.subarray(0, PAGE_SIZE / 2);
-      this.memory.bytes.set(written, placeOf(slot + i) * PAGE_SIZE);
-      this.options.onTorn?.(slot + i);
+      this.memory.bytes.set(written, this.at(slot + i));
+      this.options.onTorn?.(numberOf(this.x, slot + i));
     });
   }
 
@@ -89,7 +91,7 @@ export class SimImage implements Image {
       return;
     }
     this.later(`image: slots ${slot} to ${slot + count - 1} are punched`, () => {
-      this.memory.bytes.fill(0, placeOf(slot) * PAGE_SIZE, (placeOf(slot) + count) * PAGE_SIZE);
+      this.memory.bytes.fill(0, this.at(slot), this.at(slot) + count * PAGE_SIZE);
       this.options.onChange?.();
       done(0);
     });
@@ -105,10 +107,16 @@ export class SimImage implements Image {
       return;
     }
     this.later('image: sync', () => {
-      this.memory.durable.set(this.memory.bytes);
+      const of = this.at(0);
+      this.memory.durable.set(this.memory.bytes.subarray(of, of + SLOTS * PAGE_SIZE), of);
       this.options.onChange?.();
       done(0);
     });
+  }
+
+  /** Where the bytes of a slot begin. */
+  private at(slot: number): number {
+    return placeOf(numberOf(this.x, slot)) * PAGE_SIZE;
   }
 
   close(): void {

@@ -9,7 +9,7 @@ import { allocNode } from '../../pool/nodes.ts';
 import { STORED, type Zswap } from '../../zswap/zswap.ts';
 import { firstSlot, type Scenario } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
-import { BUFFERS, fillPage, pageAt, SLOTS, type World } from './world.ts';
+import { BUFFERS, fillPage, numberOf, pageAt, SLOTS, type World } from './world.ts';
 
 export interface Stage {
   /** Writeback buffers that nobody will give back, and buffers of requests. */
@@ -48,12 +48,12 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
     pageAt(world.image.bytes, slot).set(page);
     acknowledge(world, zswap, slot, version);
   }
-  for (const { slot, version } of scenario.sparse === true ? [] : stored) {
-    fillPage(page, slot, version);
-    const r = zswap.slots.pin(0, slot);
-    if (zswap.store(0, slot, page, 0, true) !== STORED) throw new Error(`slot ${slot} could not be stored`);
+  for (const { slot, version, x = 0 } of scenario.sparse === true ? [] : stored) {
+    fillPage(page, numberOf(x, slot), version);
+    const r = zswap.slots.pin(x, slot);
+    if (zswap.store(x, slot, page, 0, true) !== STORED) throw new Error(`slot ${slot} could not be stored`);
     zswap.slots.unpin(r);
-    acknowledge(world, zswap, slot, version);
+    acknowledge(world, zswap, slot, version, x);
   }
   if (scenario.sparse === true) storeSparse(world, zswap, scenario);
   // No tree has them, and nobody gives them back.
@@ -134,8 +134,8 @@ function storeSparse(world: World, zswap: Zswap, { stored }: Scenario): void {
   }
 }
 
-function acknowledge(world: World, zswap: Zswap, slot: number, version: number): void {
-  setBit(zswap.shared.users, 0, slot);
-  shadow.beginWrite(world.shadow, slot, version, 0);
-  shadow.endWrite(world.shadow, slot, version, 0, true);
+function acknowledge(world: World, zswap: Zswap, slot: number, version: number, x = 0): void {
+  setBit(zswap.shared.users, x, slot);
+  shadow.beginWrite(world.shadow, numberOf(x, slot), version, 0);
+  shadow.endWrite(world.shadow, numberOf(x, slot), version, 0, true);
 }

@@ -219,4 +219,39 @@ const ROOM: readonly Mutant[] = [
   },
 ];
 
-export const REQUEST_MUTANTS: readonly Mutant[] = [...IMAGE, ...REQUESTS, ...ROOM];
+const EXPORTS: readonly Mutant[] = [
+  {
+    name: 'exports: pages of all of them go to the image of the first',
+    file: 'zswap/shrinker.js',
+    from: "queues[x].push('writeback', slot",
+    to: "queues[0].push('writeback', slot",
+    scenario: 'memcgs',
+    combination: P4,
+  },
+  {
+    name: 'exports: every page is charged to the first memcg',
+    file: 'zswap/zswap.js',
+    from: 'entries.memcg[e] = m;',
+    to: 'entries.memcg[e] = 0;',
+    scenario: 'memcgs',
+    combination: P4,
+  },
+  {
+    name: 'exports: swapoff frees the trees of those after it',
+    file: 'protocols/swapoff/free_trees.js',
+    from: 'tree < base[x + 1]',
+    to: 'tree < base[base.length - 1]',
+    scenario: 'exports-swapoff',
+    combination: P4,
+  },
+  {
+    name: 'exports: writeback asks its entry for the export after the LRU lock is dropped',
+    file: 'protocols/entry/pin_validate.js',
+    from: 'const result = writeback(pool, x, slot, e, busy);',
+    to: 'const result = writeback(pool, pool.entries.volume[e], slot, e, busy);',
+    scenario: 'exports-entry',
+    combination: P4,
+  },
+];
+
+export const REQUEST_MUTANTS: readonly Mutant[] = [...IMAGE, ...REQUESTS, ...ROOM, ...EXPORTS];
