@@ -116,5 +116,9 @@ function matrixLines(): string[] {
     '',
     ...SCENARIOS.map((name, i) => `${i + 1}. \`${name}\`: ${scenarioNamed(name).about}`),
     '',
+    'A dot says nothing of what is not modelled: the futex path of a lock that is contended (here a lock is taken, or waited ' +
+      'for, in one step); weak memory (steps are sequentially consistent, and a plain access is checked against the lock, the ' +
+      'pin or the life that owns it); the timer of the maintenance of the pool; sockets.',
+    '',
   ];
 }

@@ -1,7 +1,8 @@
 /** The shortest trace of each kind of finding among some cells, from an exhaustive search of each of them. */
 import type { Cell } from '#src/explore/cell.js';
-import type { Engine, Outcome } from '#src/explore/engine.js';
+import type { Engine } from '#src/explore/engine.js';
 import { type Trace, traceOf } from '#src/explore/report.js';
+import type { Outcome } from '#src/explore/run.js';
 import { exhaustive } from '#src/explore/schedule/exhaustive.js';
 import { signature } from '#src/explore/search/dimensions.js';
 import { minimise } from '#src/explore/search/minimise.js';

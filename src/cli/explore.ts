@@ -67,7 +67,7 @@ async function replay(flags: ExploreFlags, text: string): Promise<number> {
   const [scenario] = chosenScenarios(parsed.scenario, '--replay');
   const cell = { scenario, combination: checked(parsed.combination) };
   refuseMisfit(cell, '--replay');
-  const engine = await Engine.create();
+  const engine = Engine.create(process.pid, scenario.exports);
   try {
     await engine.enter(cell);
     const outcome = record(engine, parsed.schedule);
@@ -80,7 +80,8 @@ async function replay(flags: ExploreFlags, text: string): Promise<number> {
 }
 
 async function search(flags: ExploreFlags, strategy: Strategy, options: SearchOptions, cells: Cell[]): Promise<number> {
-  const engine = await Engine.create();
+  // Those of the matrix have one export, and any other is alone.
+  const engine = Engine.create(process.pid, cells[0].scenario.exports);
   let failed = false;
   try {
     for (const cell of cells) {

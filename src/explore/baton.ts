@@ -12,11 +12,12 @@ import { deadlockText } from './deadlock.ts';
 import { B, type Board, GO, HELD_MAX, LOCK_IDS, POSITIONS_MAX, RETRIES_MAX, STATE, writeLine } from './run_state.ts';
 import { chooseAt, chooseOther, NOBODY } from './schedule/chooser.ts';
 import { remember, rememberStep } from './search/history.ts';
+import { place } from './source_lines.ts';
 import { FreedSlots } from './world/freed_slots.ts';
 import type { WordPlace, Words } from './world/word_names.ts';
 
-/** Thrown through the code under test to end its run. */
-export class Abort extends Error {}
+/** Thrown through the code under test to end its run. No error: nobody reads its stack, and each run would make one. */
+export class Abort {}
 
 export class Baton implements sync.Hook {
   readonly board: Board;
@@ -106,10 +107,7 @@ export class Baton implements sync.Hook {
 
   /** An entry's fields are going to be read or written: after an unlock somebody may have come in between. */
   plain(): void {
-    if (!this.unlocked) return;
-    this.decide(true);
-    // Looked at from here on, the same words are another state: what was read before a switch is old after it.
-    rememberStep(this.board, this.me);
+    if (this.unlocked) this.interrupt();
   }
 
   held(words: Int32Array, index: number): void {
@@ -136,6 +134,12 @@ export class Baton implements sync.Hook {
     if (this.ctl[B.VERBOSE] === 1) this.line('note', text);
   }
 
+  /** Between two plain accesses: every search considers a switch, and what was looked at before it is old after it. */
+  interrupt(): void {
+    this.decide(true);
+    rememberStep(this.board, this.me);
+  }
+
   /** A point where every search considers a switch. */
   pause(): void {
     this.decide(true);
@@ -158,6 +162,7 @@ export class Baton implements sync.Hook {
     this.ctl[B.STATE + this.me] = STATE.DONE;
     const next = chooseOther(this.board, this.words, this.me);
     if (next === NOBODY) this.over();
+    else if (this.ctl[B.KNOWN] === 1) this.end();
     else this.pass(next);
   }
 
@@ -168,6 +173,7 @@ export class Baton implements sync.Hook {
     this.tell();
     if (ctl[B.POSITION] >= POSITIONS_MAX) this.violate('livelock', `more than ${POSITIONS_MAX} scheduling points`);
     const next = chooseAt(this.board, this.words, this.me, choice);
+    this.leaveKnown();
     if (next !== this.me) this.handOver(next);
   }
 
@@ -184,8 +190,16 @@ export class Baton implements sync.Hook {
       this.over();
       throw new Abort();
     }
+    this.leaveKnown();
     if (next !== me) this.handOver(next);
     ctl[B.STATE + me] = STATE.RUNNABLE;
+  }
+
+  /** Ends a run that has come to where another has been. */
+  private leaveKnown(): void {
+    if (this.ctl[B.KNOWN] === 0) return;
+    this.end();
+    throw new Abort();
   }
 
   /** No actor is enabled: the end, or a deadlock. */
@@ -283,11 +297,4 @@ export class Baton implements sync.Hook {
   private line(kind: 'step' | 'note', text: string, at?: string): void {
     writeLine(this.board, { actor: this.me, kind, text, ...(at === undefined ? {} : { at }) });
   }
-}
-
-/** Where the step stands: the first frame outside of the façade and this file. */
-function place(): string {
-  const frames = (new Error().stack ?? '').split('\n').slice(1);
-  const frame = frames.find((line) => !/[/\\](baton|sync)\.[jt]s:/.test(line)) ?? '';
-  return /(?:file:\/\/)?(\/[^()]*:\d+:\d+)/.exec(frame)?.[1] ?? '';
 }

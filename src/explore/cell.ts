@@ -8,8 +8,8 @@ import type { Protocols } from '../protocols/protocol.ts';
 import { type OnWrite, Zswap } from '../zswap/zswap.ts';
 import { firstSlot, type Scenario } from './scenarios/scenario.ts';
 import { isWatched } from './search/dimensions.ts';
-import { guarded, type Looker } from './world/column_guard.ts';
-import { type World, worldSettings } from './world/world.ts';
+import { guardDebts, guarded, type Looker } from './world/column_guard.ts';
+import { exportSettings, type World, worldSettings } from './world/world.ts';
 
 export interface Cell {
   readonly scenario: Scenario;
@@ -28,13 +28,18 @@ export async function cellZswap(
   consult: (name: string) => void,
   onWrite?: OnWrite,
   /** For a thread whose plain access is checked; absent for one that runs alone. */
-  looker?: Omit<Looker, 'thread'>,
+  looker?: Omit<Looker, 'thread'> & { readonly interrupt: () => void },
 ): Promise<Zswap> {
   const { scenario } = cell;
   const settings = worldSettings({
     ...(scenario.secondChance === undefined ? {} : { secondChance: scenario.secondChance }),
     ...(scenario.pages === undefined ? {} : { exports: [{ name: 'swap0', pages: scenario.pages, memcg: 0 }] }),
+    // Raw pages without end.
+    ...(scenario.sparse === true ? { rawMaxBytes: Number.MAX_SAFE_INTEGER } : {}),
     ...(scenario.memcgMax === undefined ? {} : { memcgMax: scenario.memcgMax }),
+    ...(scenario.exports === undefined
+      ? {}
+      : exportSettings(scenario.exports, scenario.memcgMax ?? Number.MAX_SAFE_INTEGER, scenario.pages)),
   });
   const shared = looker === undefined ? world.shared : guarded(world.shared, { ...looker, thread });
   const dirty = scenario.strict === true ? shared.dirty : null;
@@ -44,7 +49,7 @@ export async function cellZswap(
   const trees: Trees = {
     ...shared.trees,
     // The trees of a scenario's export are fewer than the world has, if its export is smaller.
-    base: Int32Array.of(0, Math.ceil(pages / TREE_PAGES)),
+    base: scenario.exports === undefined ? Int32Array.of(0, Math.ceil(pages / TREE_PAGES)) : shared.trees.base,
     get mask(): number {
       // In the first tree an index is the slot, one way or the other.
       if (firstSlot(scenario) > 0) consult('treeIndexing');
@@ -55,7 +60,20 @@ export async function cellZswap(
       return protocols.invalidate.lockless ? shared.readers : null;
     },
   };
-  return new Zswap({ ...shared, settings, trees, dirty }, watched(protocols, consult), thread, onWrite);
+  const zswap = new Zswap({ ...shared, settings, trees, dirty }, watched(protocols, consult), thread, onWrite);
+  if (looker !== undefined) guardDebts(zswap, world.shared);
+  if (looker !== undefined && scenario.sparse === true) interruptReaders(zswap, looker.interrupt);
+  return zswap;
+}
+
+/** Where objects are moved, whoever uses the bytes of one may be interrupted between finding them and that. */
+function interruptReaders({ objects }: Zswap, interrupt: () => void): void {
+  const offset = objects.offset.bind(objects);
+  objects.offset = (handle) => {
+    const at = offset(handle);
+    interrupt();
+    return at;
+  };
 }
 
 /** The same protocols, noting which of their members are looked at. Switches note themselves (switches.ts). */

@@ -9,6 +9,7 @@ import * as sync from '../shm/sync.ts';
 import type { Zswap } from '../zswap/zswap.ts';
 import { type Cell, cellZswap } from './cell.ts';
 import { stayOn } from './processor.ts';
+import type { Decision, Outcome, RunOptions } from './run.ts';
 import {
   ACTORS_MAX,
   B,
@@ -17,66 +18,17 @@ import {
   createBoard,
   DECISION_WORDS,
   GO,
-  type Line,
-  MODE,
   putCell,
   readLines,
   STATE,
 } from './run_state.ts';
 import { chooseOther, NOBODY } from './schedule/chooser.ts';
+import { FINGERPRINT_LOW } from './search/history.ts';
+import { addKnown, forgetKnown } from './search/known_states.ts';
 import { checkQuiescence, type Finding } from './world/quiescence.ts';
-import { type Stage, setStage } from './world/start_state.ts';
+import { endStage, NO_STAGE, type Stage, setStage } from './world/start_state.ts';
 import { Words } from './world/word_names.ts';
 import { createWorld, type World } from './world/world.ts';
-
-export interface Choice {
-  readonly position: number;
-  readonly actor: number;
-}
-
-export interface Decision {
-  readonly position: number;
-  readonly mask: number;
-  readonly chosen: number;
-  readonly preempts: boolean;
-  /** Fingerprint of the state in which it is made, 52 bits. */
-  readonly state: number;
-}
-
-export interface RunOptions {
-  readonly schedule: readonly Choice[];
-  readonly mode: (typeof MODE)[keyof typeof MODE];
-  /** Every façade operation is a choice, not only those that were learned to matter. */
-  readonly all: boolean;
-  readonly verbose: boolean;
-  readonly seed: number;
-  /** Of PCT: a priority per actor, and the positions where the mover's drops. */
-  readonly priorities: readonly number[];
-  readonly changes: readonly number[];
-}
-
-export interface Outcome {
-  readonly finding: Finding | null;
-  /** The choices that were not the default. */
-  readonly schedule: readonly Choice[];
-  readonly preemptions: number;
-  readonly positions: number;
-  /** Numbered protocol steps up to the end or the finding. */
-  readonly steps: number;
-  readonly lines: readonly Line[];
-  /** A choice of the schedule could not be made: it belongs to other code. */
-  readonly diverged: boolean;
-}
-
-export const PLAIN_RUN: RunOptions = {
-  schedule: [],
-  mode: MODE.PREFIX,
-  all: false,
-  verbose: false,
-  seed: 1,
-  priorities: [],
-  changes: [],
-};
 
 /** A run that takes longer is a defect of the explorer itself. */
 const RUN_MS = 20_000;
@@ -85,36 +37,40 @@ export class Engine {
   readonly board: Board;
   readonly words: Words;
   private readonly world: World;
-  private readonly threads: Worker[];
+  /** As many as a cell that was entered has needed. */
+  private readonly threads: Worker[] = [];
   private readonly leaveProcessor: () => void;
   private readonly empty: Uint8Array[];
   private start: Uint8Array[] = [];
   private zswap: Zswap | null = null;
   private actors = 0;
   private boxes = 0;
-  private stage: Stage = { borrowed: 0, pinned: 0, first: 0, memcgPages: 0, mayLose: false };
+  private stage: Stage = NO_STAGE;
   private window: readonly string[] | null = null;
   private beside: readonly string[] = [];
 
-  private constructor(leave: () => void) {
+  private constructor(leave: () => void, exports: number) {
     this.leaveProcessor = leave;
-    this.world = createWorld();
+    this.world = createWorld(exports);
     this.words = new Words(this.world);
     this.board = createBoard(this.words.total);
     this.empty = this.words.snapshot();
-    this.threads = Array.from({ length: ACTORS_MAX }, (_, me) => this.spawn(me));
   }
 
-  private spawn(me: number): Worker {
-    const workerData = { world: this.world, board: this.board, me };
-    return new Worker(new URL('./thread.js', import.meta.url), { workerData });
+  private async spawn(threads: number): Promise<void> {
+    const { world, board } = this;
+    const spawned: Promise<unknown>[] = [];
+    for (let me = this.threads.length; me < threads; me++) {
+      const thread = new Worker(new URL('./thread.js', import.meta.url), { workerData: { world, board, me } });
+      this.threads.push(thread);
+      spawned.push(new Promise((resolve) => thread.once('online', resolve)));
+    }
+    await Promise.all(spawned);
   }
 
-  /** The calling thread stays on processor number `processor` until close(). */
-  static async create(processor = process.pid): Promise<Engine> {
-    const engine = new Engine(stayOn(processor));
-    await Promise.all(engine.threads.map((thread) => new Promise((resolve) => thread.once('online', resolve))));
-    return engine;
+  /** The calling thread stays on processor number `processor` until close(). `exports`: what scenarios have, all of them alike. */
+  static create(processor = process.pid, exports = 1): Engine {
+    return new Engine(stayOn(processor), exports);
   }
 
   /** Prepares a cell: its settings in every thread, and the world as it is when each of its runs starts. */
@@ -122,6 +78,8 @@ export class Engine {
     const { ctl } = this.board;
     const { scenario } = cell;
     if (scenario.actors.length >= ACTORS_MAX) throw new Error(`${scenario.name} has too many actors`);
+    const { exports = 1 } = scenario;
+    if (exports !== this.world.exports) throw new Error(`${scenario.name} is of a world with ${exports} exports`);
     this.words.restore(this.empty);
     setChecking(true);
     this.zswap = await cellZswap(this.world, cell, THREADS_MAX - 1, () => undefined);
@@ -134,8 +92,9 @@ export class Engine {
     ctl[B.MAILBOX] = this.boxes;
     putCell(this.board, cell);
     ctl[B.GONE] = 0;
-    for (let i = 0; i < ACTORS_MAX; i++) this.wake(i, GO.CELL);
-    this.waitFor(B.GONE, ACTORS_MAX);
+    await this.spawn(this.actors);
+    for (let i = 0; i < this.threads.length; i++) this.wake(i, GO.CELL);
+    this.waitFor(B.GONE, this.threads.length);
     this.forget();
   }
 
@@ -163,6 +122,7 @@ export class Engine {
     ctl[B.LEARN] = 1;
     ctl[B.SEED] = options.seed;
     ctl[B.CHANGES] = options.changes.length;
+    ctl[B.KNOWN_AT] = (options.preemptions ?? -1) + 1;
     options.priorities.forEach((priority, i) => {
       ctl[B.PRIORITY + i] = priority;
     });
@@ -194,7 +154,8 @@ export class Engine {
             text: told.text,
             ...(told.step === undefined ? {} : { step: told.step }),
           };
-    if (told === undefined) finding = this.quiescence();
+    const known = ctl[B.KNOWN] === 1;
+    if (told === undefined && !known) finding = this.quiescence();
     // A deadlock is met by all who wait, and by none of them at a step of its own.
     const late = finding?.kind === 'deadlock' || (this.window?.includes(finding?.step ?? '') ?? true);
     if (!late) finding = null;
@@ -206,6 +167,7 @@ export class Engine {
       positions: ctl[B.POSITION],
       steps: ctl[B.STEPS],
       lines: verbose ? lines.filter((line) => line.kind !== 'violation') : [],
+      known,
       diverged: ctl[B.DIVERGED] === 1 || ctl[B.AT] < ctl[B.LENGTH],
     };
   }
@@ -219,7 +181,7 @@ export class Engine {
       throw new Error(text);
     });
     try {
-      if (this.stage.pinned > 0) this.zswap.slots.unpin(this.stage.pinned);
+      endStage(this.zswap, this.stage);
       return checkQuiescence(this.world, this.zswap, this.stage);
     } catch (error) {
       return finding ?? { kind: 'exception', text: error instanceof Error ? error.message : String(error) };
@@ -229,6 +191,18 @@ export class Engine {
   /** A finding that another scenario is for. */
   isBeside(outcome: Outcome): boolean {
     return outcome.finding !== null && this.beside.includes(outcome.finding.kind);
+  }
+
+  /** A search begins: no state is known. */
+  forgetStates(): void {
+    forgetKnown(this.board.known);
+  }
+
+  /** Notes that runs which come to the state of decision number `i` of the last run need not go on, after as many preemptions. */
+  noteState(i: number, preemptions: number): void {
+    const { decisions, known } = this.board;
+    const at = i * DECISION_WORDS + 4;
+    addKnown(known, decisions[at], decisions[at + 1], preemptions);
   }
 
   /** What the last run could have done otherwise, in the order of its positions. */
@@ -241,7 +215,7 @@ export class Engine {
         mask: decisions[at + 1],
         chosen: decisions[at + 2],
         preempts: decisions[at + 3] === 1,
-        state: (decisions[at + 4] >>> 0) * 0x100000 + (decisions[at + 5] & 0xfffff),
+        state: (decisions[at + 4] >>> 0) * (FINGERPRINT_LOW + 1) + decisions[at + 5],
       };
     });
   }

@@ -93,13 +93,14 @@ export class SimLoop implements Loop {
 /** A lane with its loop. */
 export class LaneLoop {
   readonly lane: Lane;
-  private readonly image: SimImage;
+  private readonly images: readonly SimImage[];
   private readonly mailbox: Mailbox;
   private readonly loop = new SimLoop();
 
-  constructor({ world, zswap, baton }: Env) {
-    this.image = new SimImage(world.image, (text) => baton.note(text));
-    this.lane = new Lane(zswap, [this.image], 1, this.loop);
+  constructor({ world, zswap, baton, scenario }: Env) {
+    const note = (text: string): void => baton.note(text);
+    this.images = zswap.settings.exports.map((_, x) => new SimImage(world.image, x, note, scenario.image));
+    this.lane = new Lane(zswap, this.images, 1, this.loop);
     this.mailbox = new Mailbox(zswap);
   }
 
@@ -109,7 +110,7 @@ export class LaneLoop {
       this.loop.run();
       if (ready()) return;
       // What was heard there may have put something off.
-      if (this.loop.run() || this.image.complete()) continue;
+      if (this.loop.run() || this.images.some((image) => image.complete())) continue;
       onWait();
       this.mailbox.wait();
       onWake();

@@ -18,7 +18,7 @@ const post = (message: FromExplorer): void => {
   });
 };
 process.once('disconnect', abandoned);
-const engine = await Engine.create(processor);
+const engine = Engine.create(processor);
 const explored: Explored[] = [];
 for (const combination of combinations) {
   if (cellFor(explored, name, combination) !== undefined) continue;

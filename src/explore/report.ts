@@ -1,6 +1,6 @@
 /** A failing run as people read it: a table of threads in the manner of the mailing list, and the same as JSON. */
 import type { Cell } from './cell.ts';
-import type { Outcome } from './engine.ts';
+import type { Outcome } from './run.ts';
 import { formatReplay } from './schedule/replay_string.ts';
 import { sourceLine } from './source_lines.ts';
 

@@ -7,6 +7,7 @@
  * list says nothing, the running actor goes on, and when it can't, the next enabled one in round-robin order does.
  */
 import { int32, uint8 } from '../shm/columns.ts';
+import { createKnown, type KnownStates } from './search/known_states.ts';
 
 /** An explorer has that many threads, one of them for the image. */
 export const ACTORS_MAX = 6;
@@ -41,6 +42,12 @@ export const B = {
   MAILBOX: 24,
   /** 1 once all threads have left an ended run. */
   LEFT: 25,
+  /** Preemptions of the run at hand plus 1, if it may end where another has been with as few; else 0. */
+  KNOWN_AT: 26,
+  /** 1 once a run has come to such a state. */
+  KNOWN: 27,
+  /** How many words stand in `marked`. */
+  MARKED: 28,
   /** Per actor. */
   GO: 32,
   STATE: 40,
@@ -89,6 +96,9 @@ export interface Board {
   /** Per word, two words each: hash of its last write, and sum of the reads since. */
   readonly lastWrite: Int32Array;
   readonly reads: Int32Array;
+  /** Numbers of the words of which the run has a last write or reads. */
+  readonly marked: Int32Array;
+  readonly known: KnownStates;
   /** Lines of JSON: what happened, in order. */
   readonly text: Uint8Array;
   /** A cell's description for the threads, as JSON: length in ctl of the reader. */
@@ -110,6 +120,8 @@ export function createBoard(words: number): Board {
     lockIds: int32(words),
     lastWrite: int32(words * 2),
     reads: int32(words * 2),
+    marked: int32(words),
+    known: createKnown(),
     text: uint8(1 << 20),
     cell: uint8(1 << 16),
     cellLength: int32(1),
@@ -167,11 +179,18 @@ export function random(ctl: Int32Array, below: number): number {
 
 /** Resets everything that belongs to one run. */
 export function beginRun(board: Board, actors: number, daemon: number): void {
-  const { ctl, lastWrite, reads } = board;
-  lastWrite.fill(0);
-  reads.fill(0);
+  const { ctl, lastWrite, reads, marked } = board;
+  if (ctl[B.MARKED] === marked.length) {
+    lastWrite.fill(0);
+    reads.fill(0);
+  } else
+    for (let i = 0; i < ctl[B.MARKED]; i++) {
+      const at = marked[i] * 2;
+      lastWrite.fill(0, at, at + 2);
+      reads.fill(0, at, at + 2);
+    }
   for (const word of [B.POSITION, B.AT, B.ABORT, B.STEPS, B.RETRIES, B.DECISIONS, B.MADE, B.TEXT]) ctl[word] = 0;
-  for (const word of [B.STARTED, B.GONE, B.ENDED, B.LEFT, B.DIVERGED, B.PREEMPTIONS]) ctl[word] = 0;
+  for (const word of [B.STARTED, B.GONE, B.ENDED, B.LEFT, B.DIVERGED, B.PREEMPTIONS, B.KNOWN, B.MARKED]) ctl[word] = 0;
   ctl[B.ACTORS] = actors;
   ctl[B.DAEMON] = daemon;
   for (let i = 0; i < actors; i++) {

@@ -25,3 +25,10 @@ export function sourceLine(place: string): string {
   if (entry === undefined || !('originalSource' in entry)) return `${basename(path)}:${line}`;
   return `${entry.originalSource.replace(/^(\.\.\/)+/, '')}:${entry.originalLine + 1}`;
 }
+
+/** Where the step stands: the first frame outside of the façade, the baton and this file. */
+export function place(): string {
+  const frames = (new Error().stack ?? '').split('\n').slice(1);
+  const frame = frames.find((line) => !/[/\\](baton|sync|source_lines)\.[jt]s:/.test(line)) ?? '';
+  return /(?:file:\/\/)?(\/[^()]*:\d+:\d+)/.exec(frame)?.[1] ?? '';
+}

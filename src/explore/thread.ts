@@ -13,6 +13,7 @@ import { B, type Board, GO, takeCell } from './run_state.ts';
 import { popcount } from './schedule/chooser.ts';
 import { DIMENSIONS } from './search/dimensions.ts';
 import { runActor } from './world/actors.ts';
+import { watchStores } from './world/late_stores.ts';
 import { runShrinker } from './world/shrinker.ts';
 import { Words } from './world/word_names.ts';
 import type { World } from './world/world.ts';
@@ -42,11 +43,13 @@ async function enterCell(): Promise<void> {
   cell = takeCell(board) as Cell;
   env = null;
   if (me < cell.scenario.actors.length + 1) {
-    const looker = { self: me + 1, plain: () => baton.plain() };
+    const looker = { self: me + 1, plain: () => baton.plain(), interrupt: () => baton.interrupt() };
     const writeback: Env['writeback'] = { to: (): never => failed('this actor writes nothing back') };
     const onWrite: OnWrite = (x, slot, buffer) => writeback.to(x, slot, buffer);
     const zswap = await cellZswap(world, cell, threadOf(cell, me), (name) => baton.consult(name), onWrite, looker);
-    env = { world, zswap, baton, scenario: cell.scenario, writeback };
+    const spec = cell.scenario.actors[me];
+    const mine = spec?.kind === 'client' ? watchStores(zswap, world, baton, spec.connection) : zswap;
+    env = { world, zswap: mine, baton, scenario: cell.scenario, writeback };
   }
   sync.unhooked.add(ctl, B.GONE, 1);
   sync.notify(ctl, B.GONE);

@@ -28,10 +28,19 @@ const ANYBODY = 1;
 
 /** Divides `capacity` things among `exports`. */
 export function createShares(capacity: number, exports: number): Shares {
+  return divide(capacity, exports, int32);
+}
+
+/** As createShares, for the thread that calls alone: memory that is shared costs a mapping for each of the columns. */
+export function createOwnShares(capacity: number, exports: number): Shares {
+  return divide(capacity, exports, (length) => new Int32Array(length));
+}
+
+function divide(capacity: number, exports: number, column: (length: number) => Int32Array): Shares {
   const own = Math.max(Math.floor(capacity / 2 / exports), Math.min(1, Math.floor(capacity / exports)));
-  const rest = int32(2);
+  const rest = column(2);
   rest[LEFT] = capacity - own * exports;
-  return { own, held: int32(exports), waiting: int32(exports), rest };
+  return { own, held: column(exports), waiting: column(exports), rest };
 }
 
 /** Counts one for export `x`; false when it may have no more, and then the threads in `waiters` are going to be woken. */

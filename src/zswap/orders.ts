@@ -15,7 +15,7 @@
  */
 import { LANES_MAX, THREAD_LANE0, THREAD_SHRINKER } from '../pool/limits.ts';
 import { CTL, ORDERS_PER_LANE, type Shared } from '../pool/shared.ts';
-import { createShares, giveShare, leftFor, type Shares, takeShare } from '../pool/shares.ts';
+import { createOwnShares, giveShare, leftFor, type Shares, takeShare } from '../pool/shares.ts';
 import { pop, push, RECORD_WORDS, wake } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 
@@ -57,7 +57,7 @@ export class OrderBook {
   constructor(shared: Shared, thread: number) {
     this.shared = shared;
     this.thread = thread;
-    this.shares = createShares(ORDERS_PER_LANE, shared.settings.exports.length);
+    this.shares = createOwnShares(ORDERS_PER_LANE, shared.settings.exports.length);
     this.syncs = shared.settings.exports.map(() => 0);
     this.syncsMax = Math.max(1, Math.floor(this.shares.own / 2));
   }

@@ -31,6 +31,8 @@ import { keepRaw, mayWriteBack, StoreOp } from './store_op.ts';
 import { LOAD_FAILED, LOADED, ON_IMAGE, type Zswap } from './zswap.ts';
 
 const ZEROS = new Uint8Array(PAGE_SIZE);
+/** Where a partial write is merged with its base; nothing is kept there between two calls. */
+const merged = new Uint8Array(PAGE_SIZE);
 
 export class Volume implements Device {
   readonly info: ExportInfo;
@@ -38,8 +40,6 @@ export class Volume implements Device {
   private readonly x: number;
   private readonly lane: Lane;
   private readonly zswap: Zswap;
-  /** Where a partial write is merged with its base. */
-  private readonly merged = new Uint8Array(PAGE_SIZE);
 
   constructor(lane: Lane, x: number, info: ExportInfo) {
     this.lane = lane;
@@ -116,7 +116,7 @@ export class Volume implements Device {
   }
 
   writePart(request: DeviceRequest, slot: number, within: number, length: number, src: Uint8Array, at: number): number {
-    const { zswap, x, merged } = this;
+    const { zswap, x } = this;
     const r = zswap.pin(x, slot);
     if (r <= 0) {
       this.lane.park(request);
@@ -135,8 +135,8 @@ export class Volume implements Device {
   }
 
   private loadBase(r: number, slot: number): number {
-    if (testBit(this.zswap.shared.users, this.x, slot)) return this.zswap.load(r, this.x, slot, this.merged, 0);
-    this.merged.fill(0);
+    if (testBit(this.zswap.shared.users, this.x, slot)) return this.zswap.load(r, this.x, slot, merged, 0);
+    merged.fill(0);
     return LOADED;
   }
 

@@ -39,7 +39,7 @@ async function firstFinding(
   )) as typeof import('#src/explore/schedule/replay_string.js');
   const scenario = findScenario(name);
   if (scenario === undefined) throw new Error(`there is no scenario ${name}`);
-  const engine = await Engine.create(JOB);
+  const engine = Engine.create(JOB, scenario.exports);
   try {
     await engine.enter({ scenario, combination: parseReplay(`zx1:${name}:${combination}:`).combination });
     const { failure } = exhaustive(engine, { bound, schedulesMax: 50_000, seed: 1, all: false, first: true });

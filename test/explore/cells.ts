@@ -1,5 +1,6 @@
 /** One cell explored, for tests. */
-import { Engine, type Outcome } from '#src/explore/engine.js';
+import { Engine } from '#src/explore/engine.js';
+import type { Outcome } from '#src/explore/run.js';
 import { exhaustive } from '#src/explore/schedule/exhaustive.js';
 import { parseReplay } from '#src/explore/schedule/replay_string.js';
 import type { SearchOptions, SearchResult, Strategy } from '#src/explore/schedule/strategies.js';
@@ -8,8 +9,8 @@ import { scenarioNamed } from '#src/scripts/pages/scenarios.js';
 /** Test files run side by side, and each keeps its explorer to a processor of its own. */
 export const JOB = Number(process.env.ZSWAPD_TEST_JOB ?? 0);
 
-export async function withEngine<T>(use: (engine: Engine) => Promise<T>): Promise<T> {
-  const engine = await Engine.create(JOB);
+export async function withEngine<T>(use: (engine: Engine) => Promise<T>, exports = 1): Promise<T> {
+  const engine = Engine.create(JOB, exports);
   try {
     return await use(engine);
   } finally {

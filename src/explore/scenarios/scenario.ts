@@ -5,6 +5,19 @@ export type Operation =
   | { readonly op: 'write'; readonly slot: number; readonly version: number }
   | { readonly op: 'read'; readonly slot: number }
   | { readonly op: 'trim'; readonly first: number; readonly end: number }
+  /** One WRITE of several slots, and one READ of them. */
+  | { readonly op: 'write-slots'; readonly first: number; readonly end: number; readonly version: number }
+  | { readonly op: 'read-slots'; readonly first: number; readonly end: number }
+  /** A WRITE of the first half of a slot; what comes of it is the slot's version before, with that half (world.ts). */
+  | { readonly op: 'write-part'; readonly slot: number }
+  /** WRITE_ZEROES of slots, with `half` also of the first half of slot `end`; `noHole`: the room stays theirs. */
+  | {
+      readonly op: 'zero';
+      readonly first: number;
+      readonly end: number;
+      readonly half: boolean;
+      readonly noHole: boolean;
+    }
   /** The client checks that the disk has the slot as it was answered before, or newer. */
   | { readonly op: 'flush'; readonly slot: number }
   /**
@@ -13,13 +26,17 @@ export type Operation =
    */
   | { readonly op: 'allocate'; readonly slot: number; readonly connection: number }
   /** The client gives another connection up, because its request was not answered in time. */
-  | { readonly op: 'give-up'; readonly connection: number };
+  | { readonly op: 'give-up'; readonly connection: number }
+  /** Another connection ends at any moment, also in the middle of a unit that its lane is at. */
+  | { readonly op: 'cut'; readonly connection: number };
 
 export type ActorSpec =
   | {
       readonly kind: 'client';
       readonly name: string;
       readonly connection: number;
+      /** Of which export; the first without it. */
+      readonly x?: number;
       readonly operations: readonly Operation[];
     }
   /** The export is swapped off; with `keep` every slot stays readable, on the image. */
@@ -30,15 +47,37 @@ export type ActorSpec =
   | { readonly kind: 'pressure'; readonly name: string }
   /** Takes something that others wait for, and gives it back: a writeback buffer, or the pin or a claim of slot 1. */
   | { readonly kind: 'holder'; readonly name: string; readonly what: 'buffer' | 'pin' | 'claim' }
+  /** Compacts the pool, as the shrinker does when it is sparse. */
+  | { readonly kind: 'compactor'; readonly name: string }
   /** `mustWrite`: it ends with the first page written, and writing none in all its walks is a livelock. */
-  | { readonly kind: 'walker'; readonly name: string; readonly walks: number; readonly mustWrite: boolean };
+  | {
+      readonly kind: 'walker';
+      readonly name: string;
+      readonly walks: number;
+      readonly mustWrite: boolean;
+      readonly memcg?: number;
+    };
+
+/** What the image does wrong. The first calls of a kind fail, of writes those after `okWrites` that don't; reads of each lane. */
+export interface ImageFaults {
+  readonly okWrites?: number;
+  readonly failWrites?: number;
+  /** A write that fails has written nothing; without it, half of what it should. */
+  readonly intact?: boolean;
+  readonly failPunches?: number;
+  readonly failReads?: number;
+  /** A sync fails, and so do all later ones. */
+  readonly failSyncs?: boolean;
+}
 
 export interface Scenario {
   readonly name: string;
   /** One sentence: what races with what. */
   readonly about: string;
   /** Versions stored before the run starts, coldest first. */
-  readonly stored: readonly { readonly slot: number; readonly version: number }[];
+  readonly stored: readonly { readonly slot: number; readonly version: number; readonly x?: number }[];
+  /** Exports of one pool, each with its memcg, if more than one. Their limit is memcgMax. */
+  readonly exports?: number;
   readonly actors: readonly ActorSpec[];
   /** A slot that stays pinned, with its page, as long as the run lasts. */
   readonly pinned?: number;
@@ -51,12 +90,18 @@ export interface Scenario {
   readonly memcgPages?: number;
   /** Writeback buffers that are free when the run starts. */
   readonly buffersLeft?: number;
+  /** As buffersLeft: buffers of requests, entries, slot records. */
+  readonly requestBuffersLeft?: number;
+  readonly entriesLeft?: number;
+  readonly recordsLeft?: number;
+  /** What is stored is stored raw, and each in a zspage that was full of others: the pool is as sparse as can be. */
+  readonly sparse?: boolean;
   /** Only a finding met by an actor whose last step was one of these counts: one window of a race that has several. */
   readonly window?: readonly string[];
   /** Kinds of findings that other scenarios are for: they count here only if nothing else is found within the bound. */
   readonly beside?: readonly string[];
-  /** Calls on the image at once, done last first if there may be several; and how many writes of it fail, after `okWrites` that don't. */
-  readonly image?: { readonly parallel?: number; readonly okWrites?: number; readonly failWrites?: number };
+  /** Calls on the image at once, done last first if there may be several; and what fails. */
+  readonly image?: ImageFaults & { readonly parallel?: number };
   /** Errors that a WRITE or a TRIM may be answered with. */
   readonly errors?: readonly number[];
   /** Slots whose version only the image has when the run starts. */
@@ -78,6 +123,17 @@ export const write = (slot: number, version: number): Operation => ({ op: 'write
 export const read = (slot: number): Operation => ({ op: 'read', slot });
 export const trim = (first: number, end = first + 1): Operation => ({ op: 'trim', first, end });
 
+export const writeSlots = (first: number, end: number, version: number): Operation => ({
+  op: 'write-slots',
+  first,
+  end,
+  version,
+});
+export const readSlots = (first: number, end: number): Operation => ({ op: 'read-slots', first, end });
+export const writePart = (slot: number): Operation => ({ op: 'write-part', slot });
+export function zero(first: number, end: number, { half = false, noHole = false } = {}): Operation {
+  return { op: 'zero', first, end, half, noHole };
+}
 export const flush = (slot: number): Operation => ({ op: 'flush', slot });
 
 export function client(name: string, connection: number, ...operations: Operation[]): ActorSpec {
@@ -92,6 +148,7 @@ export const stop: ActorSpec = { kind: 'stop', name: 'stop' };
 export const pressure: ActorSpec = { kind: 'pressure', name: 'pressure' };
 
 export const allocate = (slot: number, connection: number): Operation => ({ op: 'allocate', slot, connection });
+export const cut = (connection: number): Operation => ({ op: 'cut', connection });
 export const giveUp = (connection: number): Operation => ({ op: 'give-up', connection });
 
 export function swapoff({ swapon = false, keep = false } = {}): ActorSpec {

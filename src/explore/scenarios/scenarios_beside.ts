@@ -1,6 +1,10 @@
 /** Scenarios beside the matrix: what they are about no choice of protocols changes. */
 import { NBD_EIO } from 'node-nbd-server';
 import { client, flush, pressure, read, type Scenario, stop, walker, write } from './scenario.ts';
+import { EXPORT_SCENARIOS } from './scenarios_exports.ts';
+import { FAULT_SCENARIOS } from './scenarios_faults.ts';
+import { REQUEST_SCENARIOS } from './scenarios_requests.ts';
+import { ROOM_SCENARIOS } from './scenarios_room.ts';
 
 const one = [{ slot: 1, version: 1 }];
 
@@ -41,6 +45,10 @@ export const BESIDE_MATRIX: readonly Scenario[] = [
     actors: [walker(), client('store', 0, write(1, 2), flush(1))],
   },
   ...DRAINS,
+  ...FAULT_SCENARIOS,
+  ...REQUEST_SCENARIOS,
+  ...ROOM_SCENARIOS,
+  ...EXPORT_SCENARIOS,
   {
     name: 'limit-two-stores',
     about: 'two stores wait at the limit of their memcg, and one page can leave: there is room for one of them',

@@ -5,8 +5,10 @@
  * it has changed. Nobody polls; so a deadlock is seen at once, as unfinished actors of which none is enabled.
  */
 import { B, type Board, DECISION_WORDS, MODE, POSITIONS_MAX, random, SCHEDULE_MAX, STATE } from '../run_state.ts';
-import { hashState } from '../search/history.ts';
+import { FINGERPRINT_LOW, hashState } from '../search/history.ts';
+import { isKnown } from '../search/known_states.ts';
 import type { Words } from '../world/word_names.ts';
+import { pickPriority } from './priorities.ts';
 
 export const NOBODY = -1;
 
@@ -50,7 +52,7 @@ export function chooseAt(board: Board, words: Words, me: number, choice: boolean
     note(board, words, position, mask, me, 1);
     return me;
   }
-  const chosen = ctl[B.MODE] === MODE.RANDOM ? pickRandom(ctl, mask, me) : pickPriority(ctl, mask, me);
+  const chosen = ctl[B.MODE] === MODE.RANDOM ? pickRandom(ctl, mask, me) : pickPriority(ctl, mask, me, position);
   if (chosen !== me) make(board, position, chosen, 1);
   return chosen;
 }
@@ -68,7 +70,7 @@ export function chooseOther(board: Board, words: Words, me: number): number {
   if (ctl[B.AT] >= ctl[B.LENGTH] && (mask & (mask - 1)) !== 0) {
     const usual = chosen;
     if (ctl[B.MODE] === MODE.PREFIX) note(board, words, position, mask, chosen, 0);
-    else chosen = ctl[B.MODE] === MODE.RANDOM ? pickRandom(ctl, mask, me) : pickPriority(ctl, mask, me);
+    else chosen = ctl[B.MODE] === MODE.RANDOM ? pickRandom(ctl, mask, me) : pickPriority(ctl, mask, me, position);
     if (chosen !== usual) make(board, position, chosen, 0);
   }
   return chosen;
@@ -106,6 +108,9 @@ function note(board: Board, words: Words, position: number, mask: number, chosen
   decisions[at + 2] = chosen;
   decisions[at + 3] = preempts;
   hashState(board, words, chosen * 2 + preempts, decisions, at + 4);
+  decisions[at + 5] &= FINGERPRINT_LOW;
+  const { [B.KNOWN_AT]: known } = ctl;
+  if (known > 0 && isKnown(board.known, decisions[at + 4], decisions[at + 5], known - 1)) ctl[B.KNOWN] = 1;
 }
 
 /** Stays in two cases of three, so that runs are made of stretches and not of single steps. */
@@ -113,22 +118,6 @@ function pickRandom(ctl: Int32Array, mask: number, me: number): number {
   if (me >= 0 && ((mask >>> me) & 1) === 1 && random(ctl, 3) !== 0) return me;
   let left = random(ctl, popcount(mask));
   for (let i = 0; ; i++) if (((mask >>> i) & 1) === 1 && left-- === 0) return i;
-}
-
-/** PCT: the enabled actor of highest priority; at each of d - 1 random positions the mover's drops below all others. */
-function pickPriority(ctl: Int32Array, mask: number, me: number): number {
-  const position = ctl[B.POSITION] - 1;
-  for (let k = 0; k < ctl[B.CHANGES]; k++) {
-    if (me >= 0 && ctl[B.CHANGE_AT + k] >= 0 && ctl[B.CHANGE_AT + k] <= position) {
-      ctl[B.PRIORITY + me] = -1 - k;
-      ctl[B.CHANGE_AT + k] = -1;
-    }
-  }
-  let best = NOBODY;
-  for (let i = 0; i < ctl[B.ACTORS]; i++) {
-    if (((mask >>> i) & 1) === 1 && (best === NOBODY || ctl[B.PRIORITY + i] > ctl[B.PRIORITY + best])) best = i;
-  }
-  return best;
 }
 
 export function popcount(mask: number): number {

@@ -4,11 +4,13 @@
  *
  * A schedule is a prefix of choices; after it, a run goes on by default and notes where it could have done otherwise. Each
  * of those is a longer prefix. Prefixes that differ make runs that differ, so nothing is tried twice. Where a run comes to
- * a state that another has been in (history.ts), its further branches are that one's, and are left out.
+ * a state that another has been in (history.ts), its further branches are that one's, and are left out; so is the rest of
+ * the run itself (known_states.ts).
  */
 
-import type { Choice, Decision, Engine, Outcome } from '../engine.ts';
-import { PLAIN_RUN } from '../engine.ts';
+import type { Engine } from '../engine.ts';
+import type { Choice, Decision, Outcome } from '../run.ts';
+import { PLAIN_RUN } from '../run.ts';
 import { MODE } from '../run_state.ts';
 import { seedOf } from './random_walk.ts';
 import { isShorter, PROGRESS_EVERY, type SearchOptions, type SearchResult } from './strategies.ts';
@@ -59,6 +61,7 @@ class Search {
   }
 
   run(): SearchResult & { outgrown: boolean } {
+    this.engine.forgetStates();
     for (let bound = 0; bound <= this.bound; bound++) {
       const level = this.waiting[bound];
       for (let prefix = level.pop(); prefix !== undefined; prefix = level.pop()) {
@@ -74,21 +77,23 @@ class Search {
   }
 
   private try(prefix: Choice[], bound: number): void {
-    const outcome = this.engine.run({ ...PLAIN_RUN, schedule: prefix, all: this.o.all });
+    const upTo = this.o.all ? {} : { preemptions: bound };
+    const outcome = this.engine.run({ ...PLAIN_RUN, schedule: prefix, all: this.o.all, ...upTo });
     this.schedules++;
     if (this.schedules % PROGRESS_EVERY === 0) this.o.onProgress?.(this.schedules, bound);
     if (outcome.finding !== null) this.take(outcome);
-    for (const decision of this.engine.decisions()) {
-      if (!this.o.all && this.wasAt(decision.state, bound)) return;
+    for (const [i, decision] of this.engine.decisions().entries()) {
+      if (!this.o.all && this.wasAt(i, decision.state, bound)) return;
       this.branch(prefix, bound, decision);
     }
   }
 
   /** Another run came to the same state with as few preemptions: it goes on as that one did, and branches as it did. */
-  private wasAt(state: number, bound: number): boolean {
+  private wasAt(i: number, state: number, bound: number): boolean {
     const before = this.states.get(state);
     if (before !== undefined && before <= bound) return true;
     this.states.set(state, bound);
+    this.engine.noteState(i, bound);
     return false;
   }
 

@@ -1,18 +1,17 @@
 /**
- * PCT, probabilistic concurrency testing (Burckhardt and others, ASPLOS 2010): actors get random priorities, the enabled
- * one of highest priority moves, and at `bound` random positions the mover's priority drops below all first ones. A bug
- * that needs d such changes among n positions is found by one run with probability of at least 1 / (actors * n^d).
+ * PCT, probabilistic concurrency testing (Burckhardt and others, ASPLOS 2010), with `bound` changes of priority in each run;
+ * priorities.ts says what those are.
  *
  * A change is no preemption: an actor that is woken preempts at once if its priority is higher, at no cost, and to hold it
  * back takes a change of its own. So a bug may need more changes than the preemptions of an exhaustive search.
  */
 
-import { type Engine, type Outcome, PLAIN_RUN } from '../engine.ts';
+import type { Engine } from '../engine.ts';
+import { type Outcome, PLAIN_RUN } from '../run.ts';
 import { MODE } from '../run_state.ts';
+import { drawPriorities } from './priorities.ts';
 import { seedOf } from './random_walk.ts';
 import { isShorter, PROGRESS_EVERY, type SearchOptions, type SearchResult } from './strategies.ts';
-
-const ACTORS = 6;
 
 export function pct(engine: Engine, o: SearchOptions): SearchResult {
   const plain = engine.run(PLAIN_RUN);
@@ -21,25 +20,14 @@ export function pct(engine: Engine, o: SearchOptions): SearchResult {
   let { positions } = plain;
   while (schedules < o.schedulesMax && !(failure !== null && o.first)) {
     const next = generator(seedOf(o.seed, schedules));
-    const priorities = shuffled(ACTORS, next);
-    // Not sorted: the k-th change is to the k-th highest of the low priorities, whichever comes first in the run.
-    const changes = Array.from({ length: o.bound }, () => next(positions));
-    const outcome = engine.run({ ...PLAIN_RUN, mode: MODE.PCT, all: true, priorities, changes });
+    const drawn = drawPriorities(next, o.bound, positions);
+    const outcome = engine.run({ ...PLAIN_RUN, mode: MODE.PCT, all: true, ...drawn });
     schedules++;
     positions = Math.max(positions, outcome.positions);
     if (schedules % PROGRESS_EVERY === 0) o.onProgress?.(schedules, o.bound);
     if (outcome.finding !== null && isShorter(outcome, failure)) failure = outcome;
   }
   return { schedules, failure, complete: failure !== null };
-}
-
-function shuffled(count: number, next: (below: number) => number): number[] {
-  const values = Array.from({ length: count }, (_, i) => i);
-  for (let i = count - 1; i > 0; i--) {
-    const j = next(i + 1);
-    [values[i], values[j]] = [values[j], values[i]];
-  }
-  return values;
 }
 
 /** mulberry32: small, and good enough to pick positions. */

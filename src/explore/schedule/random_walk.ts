@@ -1,6 +1,7 @@
 /** Seeded random schedules: at each choice the mover goes on in two cases of three, else any enabled actor moves. */
 
-import { type Engine, type Outcome, PLAIN_RUN } from '../engine.ts';
+import type { Engine } from '../engine.ts';
+import { type Outcome, PLAIN_RUN } from '../run.ts';
 import { MODE } from '../run_state.ts';
 import { isShorter, PROGRESS_EVERY, type SearchOptions, type SearchResult } from './strategies.ts';
 

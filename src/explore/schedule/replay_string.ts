@@ -7,7 +7,7 @@
  */
 import { isCombination } from '../../protocols/combinations.ts';
 import { type Combination, DEFAULT_SWITCHES, type SwitchName } from '../../protocols/index.ts';
-import type { Choice } from '../engine.ts';
+import type { Choice } from '../run.ts';
 
 export const REPLAY_VERSION = 'zx1';
 const CHOICES_MAX = 1000;

@@ -1,5 +1,6 @@
 /** The ways to choose schedules. Each is one file; all of them use an engine that has entered its cell. */
-import type { Engine, Outcome } from '../engine.ts';
+import type { Engine } from '../engine.ts';
+import type { Outcome } from '../run.ts';
 
 export interface SearchResult {
   readonly schedules: number;

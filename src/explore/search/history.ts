@@ -12,6 +12,9 @@
 import { B, type Board } from '../run_state.ts';
 import type { Words } from '../world/word_names.ts';
 
+/** Bits of the second lane that a fingerprint has; so it is a number with 52. */
+export const FINGERPRINT_LOW = 0xfffff;
+
 function mix(h: number, value: number): number {
   let x = Math.imul(h ^ value, 0x85ebca6b);
   x ^= x >>> 13;
@@ -21,7 +24,9 @@ function mix(h: number, value: number): number {
 
 /** Adds an operation of actor `me` on a word. */
 export function remember(board: Board, me: number, word: number, writes: boolean): void {
-  const { ctl, lastWrite, reads } = board;
+  const { ctl, lastWrite, reads, marked } = board;
+  const first = word * 2;
+  if (lastWrite[first] === 0 && reads[first] === 0 && ctl[B.MARKED] < marked.length) marked[ctl[B.MARKED]++] = word;
   for (let lane = 0; lane < 2; lane++) {
     const at = word * 2 + lane;
     const own = B.HISTORY + me * 2 + lane;

@@ -2,7 +2,8 @@
  * From a failing run to the one that is shown: choices that the finding does not need are taken out, and the rest is run
  * twice more. A schedule that does not give the same finding each time would be worthless, so that is a fault of ours.
  */
-import { type Choice, type Engine, type Outcome, PLAIN_RUN } from '../engine.ts';
+import type { Engine } from '../engine.ts';
+import { type Choice, type Outcome, PLAIN_RUN } from '../run.ts';
 import { isShorter } from '../schedule/strategies.ts';
 
 export function minimise(engine: Engine, failure: Outcome): Outcome {

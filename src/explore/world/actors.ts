@@ -1,4 +1,5 @@
 /** What the actors of a scenario do, each in a thread of its own. */
+import { allocator } from '../../pool/allocator/index.ts';
 import { claim, release } from '../../pool/claims.ts';
 import { enter, STATE } from '../../pool/export_state.ts';
 import { WORK } from '../../pool/shared.ts';
@@ -20,23 +21,27 @@ const SHRINK_NAMES = Object.fromEntries(Object.entries(SHRINK).map(([name, value
 const SWAPOFF_CONNECTION = 31;
 
 export function runActor(env: Env, spec: ActorSpec): void {
-  if (spec.kind === 'walker') walk(env, spec.walks, spec.mustWrite);
+  if (spec.kind === 'walker') walk(env, spec);
   else if (spec.kind === 'holder') hold(env, spec.what);
   else if (spec.kind === 'swapoff') swapOff(env, spec.swapon, spec.keep);
   else if (spec.kind === 'stop') stop(env);
+  else if (spec.kind === 'compactor') compact(env);
   else if (spec.kind === 'pressure') requestWork(env.zswap.shared, WORK.POOL);
   else {
-    new Client(env, spec.connection).run(spec.operations);
+    new Client(env, spec.connection, spec.x ?? 0).run(spec.operations);
     if (env.scenario.actors.some(({ kind }) => kind === 'stop')) sync.add(env.zswap.shared.clients, X, -1);
   }
 }
 
 /** Reclaim from a thread of its own: walks its memcg's list and hands what it took to the image queue. */
-function walk({ world, zswap, baton, writeback }: Env, walks: number, mustWrite: boolean): void {
-  writeback.to = (_x, slot, buffer) => post(world, zswap, MESSAGE.WALKED, slot, buffer);
+function walk(
+  { world, zswap, baton, writeback }: Env,
+  { walks, mustWrite, memcg = 0 }: Extract<ActorSpec, { kind: 'walker' }>,
+): void {
+  writeback.to = (x, slot, buffer) => post(world, zswap, MESSAGE.WALKED, x, slot, buffer);
   beginWalk(zswap);
   for (let i = 0; i < walks; i++) {
-    const result = zswap.protocols.entry.shrinkOne(zswap, 0, zswap.protocols.busy);
+    const result = zswap.protocols.entry.shrinkOne(zswap, memcg, zswap.protocols.busy);
     baton.note(`walk ends: ${SHRINK_NAMES[result]}`);
     if (mustWrite && result === SHRINK.WRITTEN) return;
   }
@@ -63,6 +68,11 @@ function hold({ zswap, baton }: Env, what: 'buffer' | 'pin' | 'claim'): void {
   baton.note(`gives the ${what} back`);
 }
 
+function compact({ zswap, baton }: Env): void {
+  const freed = zswap.objects.compact(allocator.total(zswap.shared.zs) / allocator.pageBytes);
+  baton.note(`compaction frees ${freed} zspages`);
+}
+
 /** swapoff of the export as in service. */
 function swapOff(env: Env, again: boolean, keep: boolean): void {
   const { world, zswap, baton } = env;
@@ -77,7 +87,7 @@ function swapOff(env: Env, again: boolean, keep: boolean): void {
     done: typeof asked,
   ): void => {
     asked = done;
-    post(world, zswap, message, a, b);
+    post(world, zswap, message, X, a, b);
   };
   const host = {
     zswap,
@@ -121,7 +131,7 @@ function stop({ world, zswap, baton, scenario }: Env): void {
   for (let left = sync.load(clients, X); left > 0; left = sync.load(clients, X)) sync.retry(clients, X, left);
   enter(states, X, STATE.DRAINING);
   const seen = sync.load(boxes, zswap.thread);
-  post(world, zswap, MESSAGE.DRAIN, 0, 0);
+  post(world, zswap, MESSAGE.DRAIN, X, 0, 0);
   sync.retry(boxes, zswap.thread, seen);
   const errno = takeAnswer(world, zswap.thread);
   if (errno !== 0) throw new Error(`the drain ends with error ${errno}`);

@@ -15,6 +15,7 @@ import type { Shared } from '../../pool/shared.ts';
 import { bucketOf, HOLDER_MASK, type SlotTable } from '../../pool/slot_table.ts';
 import { STRIDE } from '../../pool/tree.ts';
 import * as sync from '../../shm/sync.ts';
+import type { Zswap } from '../../zswap/zswap.ts';
 
 type Column = Int32Array | Uint32Array | Uint16Array | Uint8Array | Float64Array;
 /** Why this thread may not touch element `i`, or null. */
@@ -38,8 +39,10 @@ function guard<T extends Column>(name: string, column: T, writes: Rule, reads: R
       return typeof member === 'function' ? member.bind(target) : member;
     },
     set(target, key, value: number): boolean {
-      if (isIndex(key)) ask(writes, key);
-      return Reflect.set(target, key, value, target);
+      if (!isIndex(key)) return Reflect.set(target, key, value, target);
+      ask(writes, key);
+      target[Number(key)] = value;
+      return true;
     },
   });
 }
@@ -94,6 +97,28 @@ export function guarded(shared: Shared, looker: Looker): Shared {
 
 function rule(held: (i: number) => boolean, what: string): Rule {
   return (i) => (held(i) ? null : `plain access without ${what}`);
+}
+
+/**
+ * What strict durability owes of a slot is noted by whoever has the slot: noted by anybody else, it may be before the change
+ * that it stands for, and a FLUSH in between would take it for what the slot held before. Its bits are façade operations, so
+ * the check is where a debt is noted. `shared`: its columns are not guarded.
+ */
+export function guardDebts(zswap: Zswap, { slotTable, claims }: Shared): void {
+  const noteDirty = zswap.noteDirty.bind(zswap);
+  const holds = (x: number, slot: number): boolean => {
+    const { locked, volume, slot: slots } = slotTable;
+    const pinned = locked.some((owner, r) => {
+      return (owner & HOLDER_MASK) === zswap.thread + 1 && volume[r] === x && slots[r] === slot;
+    });
+    const rows = claims.end.subarray(x * CLAIMS_MAX, (x + 1) * CLAIMS_MAX);
+    return pinned || rows.some((end, i) => slot < end && slot >= claims.first[x * CLAIMS_MAX + i]);
+  };
+  zswap.noteDirty = (x, slot) => {
+    if (zswap.shared.dirty !== null && !holds(x, slot))
+      sync.violation('data race', `slot ${slot} is noted as dirty without its pin or a claim on it`);
+    noteDirty(x, slot);
+  };
 }
 
 function guardedEntries(t: Entries, lru: Lru, { self, plain }: Looker): Entries {

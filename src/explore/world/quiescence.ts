@@ -14,7 +14,7 @@ import { get, isFreed, treeOf } from '../../pool/tree.ts';
 import { LOADED, ON_IMAGE, type Zswap } from '../../zswap/zswap.ts';
 import { isRight, rightVersions } from './acknowledged.ts';
 import type { Stage } from './start_state.ts';
-import { describePage, pageAt, placeOf, SLOTS, versionOf, type World } from './world.ts';
+import { describePage, numberOf, pageAt, placeOf, SLOTS, versionOf, type World } from './world.ts';
 
 export interface Finding {
   readonly kind: string;
@@ -25,45 +25,49 @@ export interface Finding {
 
 /** `stage`: what the run began with; a pin of it was dropped by now. */
 export function checkQuiescence(world: World, zswap: Zswap, stage: Stage): Finding | null {
-  const { first, borrowed, memcgPages, mayLose } = stage;
+  const { first, memcgPages, mayLose } = stage;
+  const numbers = Array.from({ length: world.exports }, (_, x) => x);
+  const ofEach = (check: (x: number) => Finding | null): Finding | null =>
+    numbers.reduce<Finding | null>((found, x) => found ?? check(x), null);
   return (
-    checkEntries(zswap, first) ??
-    checkLimit(zswap, memcgPages) ??
+    ofEach((x) => checkEntries(zswap, x, first)) ??
+    ofEach((m) => checkLimit(zswap, m, memcgPages)) ??
     checkPins(zswap) ??
-    checkObjects(zswap, borrowed) ??
-    checkData(world, zswap, first, mayLose) ??
-    checkImage(world, zswap, first)
+    checkObjects(zswap, stage) ??
+    ofEach((x) => checkData(world, zswap, x, first, mayLose)) ??
+    ofEach((x) => checkImage(world, zswap, x, first))
   );
 }
 
-function checkEntries({ entries, trees, lru, shared }: Zswap, first: number): Finding | null {
+/** Export `x`, whose memcg has its number. */
+function checkEntries({ entries, trees, lru, shared }: Zswap, x: number, first: number): Finding | null {
   const inTree = new Set<number>();
   for (let slot = first; slot < first + SLOTS; slot++) {
-    const tree = treeOf(trees, 0, slot);
+    const tree = treeOf(trees, x, slot);
     const e = isFreed(trees, tree) ? NONE : get(trees, tree, slot);
     if (e === NONE) continue;
     if (!isLive(entries, e)) return { kind: 'use after free', text: `slot ${slot} holds entry ${e}, which was freed` };
-    if (entries.slot[e] !== slot) {
+    if (entries.slot[e] !== slot || entries.volume[e] !== x) {
       return {
         kind: 'use after free',
-        text: `slot ${slot} holds entry ${e}, which belongs to slot ${entries.slot[e]}`,
+        text: `slot ${slot} holds entry ${e}, which belongs to slot ${entries.slot[e]}${entries.volume[e] === x ? '' : ' of another export'}`,
       };
     }
-    if (!testBit(shared.users, 0, slot)) {
+    if (!testBit(shared.users, x, slot)) {
       return { kind: 'leak', text: `entry ${e} is stored at slot ${slot}, which nobody uses` };
     }
     inTree.add(e);
   }
   const listed = new Set<number>();
   let bytes = 0;
-  for (let e = lru.head[0]; e !== NONE; e = entries.next[e]) {
+  for (let e = lru.head[x]; e !== NONE; e = entries.next[e]) {
     if (listed.has(e)) return { kind: 'list', text: `the LRU meets entry ${e} twice` };
     if (!isLive(entries, e)) return { kind: 'use after free', text: `the LRU holds entry ${e}, which was freed` };
     listed.add(e);
     bytes += entries.length[e];
   }
   for (let e = 1; e < highWater(entries); e++) {
-    if (!isLive(entries, e)) continue;
+    if (!isLive(entries, e) || entries.volume[e] !== x) continue;
     if (!inTree.has(e)) {
       return {
         kind: 'leak',
@@ -74,21 +78,21 @@ function checkEntries({ entries, trees, lru, shared }: Zswap, first: number): Fi
       return { kind: 'leak', text: `entry ${e} of slot ${entries.slot[e]} is on no LRU: it can't be written back` };
     }
   }
-  if (lru.count[0] !== listed.size) {
-    return { kind: 'charge', text: `${listed.size} entries are on the LRU, ${lru.count[0]} are counted` };
+  if (lru.count[x] !== listed.size) {
+    return { kind: 'charge', text: `${listed.size} entries are on the LRU, ${lru.count[x]} are counted` };
   }
-  if (lru.charged[0] !== bytes) {
-    return { kind: 'charge', text: `the objects have ${bytes} bytes, ${lru.charged[0]} are charged` };
+  if (lru.charged[x] !== bytes) {
+    return { kind: 'charge', text: `the objects have ${bytes} bytes, ${lru.charged[x]} are charged` };
   }
   return null;
 }
 
-function checkLimit({ lru }: Zswap, pages: number): Finding | null {
-  if (lru.count[0] > pages) {
-    return { kind: 'over limit', text: `the memcg has ${lru.count[0]} pages, and may have ${pages}` };
+function checkLimit({ lru }: Zswap, m: number, pages: number): Finding | null {
+  if (lru.count[m] > pages) {
+    return { kind: 'over limit', text: `the memcg has ${lru.count[m]} pages, and may have ${pages}` };
   }
   // Else what was let in for nobody stays taken from the memcg.
-  if (lru.reserved[0] !== 0) return { kind: 'leak', text: `${lru.reserved[0]} stores stay let in at the limit` };
+  if (lru.reserved[m] !== 0) return { kind: 'leak', text: `${lru.reserved[m]} stores stay let in at the limit` };
   return null;
 }
 
@@ -112,7 +116,7 @@ function checkPins({ slots, shared }: Zswap): Finding | null {
 }
 
 /** Objects and buffers. A page that stands for its slot keeps its buffer, and there is none of those at the end. */
-function checkObjects({ entries, shared }: Zswap, borrowed: number): Finding | null {
+function checkObjects({ entries, shared }: Zswap, { borrowed, requestsBorrowed }: Stage): Finding | null {
   const { zs } = shared;
   let owners = 0;
   for (let e = 1; e < highWater(entries); e++) {
@@ -123,27 +127,28 @@ function checkObjects({ entries, shared }: Zswap, borrowed: number): Finding | n
   if (objects !== owners) return { kind: 'leak', text: `${objects} objects, but ${owners} entries that own one` };
   if (takenBuffers(shared.writebackBuffers) !== borrowed)
     return { kind: 'leak', text: 'a writeback buffer was not given back' };
-  if (takenBuffers(shared.requestBuffers) !== 0) return { kind: 'leak', text: 'a request buffer was not given back' };
+  if (takenBuffers(shared.requestBuffers) !== requestsBorrowed)
+    return { kind: 'leak', text: 'a request buffer was not given back' };
   return null;
 }
 
 const page = new Uint8Array(PAGE_SIZE);
 
 /** Reads every slot as a client would. */
-function checkData(world: World, zswap: Zswap, first: number, mayLose: boolean): Finding | null {
+function checkData(world: World, zswap: Zswap, x: number, first: number, mayLose: boolean): Finding | null {
   for (let slot = first; slot < first + SLOTS; slot++) {
-    if (!testBit(zswap.shared.users, 0, slot)) page.fill(0);
+    if (!testBit(zswap.shared.users, x, slot)) page.fill(0);
     else {
-      const r = zswap.slots.pin(0, slot);
-      const found = r > 0 ? zswap.load(r, 0, slot, page, 0) : ON_IMAGE;
+      const r = zswap.slots.pin(x, slot);
+      const found = r > 0 ? zswap.load(r, x, slot, page, 0) : ON_IMAGE;
       if (r > 0) zswap.slots.unpin(r);
-      if (found === ON_IMAGE) page.set(pageAt(world.image.bytes, slot));
+      if (found === ON_IMAGE) page.set(pageAt(world.image.bytes, numberOf(x, slot)));
       else if (found !== LOADED && mayLose) continue;
       else if (found !== LOADED) return { kind: 'lost data', text: `reading slot ${slot} at the end answers an error` };
     }
-    const version = versionOf(page, slot);
-    if (isRight(world.shadow, slot, version)) continue;
-    const wanted = rightVersions(world.shadow.may[placeOf(slot)]);
+    const version = versionOf(page, numberOf(x, slot));
+    if (isRight(world.shadow, numberOf(x, slot), version)) continue;
+    const wanted = rightVersions(world.shadow.may[placeOf(numberOf(x, slot))]);
     // Zeros in place of a version are a store that was lost; anything else is older than it should be.
     const kind = version === 0 ? 'lost data' : 'stale data';
     return { kind, text: `slot ${slot} reads ${describePage(page)} at the end, acknowledged is ${wanted}` };
@@ -152,11 +157,11 @@ function checkData(world: World, zswap: Zswap, first: number, mayLose: boolean):
 }
 
 /** After a clean stop the image is what a client would have read, so a slot that nobody uses is a hole in it. */
-function checkImage(world: World, { shared }: Zswap, first: number): Finding | null {
+function checkImage(world: World, { shared }: Zswap, x: number, first: number): Finding | null {
   for (let slot = first; slot < first + SLOTS; slot++) {
-    if (testBit(shared.users, 0, slot)) continue;
-    page.set(pageAt(world.image.bytes, slot));
-    if (versionOf(page, slot) === 0) continue;
+    if (testBit(shared.users, x, slot)) continue;
+    page.set(pageAt(world.image.bytes, numberOf(x, slot)));
+    if (versionOf(page, numberOf(x, slot)) === 0) continue;
     return { kind: 'stale data', text: `the image keeps ${describePage(page)}, and nobody uses slot ${slot}` };
   }
   return null;

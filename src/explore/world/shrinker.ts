@@ -16,15 +16,21 @@ import * as shadow from './acknowledged.ts';
 import { SimImage } from './image.ts';
 import { describePage, pageAt, placeOf, SLOTS, versionOf, type World } from './world.ts';
 
-const X = 0;
 const QUEUE = { runPages: 8, syncEvery: Number.POSITIVE_INFINITY, onError: () => undefined };
 
 export const MESSAGE = { WALKED: 0, COPY_OUT: 1, PUNCH: 2, DRAIN: 3 } as const;
 type Message = (typeof MESSAGE)[keyof typeof MESSAGE];
 
-/** Sends a message to the shrinker's thread: of WALKED slot and buffer, of COPY_OUT whether all, of PUNCH slot and count. */
-export function post({ messages }: World, { shared, thread }: Zswap, message: Message, a: number, b: number): void {
-  if (!push(messages, Int32Array.of(message, a, b, thread, 0, 0), thread)) throw new Error('too many messages');
+/** Sends a message about export `x` to the shrinker's thread: of WALKED slot and buffer, of COPY_OUT whether all, of PUNCH slot and count. */
+export function post(
+  { messages }: World,
+  { shared, thread }: Zswap,
+  message: Message,
+  x: number,
+  a: number,
+  b: number,
+): void {
+  if (!push(messages, Int32Array.of(message, a, b, thread, x, 0), thread)) throw new Error('too many messages');
   wake(shared.boxes, THREAD_SHRINKER);
 }
 
@@ -39,29 +45,30 @@ export function takeAnswer({ answers }: World, thread: number): number | null {
 /** Never returns. */
 export function runShrinker(env: Env): never {
   const { world, zswap, baton, scenario, writeback } = env;
-  const { parallel = 1, okWrites = 0, failWrites = 0 } = scenario.image ?? {};
+  const { parallel = 1, ...faults } = scenario.image ?? {};
   const loop = new SimLoop();
   const lastFirst = parallel > 1;
-  const image = new SimImage(world.image, (text) => baton.note(text), {
-    okWrites,
-    failWrites,
+  const options = {
+    ...faults,
     lastFirst,
     onChange: () => checkKill(env),
-    onTorn: (slot) => shadow.torn(world.shadow, slot),
-  });
-  const queue = new ImageQueue(zswap, X, image, { ...QUEUE, parallel, loop });
-  writeback.to = (_x, slot, buffer) => queue.push('writeback', slot, 1, buffer, null);
-  const shrinker = new Shrinker(zswap, [queue], { batch: 1, release: () => undefined, loop });
+    onTorn: (number: number) => shadow.torn(world.shadow, number),
+  };
+  const note = (text: string): void => baton.note(text);
+  const images = zswap.settings.exports.map((_, x) => new SimImage(world.image, x, note, options));
+  const queues = images.map((image, x) => new ImageQueue(zswap, x, image, { ...QUEUE, parallel, loop }));
+  writeback.to = (x, slot, buffer) => queues[x].push('writeback', slot, 1, buffer, null);
+  const shrinker = new Shrinker(zswap, queues, { batch: 1, release: () => undefined, loop });
   const mailbox = new Mailbox(zswap);
   const look = (): void => {
-    receive(world, zswap, queue, shrinker);
+    receive(world, zswap, queues, shrinker);
     shrinker.look();
   };
   for (look(); ; ) {
     if (loop.run()) continue;
     // What comes first in service nobody knows: a wake-up, the end of a call, or a timer. Who wakes us may come late as well.
     if (mailbox.woken()) look();
-    else if (image.complete()) continue;
+    else if (images.some((image) => image.complete())) continue;
     else if (loop.hasTimers) {
       baton.pause();
       if (mailbox.woken()) look();
@@ -100,20 +107,20 @@ function checkKill({ world, baton, scenario }: Env): void {
 
 const record = new Int32Array(RECORD_WORDS);
 
-function receive(world: World, zswap: Zswap, queue: ImageQueue, shrinker: Shrinker): void {
+function receive(world: World, zswap: Zswap, queues: readonly ImageQueue[], shrinker: Shrinker): void {
   const { boxes } = zswap.shared;
   while (pop(world.messages, record, boxes)) {
-    const [message, a, b, thread] = record;
+    const [message, a, b, thread, x] = record;
     const answer = (errno: number): void => {
       sync.store(world.answers, thread, errno + 1);
       wake(boxes, thread);
     };
-    if (message === MESSAGE.WALKED) queue.push('writeback', a, 1, b, null);
-    else if (message === MESSAGE.COPY_OUT) shrinker.copyOut(X, a === 1, answer);
-    else if (message === MESSAGE.PUNCH) shrinker.punch(X, a, b, answer);
+    if (message === MESSAGE.WALKED) queues[x].push('writeback', a, 1, b, null);
+    else if (message === MESSAGE.COPY_OUT) shrinker.copyOut(x, a === 1, answer);
+    else if (message === MESSAGE.PUNCH) shrinker.punch(x, a, b, answer);
     else
       shrinker.drain(
-        X,
+        x,
         () => undefined,
         ({ errno }) => answer(errno),
       );

@@ -1,17 +1,24 @@
 /** The world as it is when a run starts: what is stored, what is taken away, and what the record of writes knows of it. */
+
+import { allocator } from '../../pool/allocator/index.ts';
 import { setBit } from '../../pool/bits.ts';
-import { NONE } from '../../pool/entries.ts';
+import * as buffers from '../../pool/buffers.ts';
+import { allocEntry, freeEntry, NONE } from '../../pool/entries.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
 import { allocNode } from '../../pool/nodes.ts';
-import { STORED, store } from '../../zswap/store.ts';
+import { STORED, store, storeRaw } from '../../zswap/store.ts';
 import type { Zswap } from '../../zswap/zswap.ts';
 import { firstSlot, type Scenario } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
-import { BUFFERS, fillPage, pageAt, SLOTS, type World } from './world.ts';
+import { BUFFERS, fillPage, numberOf, pageAt, SLOTS, type World } from './world.ts';
 
 export interface Stage {
-  /** Writeback buffers that nobody will give back. */
+  /** Writeback buffers that nobody will give back, and buffers of requests. */
   readonly borrowed: number;
+  readonly requestsBorrowed: number;
+  /** Entries and slot records that are taken away for the run. */
+  readonly entries: readonly number[];
+  readonly records: readonly number[];
   /** Record of the slot that stays pinned, or 0. */
   readonly pinned: number;
   /** The first slot that the scenario can use. */
@@ -22,6 +29,17 @@ export interface Stage {
   readonly memcgPages: number;
 }
 
+export const NO_STAGE: Stage = {
+  borrowed: 0,
+  requestsBorrowed: 0,
+  entries: [],
+  records: [],
+  pinned: 0,
+  first: 0,
+  memcgPages: 0,
+  mayLose: false,
+};
+
 /** No hook is set, so nothing here is a scheduling point. */
 export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage {
   const { stored, onImage = [], buffersLeft = BUFFERS, pinned, noNodes = false, memcgPages = SLOTS } = scenario;
@@ -31,16 +49,31 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
     pageAt(world.image.bytes, slot).set(page);
     acknowledge(world, zswap, slot, version);
   }
-  for (const { slot, version } of stored) {
-    fillPage(page, slot, version);
-    const r = zswap.slots.pin(0, slot);
-    if (store(zswap, 0, slot, page, 0, true) !== STORED) throw new Error(`slot ${slot} could not be stored`);
+  for (const { slot, version, x = 0 } of scenario.sparse === true ? [] : stored) {
+    fillPage(page, numberOf(x, slot), version);
+    const r = zswap.slots.pin(x, slot);
+    if (store(zswap, x, slot, page, 0, true) !== STORED) throw new Error(`slot ${slot} could not be stored`);
     zswap.slots.unpin(r);
-    acknowledge(world, zswap, slot, version);
+    acknowledge(world, zswap, slot, version, x);
   }
+  if (scenario.sparse === true) storeSparse(world, zswap, scenario);
   // No tree has them, and nobody gives them back.
   if (noNodes) while (allocNode(zswap.trees, 0) !== NONE);
   for (let left = BUFFERS; left > buffersLeft; left--) zswap.takePage(0);
+  const { requestBuffers } = zswap.shared;
+  const requestsBorrowed = BUFFERS - (scenario.requestBuffersLeft ?? BUFFERS);
+  for (let n = 0; n < requestsBorrowed; n++) buffers.takeBuffer(requestBuffers, 0, zswap.thread);
+  const entries = takeAllBut(
+    scenario.entriesLeft,
+    () => allocEntry(zswap.entries),
+    (e) => freeEntry(zswap.entries, e),
+  );
+  let beyond = firstSlot(scenario) + SLOTS;
+  const records = takeAllBut(
+    scenario.recordsLeft,
+    () => Math.max(0, zswap.slots.tryPin(0, beyond++)),
+    (r) => zswap.slots.unpin(r),
+  );
   const record = pinned === undefined ? 0 : zswap.slots.pin(0, pinned);
   if (record > 0) zswap.slots.fill(record);
   world.shared.clients[0] = scenario.actors.filter(({ kind }) => kind === 'client').length;
@@ -49,6 +82,9 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
   for (let slot = 0; slot < may.length; slot++) if (may[slot] === 0) may[slot] = 1;
   return {
     borrowed: BUFFERS - buffersLeft,
+    requestsBorrowed,
+    entries,
+    records,
     pinned: record,
     first: firstSlot(scenario),
     memcgPages,
@@ -56,8 +92,51 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
   };
 }
 
-function acknowledge(world: World, zswap: Zswap, slot: number, version: number): void {
-  setBit(zswap.shared.users, 0, slot);
-  shadow.beginWrite(world.shadow, slot, version, 0);
-  shadow.endWrite(world.shadow, slot, version, 0, true);
+/** Gives back, at the end of a run, what was taken away for it. */
+export function endStage(zswap: Zswap, { pinned, entries, records }: Stage): void {
+  if (pinned > 0) zswap.slots.unpin(pinned);
+  for (const e of entries) freeEntry(zswap.entries, e);
+  for (const r of records) zswap.slots.unpin(r);
+}
+
+/** Takes until there is nothing more, and gives `left` of it back; without `left` nothing is taken. */
+function takeAllBut(left: number | undefined, take: () => number, give: (taken: number) => void): number[] {
+  if (left === undefined) return [];
+  const taken: number[] = [];
+  for (let one = take(); one !== NONE; one = take()) taken.push(one);
+  for (const one of taken.splice(0, left)) give(one);
+  return taken;
+}
+
+/** Stores raw pages, each with so many objects beside it that the next one comes to another zspage; then those go. */
+function storeSparse(world: World, zswap: Zswap, { stored }: Scenario): void {
+  const page = new Uint8Array(PAGE_SIZE);
+  const others: number[] = [];
+  for (const { slot, version } of stored) {
+    fillPage(page, slot, version);
+    const r = zswap.slots.pin(0, slot);
+    if (storeRaw(zswap, 0, slot, page, 0) !== STORED) throw new Error(`slot ${slot} could not be stored raw`);
+    zswap.slots.unpin(r);
+    acknowledge(world, zswap, slot, version);
+    const zspages = allocator.total(zswap.shared.zs);
+    for (let full = false; !full; ) {
+      const e = allocEntry(zswap.entries);
+      full = e === NONE || !zswap.objects.alloc(e, PAGE_SIZE);
+      if (!full) {
+        zswap.objects.unmap(e);
+        others.push(e);
+        full = allocator.total(zswap.shared.zs) > zspages;
+      } else if (e !== NONE) freeEntry(zswap.entries, e);
+    }
+  }
+  for (const e of others) {
+    zswap.objects.free(e, PAGE_SIZE);
+    freeEntry(zswap.entries, e);
+  }
+}
+
+function acknowledge(world: World, zswap: Zswap, slot: number, version: number, x = 0): void {
+  setBit(zswap.shared.users, x, slot);
+  shadow.beginWrite(world.shadow, numberOf(x, slot), version, 0);
+  shadow.endWrite(world.shadow, numberOf(x, slot), version, 0, true);
 }

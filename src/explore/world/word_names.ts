@@ -49,7 +49,9 @@ const DIRECT: Readonly<Record<string, number>> = {
   'shadow.may': 16,
   'shadow.pending': 16,
   'shadow.flushed': 16,
-  'shadow.seen': 6,
+  'shadow.seen': 24,
+  'shadow.part': 16,
+  'shadow.met': 16,
 };
 
 export interface WordPlace {

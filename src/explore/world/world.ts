@@ -18,10 +18,19 @@ export const SLOTS = 8;
 /** The one export has the slots of the first tree, and as many of a second one. */
 const PAGES = TREE_PAGES + SLOTS;
 
+/** Numbers of one export, where the slots of several are told apart by one number: that of the first export is the slot. */
+const EXPORT_NUMBERS = 2 ** 20;
+
+/** The number of a slot over all exports: what pages name, and what an image and the record of writes keep it by. */
+export function numberOf(x: number, slot: number): number {
+  return x * EXPORT_NUMBERS + slot;
+}
+
 /** Where the image and the record of writes keep a slot. A scenario uses one tree, and few leaves of it, so that no two of its slots meet. */
-export function placeOf(slot: number): number {
+export function placeOf(number: number): number {
+  const slot = number % EXPORT_NUMBERS;
   // The second term keeps slots apart that have the same place in two leaves of a tree; for the first 64 it is 0.
-  return (slot + ((slot % TREE_PAGES) >>> 6)) % SLOTS;
+  return Math.floor(number / EXPORT_NUMBERS) * SLOTS + ((slot + ((slot % TREE_PAGES) >>> 6)) % SLOTS);
 }
 /** The page of a slot in what an image, or the disk behind it, holds. */
 export function pageAt(bytes: Uint8Array, slot: number): Uint8Array {
@@ -31,6 +40,12 @@ export function pageAt(bytes: Uint8Array, slot: number): Uint8Array {
 
 /** Versions of one slot that a scenario can tell apart; 0 is zeros. */
 export const VERSIONS = 16;
+/** From here on: MIXED + v is version v with its first half overwritten by a part, be it of PART or of zeros. */
+export const MIXED = 8;
+/** The version that a part is written of; no whole page is. */
+const PART = 7;
+/** Slots of one READ at most. */
+export const READ_MAX = 4;
 const SLOT_RECORDS = 16;
 /** Messages to the shrinker's thread at one time. */
 const MESSAGES = 8;
@@ -41,6 +56,7 @@ const NODES = 66;
 export const BUFFERS = 4;
 
 export interface World {
+  readonly exports: number;
   readonly shared: Shared;
   readonly image: SimImageMemory;
   readonly shadow: Shadow;
@@ -64,6 +80,8 @@ export interface Shadow {
   readonly pending: Int32Array;
   readonly flushed: Int32Array;
   readonly beside: Int32Array;
+  readonly part: Int32Array;
+  readonly met: Int32Array;
   readonly owners: Int32Array;
   readonly reading: Int32Array;
   readonly seen: Int32Array;
@@ -90,28 +108,47 @@ export function worldSettings(changes: Partial<PoolSettings> & { memcgMax?: numb
   };
 }
 
-/** The whole export has its bits and trees; of entries there are no more than a scenario's slots need. */
-function createSmallShared(): Shared {
-  const used = [{ name: 'swap0', pages: SLOTS, memcg: 0 }];
-  const shared = createShared(worldSettings({ locklessWalks: true, exports: used }), SLOT_RECORDS);
-  const { readers } = shared;
-  const trees = createTrees([PAGES], NODES, { readers });
-  const [users, lost] = [createCountedBits([PAGES]), createCountedBits([PAGES])];
-  return { ...shared, trees, users, lost, dirty: createDirty([PAGES]) };
+/** What several exports are: each has its memcg. The first is as large as the only one of a world that has one. */
+export function exportSettings(
+  exports: number,
+  memcgMax: number,
+  pages = PAGES,
+): Pick<PoolSettings, 'exports' | 'memcgs'> {
+  const numbers = Array.from({ length: exports }, (_, x) => x);
+  return {
+    exports: numbers.map((x) => ({ name: `swap${x}`, pages: x === 0 ? pages : SLOTS, memcg: x })),
+    memcgs: numbers.map((x) => ({ name: `guest${x}`, max: memcgMax, writeback: true })),
+  };
 }
 
-export function createWorld(): World {
+/** The whole export has its bits and trees; of entries there are no more than a scenario's slots need. */
+function createSmallShared(exports: number): Shared {
+  const several = exportSettings(exports, Number.MAX_SAFE_INTEGER).exports;
+  const used = several.map((one) => ({ ...one, pages: SLOTS }));
+  const shared = createShared(worldSettings({ locklessWalks: true, exports: used }), SLOT_RECORDS);
+  const { readers } = shared;
+  const pages = several.map((one) => one.pages);
+  const trees = createTrees(pages, NODES, { readers });
+  const [users, lost] = [createCountedBits(pages), createCountedBits(pages)];
+  return { ...shared, trees, users, lost, dirty: createDirty(pages) };
+}
+
+export function createWorld(exports: number): World {
+  const slots = SLOTS * exports;
   return {
-    shared: createSmallShared(),
-    image: { bytes: uint8(SLOTS * PAGE_SIZE), durable: uint8(SLOTS * PAGE_SIZE), calls: int32(1) },
+    exports,
+    shared: createSmallShared(exports),
+    image: { bytes: uint8(slots * PAGE_SIZE), durable: uint8(slots * PAGE_SIZE), calls: int32(1) },
     shadow: {
-      may: int32(SLOTS),
-      pending: int32(SLOTS),
-      flushed: int32(SLOTS),
-      beside: int32(SLOTS * VERSIONS),
-      owners: int32(SLOTS * VERSIONS),
-      reading: int32(ACTORS_MAX),
-      seen: int32(ACTORS_MAX),
+      may: int32(slots),
+      pending: int32(slots),
+      flushed: int32(slots),
+      beside: int32(slots * VERSIONS),
+      part: int32(slots),
+      met: int32(slots),
+      owners: int32(slots * VERSIONS),
+      reading: int32(ACTORS_MAX * READ_MAX),
+      seen: int32(ACTORS_MAX * READ_MAX),
     },
     messages: createRing(MESSAGES),
     answers: int32(THREAD_LANE0 + ACTORS_MAX),
@@ -129,18 +166,40 @@ export function fillPage(page: Uint8Array, slot: number, version: number): void 
 /** The version that a page of `slot` holds, or -1 for bytes that were never written to that slot. */
 export function versionOf(page: Uint8Array, slot: number): number {
   const words = new Uint32Array(page.buffer, page.byteOffset, PAGE_SIZE / 4);
-  const zero = words[0] === 0 && words[1] === 0;
-  if (!zero && words[0] !== 0x51070000 + slot) return -1;
-  const version = zero ? 0 : words[1] - 0x7e000000;
-  if (version < 0 || version >= VERSIONS) return -1;
-  for (let i = 2; i < words.length; i++) if (words[i] !== words[i & 1]) return -1;
+  const first = halfOf(words, 0, slot);
+  const second = halfOf(words, words.length / 2, slot);
+  if (first === second || second < 0) return second;
+  return first === PART || first === 0 ? MIXED + second : -1;
+}
+
+/** The version of which half a page is, from word `at` on. */
+function halfOf(words: Uint32Array, at: number, slot: number): number {
+  const [a, b] = [words[at], words[at + 1]];
+  const version = a === 0 && b === 0 ? 0 : a === 0x51070000 + slot ? b - 0x7e000000 : -1;
+  if (version < 0 || version >= MIXED) return -1;
+  const end = at + words.length / 2;
+  for (let i = at; i < end; i += 2) if (words[i] !== a || words[i + 1] !== b) return -1;
   return version;
+}
+
+/** What a WRITE of a part carries. */
+export function fillPart(page: Uint8Array, slot: number): void {
+  fillPage(page, slot, PART);
 }
 
 /** What a page holds, in words, for a report. */
 export function describePage(page: Uint8Array): string {
   const words = new Uint32Array(page.buffer, page.byteOffset, PAGE_SIZE / 4);
-  const slot = words[0] - 0x51070000;
-  if (slot >= 0 && slot < PAGES && versionOf(page, slot) > 0) return `version ${versionOf(page, slot)} of slot ${slot}`;
+  // Of one that was mixed, the second half says of which slot it was.
+  const slot = words[words.length / 2] - 0x51070000;
+  const version = slot >= 0 && slot < 2 * EXPORT_NUMBERS ? versionOf(page, slot) : -1;
+  const of = slot < EXPORT_NUMBERS ? '' : ' of the second export';
+  if (version > 0) return `${nameOf(version)} of slot ${slot % EXPORT_NUMBERS}${of}`;
   return words[0] === 0 && versionOf(page, 0) === 0 ? 'zeros' : 'bytes that nobody wrote';
+}
+
+/** What to call a version. */
+export function nameOf(version: number): string {
+  if (version >= MIXED) return `a part over ${nameOf(version - MIXED)}`;
+  return version === 0 ? 'zeros' : `version ${version}`;
 }

@@ -3,6 +3,7 @@
  * there instead, and the scenario that must notice. A protocol whose text moved on fails the test that uses this table.
  */
 import type { Mutant } from './mutant.ts';
+import { REQUEST_MUTANTS } from './requests.ts';
 import { RULE_MUTANTS } from './rules.ts';
 
 const P4 = 'pin-validate+pin-first+skip-eexist+erase';
@@ -251,4 +252,5 @@ export const MUTANTS: readonly Mutant[] = [
     combination: P4,
   },
   ...RULE_MUTANTS,
+  ...REQUEST_MUTANTS,
 ];
