@@ -1,6 +1,18 @@
 /** Scenarios in which the image fails: a call of each kind, and of writes each one in turn. */
 import { NBD_EIO } from 'node-nbd-server';
-import { client, flush, pressure, read, type Scenario, stop, trim, walker, write, writePart } from './scenario.ts';
+import {
+  client,
+  flush,
+  pressure,
+  read,
+  type Scenario,
+  stop,
+  swapoff,
+  trim,
+  walker,
+  write,
+  writePart,
+} from './scenario.ts';
 
 const one = [{ slot: 1, version: 1 }];
 /** What the image has of the slot is older than what the pool has: nobody may read it any more. */
@@ -25,6 +37,18 @@ export const FAULT_SCENARIOS: readonly Scenario[] = [
     mayLose: true,
     errors: [NBD_EIO],
     actors: [walker(), client('client', 0, trim(1), write(1, 2), read(1))],
+  },
+  {
+    name: 'swapoff-punch-error',
+    about:
+      'the punch of a swapoff fails, and is asked for again, while a slot is read whose older version the image has',
+    stored: one,
+    onImage: older,
+    pages: 2,
+    image: { failPunches: 1 },
+    mayLose: true,
+    errors: [NBD_EIO],
+    actors: [client('load', 0, read(1), read(1)), swapoff()],
   },
   {
     name: 'sync-error',

@@ -8,6 +8,7 @@ import { SHRINK } from '../../protocols/protocol.ts';
 import * as sync from '../../shm/sync.ts';
 import { requestWork } from '../../zswap/orders.ts';
 import { SwapoffOp, swapon } from '../../zswap/swapoff_op.ts';
+import { type Discarded, punchAgain } from '../../zswap/swapoff_punch.ts';
 import { type Env, LaneLoop } from '../loop.ts';
 import { type ActorSpec, firstSlot } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
@@ -73,7 +74,7 @@ function compact({ zswap, baton }: Env): void {
   baton.note(`compaction frees ${freed} zspages`);
 }
 
-/** swapoff of the export as in service. */
+/** swapoff of the export as in service; what the image refuses to forget is asked for again. */
 function swapOff(env: Env, again: boolean, keep: boolean): void {
   const { world, zswap, baton } = env;
   const { pages } = zswap.settings.exports[X];
@@ -100,10 +101,15 @@ function swapOff(env: Env, again: boolean, keep: boolean): void {
   // With `keep` nothing is discarded: what was acknowledged stays so.
   const discarded = keep ? 1 : pages;
   for (let slot = 1; slot < discarded; slot++) shadow.beginWrite(world.shadow, slot, 0, SWAPOFF_CONNECTION);
-  new SwapoffOp(host, X, keep, (errno) => {
-    if (errno !== 0) throw new Error(`swapoff ends with error ${errno}`);
-    ended = true;
-  }).resume();
+  const end = (errno: number, refused: readonly Discarded[]): void => {
+    ended = errno === 0;
+    if (ended) return;
+    if (refused.length === 0) throw new Error(`swapoff ends with error ${errno}`);
+    baton.note('the image refuses to forget');
+    loop.lane.loop.soon(() => punchAgain(host, X, refused, end));
+  };
+  const op: SwapoffOp = new SwapoffOp(host, X, keep, (errno) => end(errno, op.refused));
+  op.resume();
   const hear = (): boolean => {
     const errno = asked === null ? null : takeAnswer(world, zswap.thread);
     if (errno === null) return ended;

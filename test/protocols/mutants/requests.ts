@@ -153,6 +153,16 @@ const REQUESTS: readonly Mutant[] = [
 
 const ROOM: readonly Mutant[] = [
   {
+    name: 'faults: a slot that its image would not forget is in use before it is lost',
+    file: 'zswap/swapoff_punch.js',
+    from: `            setBit(shared.lost, this.x, slot);
+            setBit(shared.users, this.x, slot);`,
+    to: `            setBit(shared.users, this.x, slot);
+            setBit(shared.lost, this.x, slot);`,
+    scenario: 'swapoff-punch-error',
+    combination: P4,
+  },
+  {
     name: 'room: a store goes on without an entry',
     file: 'zswap/store.js',
     from: `        return rejectEntry(zswap);
