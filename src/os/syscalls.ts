@@ -40,6 +40,8 @@ const POLLERR_HUP_NVAL = 0x8 | 0x10 | 0x20;
 const MSG_PEEK_DONTWAIT = 0x2 | 0x40;
 const MSG_DONTWAIT = 0x40;
 const SOL_SOCKET = 1;
+const SO_TYPE = 3;
+const SOCK_STREAM = 1;
 const SO_ACCEPTCONN = 30;
 const SO_DOMAIN = 39;
 const AF_UNIX = 1;
@@ -92,14 +94,17 @@ export function waitWritable(fd: number, ms: number): void {
 
 /** Whether both ends of a socket are on this machine, with one buffer between them. */
 export function isUnixSocket(fd: number): boolean {
-  const domain = [0];
-  return cGetsockopt(fd, SOL_SOCKET, SO_DOMAIN, domain, [4]) === 0 && domain[0] === AF_UNIX;
+  return optionIs(fd, SO_DOMAIN, AF_UNIX);
 }
 
-/** Whether it is a socket that accepts connections; false for whatever else is open there, or nothing. */
+/** Whether it is a stream socket that accepts connections; false for whatever else is open there, or nothing. */
 export function isListening(fd: number): boolean {
-  const listens = [0];
-  return cGetsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, listens, [4]) === 0 && listens[0] === 1;
+  return optionIs(fd, SO_ACCEPTCONN, 1) && optionIs(fd, SO_TYPE, SOCK_STREAM);
+}
+
+function optionIs(fd: number, option: number, value: number): boolean {
+  const found = [0];
+  return cGetsockopt(fd, SOL_SOCKET, option, found, [4]) === 0 && found[0] === value;
 }
 
 /** Copies what the kernel holds unread for this socket into `into`, and leaves it there; returns bytes or -errno. */

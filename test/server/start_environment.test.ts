@@ -184,6 +184,17 @@ t.test('nor is one that sends datagrams', { skip: missing('bash') }, async (t) =
   await bothRefuse(t, { wrap, env: { LISTEN_FDS: '1' } }, /^LISTEN_FDS socket 3: is not a stream socket that listens/);
 });
 
+t.test('nor is one that listens for packets', { skip: missing('/usr/bin/python3') }, async (t) => {
+  const program = [
+    'import os, socket, sys',
+    's = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)',
+    's.bind(""); s.listen(); os.dup2(s.fileno(), 3)',
+    'os.execv(sys.argv[1], sys.argv[1:])',
+  ];
+  const wrap = ['/usr/bin/python3', '-c', program.join('\n')];
+  await bothRefuse(t, { wrap, env: { LISTEN_FDS: '1' } }, /^LISTEN_FDS socket 3: is not a stream socket that listens/);
+});
+
 t.test('a file of the kernel is no image', async (t) => {
   await bothRefuse(
     t,
