@@ -15,14 +15,20 @@ export const CUT = 2;
  * no step: a connection ends only while its lane waits, so the answer stays as it is.
  */
 export function watchStores(zswap: Zswap, { connections }: World, baton: Baton, connection: number): Zswap {
-  const rejected = zswap.shared.requestBuffers.memory;
+  let written = false;
   const oracle: PageOracle = {
-    note: (_x, slot, src) => {
-      if (src !== rejected && connections[connection * 2] === GIVEN_UP)
+    note: (_x, slot) => {
+      if (!written && connections[connection * 2] === GIVEN_UP)
         baton.violate('late store', `slot ${slot} is stored after its connection was given up`);
+      written = false;
     },
     agrees: () => true,
     forget: () => undefined,
   };
-  return Object.assign(Object.create(zswap) as Zswap, { oracle });
+  // A rejected page that the image has got drops what there was, and is noted then.
+  const dropOld = (...dropped: Parameters<Zswap['dropOld']>): void => {
+    zswap.dropOld(...dropped);
+    written = true;
+  };
+  return Object.assign(Object.create(zswap) as Zswap, { oracle, dropOld });
 }
