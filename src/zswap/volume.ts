@@ -255,7 +255,8 @@ export class Volume implements Device {
   extent(slot: number, end: number, into: DeviceExtent): DeviceExtent {
     const { users } = this.zswap.shared;
     const used = testBit(users, this.x, slot);
-    into.end = findBit(users, this.x, slot, end, !used);
+    // The slot itself is not looked at again: another lane may have written or trimmed it since, and its run would be empty.
+    into.end = findBit(users, this.x, slot + 1, end, !used);
     into.status = used ? 0 : NBD_STATE_HOLE | NBD_STATE_ZERO;
     return into;
   }

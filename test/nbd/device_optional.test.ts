@@ -145,3 +145,20 @@ t.test('what a block-wise device throws is an uncaught exception', async (t) => 
   t.not(code, 0);
   t.match(stderr, /a bug of the device/);
 });
+
+t.test('a device whose extent has no block is wrong, and no client is told of it', async (t) => {
+  const program = `
+    import { NbdClient, NbdServer } from 'node-nbd-server';
+    const info = { name: 'odd', description: '', size: 8192, flags: 3, minBlock: 1, preferredBlock: 4096, maxBlock: 8192 };
+    const extent = (block, end, into) => Object.assign(into, { end: block, status: 3 });
+    const server = new NbdServer({ devices: [{ info, blockSize: 4096, readNow: (block, count) => count, extent }] });
+    await server.listen(0);
+    const client = await NbdClient.connect({ port: server.port, baseAllocation: true });
+    await client[process.argv[1]](0, 8192);
+  `;
+  for (const request of ['read', 'blockStatus']) {
+    const { code, stderr } = await runAt('.', process.execPath, ['--input-type=module', '-e', program, request]);
+    t.not(code, 0);
+    t.match(stderr, /RangeError: device of export "odd": its extent at block 0 ends at 0/);
+  }
+});

@@ -1,7 +1,7 @@
 // Requests that don't fit slots: parts of a page, ragged TRIM and WRITE_ZEROES, what is made durable, and extents.
 import { NBD_EIO, NBD_ESHUTDOWN, NBD_STATE_HOLE, NBD_STATE_ZERO, OK, TAKEN, WAIT } from 'node-nbd-server';
 import t, { type Test } from 'tap';
-import { setBit, testBit } from '#src/pool/bits.js';
+import { clearBit, setBit, testBit } from '#src/pool/bits.js';
 import { freeBuffers, takeBuffer } from '#src/pool/buffers.js';
 import { POOL } from '#src/pool/counters.js';
 import { STATE } from '#src/pool/export_state.js';
@@ -9,6 +9,7 @@ import { PAGE_SIZE } from '#src/pool/limits.js';
 import { C } from '#src/zswap/counters.js';
 import { ORDER } from '#src/zswap/orders.js';
 import { LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
+import { passing } from '../support/facade.ts';
 import { Bench, Request } from '../support/lane.ts';
 import { freeRecords, makePage, put, take } from '../support/pool.ts';
 
@@ -251,4 +252,28 @@ t.test('an extent goes to where the use of slots changes, or to the end asked fo
   t.strictSame(extent(2, 100), { end: 5, status: 0 });
   t.strictSame(extent(3, 4), { end: 4, status: 0 });
   t.strictSame(extent(5, 100), { end: 100, status: hole });
+});
+
+t.test('an extent holds its first slot, whatever other lanes do to it meanwhile', async (t) => {
+  const b = new Bench();
+  const { users } = b.z.shared;
+  const hole = NBD_STATE_HOLE | NBD_STATE_ZERO;
+  for (const [before, status] of [
+    [false, hole],
+    [true, 0],
+  ] as const) {
+    const flip = before ? clearBit : setBit;
+    (before ? setBit : clearBit)(users, 0, 7);
+    let looks = 0;
+    const found = { end: 0, status: 9 };
+    passing(
+      () => b.volume.extent(7, 9, found),
+      () => {
+        // Of the first look the answer is taken; by the second another lane has written or trimmed the slot.
+        if (++looks === 2) flip(users, 0, 7);
+      },
+    );
+    t.ok(looks >= 2);
+    t.strictSame(found, { end: before ? 8 : 9, status });
+  }
 });

@@ -9,6 +9,7 @@
 
 import * as wire from '../wire.ts';
 import type { Device, DeviceExtent } from './device.ts';
+import { extentAt } from './extents.ts';
 import { BASE_ALLOCATION_ID } from './handshake.ts';
 import type { Replies } from './replies.ts';
 import { PHASE_STATUS, type Request } from './request.ts';
@@ -47,7 +48,7 @@ export function blockStatus(device: Device, replies: Replies, request: Request, 
   let runs = 0;
   let status = -1;
   while (block < endBlock && runs < MAX_RUNS) {
-    const run = device.extent === undefined ? data(endBlock) : device.extent(block, endBlock, extent);
+    const run = device.extent === undefined ? data(endBlock) : extentAt(device, block, endBlock, extent);
     runs++;
     block = run.end;
     const to = Math.min(block * size, end);

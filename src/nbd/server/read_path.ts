@@ -12,6 +12,7 @@
 
 import * as wire from '../wire.ts';
 import type { Device, DeviceExtent } from './device.ts';
+import { extentAt } from './extents.ts';
 import { giveReadBuffer, hasReadBuffer, READ_SLICE, takeReadBuffer } from './read_buffers.ts';
 import type { Replies } from './replies.ts';
 import { PHASE_READ, type Request } from './request.ts';
@@ -136,7 +137,7 @@ export class ReadPath {
     if ((request.flags & wire.NBD_CMD_FLAG_DF) !== 0) return false;
     const size = this.#blockSize;
     const first = Math.floor(request.position / size);
-    const run = this.#device.extent!(first, Math.ceil(end / size), this.#extent);
+    const run = extentAt(this.#device, first, Math.ceil(end / size), this.#extent);
     this.#budget.scanned(run.end - first, 1);
     const to = Math.min(run.end * size, end);
     if ((run.status & wire.NBD_STATE_ZERO) === 0) {
