@@ -20,8 +20,8 @@ export function indexPage(sourceOf: (subject: Subject) => string): string {
     'A choice is one protocol of each kind, and switches. The interfaces, the contract and the lock order are in ' +
       '[protocol.ts](protocol.ts). Each file says of its protocol what it goes with, what it refuses, how it is broken and which ' +
       'switches it has ([declaration.ts](declaration.ts)); [combinations.ts](combinations.ts) puts that together, ' +
-      '[presets.ts](presets.ts) has what the kernels had. A new protocol is a file, and its place in a list of ' +
-      '[index.ts](index.ts).',
+      '[presets.ts](presets.ts) has what the kernels had. A new protocol is a file, its place in a list of ' +
+      '[index.ts](index.ts), and its rows in [expected_matrix.ts](../../scripts/pages/expected_matrix.ts).',
     '',
     ...ROLES.map((role) => `- \`protocol.${role}\`: ${ROLE_TEXTS[role]}`),
     '',

@@ -17,6 +17,7 @@ import type { Config } from '../config/schema.ts';
 import type { Control } from '../control/control.ts';
 import { IMAGE } from '../image/counters.ts';
 import { EXIT } from '../os/exit_error.ts';
+import { setCount } from '../pool/bits.ts';
 import { takenBuffers } from '../pool/buffers.ts';
 import { highWater, isLive } from '../pool/entries.ts';
 import type { Shared } from '../pool/shared.ts';
@@ -118,10 +119,14 @@ class Abort {
   }
 }
 
-/** Pages that may be in memory alone: what is stored, and what has left the pool and is not on the image yet. */
-function atStake({ entries, writebackBuffers }: Shared, whole: ReadonlySet<number>): number {
+/**
+ * Pages that may be in memory alone: what is stored, and what has left the pool and is not on the image yet; and those that
+ * are lost already.
+ */
+function atStake({ entries, writebackBuffers, lost, settings }: Shared, whole: ReadonlySet<number>): number {
   const end = highWater(entries);
   let pages = takenBuffers(writebackBuffers);
+  for (const x of settings.exports.keys()) if (!whole.has(x)) pages += setCount(lost, x);
   for (let e = 1; e < end; e++) if (isLive(entries, e) && !whole.has(entries.volume[e])) pages++;
   return pages;
 }

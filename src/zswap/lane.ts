@@ -9,6 +9,7 @@ import type { Loop } from '../os/loop.ts';
 import type { Shared } from '../pool/shared.ts';
 import { C } from './counters.ts';
 import { type Answer, OrderBook } from './orders.ts';
+import { Turns } from './turns.ts';
 import type { Zswap } from './zswap.ts';
 
 /** Something that waits. resume() tries again, and parks itself again if it must; spurious calls are harmless. */
@@ -33,6 +34,7 @@ export class Lane {
   readonly zswap: Zswap;
   readonly shared: Shared;
   readonly loop: Loop;
+  readonly turns: Turns;
   private readonly images: readonly ReadableImage[];
   private readonly book: OrderBook;
   private readonly readsMax: number;
@@ -48,6 +50,7 @@ export class Lane {
   constructor(zswap: Zswap, images: readonly ReadableImage[], readsMax: number, loop: Loop) {
     this.zswap = zswap;
     this.loop = loop;
+    this.turns = new Turns(loop);
     this.shared = zswap.shared;
     this.images = images;
     this.book = new OrderBook(zswap.shared, zswap.thread);

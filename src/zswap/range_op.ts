@@ -18,6 +18,8 @@ import { ORDER } from './orders.ts';
 import type { Zswap } from './zswap.ts';
 
 const NO_CLAIM = -1;
+/** What a slice costs beside its slots in use: a look at the pin of each slot of it, which is a sixteenth of what one in use costs. */
+const SLICE_UNITS = SLICE_SLOTS / 16;
 
 export class RangeOp implements Parkable {
   counted = false;
@@ -54,7 +56,7 @@ export class RangeOp implements Parkable {
 
   resume(): void {
     const { zswap, x } = this;
-    if (this.row === NO_CLAIM && !this.nextSlice()) return;
+    if (this.row === NO_CLAIM && (!this.lane.turns.take(this) || !this.nextSlice())) return;
     // The claim keeps new pins out, so this ends once the old ones are dropped; each drop wakes us.
     for (let slot = this.cursor; slot < this.sliceEnd; slot++) {
       if (zswap.slots.isPinned(x, slot)) {
@@ -74,6 +76,7 @@ export class RangeOp implements Parkable {
     }
     if (on(zswap, slotReusableBeforeInvalidate)) this.giveUpSlots(used);
     for (const slot of used) zswap.invalidate(x, slot);
+    this.lane.turns.spend(SLICE_UNITS + used.length);
     const kind = this.provision ? ORDER.ZERO : ORDER.PUNCH;
     this.lane.order(kind, x, this.cursor, this.sliceEnd - this.cursor, (errno) => this.punched(errno, used));
   }

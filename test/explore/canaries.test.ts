@@ -55,7 +55,10 @@ t.setTimeout(MUTANTS.length * 60_000);
 /** Part of a name: only those. */
 const ONLY = process.env.ZSWAPD_CANARY ?? '';
 
-MUTANTS.filter(({ name }) => name.includes(ONLY)).forEach((mutant, number) => {
+const WANTED = MUTANTS.filter(({ name }) => name.includes(ONLY));
+if (WANTED.length === 0) t.fail(`no canary has ${JSON.stringify(ONLY)} in its name`);
+
+WANTED.forEach((mutant, number) => {
   t.test(mutant.name, async (t) => {
     // The tests of the matrix explore what it has; only the other cells need a search of their own.
     const known = expectedVerdict(mutant.combination, mutant.scenario) === 'clean' && mutant.bound === undefined;

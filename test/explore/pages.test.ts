@@ -10,6 +10,9 @@ import { withEngine } from './cells.ts';
 
 const FOLDER = fileURLToPath(new URL('../../../src/protocols', import.meta.url));
 
+// The searches for the shortest traces; the runner has a limit of its own.
+t.setTimeout(300_000);
+
 t.test('each protocol has a page beside it, and all pages are up to date', async (t) => {
   const pages = await withEngine((engine) => generatePages(engine, FOLDER));
   if (process.env.ZSWAPD_WRITE_PAGES === '1') {
