@@ -1,13 +1,14 @@
 // The examples of the library, each as a process, as its header says.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import { NbdClient } from 'node-nbd-server';
 import t, { type Test } from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
+import { runAt } from '../support/run_process.ts';
 import { tempFolder } from '../support/tmp.ts';
 
 interface Example {
@@ -64,6 +65,10 @@ t.test('a file', async (t) => {
   const expected = Buffer.alloc(1_000_001, 3).fill(4, 10, 600_010);
   t.ok(readFileSync(path).equals(expected));
   t.ok((await client.read(0, 1_000_001)).equals(expected));
+  truncateSync(path, 500_000);
+  t.ok((await client.read(0, 491_520)).equals(expected.subarray(0, 491_520)));
+  await t.rejects(client.read(499_990, 20), { code: 'EIO' }, 'a file that was cut has no zeros to offer');
+  await t.rejects(client.read(900_000, 10), { code: 'EIO' });
   await client.disconnect();
   t.equal(await stop(), 0);
 });
@@ -98,4 +103,17 @@ t.test('an image behind HTTP', async (t) => {
   await t.rejects(client.read(0, 1), { code: 'EIO' });
   await client.disconnect();
   t.equal(await stop(), 0);
+});
+
+t.test('an image behind HTTP that does not say how long it is', async (t) => {
+  const web = createServer((_, response) => response.writeHead(200, { 'accept-ranges': 'bytes' }).end());
+  web.listen(0, '127.0.0.1');
+  await once(web, 'listening');
+  t.teardown(() => web.close());
+  const { port } = web.address() as AddressInfo;
+  const program = resolve(REPOSITORY, 'src/nbd/dist/examples/http_image.js');
+  const socketPath = join(tempFolder(t), 'nbd.sock');
+  const { code, stderr } = await runAt('.', process.execPath, [program, `http://127.0.0.1:${port}/image`, socketPath]);
+  t.equal(code, 1);
+  t.match(stderr, /no parts to be had, or no length/);
 });

@@ -28,7 +28,7 @@ t.test('plain returns and promises', async (t) => {
 
 t.test('long writes come in chunks of 256 KiB, in memory of their own', async (t) => {
   const calls: [number, Uint8Array][] = [];
-  const { connect } = await running(t, ram({ write: (offset, from) => calls.push([offset, from]) }));
+  const { connect } = await running(t, ram({ write: (offset, from) => void calls.push([offset, from]) }));
   const client = await connect();
   const payload = Buffer.alloc(700_000);
   for (let i = 0; i < payload.length; i++) payload[i] = (i * 7) >> 8;

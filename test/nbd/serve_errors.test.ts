@@ -88,27 +88,6 @@ t.test('what onError throws is an uncaught exception, and the call is over all t
   t.same(stdout.trim().split('\n').sort(), ['closed', 'uncaught a bug of the listener', 'write EIO']);
 });
 
-t.test('a read may return its bytes, as many as were asked for', async (t) => {
-  const told: unknown[] = [];
-  let result: unknown;
-  const device = ram({ size: 10_000, read: (_: number, into: Uint8Array) => result ?? void into.fill(3) });
-  const { connect } = await running(t, device, { onError: (e) => told.push(e) });
-  const client = await connect();
-  t.same([...(await client.read(0, 2))], [3, 3], 'or fill what it was given');
-  for (const bytes of [Buffer.alloc(4096, 7), new Uint8Array(4096).fill(7)]) {
-    for (result of [bytes, Promise.resolve(bytes)]) t.same([...(await client.read(1, 2))], [7, 7]);
-  }
-  result = Promise.resolve(null);
-  t.same([...(await client.read(0, 2))], [0, 0], 'nothing is zeros');
-  for (const bytes of [Buffer.alloc(0), Buffer.alloc(4095), Buffer.alloc(8192)]) {
-    for (result of [bytes, Promise.resolve(bytes)]) await t.rejects(client.read(0, 1), { code: 'EIO' });
-  }
-  t.equal(told.length, 6);
-  t.match(told[0], { name: 'TypeError', message: 'read has returned 0 bytes where it was asked for 4096' });
-  result = Buffer.alloc(10_000 - 8192, 1);
-  t.same([...(await client.read(9999, 1))], [1], 'cut at the end');
-});
-
 t.test('a long write of which one chunk fails is answered once, and the stream stays in step', async (t) => {
   const device = ram({ size: 4 * 2 ** 20 });
   const write = async (offset: number, from: Uint8Array): Promise<void> => {

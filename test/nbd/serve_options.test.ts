@@ -4,6 +4,7 @@ import {
   type ByteDevice,
   type Device,
   NBD_FLAG_READ_ONLY,
+  NbdClient,
   NbdServer,
   type ServerOptions,
   serve,
@@ -101,6 +102,8 @@ t.test('options', async (t) => {
     [{ standstillMs: -1 }, 'RangeError', /standstillMs is -1/],
     [{ listing: 1 }, 'TypeError', /listing is 1, .* true or false/],
     [{ onError: 'log' }, 'TypeError', /onError is 'log', .* function/],
+    [{ maxConnection: 5 }, 'TypeError', /there is no option maxConnection, .* maxConnections, /],
+    [{ maxconnections: undefined }, 'TypeError', /there is no option maxconnections/],
   ];
   for (const [wrong, name, message] of table) {
     await t.rejects(serve(ram({}), [], wrong as ServerOptions), { name, message });
@@ -120,6 +123,17 @@ t.test('addresses, streams and times', async (t) => {
   await t.rejects(listen(null), { name: 'TypeError', message: /address is null/ });
   await t.rejects(listen(''), { name: 'RangeError', message: /address is ''/ });
   await t.rejects(listen(70_000), { name: 'RangeError', message: /address is 70000, .* from 0 to 65535/ });
+  for (const path of ['x'.repeat(108), 'é'.repeat(54), `/tmp/${'x'.repeat(200)}`]) {
+    const message = /path of a unix socket is '.*, and has to be at most 107 bytes/;
+    await t.rejects(listen(path), { name: 'RangeError', message });
+    await t.rejects(listen({ path }), { name: 'RangeError', message }, 'which would be cut in silence');
+    await t.rejects(
+      NbdClient.connect({ socketPath: path }),
+      { name: 'RangeError', message },
+      'who would be sent elsewhere',
+    );
+    await t.rejects(NbdClient.list({ socketPath: path }), { name: 'RangeError', message });
+  }
   await t.rejects(listen({}), { name: 'TypeError' }, "what Node says of an address of Node's");
   t.same(one.addresses, []);
   t.throws(() => one.accept({} as PassThrough), { name: 'TypeError', message: /stream is {}, .* Duplex/ });

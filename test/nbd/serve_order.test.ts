@@ -2,8 +2,8 @@
  * Which changes of a device wait for which. What is asked of the order itself: that it lets begin what a plain look at all that
  * came before would let begin, with links that are few, and that it forgets what is over.
  *
- * Seen to fail with a hollow change taken out instead of kept (a later one overtakes), and without the clearing away (the
- * sizes).
+ * Seen to fail with a hollow change taken out instead of kept (a later one overtakes), without the clearing away (the sizes),
+ * and where a change that is over, or never begins, holds its `begin`, and by that its buffer.
  */
 import t from 'tap';
 import { chooseSeed, Random } from '../support/random.ts';
@@ -13,6 +13,7 @@ interface Change {
   readonly end: number;
   readonly free: boolean;
   readonly blockers: number;
+  readonly begin: (() => void) | null;
 }
 
 interface ChangeOrder {
@@ -136,5 +137,22 @@ t.test('a long chain of what was given up ends with the one before it', (t) => {
   );
   const last = chain.at(-1);
   t.same(order.remove(first), [last]);
+  t.end();
+});
+
+t.test('a link that stays in the chain holds nothing of the call that it stood for', (t) => {
+  const order = new ChangeOrder();
+  const stuck = change(0, 10);
+  order.add(stuck);
+  const waiting = change(0, 10);
+  const elsewhere = change(20, 10);
+  order.add(waiting);
+  order.add(elsewhere);
+  order.remove(waiting);
+  order.remove(elsewhere);
+  t.equal(order.size, 4, 'both stay, as a change and as the owner of a segment');
+  t.equal(waiting.begin, null, 'given up while it waited');
+  t.equal(elsewhere.begin, null, 'over');
+  t.equal(stuck.begin, nothing, 'not over');
   t.end();
 });

@@ -61,6 +61,14 @@ class CountingDevice extends RamDevice {
     return n;
   }
 
+  override zero(request: wire.DeviceRequest, offset: number, length: number, noHole: boolean): void {
+    // A block of which a part becomes zero is read, and stored again.
+    const [first, last] = [Math.floor(offset / BLOCK), Math.floor((offset + length) / BLOCK)];
+    const ragged = [offset % BLOCK !== 0, (offset + length) % BLOCK !== 0 && !(first === last && offset % BLOCK !== 0)];
+    this.#count('blocks', ragged.filter(Boolean).length);
+    super.zero(request, offset, length, noHole);
+  }
+
   override extent(block: number, end: number, into: wire.DeviceExtent): wire.DeviceExtent {
     into.end = Math.min(end, block + this.runLength);
     into.status = Math.floor(block / this.runLength) % 2 === 1 ? 3 : 0;
@@ -113,6 +121,23 @@ t.test('writes of 32 MiB, of which the kernel holds more than one read can take'
   t.ok(device.bytes.equals(Buffer.alloc(40 * MIB, 1)));
   t.ok(device.most.blocks <= MAX_BLOCKS + 2, `${device.most.blocks} blocks in a turn`);
 });
+
+for (const [name, offset, length, blocks] of [
+  ['behind its begin', 512, 8192 - 512, 1],
+  ['before its end', 0, 8192 - 512, 1],
+  ['on both sides', 512, 8192, 2],
+  ['within it', 512, 1024, 1],
+] as const) {
+  t.test(`zeroes of which a block is cut ${name}`, async (t) => {
+    const { device, served } = await counted(t);
+    const client = await served.connect({ maxInFlight: 5000 });
+    await Promise.all(
+      Array.from({ length: 2000 }, (_, n) => client.writeZeroes((n % 1000) * 3 * BLOCK + offset, length)),
+    );
+    t.equal(device.total.blocks, 2000 * blocks);
+    t.ok(device.most.blocks <= MAX_BLOCKS + 2, `${device.most.blocks} blocks in a turn`);
+  });
+}
 
 t.test('block status over a terabyte without a change', async (t) => {
   const { device, served } = await counted(t, { size: 2 ** 40 });

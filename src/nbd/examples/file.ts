@@ -10,7 +10,14 @@ const server = await serve(
   {
     name: 'file',
     size,
-    read: (offset, into) => file.read(into, 0, into.length, offset),
+    read: async (offset, into) => {
+      // The system may give less than it is asked for; it gives nothing behind the end, where a file was cut meanwhile.
+      for (let at = 0; at < into.length; ) {
+        const { bytesRead } = await file.read(into, at, into.length - at, offset + at);
+        if (bytesRead === 0) throw new Error(`${path} ends at ${offset + at}`);
+        at += bytesRead;
+      }
+    },
     write: async (offset, from) => {
       // The system may take less than it is given, at a limit or when its disk is nearly full.
       for (let at = 0; at < from.length; )

@@ -2,13 +2,16 @@
 import { serve } from 'node-nbd-server';
 
 const [url, socket] = process.argv.slice(2);
-const head = await fetch(url, { method: 'HEAD' });
-if (!head.ok || head.headers.get('accept-ranges') !== 'bytes') throw new Error(`${url}: no parts to be had`);
+const head = await fetch(url, { method: 'HEAD', headers: { 'accept-encoding': 'identity' } });
+const length = head.headers.get('content-length');
+if (!head.ok || head.headers.get('accept-ranges') !== 'bytes' || length === null) {
+  throw new Error(`${url}: no parts to be had, or no length`);
+}
 
 const server = await serve(
   {
     name: 'image',
-    size: Number(head.headers.get('content-length')),
+    size: Number(length),
     blockSize: 65_536,
     read: async (offset, into, { signal }) => {
       const range = `bytes=${offset}-${offset + into.length - 1}`;

@@ -11,6 +11,7 @@ import type { ExportInfo } from '../export_info.ts';
 import * as wire from '../wire.ts';
 import { ByteCalls } from './byte_calls.ts';
 import type { ByteDevice } from './byte_device.ts';
+import { bytesRead, checkWritten, returned } from './byte_results.ts';
 import { type ConnectionRequest, type Device, TAKEN } from './device.ts';
 
 /** Of a device that says nothing else. */
@@ -69,7 +70,7 @@ export class ByteAdapter implements Device {
   read(request: ConnectionRequest, first: number, count: number, dst: Uint8Array, at: number): void {
     const offset = first * this.blockSize;
     const bytes = Math.min(count * this.blockSize, this.info.size - offset);
-    let into: Buffer;
+    let into: Uint8Array;
     this.#calls.begin({
       request,
       offset: 0,
@@ -77,36 +78,34 @@ export class ByteAdapter implements Device {
       bytes,
       act: () => {
         into = Buffer.alloc(bytes);
-        return this.#fill(request, offset, into);
+        return returned(this.#device.read(offset, into, { signal: request.signal }), (value) => {
+          into = bytesRead(value, into, bytes);
+        });
       },
-      answer: (errno) => {
+      finish: () => {
+        // Only now, as it could be sent to another thread up to here.
+        if (into.length !== bytes) throw new TypeError('read has given away the buffer that it was to fill');
         // `dst` is the engine's again after this, so nothing comes to it later: a call that was given up has its own memory.
-        if (errno === 0) dst.set(into, at);
-        request.settle(errno);
+        dst.set(into, at);
       },
+      answer: (errno) => request.settle(errno),
     });
-  }
-
-  #fill({ signal }: ConnectionRequest, offset: number, into: Buffer): unknown {
-    const result = this.#device.read(offset, into, { signal });
-    if (result instanceof Uint8Array) return take(result, into);
-    if (typeof result !== 'object' || result === null) return undefined;
-    return Promise.resolve(result).then((value) => take(value, into));
   }
 
   trim(request: ConnectionRequest, offset: number, length: number): void {
     const { signal } = request;
-    this.#change(request, offset, length, () => this.#device.trim!(offset, length, { signal }));
+    this.#call(request, offset, offset + length, () => this.#device.trim!(offset, length, { signal }));
   }
 
   zero(request: ConnectionRequest, offset: number, length: number, noHole: boolean, fast: boolean): void {
     const { signal } = request;
-    this.#change(request, offset, length, () => this.#device.zero!(offset, length, { signal, noHole, fast }));
+    this.#call(request, offset, offset + length, () => this.#device.zero!(offset, length, { signal, noHole, fast }));
   }
 
   flush(request: ConnectionRequest): void {
     const { signal } = request;
-    this.#change(request, 0, 0, () => this.#device.flush!({ signal }));
+    // It changes nothing and waits for nobody: what was answered before has ended.
+    this.#call(request, 0, 0, () => this.#device.flush!({ signal }));
   }
 
   persist(request: ConnectionRequest): void {
@@ -130,13 +129,15 @@ export class ByteAdapter implements Device {
 
   #store(request: ConnectionRequest, { offset, bytes, units }: Chunk): void {
     const { signal } = request;
-    const act = (): unknown => this.#device.write!(offset, bytes, { signal });
+    const { length } = bytes;
+    const act = (): unknown =>
+      returned(this.#device.write!(offset, bytes, { signal }), (value) => checkWritten(value, length));
     const answer = (errno: number): void => {
       settle(request, units, errno);
       // The engine offers no further block of a WRITE that has failed.
       if (errno !== 0) this.#drop(request, errno);
     };
-    this.#calls.begin({ request, offset, end: offset + bytes.length, bytes: bytes.length, act, answer });
+    this.#calls.begin({ request, offset, end: offset + length, bytes: length, act, answer });
   }
 
   /** Gives up the chunk that is being gathered for a request, if there is one. */
@@ -153,19 +154,11 @@ export class ByteAdapter implements Device {
     return chunk;
   }
 
-  #change(request: ConnectionRequest, offset: number, length: number, act: () => unknown): void {
+  /** One without a buffer, that changes [offset, end). */
+  #call(request: ConnectionRequest, offset: number, end: number, act: () => unknown): void {
     const answer = (errno: number): void => request.settle(errno);
-    this.#calls.begin({ request, offset, end: offset + length, bytes: 0, act, answer });
+    this.#calls.begin({ request, offset, end, bytes: 0, act, answer });
   }
-}
-
-/** Takes over what a `read` has returned instead of filling its buffer; what is no bytes means nothing. */
-function take(value: unknown, into: Buffer): void {
-  if (!(value instanceof Uint8Array) || value === into) return;
-  if (value.length !== into.length) {
-    throw new TypeError(`read has returned ${value.length} bytes where it was asked for ${into.length}`);
-  }
-  into.set(value);
 }
 
 function settle(request: ConnectionRequest, units: number, errno: number): void {

@@ -30,6 +30,8 @@ interface ByteCall {
   /** Bytes of memory that it keeps while it runs. */
   readonly bytes: number;
   readonly act: () => unknown;
+  /** Called before `answer(0)`, unless its connection has ended; what it throws is the error of the call. */
+  readonly finish?: () => void;
   /** Called once, never from inside `begin`. */
   readonly answer: (errno: number) => void;
 }
@@ -103,14 +105,24 @@ export class ByteCalls {
       return;
     }
     if ((typeof result !== 'object' && typeof result !== 'function') || result === null) {
-      queueMicrotask(() => this.#ended(call, 0));
+      queueMicrotask(() => this.#succeeded(call));
       return;
     }
     // Made here, so that no `then` or `constructor` of the device's own can throw at us.
     new Promise((resolve) => resolve(result)).then(
-      () => this.#ended(call, 0),
+      () => this.#succeeded(call),
       (error: unknown) => this.#failed(call, error),
     );
+  }
+
+  #succeeded(call: Unfinished): void {
+    try {
+      if (!call.givenUp) call.finish?.();
+    } catch (error) {
+      this.#failed(call, error);
+      return;
+    }
+    this.#ended(call, 0);
   }
 
   #failed(call: Unfinished, error: unknown): void {
@@ -150,6 +162,7 @@ export class ByteCalls {
     const { change } = call;
     if (change === null) return;
     call.change = null;
-    for (const { begin } of this.#order.remove(change)) begin();
+    // What one of them does before it returns may be the end of the next.
+    for (const freed of this.#order.remove(change)) freed.begin?.();
   }
 }

@@ -14,8 +14,8 @@ export interface ZeroCall extends DeviceCall {
 }
 
 /**
- * Methods return when the work is done, or a promise of that; the value is ignored, unless it is bytes of `read`. What they throw, or reject with, is
- * the client's error: `code` ENOSPC, EPERM, EACCES, EROFS, EINVAL, ENOMEM, ENOTSUP and so on by name, everything else EIO.
+ * Methods return when the work is done, or a promise of that; the value is ignored, but for bytes and counts (see `read` and
+ * `write`). What they throw, or reject with, is the client's error: `code` ENOSPC, EPERM, EACCES, EROFS, EINVAL, ENOMEM, ENOTSUP and so on by name, everything else EIO.
  *
  * Calls run at the same time, but never two that change the same bytes: the later one waits, whichever connection it is
  * from. Buffers belong to the call: they are nobody else's before, during and after it.
@@ -34,9 +34,16 @@ export interface ByteDevice {
   readonly minBlock?: number;
   /** Whether `zero` heeds `fast`. */
   readonly fastZero?: boolean;
-  /** Fills `into`, which comes zeroed, with what is at `offset`; or returns just as many bytes. */
+  /**
+   * Fills `into`, which comes zeroed, with what is at `offset`, and returns nothing, or how much it has read, as a number or as
+   * the `{ bytesRead }` of Node's files; or returns the bytes, in an ArrayBuffer or a view of one. Less or more than
+   * `into.length`, and any other value, is EIO, of which `onError` is told.
+   */
   read(offset: number, into: Uint8Array, call: DeviceCall): unknown;
-  /** Stores up to 256 KiB, of one request. Without it the export is read-only. */
+  /**
+   * Stores up to 256 KiB, of one request. A number that it returns, or a `{ bytesWritten }`, is what it has stored; another one
+   * than `from.length` is EIO. Without it the export is read-only.
+   */
   write?(offset: number, from: Uint8Array, call: DeviceCall): unknown;
   /** The client needs these bytes no more. */
   trim?(offset: number, length: number, call: DeviceCall): unknown;

@@ -9,7 +9,7 @@
  *   costs a binary search, three segments and three links, and to move the segments behind it;
  * - a change that was given up while it waited stays as a link of the chain, without its caller: what came after it still
  *   waits for what came before it. Such links and segments without an owner are cleared away when there are more of them
- *   than of what is unfinished, and 1024.
+ *   than of what is unfinished, and 1024. Neither holds the call that it stood for, nor the buffer of that.
  */
 
 /** Left lying at least, so that a device with little to do is not tidied all the time. */
@@ -28,8 +28,8 @@ export class Change {
   /** Those that wait for it, the last of them once more. */
   waiters: Change[] = [];
   newest: Change | null = null;
-  /** Begins what it stands for. */
-  readonly begin: () => void;
+  /** Begins what it stands for, until that is over, or given up. */
+  begin: (() => void) | null;
 
   constructor(offset: number, end: number, begin: () => void) {
     this.offset = offset;
@@ -66,6 +66,8 @@ export class ChangeOrder {
   /** A change has ended, or will not begin any more; returns those that may begin now. */
   remove(change: Change): Change[] {
     const freed: Change[] = [];
+    // As a link, or as the owner of a segment, it may stay for long.
+    change.begin = null;
     if (change.free) {
       this.#end(change, freed);
     } else {

@@ -8,7 +8,7 @@ import type { Device } from './device.ts';
 import type { Request } from './request.ts';
 import * as phase from './request.ts';
 import type { Answers } from './request_pool.ts';
-import type { TurnBudget } from './turn_budget.ts';
+import { BLOCK_UNITS, type TurnBudget } from './turn_budget.ts';
 
 export class Commands {
   readonly #device: Device;
@@ -51,6 +51,7 @@ export class Commands {
       default:
         this.#counters.writeZeroes++;
         this.#range(request);
+        this.#budget.spend(this.#cutBlocks(offset, offset + length) * BLOCK_UNITS);
         this.#zero(request, offset, length);
     }
   }
@@ -70,6 +71,13 @@ export class Commands {
     const noHole = (request.flags & wire.NBD_CMD_FLAG_NO_HOLE) !== 0;
     const fast = (request.flags & wire.NBD_CMD_FLAG_FAST_ZERO) !== 0;
     this.#device.zero!(request, offset, length, noHole, fast);
+  }
+
+  /** Blocks of which only a part is in [offset, end): to zero that, a device reads and stores each of them. */
+  #cutBlocks(offset: number, end: number): number {
+    const { blockSize } = this.#device;
+    const cut = Number(offset % blockSize !== 0) + Number(end % blockSize !== 0);
+    return cut === 2 && Math.floor(offset / blockSize) === Math.floor(end / blockSize) ? 1 : cut;
   }
 
   #range(request: Request): void {

@@ -1,5 +1,5 @@
 /** What a server and a ByteDevice are made from, looked at before anything begins: each complaint names what is wrong. */
-import { inspect } from 'node:util';
+import { checkSocketPath, shown, wrong } from '../complaints.ts';
 import { NBD_MAX_STRING } from '../wire.ts';
 import { BLOCK_SIZE } from './byte_adapter.ts';
 import type { ByteDevice } from './byte_device.ts';
@@ -10,13 +10,6 @@ import { MAX_BLOCK_SIZE } from './inbox.ts';
 const MIN_BLOCK_SIZE = 512;
 /** The longest time that Node's timers know. */
 const MAX_MS = 2 ** 31 - 1;
-
-const shown = (value: unknown): string => inspect(value, { depth: 0, maxStringLength: 60, breakLength: Infinity });
-
-/** Throws TypeError for a value of another kind than is asked for, RangeError for one that is out of bounds. */
-function wrong(kind: typeof TypeError | typeof RangeError, what: string, value: unknown, wanted: string): never {
-  throw new kind(`${what} is ${shown(value)}, and has to be ${wanted}`);
-}
 
 function checkType(what: string, value: unknown, type: 'function' | 'boolean' | 'string', wanted: string): void {
   if (value !== undefined && typeof value !== type) wrong(TypeError, what, value, wanted);
@@ -41,8 +34,16 @@ interface Options {
   readonly onError?: unknown;
 }
 
+const OPTIONS = ['devices', 'maxConnections', 'handshakeTimeoutMs', 'standstillMs', 'listing', 'onError'] as const;
+
 export function checkServerOptions(o: Options): void {
   if (typeof o !== 'object' || o === null) wrong(TypeError, 'what a server is made from', o, 'an object of options');
+  for (const name of Object.keys(o)) {
+    // A name that is mistyped would be a bound that is not there.
+    if (!(OPTIONS as readonly string[]).includes(name)) {
+      throw new TypeError(`there is no option ${name}, but ${OPTIONS.slice(1).join(', ')}`);
+    }
+  }
   if (!Array.isArray(o.devices)) wrong(TypeError, 'devices', o.devices, 'a list of devices');
   if (o.devices.length === 0) throw new RangeError('devices is [], and a server needs at least one device');
   checkWhole('maxConnections', o.maxConnections, 1, Number.MAX_SAFE_INTEGER);
@@ -94,6 +95,9 @@ export function checkAddress(where: unknown): void {
     wrong(RangeError, 'address', where, wanted);
   } else if (typeof where !== 'string' && (typeof where !== 'object' || where === null)) {
     wrong(TypeError, 'address', where, wanted);
+  } else {
+    const path = typeof where === 'string' ? where : (where as { readonly path?: unknown }).path;
+    if (typeof path === 'string') checkSocketPath(path);
   }
 }
 
