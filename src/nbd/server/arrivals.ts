@@ -2,13 +2,17 @@
  * What a connection knows about the age of its bytes: when they came, and whether all have come that were sent before.
  *
  * The end of a TCP connection stands behind all that its client had queued, and arrives only when there is room for that. So
- * when the socket was not read for long, the bytes come in first, and what to do with them is seen then.
+ * when the socket was not read for long, the bytes come in first, and what to do with them is seen then. Where the peer can't
+ * be asked (plain Node), the same is done for any socket, as its end is seen only behind its bytes.
  */
 import { type OpenFence, STALE_AFTER_MS } from './fence.ts';
 import type { Inbox } from './inbox.ts';
+import type { LookAhead } from './look_ahead.ts';
 
 /** If nothing came for this long, all has come that was sent before: the client's kernel answers at once. */
 const LOOK_MS = 10;
+/** Timers may be as early. */
+const EARLY_MS = 1;
 /**
  * After so many looks that all brought something, whoever sends is alive: what a kernel still has of a client that is gone
  * is at most CATCH_UP_BYTES, and comes as fast as it is taken. Looks and not time, because the thread can stand still.
@@ -28,19 +32,24 @@ export class Arrivals {
   #looks = 0;
   #began = 0;
   readonly #fence: OpenFence | null;
+  readonly #ahead: LookAhead | null;
   readonly #lookAgain: () => void;
 
-  constructor(fence: OpenFence | null, lookAgain: () => void) {
+  constructor(fence: OpenFence | null, ahead: LookAhead | null, lookAgain: () => void) {
     this.#fence = fence;
+    this.#ahead = ahead;
     this.#lookAgain = lookAgain;
   }
 
-  /** The socket was read. `empty`: it gave less than was asked for. */
-  read(empty: boolean): void {
+  /** Bytes have come. `partly`: fewer than there was room for. Returns whether the socket was found empty. */
+  read(partly: boolean): boolean {
+    if (this.#ahead?.handing === true) return false;
     const now = performance.now();
     this.cameAfter = this.#emptyAt;
-    if (empty) this.#emptyAt = now;
-    this.#pausedAt = now;
+    if (partly) this.#emptyAt = now;
+    // If it pauses now, what stands behind old bytes may be as old.
+    this.#pausedAt = this.#ahead !== null && this.stale ? Number.NEGATIVE_INFINITY : now;
+    return partly;
   }
 
   /** Whether what came last may have lain there for long. */
@@ -64,9 +73,7 @@ export class Arrivals {
       if (now - this.#pausedAt < STALE_AFTER_MS) return false;
       this.#began = now;
     }
-    const bytes = this.#fence.takeInto(inbox);
-    if (bytes > 0) took(bytes);
-    if (bytes === 0 || ++this.#looks === MAX_LOOKS) {
+    if (!this.#found(inbox, took) || ++this.#looks === MAX_LOOKS) {
       this.#looks = 0;
       this.#pausedAt = now;
       // All that was sent before is here, so whatever is read next came after that.
@@ -79,5 +86,12 @@ export class Arrivals {
       this.#lookAgain();
     }, LOOK_MS);
     return true;
+  }
+  /** Whether a look has brought something, or has only begun. */
+  #found(inbox: Inbox, took: (bytes: number) => void): boolean {
+    if (this.#ahead !== null) return !this.#ahead.silent(LOOK_MS - EARLY_MS, this.#looks === 0);
+    const bytes = this.#fence!.takeInto(inbox);
+    if (bytes > 0) took(bytes);
+    return bytes > 0;
   }
 }

@@ -57,7 +57,7 @@ export class Connection implements TransmissionHost {
     this.#o = o;
     this.counters = o.counters ?? connectionCounters();
     this.#fence = o.fence === null ? null : new OpenFence(o.fence);
-    this.#arrivals = new Arrivals(this.#fence, () => this.kick());
+    this.#arrivals = new Arrivals(this.#fence, o.ahead ?? null, () => this.kick());
     const listing = o.listing === undefined ? {} : { listing: o.listing };
     const open = openDevice(o.device, (device) => {
       this.#device = device;
@@ -179,9 +179,8 @@ export class Connection implements TransmissionHost {
   #received(n: number): boolean {
     this.counters.bytesIn += n;
     if (this.#deaf) return false;
-    const empty = n < this.#offered.length;
     const arrivals = this.#arrivals;
-    arrivals.read(empty);
+    const empty = arrivals.read(n < this.#offered.length);
     const inbox = this.#inbox;
     if (inbox === null) {
       this.#greeter.received(n);

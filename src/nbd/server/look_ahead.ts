@@ -7,11 +7,13 @@
  * - of one connection at most AHEAD_BYTES are held here, which is more than both kernels have of a client that is gone, as
  *   Linux comes; of all connections of a thread ALL_BYTES, and one read of each. Who begins to look has all the memory put by
  *   that it may need, for if all had some of it, nobody would come to an end. The others stand in line;
- * - who has found its socket empty needs little to look again, and STEP_ROOM is kept for that: so those that keep memory here
+ * - who has found its socket empty needs little to look on, and STEP_ROOM is kept for that: so those that keep memory here
  *   are noticed when they go, and give it back;
- * - who has filled its own part is alive, or was; its end is still noticed by an empty write, which a unix socket refuses
- *   once the peer has closed it. Of TCP that takes a reset, so the end of a client that has sent more than that may not be
- *   noticed (see `Standstill` for what becomes of its place);
+ * - who has begun to look goes on until all was handed on, without a rest, unless its part is full or there is no memory;
+ * - who has filled its own part is alive, or was; its end, and that of those who stand in line, is still noticed by an empty
+ *   write, which a unix socket refuses once the peer has closed it. Of TCP that takes a reset, so the end of a client that
+ *   has sent more than that may not be noticed (see `Standstill` for what becomes of its place);
+ * - after a long pause a connection asks `silent` first, and takes what it has for its own only when that says so (`Arrivals`);
  * - an end that is noticed here leaves to `peek` what stood before it, where a DISC may be.
  */
 import type { OnReadOpts } from 'node:net';
@@ -21,7 +23,7 @@ const AHEAD_BYTES = 12 * 1024 * 1024;
 const ALL_BYTES = 64 * 1024 * 1024;
 const STEP_BYTES = 128 * 1024;
 const STEP_ROOM = 1024 * 1024;
-/** A pause that lasts for less is the back-pressure of a device that keeps up. Also how long a look lasts. */
+/** A pause that lasts for less is the back-pressure of a device that keeps up. Also how often it is looked after memory. */
 const LOOK_MS = 1000;
 const BLOCK_BYTES = 64 * 1024;
 
@@ -43,6 +45,8 @@ export interface AheadSocket {
 }
 
 export class LookAhead implements ConnectionFence {
+  /** What the connection gets at present was put by here: it came earlier, and tells nothing of the socket. */
+  handing = false;
   #into!: OnReadOpts;
   #socket: AheadSocket | null = null;
   /** The connection takes no bytes at present. */
@@ -50,8 +54,10 @@ export class LookAhead implements ConnectionFence {
   #ended = false;
   /** The socket is read on. */
   #looking = false;
-  /** Whether the last read found less than it had room for, and whether the last look ended with such a one. */
+  /** Whether the last read found less than it had room for, and when it was, or when the look began. */
   #empty = false;
+  #lastAt = 0;
+  /** Whether the socket was found empty in this pause, so that little is needed to look on. */
   #drained = false;
   /** What is put by for it: what is here, and during a look what may come. */
   #share = 0;
@@ -99,10 +105,38 @@ export class LookAhead implements ConnectionFence {
     this.#stop();
   }
 
+  /**
+   * After a long pause: whether nothing has come for `ms` though the socket was read on. If it was not, that begins now. If it
+   * can't, for want of memory, nobody knows; by the time of the next question an empty write has told what it can.
+   */
+  silent(ms: number, first: boolean): boolean {
+    if (this.#ended || this.#socket!.destroyed) return true;
+    if (this.#looking) return performance.now() - this.#lastAt >= ms;
+    if (!first) return true;
+    this.#tryLook();
+    return false;
+  }
+
   /** The connection takes bytes again; whether the socket may be read, because nothing is left here. */
   resume(): boolean {
     this.#paused = false;
-    this.#drained = false;
+    this.#handOn();
+    if (!this.#paused) {
+      this.#drained = false;
+      this.#stop();
+      return true;
+    }
+    // What is left came before the end that may be under way, so a look goes on.
+    if (!this.#looking) {
+      this.#keepShare(this.#held);
+      this.#socket!.reading(false);
+    }
+    this.#pause();
+    return false;
+  }
+
+  #handOn(): void {
+    this.handing = true;
     while (this.#blocks.length > 0 && !this.#paused && !this.#socket!.destroyed) {
       const space = this.#asked();
       const part = this.#part(0).subarray(0, space.length);
@@ -111,11 +145,7 @@ export class LookAhead implements ConnectionFence {
       if (this.#start === (this.#blocks.length === 1 ? this.#end : BLOCK_BYTES)) this.#dropFirst();
       if (!this.#into.callback(part.length, space)) this.#paused = true;
     }
-    this.#stop();
-    if (!this.#paused) return true;
-    this.#socket!.reading(false);
-    this.#pause();
-    return false;
+    this.handing = false;
   }
 
   #asked(): Uint8Array {
@@ -156,16 +186,22 @@ export class LookAhead implements ConnectionFence {
     const socket = this.#socket!;
     if (socket.destroyed || this.#ended || !this.#paused) return;
     this.#timer = setTimeout(() => this.#look(), LOOK_MS);
-    if (this.#looking) {
-      socket.reading(false);
-      this.#drained = this.#empty;
-      this.#looked();
-    } else if (this.#held < AHEAD_BYTES) {
+    if (!this.#looking) {
+      this.#tryLook();
+    } else if (this.#empty) {
+      this.#drained = true;
+      this.#keepShare(Math.min(this.#share, this.#held + STEP_BYTES));
+    }
+  }
+
+  /** Looks, or finds out what can be found out without. */
+  #tryLook(): void {
+    if (this.#held < AHEAD_BYTES) {
       line.add(this);
       this.#begin();
-    } else if (!socket.writableEnded && socket.writableLength === 0) {
-      socket.write(NOTHING);
     }
+    const socket = this.#socket!;
+    if (!this.#looking && !socket.writableEnded && socket.writableLength === 0) socket.write(NOTHING);
   }
 
   /** Looks, if there is memory for it now. */
@@ -178,16 +214,21 @@ export class LookAhead implements ConnectionFence {
     this.#share += need;
     this.#looking = true;
     this.#empty = true;
+    this.#lastAt = performance.now();
     this.#socket!.reading(true);
   }
 
-  /** Keeps what is here, and leaves the rest of its share to those in line. */
   #looked(): void {
     this.#looking = false;
+    this.#keepShare(this.#held);
+  }
+
+  /** Leaves what it does not keep of its share to those in line. */
+  #keepShare(bytes: number): void {
     const before = this.#share;
-    this.#share = this.#held;
-    reserved += this.#share - before;
-    if (this.#share < before) for (const other of line) other.#begin();
+    this.#share = bytes;
+    reserved += bytes - before;
+    if (bytes < before) for (const other of line) other.#begin();
   }
 
   get #held(): number {
@@ -198,10 +239,14 @@ export class LookAhead implements ConnectionFence {
   #keep(bytes: Uint8Array): boolean {
     this.#store(bytes);
     this.#empty = bytes.length < BLOCK_BYTES;
+    this.#lastAt = performance.now();
     if (this.#looking && this.#held + BLOCK_BYTES <= this.#share) return true;
+    const filled = !this.#drained;
     this.#drained = false;
     this.#looked();
-    return false;
+    // What was put by to look on is full, so somebody sends: it has to have all that it may need again.
+    if (!filled) this.#tryLook();
+    return this.#looking;
   }
 
   #store(bytes: Uint8Array): void {
