@@ -62,6 +62,11 @@ export class Cleaning {
     return this.next - this.busy.length - this.underway - this.failures;
   }
 
+  /** Slots that were not looked at so far. */
+  get left(): number {
+    return this.slots.length - this.next;
+  }
+
   /** Slots whose content the image has not taken so far. */
   get failures(): number {
     return this.failed.slots().length;

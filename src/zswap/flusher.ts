@@ -59,9 +59,15 @@ export class Flusher {
     const taken = (whole === undefined ? waiting : [whole]).map(({ first, end }) => takeDirty(dirty, x, first, end));
     const round: Round = { slots: merge(taken), waiting: [] };
     for (const older of this.rounds) {
-      // What this round has taken is newer, and enough. Found out once, however many requests there are.
-      const owed = without(older.slots, round.slots);
-      for (const request of waiting) if (anyIn(owed, request)) enlist(older, request);
+      // What this round has taken is newer, and enough. FLUSHes ask all the same: found out once, however many there are.
+      let last: Waiting | null = null;
+      let owes = false;
+      for (const request of waiting) {
+        if (last?.first !== request.first || last.end !== request.end)
+          owes = owesAny(older.slots, round.slots, request);
+        last = request;
+        if (owes) enlist(older, request);
+      }
     }
     for (const request of waiting) enlist(round, request);
     this.rounds.push(round);
@@ -84,17 +90,17 @@ function enlist(round: Round, request: Waiting): void {
   request.rounds++;
 }
 
-/** The slots of `all` that are not in `others`; all in ascending order. */
-function without(all: Uint32Array, others: Uint32Array): Uint32Array {
-  let at = 0;
-  return all.filter((slot) => {
-    while (at < others.length && others[at] < slot) at++;
-    return others[at] !== slot;
-  });
-}
-
-function anyIn(slots: Uint32Array, { first, end }: Waiting): boolean {
-  return slots[lowerBound(slots, first)] < end;
+/**
+ * Whether `all` has a slot of the request that `others` lacks; all in ascending order. It costs what the request spans, up to the
+ * first such slot: a FUA of a page beside the FLUSH of millions must not cost the images of all exports a look at the millions.
+ */
+function owesAny(all: Uint32Array, others: Uint32Array, { first, end }: Waiting): boolean {
+  let at = lowerBound(others, first);
+  for (let i = lowerBound(all, first); i < all.length && all[i] < end; i++) {
+    while (at < others.length && others[at] < all[i]) at++;
+    if (others[at] !== all[i]) return true;
+  }
+  return false;
 }
 
 /** Index of the first slot that is not below `slot`. */

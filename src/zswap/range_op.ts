@@ -89,6 +89,11 @@ export class RangeOp implements Parkable {
       this.done(0);
       return false;
     }
+    // A swapoff waits until nobody claims anything of its export; who will be refused claims nothing, or that might never be.
+    if (zswap.isSwappedOff(x)) {
+      this.refuse();
+      return false;
+    }
     // To the next multiple of the slice, so that a slice never crosses a tree's edge; also, bits are cheap to skip.
     this.sliceEnd = Math.min(this.end, (Math.floor(this.cursor / SLICE_SLOTS) + 1) * SLICE_SLOTS);
     this.row = claim(zswap.shared.claims, x, this.cursor, this.sliceEnd, zswap.thread);

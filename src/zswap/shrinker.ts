@@ -165,7 +165,10 @@ export class Shrinker {
 
   private turn(): void {
     let more = false;
-    for (const cleaning of [...this.cleanings]) more = cleaning.turn() || more;
+    // Those that have least to do take buffers first: a FUA of a page does not wait until the FLUSH of an export has found room
+    // for all that it copies. It takes a turn or two of the other's, and what is small is soon gone.
+    const smallestFirst = [...this.cleanings].sort((a, b) => a.left - b.left);
+    for (const cleaning of smallestFirst) more = cleaning.turn() || more;
     more = this.reclaim.answerStores() || more;
     more = this.work() || more;
     for (const queue of this.queues) queue.pump();

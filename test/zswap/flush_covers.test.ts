@@ -1,7 +1,10 @@
 // FLUSH and FUA in strict durability: when one is answered 0, a kill leaves what was answered before it, or something newer.
 import t from 'tap';
+import { IMAGE } from '#src/image/counters.js';
 import { SHRINK } from '#src/protocols/protocol.js';
+import { sum } from '#src/shm/counters.js';
 import { ORDER } from '#src/zswap/orders.js';
+import { STORED } from '#src/zswap/store.js';
 import { type ImageThread, imageThread, PAGES } from '../support/image_thread.ts';
 import { makePage, put } from '../support/pool.ts';
 
@@ -198,4 +201,21 @@ t.test('FLUSH waits for a slot that is pinned', async (t) => {
   i.settle();
   t.equal(flush.errno, 0);
   t.strictSame(durable(i, 3), A);
+});
+
+t.test('a FUA of a page does not wait for room that the FLUSH of many pages takes', async (t) => {
+  const i = imageThread(t, strict);
+  const many = 400;
+  for (let slot = 0; slot < many; slot++) if (put(i.z, slot, A) !== STORED) t.fail(`slot ${slot} is rejected`);
+  const flush = i.order(ORDER.FLUSH);
+  i.look();
+  t.equal(put(i.z, 2000, B), STORED);
+  const fua = i.order(ORDER.PERSIST, 2000, 1);
+  for (i.look(); fua.errno === null; i.look()) i.image.endAll();
+  t.equal(fua.errno, 0);
+  t.strictSame(durable(i, 2000), B);
+  const written = sum(i.shared.counters, IMAGE.image_writes);
+  t.ok(written < many / 2, `answered after ${written} pages of ${many + 1}`);
+  i.settle();
+  t.equal(flush.errno, 0);
 });

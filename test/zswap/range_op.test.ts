@@ -172,6 +172,27 @@ t.test('an export that is swapped off is not trimmed', async (t) => {
   untouched(t, b, trim(b, 10, 20));
 });
 
+t.test('nor does it claim anything, which swapoff would have to wait for, while a slot of it is pinned', async (t) => {
+  const b = bench();
+  put(b.z, 10, makePage('text', 1));
+  const r = b.z.slots.pin(0, 10);
+  b.z.shared.states[0] = STATE.SWAPPING_OFF;
+  untouched(t, b, trim(b, 10, 20));
+  b.z.slots.unpin(r);
+});
+
+t.test('one that is swapped off while a range waits for a pin is not trimmed either', async (t) => {
+  const b = bench();
+  put(b.z, 10, makePage('text', 1));
+  const r = b.z.slots.pin(0, 10);
+  const request = trim(b, 10, 20);
+  t.equal(claims(b), 1);
+  b.z.shared.states[0] = STATE.SWAPPING_OFF;
+  b.z.slots.unpin(r);
+  b.look();
+  untouched(t, b, request);
+});
+
 t.test('a punch that fails loses the slots that were in use, says so, and ends the range', async (t) => {
   const b = bench();
   for (const slot of [10, 12, 600]) put(b.z, slot, makePage('text', slot));
