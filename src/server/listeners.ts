@@ -131,9 +131,16 @@ function newListener(o: ListenOptions, name: string, index: number, door: HandOv
   return listener;
 }
 
-function letIn(o: ListenOptions, door: HandOver, { index, handshakes, refusals }: Listener, socket: Socket): void {
+/** Why a listener takes on nobody more, or null; then there is room for a handshake. */
+function noRoom(o: ListenOptions, { index, handshakes }: Listener): string | null {
   const full = `listen.maxConnections (${o.config.listen.maxConnections}) are open`;
-  const why = anyPlace(o.places, index) ? (handshakes.makeRoom() ? null : `${full} in their handshake`) : full;
+  if (!anyPlace(o.places, index)) return full;
+  return handshakes.makeRoom() ? null : `${full} in their handshake`;
+}
+
+function letIn(o: ListenOptions, door: HandOver, listener: Listener, socket: Socket): void {
+  const { index, handshakes, refusals } = listener;
+  const why = noRoom(o, listener);
   if (why !== null) {
     socket.destroy();
     refusals.add(why);
@@ -142,8 +149,8 @@ function letIn(o: ListenOptions, door: HandOver, { index, handshakes, refusals }
   const connection = door.newNumber();
   handshakes.began(connection, () => door.drop(connection));
   const gone = (reason: string | null): void => {
-    const why = handshakes.over(connection) ? OLDEST : reason;
-    if (why !== null) refusals.add(why);
+    const said = handshakes.over(connection) ? OLDEST : reason;
+    if (said !== null) refusals.add(said);
   };
   door.give({ socket, listener: index, connection, gone });
 }

@@ -6,17 +6,11 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import type { Test } from 'tap';
+import type { Ending } from '#src/scripts/support/child.js';
 import { toolEnvironment } from '../../support/requires.ts';
 
 /** Long for any run here, short against the patience of a CI job. */
 const LIMIT_MS = 120_000;
-
-export interface ToolEnd {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 /** Runs a command to its end. */
 export function tool(
@@ -24,7 +18,7 @@ export function tool(
   command: string,
   args: readonly string[],
   o: { cwd?: string; stdin?: string } = {},
-): Promise<ToolEnd> {
+): Promise<Ending> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, [...args], { env: toolEnvironment(), ...o });
     const out = { stdout: '', stderr: '' };
