@@ -24,6 +24,7 @@ import { PAGE_SIZE } from '../pool/limits.ts';
 import { C } from './counters.ts';
 import type { Lane, Parkable } from './lane.ts';
 import { ORDER } from './orders.ts';
+import { PinWaits } from './pin_waits.ts';
 import { RangeOp } from './range_op.ts';
 import { ReadOp } from './read_op.ts';
 import { REJECTED, STORED, store } from './store.ts';
@@ -40,20 +41,19 @@ export class Volume implements Device {
   private readonly x: number;
   private readonly lane: Lane;
   private readonly zswap: Zswap;
+  private readonly waits: PinWaits;
 
   constructor(lane: Lane, x: number, info: ExportInfo) {
     this.lane = lane;
     this.zswap = lane.zswap;
     this.x = x;
     this.info = info;
+    this.waits = new PinWaits(lane, x);
   }
 
   write(request: DeviceRequest, slot: number, src: Uint8Array, at: number): number {
-    const r = this.zswap.pin(this.x, slot);
-    if (r <= 0) {
-      this.lane.park(request);
-      return WAIT;
-    }
+    const r = this.waits.pin(request, slot);
+    if (r <= 0) return WAIT;
     if (request.fenced()) return this.refusePinned(r);
     return this.storePinned(request, r, slot, src, at);
   }
@@ -117,11 +117,8 @@ export class Volume implements Device {
 
   writePart(request: DeviceRequest, slot: number, within: number, length: number, src: Uint8Array, at: number): number {
     const { zswap, x } = this;
-    const r = zswap.pin(x, slot);
-    if (r <= 0) {
-      this.lane.park(request);
-      return WAIT;
-    }
+    const r = this.waits.pin(request, slot);
+    if (r <= 0) return WAIT;
     if (request.fenced()) return this.refusePinned(r);
     if (zswap.isSwappedOff(x)) return this.refusePinned(r);
     const base = this.loadBase(r, slot);
@@ -261,6 +258,8 @@ export class Volume implements Device {
     return into;
   }
 
-  /** A WAITing unit holds nothing of ours: no pin and no buffer. It stays in the parked list and resumes into nothing. */
-  cancel(_request: DeviceRequest): void {}
+  /** A block that waited may have its pin by now. */
+  cancel(request: DeviceRequest): void {
+    this.waits.cancel(request);
+  }
 }

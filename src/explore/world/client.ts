@@ -111,7 +111,10 @@ export class Client {
       resumed = true;
     });
     for (;;) {
-      if (this.fenced()) return ENDED;
+      if (this.fenced()) {
+        this.volume.cancel(request);
+        return ENDED;
+      }
       const result = call(request);
       if (result === TAKEN) taken.push(request);
       if (result !== WAIT) return result === TAKEN ? OK : result;
