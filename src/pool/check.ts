@@ -12,7 +12,7 @@ import { ringLength } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { allocator } from './allocator/index.ts';
 import { countBits, setCount, testBit } from './bits.ts';
-import { activeClaims } from './claims.ts';
+import { claimsHeld } from './claims.ts';
 import { POOL } from './counters.ts';
 import { type Entries, highWater, isLive, LENGTH_SAME_FILLED, NONE } from './entries.ts';
 import { runsVerb } from './export_state.ts';
@@ -43,7 +43,7 @@ export function busy(s: Shared): Busy {
   return {
     pins,
     writebacks,
-    claims: activeClaims(s.claims),
+    claims: claimsHeld(s.claims),
     orders: ringLength(s.orders),
     shrinker: sync.load(s.control, CTL.WORK),
     swapoffs: s.states.filter((_, x) => runsVerb(s.states, x)).length,

@@ -9,7 +9,7 @@
  */
 import { NBD_ESHUTDOWN } from 'node-nbd-server';
 import { clearBit, findBit, setBit } from '../pool/bits.ts';
-import { claim, release } from '../pool/claims.ts';
+import { claim, noClaim, release, stands, waits } from '../pool/claims.ts';
 import { SLICE_SLOTS } from '../pool/limits.ts';
 import { on, slotReusableBeforeInvalidate } from '../protocols/switches.ts';
 import { C } from './counters.ts';
@@ -17,9 +17,10 @@ import type { Lane, Parkable } from './lane.ts';
 import { ORDER } from './orders.ts';
 import type { Zswap } from './zswap.ts';
 
-const NO_CLAIM = -1;
 /** What a slice costs beside its slots in use: a look at the pin of each slot of it, which is a sixteenth of what one in use costs. */
 const SLICE_UNITS = SLICE_SLOTS / 16;
+/** Slots that nobody uses and that are passed by for what one in use costs. */
+const SKIPPED_PER_UNIT = 16_384;
 
 export class RangeOp implements Parkable {
   counted = false;
@@ -31,7 +32,7 @@ export class RangeOp implements Parkable {
   private readonly provision: boolean;
   private readonly fenced: () => boolean;
   private readonly done: (errno: number) => void;
-  private row = NO_CLAIM;
+  private readonly claim = noClaim();
   private sliceEnd = 0;
 
   /** Slots [first, end). `provision`: leave zeros on the image instead of a hole. `done` is never called from here. */
@@ -56,7 +57,8 @@ export class RangeOp implements Parkable {
 
   resume(): void {
     const { zswap, x } = this;
-    if (this.row === NO_CLAIM && (!this.lane.turns.take(this) || !this.nextSlice())) return;
+    if (!this.lane.turns.take(this)) return;
+    if (!stands(this.claim) && !this.nextSlice()) return;
     // The claim keeps new pins out, so this ends once the old ones are dropped; each drop wakes us.
     for (let slot = this.cursor; slot < this.sliceEnd; slot++) {
       if (zswap.slots.isPinned(x, slot)) {
@@ -83,8 +85,8 @@ export class RangeOp implements Parkable {
 
   /** Claims the next slice that holds anything; false when the range is done, dropped, or has to wait. */
   private nextSlice(): boolean {
-    const { zswap, x, lane } = this;
-    if (!this.provision) this.cursor = findBit(zswap.shared.users, x, this.cursor, this.end, true);
+    const { zswap, x } = this;
+    if (!this.provision) this.skipUnused();
     if (this.cursor >= this.end) {
       this.done(0);
       return false;
@@ -96,9 +98,8 @@ export class RangeOp implements Parkable {
     }
     // To the next multiple of the slice, so that a slice never crosses a tree's edge; also, bits are cheap to skip.
     this.sliceEnd = Math.min(this.end, (Math.floor(this.cursor / SLICE_SLOTS) + 1) * SLICE_SLOTS);
-    this.row = claim(zswap.shared.claims, x, this.cursor, this.sliceEnd, zswap.thread);
-    if (this.row === NO_CLAIM) {
-      lane.park(this);
+    if (!claim(zswap.shared.claims, x, this.cursor, this.sliceEnd, zswap.thread, this.claim)) {
+      this.lane.park(this);
       return false;
     }
     // Asked when the claim stands, because then whatever is newer has to wait for us; asked before it, another
@@ -107,6 +108,14 @@ export class RangeOp implements Parkable {
     zswap.counters[C.fenced_units]++;
     this.refuse();
     return false;
+  }
+
+  /** Goes to the next slot in use. Where that is behind the slice that was waited for, its place in line is another's. */
+  private skipUnused(): void {
+    const { zswap, x, cursor } = this;
+    this.cursor = findBit(zswap.shared.users, x, cursor, this.end, true);
+    this.lane.turns.spend((this.cursor - cursor) / SKIPPED_PER_UNIT);
+    if (this.cursor >= this.sliceEnd) this.endSlice();
   }
 
   /** Nothing more is done to the range: its connection has ended, or its export is swapped off. */
@@ -122,8 +131,8 @@ export class RangeOp implements Parkable {
   }
 
   private endSlice(): void {
-    if (this.row !== NO_CLAIM) release(this.zswap.shared.claims, this.row, this.zswap.shared.boxes);
-    this.row = NO_CLAIM;
+    const { claims, boxes } = this.zswap.shared;
+    if (stands(this.claim) || waits(this.claim)) release(claims, this.claim, boxes);
   }
 
   private punched(errno: number, used: readonly number[]): void {

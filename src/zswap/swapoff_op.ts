@@ -21,7 +21,7 @@
  * Lock order: range claim -> tree.lock -> lru.lock -> allocator.
  */
 import { clearBit, findBit } from '../pool/bits.ts';
-import { anyClaimed, claim, release } from '../pool/claims.ts';
+import { anyClaimed, claim, noClaim, release, stands } from '../pool/claims.ts';
 import { POOL } from '../pool/counters.ts';
 import { NONE } from '../pool/entries.ts';
 import { enter, STATE } from '../pool/export_state.ts';
@@ -41,8 +41,6 @@ export interface SwapoffHost extends PunchHost {
   copyOut(x: number, all: boolean, done: (errno: number) => void): void;
 }
 
-const NO_CLAIM = -1;
-
 export class SwapoffOp implements Parkable {
   private readonly host: SwapoffHost;
   private readonly zswap: Zswap;
@@ -53,7 +51,7 @@ export class SwapoffOp implements Parkable {
   /** Slots that were pinned when the export closed, with the last writes among them; later, when its trees are to go. */
   private pinned: number[] = [];
   private cursor = 0;
-  private row = NO_CLAIM;
+  private readonly claim = noClaim();
   /** The trees that held anything. */
   private readonly discarded: Discarded[] = [];
   /** Stored pages that the discards freed, without slot 0's if the image has got it for good. */
@@ -142,7 +140,7 @@ export class SwapoffOp implements Parkable {
   private discard(): void {
     while (this.cursor < this.pages) {
       const end = this.endOfTree();
-      if (this.row === NO_CLAIM) this.cursor = this.nextSlice(end);
+      if (!stands(this.claim)) this.cursor = this.nextSlice(end);
       if (this.cursor < end && !this.discardSlice()) return;
       if (this.cursor === end && end < this.pages) {
         this.host.defer(() => this.next());
@@ -160,19 +158,16 @@ export class SwapoffOp implements Parkable {
   private free(): void {
     const { zswap, x } = this;
     const { claims, states, boxes } = zswap.shared;
-    if (this.row === NO_CLAIM) {
-      this.row = claim(claims, x, 0, this.pages, zswap.thread);
-      if (this.row !== NO_CLAIM) this.pinned = this.pinnedSlots();
-    }
+    if (!stands(this.claim) && claim(claims, x, 0, this.pages, zswap.thread, this.claim))
+      this.pinned = this.pinnedSlots();
     this.pinned = this.pinned.filter((slot) => zswap.slots.isPinned(x, slot));
-    if (this.row === NO_CLAIM || this.pinned.length > 0) {
+    if (!stands(this.claim) || this.pinned.length > 0) {
       this.host.park(this);
       return;
     }
     zswap.protocols.swapoff.freeTrees(zswap, x);
     enter(states, x, STATE.PUNCHING);
-    release(claims, this.row, boxes);
-    this.row = NO_CLAIM;
+    release(claims, this.claim, boxes);
     new SwapoffPunch(this.host, x, this.discarded, (errno, refused) => {
       this.refused = refused;
       this.done(errno);
@@ -202,8 +197,8 @@ export class SwapoffOp implements Parkable {
     const { zswap, x, cursor } = this;
     const { claims, users, lost } = zswap.shared;
     const end = Math.min(this.pages, cursor + SLICE_SLOTS);
-    if (this.row === NO_CLAIM) this.row = claim(claims, x, cursor, end, zswap.thread);
-    if (this.row === NO_CLAIM || this.anyPinned(end)) {
+    const claimed = stands(this.claim) || claim(claims, x, cursor, end, zswap.thread, this.claim);
+    if (!claimed || this.anyPinned(end)) {
       this.host.park(this);
       return false;
     }
@@ -221,8 +216,7 @@ export class SwapoffOp implements Parkable {
     const before = zswap.counters[POOL.stored_pages];
     zswap.protocols.swapoff.discard(zswap, x, cursor, end, zswap.protocols.invalidate);
     this.erased += before - zswap.counters[POOL.stored_pages];
-    release(claims, this.row, zswap.shared.boxes);
-    this.row = NO_CLAIM;
+    release(claims, this.claim, zswap.shared.boxes);
     this.cursor = end;
     return true;
   }

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { clearBit } from '#src/pool/bits.js';
 import { busy, checkPool, disagreements, type PoolCheck } from '#src/pool/check.js';
-import { claim, release } from '#src/pool/claims.js';
+import { release } from '#src/pool/claims.js';
 import { POOL } from '#src/pool/counters.js';
 import { freeEntry } from '#src/pool/entries.js';
 import * as lru from '#src/pool/lru.js';
@@ -11,7 +11,7 @@ import { erase, exchange, get, treeOf } from '#src/pool/tree.js';
 import { stamp } from '#src/zswap/counters.js';
 import type { Zswap } from '#src/zswap/zswap.js';
 import { passing, type Seen } from '../support/facade.ts';
-import { KINDS, makePage, newZswap, put } from '../support/pool.ts';
+import { KINDS, makePage, newZswap, put, standing } from '../support/pool.ts';
 
 const EXPORTS = [
   { name: 'a', pages: 65_536, memcg: 0 },
@@ -210,7 +210,7 @@ t.test('what is under way is counted, and what was is noticed', async (t) => {
   const quiet = { pins: 0, writebacks: 0, claims: 0, orders: 0, shrinker: 0, swapoffs: 0 };
   t.same(busy(z.shared), quiet);
   const r = z.pin(0, 5);
-  const row = claim(z.shared.claims, 0, 512, 1024, 2);
+  const row = standing(z.shared.claims, 0, 512, 1024, 2);
   t.same(busy(z.shared), { ...quiet, pins: 1, claims: 1 });
   z.unpin(r);
   release(z.shared.claims, row, z.shared.boxes);

@@ -1,11 +1,11 @@
 // Pins: who gets one, what the others are told, and who is woken.
 import t from 'tap';
 import { createBits, setBit } from '#src/pool/bits.js';
-import { claim, createClaims, release } from '#src/pool/claims.js';
+import { createClaims, release } from '#src/pool/claims.js';
 import { createSlotTable } from '#src/pool/slot_table.js';
 import { EEXIST, ENOENT, ENOMEM, Slots } from '#src/pool/slots.js';
 import { createMailboxes } from '#src/shm/mailbox.js';
-import { freeRecords } from '../support/pool.ts';
+import { freeRecords, standing } from '../support/pool.ts';
 import { startAll } from '../support/pool_threads.ts';
 
 /** A table of `records` for exports 0 to 128, and the way to it of threads 0 to 3. */
@@ -124,7 +124,7 @@ t.test('no slot of a claimed range can be pinned; who tried is woken by the rele
   const { threads, claims, boxes, shared, users } = table();
   const [, a, b] = threads;
   for (const slot of [10, 19]) setBit(users, 0, slot);
-  const row = claim(claims, 0, 10, 20, 1);
+  const row = standing(claims, 0, 10, 20, 1);
   t.strictSame([b.pin(0, 10), b.pin(0, 19), b.pinForWriteback(0, 19)], [EEXIST, EEXIST, EEXIST]);
   t.ok(
     [b.pin(0, 9), b.pin(0, 20), b.pin(1, 15)].every((r) => r > 0),
@@ -140,7 +140,7 @@ t.test('a pin that was there before the claim is seen by the claimer, who is wok
   const { threads, claims, boxes } = table();
   const [, a, b] = threads;
   const r = a.pin(0, 15);
-  t.ok(claim(claims, 0, 10, 20, 2) >= 0);
+  standing(claims, 0, 10, 20, 2);
   t.ok(b.isPinned(0, 15));
   a.unpin(r);
   t.equal(boxes[2], 1);

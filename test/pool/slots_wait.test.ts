@@ -1,12 +1,12 @@
 // Waiting for a pin, as writeback of older kernels does: when there is nothing to wait for, and what a store tells who waits.
 import t from 'tap';
-import { claim, release } from '#src/pool/claims.js';
+import { release } from '#src/pool/claims.js';
 import { EEXIST, type Slots } from '#src/pool/slots.js';
 import { chooseProtocols } from '#src/protocols/index.js';
 import { OVER_LIMIT, STORED, store } from '#src/zswap/store.js';
 import { Zswap } from '#src/zswap/zswap.js';
 import { passing } from '../support/facade.ts';
-import { makePage, NEWEST, newZswap } from '../support/pool.ts';
+import { makePage, NEWEST, newZswap, standing } from '../support/pool.ts';
 
 /** Who holds a pin, in the word that says so. */
 const HOLDER_MASK = 0xff;
@@ -51,7 +51,7 @@ t.test('a pin that has its page is not, nor one of a slot that is being written 
 t.test('a slot in a claimed range is not waited for: its owner may be waiting for us', async (t) => {
   const { owner, slots, waiter } = two();
   const r = slots.pin(0, 5);
-  const row = claim(owner.shared.claims, 0, 0, 10, 2);
+  const row = standing(owner.shared.claims, 0, 0, 10, 2);
   t.strictSame(wait(waiter), { answer: false, waited: [] });
   release(owner.shared.claims, row, owner.shared.boxes);
   t.strictSame(wait(waiter).waited, [r]);

@@ -1,11 +1,11 @@
 // Several threads wait for one thing (a buffer, a claim, a pin): each of them is woken, also thread 0 and the highest one.
 import t from 'tap';
 import { type Buffers, createBuffers, freeBuffers, giveBuffer, takeBuffer } from '#src/pool/buffers.js';
-import { activeClaims, claim, claimed, createClaims, release } from '#src/pool/claims.js';
+import { claim, claimed, claimsHeld, createClaims, noClaim, release } from '#src/pool/claims.js';
 import { THREADS_MAX } from '#src/pool/limits.js';
 import { EEXIST, Slots } from '#src/pool/slots.js';
 import { createMailboxes, type Mailboxes } from '#src/shm/mailbox.js';
-import { newZswap } from '../support/pool.ts';
+import { newZswap, standing } from '../support/pool.ts';
 
 const WAITING = [0, 3, THREADS_MAX - 1];
 
@@ -34,19 +34,21 @@ t.test('for a buffer', async (t) => {
 t.test('for a range that overlaps', async (t) => {
   const c = createClaims(2);
   const boxes = createMailboxes(THREADS_MAX);
-  const row = claim(c, 0, 10, 20, 1);
-  for (const thread of WAITING) t.equal(claim(c, 0, 19, 21, thread), -1);
-  t.equal(activeClaims(c), 1);
+  const row = standing(c, 0, 10, 20, 1);
+  const behind = WAITING.map(() => noClaim());
+  for (const [i, thread] of WAITING.entries()) t.notOk(claim(c, 0, 19, 21, thread, behind[i]));
+  t.equal(claimsHeld(c), 1 + WAITING.length);
   release(c, row, boxes);
   t.strictSame(woken(boxes), WAITING);
-  t.equal(activeClaims(c), 0);
+  for (const one of behind) release(c, one, boxes);
+  t.equal(claimsHeld(c), 0);
 });
 
 t.test('for a slot in a range, beside those who wait for the range', async (t) => {
   const c = createClaims(2);
   const boxes = createMailboxes(THREADS_MAX);
-  const row = claim(c, 0, 10, 20, 1);
-  claim(c, 0, 0, 11, 2);
+  const row = standing(c, 0, 10, 20, 1);
+  claim(c, 0, 0, 11, 2, noClaim());
   for (const thread of WAITING) t.ok(claimed(c, 0, 19, 1 << thread));
   t.ok(claimed(c, 0, 10, 0), 'who only asks');
   t.notOk(claimed(c, 0, 9, 1 << 4), 'beside the range nobody waits');

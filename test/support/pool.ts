@@ -2,7 +2,7 @@
 import type { Test } from 'tap';
 import { totalSize } from '#src/pool/allocator/zsmalloc.js';
 import { takenBuffers } from '#src/pool/buffers.js';
-import { activeClaims } from '#src/pool/claims.js';
+import { type Claim, type Claims, claim, claimsHeld, noClaim } from '#src/pool/claims.js';
 import { POOL } from '#src/pool/counters.js';
 import { highWater, isLive } from '#src/pool/entries.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
@@ -150,8 +150,15 @@ export function held(s: Shared): Record<string, number> {
     linked: s.lru.count.reduce((a, b) => a + b, 0),
     charged: s.lru.charged.reduce((a, b) => a + b, 0),
     buffers: takenBuffers(s.writebackBuffers),
-    claims: activeClaims(s.claims),
+    claims: claimsHeld(s.claims),
   };
+}
+
+/** A claim of slots [first, end) that stands. */
+export function standing(c: Claims, x: number, first: number, end: number, thread: number): Claim {
+  const mine = noClaim();
+  if (!claim(c, x, first, end, thread, mine)) throw new Error(`slots ${first} to ${end} of ${x} are claimed`);
+  return mine;
 }
 
 export function checkLists(s: Shared): void {

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { releaseMemory } from '#src/os/syscalls.js';
 import { setBit, testBit } from '#src/pool/bits.js';
-import { claim, release } from '#src/pool/claims.js';
+import { claim, noClaim, release } from '#src/pool/claims.js';
 import { enterPool } from '#src/pool/enter_pool.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import { EEXIST } from '#src/pool/slots.js';
@@ -89,8 +89,9 @@ function load(r: number, x: number, slot: number): void {
 
 /** A slice of up to 8 slots: claim, wait for the pins inside, free, release. */
 function trim(x: number, first: number, end: number): void {
-  const row = claim(shared.claims, x, first, end, thread);
-  if (row < 0) {
+  const mine = noClaim();
+  if (!claim(shared.claims, x, first, end, thread, mine)) {
+    release(shared.claims, mine, shared.boxes);
     count('claimRefused');
     return;
   }
@@ -103,7 +104,7 @@ function trim(x: number, first: number, end: number): void {
     const at = placeOf(x, slot);
     versions[at] = -Math.abs(versions[at]);
   }
-  release(shared.claims, row, shared.boxes);
+  release(shared.claims, mine, shared.boxes);
   count('trims');
 }
 

@@ -2,14 +2,14 @@
 // for one at the other end.
 import t from 'tap';
 import { testBit } from '#src/pool/bits.js';
-import { claim, claimed, release } from '#src/pool/claims.js';
+import { claim, claimed, noClaim, release } from '#src/pool/claims.js';
 import { EXPORT_BYTES_MAX, PAGE_SIZE } from '#src/pool/limits.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import { ORDER } from '#src/zswap/orders.js';
 import { STORED } from '#src/zswap/store.js';
 import { ON_IMAGE } from '#src/zswap/zswap.js';
 import { Bench, Request } from '../support/lane.ts';
-import { checkEmpty, makePage, put, take } from '../support/pool.ts';
+import { checkEmpty, makePage, put, standing, take } from '../support/pool.ts';
 
 const PAGES = EXPORT_BYTES_MAX / PAGE_SIZE;
 const LAST = PAGES - 1;
@@ -57,12 +57,12 @@ t.test('a part of the last page, and what is made durable of it', async (t) => {
 
 t.test('a claim may end at the end of the export', async (t) => {
   const { claims, boxes } = bench().z.shared;
-  const row = claim(claims, 0, LAST - 4, PAGES, 1);
+  const row = standing(claims, 0, LAST - 4, PAGES, 1);
   t.strictSame(
     [LAST - 5, LAST - 4, LAST, 0].map((slot) => claimed(claims, 0, slot, 0)),
     [false, true, true, false],
   );
-  t.equal(claim(claims, 0, LAST, PAGES, 1), -1);
+  t.notOk(claim(claims, 0, LAST, PAGES, 1, noClaim()));
   release(claims, row, boxes);
   t.notOk(claimed(claims, 0, LAST, 0));
 });

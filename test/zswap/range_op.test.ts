@@ -2,7 +2,7 @@
 import { NBD_EIO, NBD_ESHUTDOWN } from 'node-nbd-server';
 import t, { type Test } from 'tap';
 import { countBits, setBit, testBit } from '#src/pool/bits.js';
-import { activeClaims, claim, release } from '#src/pool/claims.js';
+import { claimsHeld, release } from '#src/pool/claims.js';
 import { STATE } from '#src/pool/export_state.js';
 import { PAGE_SIZE, SLICE_SLOTS } from '#src/pool/limits.js';
 import { EEXIST } from '#src/pool/slots.js';
@@ -10,7 +10,7 @@ import { C } from '#src/zswap/counters.js';
 import { ORDER } from '#src/zswap/orders.js';
 import { LOAD_FAILED, ON_IMAGE } from '#src/zswap/zswap.js';
 import { Bench, Request } from '../support/lane.ts';
-import { held, makePage, put, take } from '../support/pool.ts';
+import { held, makePage, put, standing, take } from '../support/pool.ts';
 
 const PAGES = 3 * SLICE_SLOTS;
 
@@ -33,7 +33,7 @@ function zero(b: Bench, first: number, end: number, noHole: boolean): Request {
 }
 
 const used = (b: Bench) => countBits(b.z.shared.users, 0, PAGES);
-const claims = (b: Bench) => activeClaims(b.z.shared.claims);
+const claims = (b: Bench) => claimsHeld(b.z.shared.claims);
 
 /** Answers each order with 0 until there are none; answers what was punched. */
 function punchAll(b: Bench, errno = 0): number[][] {
@@ -124,7 +124,7 @@ for (const slot of [10, 14, 19]) {
 t.test('a range that overlaps a claimed one waits for it', async (t) => {
   const b = bench();
   put(b.z, 10, makePage('text', 1));
-  const row = claim(b.z.shared.claims, 0, 19, 30, 1);
+  const row = standing(b.z.shared.claims, 0, 19, 30, 1);
   const request = trim(b, 10, 20);
   t.strictSame([b.orders().length, b.z.counters[C.parks]], [0, 1]);
   release(b.z.shared.claims, row, b.z.shared.boxes);
@@ -132,6 +132,37 @@ t.test('a range that overlaps a claimed one waits for it', async (t) => {
   b.look();
   punchAll(b);
   t.strictSame(request.ended, [0]);
+});
+
+t.test('a TRIM of a slice goes before small ranges that came after it, however many come', async (t) => {
+  const b = bench();
+  for (const slot of [0, 1, 2, 3]) put(b.z, slot, makePage('text', slot));
+  const small = [zero(b, 1, 2, true), zero(b, 2, 3, true)];
+  const large = trim(b, 0, SLICE_SLOTS);
+  const later = zero(b, 3, 4, true);
+  for (const order of b.orders()) b.answer(order);
+  for (const { ended } of small) t.strictSame(ended, [0]);
+  const [order, ...others] = b.orders();
+  t.match(order, { kind: ORDER.PUNCH, slot: 0, n: SLICE_SLOTS });
+  t.strictSame(others, []);
+  b.answer(order);
+  t.strictSame([large.ended, later.ended], [[0], []]);
+  punchAll(b);
+  t.strictSame(later.ended, [0]);
+  t.equal(claims(b), 0);
+});
+
+t.test('a range whose slots others have freed while it waited leaves its place and goes on', async (t) => {
+  const b = bench();
+  for (const slot of [1, 600]) put(b.z, slot, makePage('text', slot));
+  const before = trim(b, 1, 2);
+  const request = trim(b, 0, PAGES);
+  t.equal(claims(b), 2);
+  t.strictSame(punchAll(b), [
+    [ORDER.PUNCH, 1, 1],
+    [ORDER.PUNCH, 600, 2 * SLICE_SLOTS - 600],
+  ]);
+  t.strictSame([before.ended, request.ended, claims(b)], [[0], [0], 0]);
 });
 
 /** Nothing was changed and nothing is held. */

@@ -1,7 +1,7 @@
 // swapoff of an export, step by step: what it asks of the image, what it waits for, and what an error leaves behind.
 import t from 'tap';
 import { clearBit, countBits, setBit, testBit } from '#src/pool/bits.js';
-import { activeClaims, claim, release } from '#src/pool/claims.js';
+import { claimsHeld, release } from '#src/pool/claims.js';
 import { POOL } from '#src/pool/counters.js';
 import { STATE, stateOf } from '#src/pool/export_state.js';
 import { Slots } from '#src/pool/slots.js';
@@ -10,7 +10,7 @@ import { C } from '#src/zswap/counters.js';
 import { swapon } from '#src/zswap/swapoff_op.js';
 import { LOADED, ON_IMAGE, type Zswap } from '#src/zswap/zswap.js';
 import { passing, type Seen } from '../support/facade.ts';
-import { checkEmpty, makePage, put, take } from '../support/pool.ts';
+import { checkEmpty, makePage, put, standing, take } from '../support/pool.ts';
 import { filled, SECOND_TREE } from '../support/swapoff_bench.ts';
 
 const EIO = 5;
@@ -38,7 +38,7 @@ t.test('slot 0 is copied first; then all is discarded, tree by tree, and punched
   ]);
   t.strictSame(host.ended, [0]);
   t.equal(state(z), STATE.OFF);
-  t.equal(activeClaims(z.shared.claims), 0);
+  t.equal(claimsHeld(z.shared.claims), 0);
   checkEmpty(t, z.shared);
 });
 
@@ -116,7 +116,7 @@ t.test('a pin and a claim that come later are waited for by the slice and by the
   t.notOk(isFreed(z.trees, treeOf(z.trees, 0, 0)));
   t.ok(z.slots.tryPin(0, 2) < 0, 'its slice can not be pinned any more');
   z.slots.unpin(r);
-  const row = claim(z.shared.claims, 0, 60_000, 60_001, 2);
+  const row = standing(z.shared.claims, 0, 60_000, 60_001, 2);
   host.wake();
   t.ok(host.waits, 'for the range of a TRIM');
   t.notOk(isFreed(z.trees, treeOf(z.trees, 0, 0)));
@@ -143,7 +143,7 @@ t.test('swapon: new trees, writes are taken', async (t) => {
 t.test('a TRIM under way is waited for before it is noted what is in use: its punch may fail', async (t) => {
   const host = filled(600, 2000);
   const { shared } = host.zswap;
-  const row = claim(shared.claims, 0, 600, 601, 2);
+  const row = standing(shared.claims, 0, 600, 601, 2);
   clearBit(shared.users, 0, 600);
   host.swapoff();
   t.ok(host.waits);

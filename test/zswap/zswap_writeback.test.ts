@@ -1,13 +1,24 @@
 // Writeback of one victim: which one, what becomes of it, and what happens when its slot is in use or gone.
 import t from 'tap';
-import { claim, release } from '#src/pool/claims.js';
+import { release } from '#src/pool/claims.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import { sum } from '#src/shm/counters.js';
 import * as sync from '#src/shm/sync.js';
 import { C } from '#src/zswap/counters.js';
 import { STORED } from '#src/zswap/store.js';
 import { LOADED, ON_IMAGE, type Zswap } from '#src/zswap/zswap.js';
-import { checkEmpty, endWrite, held, makePage, memoryImage, newZswap, pinned, put, take } from '../support/pool.ts';
+import {
+  checkEmpty,
+  endWrite,
+  held,
+  makePage,
+  memoryImage,
+  newZswap,
+  pinned,
+  put,
+  standing,
+  take,
+} from '../support/pool.ts';
 
 const shrink = (z: Zswap, m = 0) => z.protocols.entry.shrinkOne(z, m, z.protocols.busy);
 
@@ -122,7 +133,7 @@ t.test('a victim whose slot is pinned is skipped, and stays', async (t) => {
 t.test('a victim in a claimed range is skipped', async (t) => {
   const z = newZswap();
   put(z, 5, makePage('text', 5));
-  const row = claim(z.shared.claims, 0, 0, 512, z.thread);
+  const row = standing(z.shared.claims, 0, 0, 512, z.thread);
   t.equal(shrink(z), SHRINK.EEXIST);
   release(z.shared.claims, row, z.shared.boxes);
   z.invalidate(0, 5);

@@ -1,6 +1,6 @@
 /** What the actors of a scenario do, each in a thread of its own. */
 import { allocator } from '../../pool/allocator/index.ts';
-import { claim, release } from '../../pool/claims.ts';
+import { claim, noClaim, release } from '../../pool/claims.ts';
 import { enter, STATE } from '../../pool/export_state.ts';
 import { WORK } from '../../pool/shared.ts';
 import { beginWalk } from '../../protocols/entry/victim.ts';
@@ -54,18 +54,20 @@ const HELD = 1;
 
 function hold({ zswap, baton }: Env, what: 'buffer' | 'pin' | 'claim'): void {
   const { claims, boxes } = zswap.shared;
+  const held = noClaim();
   const got =
     what === 'buffer'
       ? zswap.takePage(X)
       : what === 'pin'
         ? zswap.tryPin(X, HELD)
-        : claim(claims, X, HELD, HELD + 1, zswap.thread) + 1;
+        : Number(claim(claims, X, HELD, HELD + 1, zswap.thread, held));
   baton.note(got > 0 ? `takes a ${what}` : `finds no ${what} to take`);
+  if (got > 0) baton.pause();
+  // Of a claim that does not stand there is a place in line to give back.
+  if (what === 'claim') release(claims, held, boxes);
   if (got <= 0) return;
-  baton.pause();
   if (what === 'buffer') zswap.givePage(got);
   else if (what === 'pin') zswap.unpin(got);
-  else release(claims, got - 1, boxes);
   baton.note(`gives the ${what} back`);
 }
 

@@ -88,7 +88,7 @@ export function guarded(shared: Shared, looker: Looker): Shared {
     lru: guardedLru(lru, looker),
     slotTable: guardedSlots(slotTable, looker),
     zs: guardedObjects(zs, looker),
-    claims: guardAll('claims', claims, ['first', 'end'], ownClaims),
+    claims: guardAll('claims', claims, ['first', 'end', 'wantedFirst', 'wantedEnd', 'turn'], ownClaims),
     trees: guardAll('trees', trees, ['nodeCount', 'nodeDead'], ownTree),
     writebackBuffers: buffers(shared.writebackBuffers),
     requestBuffers: buffers(shared.requestBuffers),

@@ -6,7 +6,7 @@
 import { allocator } from '../../pool/allocator/index.ts';
 import { testBit } from '../../pool/bits.ts';
 import { takenBuffers } from '../../pool/buffers.ts';
-import { activeClaims } from '../../pool/claims.ts';
+import { claimsHeld } from '../../pool/claims.ts';
 import { highWater, isLive, LENGTH_SAME_FILLED, NONE } from '../../pool/entries.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
 import { FREE_HEAD } from '../../pool/slot_table.ts';
@@ -111,7 +111,7 @@ function checkPins({ slots, shared }: Zswap): Finding | null {
   if (free !== t.locked.length - 1) {
     return { kind: 'leak', text: `${t.locked.length - 1 - free} slot records were never given back` };
   }
-  if (activeClaims(shared.claims) !== 0) return { kind: 'leak', text: `a range claim was never released` };
+  if (claimsHeld(shared.claims) !== 0) return { kind: 'leak', text: `a range claim was never released` };
   return null;
 }
 

@@ -121,20 +121,16 @@ const REQUESTS: readonly Mutant[] = [
   {
     name: 'requests: a WRITE asks for the end of its connection before its pin, and not after',
     file: 'zswap/volume.js',
-    from: `        const r = this.zswap.pin(this.x, slot);
-        if (r <= 0) {
-            this.lane.park(request);
+    from: `        const r = this.waits.pin(request, slot);
+        if (r <= 0)
             return WAIT;
-        }
         if (request.fenced())
             return this.refusePinned(r);
         return this.storePinned`,
     to: `        const fenced = request.fenced();
-        const r = this.zswap.pin(this.x, slot);
-        if (r <= 0) {
-            this.lane.park(request);
+        const r = this.waits.pin(request, slot);
+        if (r <= 0)
             return WAIT;
-        }
         if (fenced)
             return this.refusePinned(r);
         return this.storePinned`,

@@ -7,21 +7,19 @@ export const RULE_MUTANTS: readonly Mutant[] = [
   {
     name: 'swapoff: a slice is discarded without a look for its pins',
     file: 'zswap/swapoff_op.js',
-    from: 'if (this.row === NO_CLAIM || this.anyPinned(end)) {',
-    to: 'if (this.row === NO_CLAIM) {',
+    from: 'if (!claimed || this.anyPinned(end)) {',
+    to: 'if (!claimed) {',
     scenario: 'swapoff',
     combination: P4,
   },
   {
     name: 'swapoff: pins of a slice are looked for before it is claimed',
     file: 'zswap/swapoff_op.js',
-    from: `        if (this.row === NO_CLAIM)
-            this.row = claim(claims, x, cursor, end, zswap.thread);
-        if (this.row === NO_CLAIM || this.anyPinned(end)) {`,
+    from: `        const claimed = stands(this.claim) || claim(claims, x, cursor, end, zswap.thread, this.claim);
+        if (!claimed || this.anyPinned(end)) {`,
     to: `        const pinned = this.anyPinned(end);
-        if (this.row === NO_CLAIM)
-            this.row = claim(claims, x, cursor, end, zswap.thread);
-        if (this.row === NO_CLAIM || pinned) {`,
+        const claimed = stands(this.claim) || claim(claims, x, cursor, end, zswap.thread, this.claim);
+        if (!claimed || pinned) {`,
     scenario: 'swapoff',
     combination: P4,
   },
