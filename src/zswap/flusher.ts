@@ -4,18 +4,18 @@
  *
  *   request -> waiting -> round: takes the dirty slots of its ranges -> Cleaning: copies, then one sync -> answered
  *
- * Requests that wait are answered by one round, with one sync. A slot's debt moves from the dirty bits to the round that
- * took it, and back if the round fails, so at each moment it is known somewhere. A request is answered when its own round
- * has ended well, and each older one that still owes a slot of its range.
+ * Two rounds at once: one of FLUSHes and one of FUAs, so that a FUA of a page waits for no FLUSH of a whole export. Requests
+ * of a kind that wait are answered by one round, with one sync. A slot's debt moves from the dirty bits to the round that
+ * took it, and back if the round fails, so at each moment it is known somewhere. What a FLUSH has taken and not ended, a FUA
+ * of it copies once more; a FLUSH waits for the round of FUAs that was there before it, if that owes anything.
  */
 import { type Dirty, setDirty, takeDirty } from '../pool/dirty.ts';
-
-/** Rounds under way at once: a second one, so that FUA of a page need not wait for the FLUSH of a whole export. */
-const ROUNDS_MAX = 2;
 
 interface Waiting {
   readonly first: number;
   readonly end: number;
+  /** The whole export: a FLUSH. */
+  readonly whole: boolean;
   readonly answer: (errno: number) => void;
   /** Rounds that have to end before the answer. */
   rounds: number;
@@ -23,6 +23,7 @@ interface Waiting {
 }
 
 interface Round {
+  readonly whole: boolean;
   /** In ascending order. */
   readonly slots: Uint32Array;
   readonly waiting: Waiting[];
@@ -47,31 +48,35 @@ export class Flusher {
 
   /** Makes slots [first, end) durable as they were answered up to now. Begins with the next start(). */
   request(first: number, end: number, answer: (errno: number) => void): void {
-    this.waiting.push({ first, end, answer, rounds: 0, errno: 0 });
+    const whole = first === 0 && end >= this.dirty.pages[this.x];
+    this.waiting.push({ first, end, whole, answer, rounds: 0, errno: 0 });
   }
 
-  /** Begins a round for all that wait; called when all requests that have come were taken in. */
+  /** Begins a round for all that wait; called when all requests that have come were taken in. FUAs first, as they owe less. */
   start(): void {
-    if (this.waiting.length === 0 || this.rounds.length === ROUNDS_MAX) return;
-    const { waiting, x, dirty } = this;
-    this.waiting = [];
-    const whole = waiting.find(({ first, end }) => first === 0 && end >= dirty.pages[x]);
-    const taken = (whole === undefined ? waiting : [whole]).map(({ first, end }) => takeDirty(dirty, x, first, end));
-    const round: Round = { slots: merge(taken), waiting: [] };
-    for (const older of this.rounds) {
-      // What this round has taken is newer, and enough. FLUSHes ask all the same: found out once, however many there are.
-      let last: Waiting | null = null;
-      let owes = false;
-      for (const request of waiting) {
-        if (last?.first !== request.first || last.end !== request.end)
-          owes = owesAny(older.slots, round.slots, request);
-        last = request;
-        if (owes) enlist(older, request);
-      }
+    this.begin(false);
+    this.begin(true);
+  }
+
+  private begin(whole: boolean): void {
+    const mine = this.waiting.filter((request) => request.whole === whole);
+    if (mine.length === 0 || this.rounds.some((round) => round.whole === whole)) return;
+    this.waiting = this.waiting.filter((request) => request.whole !== whole);
+    const [other] = this.rounds;
+    const slots = whole ? this.take(mine[0]) : merge(mine.flatMap((request) => [this.take(request), owed(other, request)]));
+    const round: Round = { whole, slots, waiting: [] };
+    // Found out once, however many FLUSHes there are.
+    const waits = whole && other !== undefined && owesAny(other.slots, slots);
+    for (const request of mine) {
+      if (waits) enlist(other, request);
+      enlist(round, request);
     }
-    for (const request of waiting) enlist(round, request);
     this.rounds.push(round);
     this.clean(round.slots, (errno) => this.ended(round, errno));
+  }
+
+  private take({ first, end }: Waiting): Uint32Array {
+    return takeDirty(this.dirty, this.x, first, end);
   }
 
   private ended(round: Round, errno: number): void {
@@ -90,15 +95,18 @@ function enlist(round: Round, request: Waiting): void {
   request.rounds++;
 }
 
-/**
- * Whether `all` has a slot of the request that `others` lacks; all in ascending order. It costs what the request spans, up to the
- * first such slot: a FUA of a page beside the FLUSH of millions must not cost the images of all exports a look at the millions.
- */
-function owesAny(all: Uint32Array, others: Uint32Array, { first, end }: Waiting): boolean {
-  let at = lowerBound(others, first);
-  for (let i = lowerBound(all, first); i < all.length && all[i] < end; i++) {
-    while (at < others.length && others[at] < all[i]) at++;
-    if (others[at] !== all[i]) return true;
+/** What of the request's range an unfinished FLUSH has taken. A FUA of a page must not cost a look at the millions of a FLUSH. */
+function owed(flush: Round | undefined, { first, end }: Waiting): Uint32Array {
+  if (flush === undefined) return new Uint32Array(0);
+  return flush.slots.subarray(lowerBound(flush.slots, first), lowerBound(flush.slots, end));
+}
+
+/** Whether `all` has a slot that `others` lacks, which have taken what is newer; both in ascending order. */
+function owesAny(all: Uint32Array, others: Uint32Array): boolean {
+  let at = 0;
+  for (const slot of all) {
+    while (at < others.length && others[at] < slot) at++;
+    if (others[at] !== slot) return true;
   }
   return false;
 }
@@ -115,14 +123,13 @@ function lowerBound(slots: Uint32Array, slot: number): number {
   return low;
 }
 
-/** No slot stands in two of the lists, because a bit is taken once. */
+/** All slots of the lists, each once: ranges may overlap, and what a FLUSH has taken may be dirty again. */
 function merge(lists: readonly Uint32Array[]): Uint32Array {
-  if (lists.length === 1) return lists[0];
   const all = new Uint32Array(lists.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const list of lists) {
     all.set(list, at);
     at += list.length;
   }
-  return all.sort();
+  return all.sort().filter((slot, i) => i === 0 || slot !== all[i - 1]);
 }

@@ -118,17 +118,62 @@ t.test('FUA of one page writes that page, and leaves others dirty', async (t) =>
   t.strictSame(durable(i, 5), A);
 });
 
-t.test('a FUA whose slot an unfinished FLUSH has taken waits for that FLUSH', async (t) => {
+t.test('a FUA whose slot an unfinished FLUSH has taken writes it by itself, whatever becomes of the FLUSH', async (t) => {
+  const i = imageThread(t, strict);
+  put(i.z, 3, A);
+  const flush = i.order(ORDER.FLUSH);
+  i.look();
+  const fua = i.order(ORDER.PERSIST, 2, 4);
+  i.look();
+  t.strictSame(i.image.underway, ['write 3+1'], 'the copy of the FLUSH is not on the disk yet');
+  i.image.fail();
+  i.settle();
+  t.strictSame([flush.errno, fua.errno], [5, 0]);
+  t.strictSame(durable(i, 3), A);
+});
+
+t.test('a FUA that fails leaves a debt, also of what a FLUSH had taken', async (t) => {
   const i = imageThread(t, strict);
   put(i.z, 3, A);
   const flush = i.order(ORDER.FLUSH);
   i.look();
   const fua = i.order(ORDER.PERSIST, 3, 1);
   i.look();
-  t.strictSame(i.image.underway, ['write 3+1'], 'the copy of the FLUSH is not on the disk yet');
+  i.image.end();
+  i.look();
+  while (i.image.underway[0] === 'sync') {
+    i.image.end();
+    i.look();
+  }
   i.image.fail();
   i.settle();
-  t.strictSame([flush.errno, fua.errno], [5, 5], 'and its failure is that of both');
+  t.strictSame([flush.errno, fua.errno], [0, 5]);
+  i.order(ORDER.FLUSH);
+  i.look();
+  t.strictSame(i.image.underway, ['write 3+1']);
+});
+
+t.test('a FLUSH waits for a FUA that was there before it, and fails with it', async (t) => {
+  const i = imageThread(t, strict);
+  put(i.z, 3, A);
+  const fua = i.order(ORDER.PERSIST, 3, 1);
+  i.look();
+  const flush = i.order(ORDER.FLUSH);
+  i.look();
+  i.image.fail();
+  i.settle();
+  t.strictSame([fua.errno, flush.errno], [5, 5]);
+});
+
+t.test('FUAs of ranges that overlap write each slot once', async (t) => {
+  const i = imageThread(t, strict);
+  for (const slot of [1, 2, 3]) put(i.z, slot, A);
+  const answers = [i.order(ORDER.PERSIST, 1, 2), i.order(ORDER.PERSIST, 2, 2)];
+  i.look();
+  t.strictSame(i.image.underway, ['write 1+3']);
+  i.settle();
+  for (const { errno } of answers) t.equal(errno, 0);
+  t.equal(sum(i.shared.counters, IMAGE.image_writes), 3);
 });
 
 t.test('a FUA of another slot does not wait for a FLUSH, and a failed FLUSH is none of its business', async (t) => {
@@ -202,6 +247,25 @@ t.test('FLUSH waits for a slot that is pinned', async (t) => {
   t.equal(flush.errno, 0);
   t.strictSame(durable(i, 3), A);
 });
+
+for (const first of ['the FUA', 'the FLUSH'])
+  t.test(`a FUA that comes with the FLUSH of many pages does not wait for all of it: ${first} first`, async (t) => {
+    const i = imageThread(t, strict);
+    const many = 400;
+    for (let slot = 0; slot < many; slot++) if (put(i.z, slot, A) !== STORED) t.fail(`slot ${slot} is rejected`);
+    // Both rounds are taken when they come.
+    const before = [i.order(ORDER.PERSIST, 0, 1), i.order(ORDER.FLUSH)];
+    i.look();
+    put(i.z, 1, B);
+    const fuaFirst = first === 'the FUA' ? i.order(ORDER.PERSIST, 1, 1) : null;
+    const flush = i.order(ORDER.FLUSH);
+    const fua = fuaFirst ?? i.order(ORDER.PERSIST, 1, 1);
+    for (i.look(); fua.errno === null; i.look()) i.image.endAll();
+    t.strictSame([before[0].errno, before[1].errno, fua.errno, flush.errno], [0, null, 0, null]);
+    t.strictSame(durable(i, 1), B);
+    i.settle();
+    t.strictSame([before[1].errno, flush.errno], [0, 0]);
+  });
 
 t.test('a FUA of a page does not wait for room that the FLUSH of many pages takes', async (t) => {
   const i = imageThread(t, strict);

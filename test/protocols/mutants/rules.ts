@@ -59,7 +59,7 @@ export const RULE_MUTANTS: readonly Mutant[] = [
     name: 'a debt is taken after its slot was looked at, and a WRITE in between is forgotten',
     file: 'zswap/flusher.js',
     from: 'this.clean(round.slots, (errno) => this.ended(round, errno));',
-    to: 'this.clean(round.slots, (errno) => { takeDirty(dirty, x, 0, 8); this.ended(round, errno); });',
+    to: 'this.clean(round.slots, (errno) => { takeDirty(this.dirty, this.x, 0, 8); this.ended(round, errno); });',
     scenario: 'flush-twice',
     combination: P4,
   },
