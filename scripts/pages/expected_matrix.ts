@@ -25,7 +25,7 @@ export const SCENARIOS: readonly string[] = (
   'leak stale-data recycled-slot duplicate-store load swapoff swapoff-late swapon swapoff-write swapoff-header ' +
   'swapoff-trim swapoff-slot-0 swapoff-keep swapoff-flush two-writebacks lru-skip second-chance fault-recursion fault-recursion-putback ' +
   'fault-recursion-worker busy-head fast-path fast-path-split fast-path-grow fast-path-reuse read-trim write-trim ' +
-  'no-node image-error image-order rejected-store-error rejected-store slot-reuse resend-write resend-limit resend-trim ' +
+  'no-node image-error image-order rejected-store-error rejected-store slot-reuse resend-write resend-limit late-trim ' +
   'flush-twice flush-writeback rejected-torn swapoff-read'
 ).split(' ');
 

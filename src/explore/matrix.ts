@@ -87,7 +87,7 @@ const LONG = [
   'two-writebacks',
   'recycled-slot',
   'fault-recursion-putback',
-  'resend-trim',
+  'late-trim',
   'fault-recursion-worker',
   'swapoff-write',
 ];

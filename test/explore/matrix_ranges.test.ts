@@ -2,4 +2,4 @@
 import t from 'tap';
 import { checkGroup } from './matrix_group.ts';
 
-await checkGroup(t, ['fast-path', 'fast-path-split', 'slot-reuse', 'resend-write', 'resend-trim']);
+await checkGroup(t, ['fast-path', 'fast-path-split', 'slot-reuse', 'resend-write', 'late-trim']);

@@ -268,13 +268,13 @@ export const SCENARIOS: readonly Scenario[] = [
     actors: [client('old', 0, write(1, 2)), client('new', 1, giveUp(0), write(1, 2), write(1, 3))],
   },
   {
-    name: 'resend-trim',
-    about: 'a trim waits for a claim, its connection is given up, and it is sent again over another, then a write',
+    name: 'late-trim',
+    about: 'a trim waits for a claim, its connection is given up, and another writes the slot',
     stored: one,
     actors: [
       { kind: 'holder', name: 'claim of slot 1', what: 'claim' },
       client('old', 0, trim(1)),
-      client('new', 1, giveUp(0), trim(1), write(1, 2)),
+      client('new', 1, giveUp(0), write(1, 2)),
     ],
   },
   ...IMAGE_SCENARIOS,

@@ -58,7 +58,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'zswap/range_op.js',
     from: 'if (!this.fenced())',
     to: 'if (true)',
-    scenario: 'resend-trim',
+    scenario: 'late-trim',
     combination: P4,
   },
   {
