@@ -63,7 +63,9 @@ export class Flusher {
     if (mine.length === 0 || this.rounds.some((round) => round.whole === whole)) return;
     this.waiting = this.waiting.filter((request) => request.whole !== whole);
     const [other] = this.rounds;
-    const slots = whole ? this.take(mine[0]) : merge(mine.flatMap((request) => [this.take(request), owed(other, request)]));
+    const slots = whole
+      ? this.take(mine[0])
+      : merge(mine.flatMap((request) => [this.take(request), owed(other, request)]));
     const round: Round = { whole, slots, waiting: [] };
     // Found out once, however many FLUSHes there are.
     const waits = whole && other !== undefined && owesAny(other.slots, slots);

@@ -172,3 +172,26 @@ t.test('while a connection floods the thread, each turn of another one comes soo
   t.ok(left > 0, 'the flood is not over yet');
   await Promise.all(flood);
 });
+
+t.test('many connections that flood the thread together take not much longer turns than two', async (t) => {
+  const { device, served } = await counted(t);
+  const many = 32;
+  const requests = 3000;
+  let left = many * requests;
+  const flooders = await Promise.all(Array.from({ length: many }, () => served.connect({ maxInFlight: requests })));
+  const flood = flooders.flatMap((one) =>
+    Array.from({ length: requests }, (_, n) => one.read((n % 1000) * BLOCK, BLOCK).then(() => left--)),
+  );
+  const victim = await served.connect();
+  const between: number[] = [];
+  for (let n = 0; n < 15; n++) {
+    const before = device.total.blocks;
+    await victim.read(n * BLOCK, BLOCK);
+    between.push(device.total.blocks - before);
+  }
+  t.ok(left > 0, 'the flood is not over yet');
+  const median = between.sort((a, b) => a - b)[7];
+  // Each has at least 64 units, of which a read and its block take nine.
+  t.ok(median <= 4 * many * 8, `${median} blocks before each read`);
+  await Promise.all(flood);
+});

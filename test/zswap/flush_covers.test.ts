@@ -118,19 +118,22 @@ t.test('FUA of one page writes that page, and leaves others dirty', async (t) =>
   t.strictSame(durable(i, 5), A);
 });
 
-t.test('a FUA whose slot an unfinished FLUSH has taken writes it by itself, whatever becomes of the FLUSH', async (t) => {
-  const i = imageThread(t, strict);
-  put(i.z, 3, A);
-  const flush = i.order(ORDER.FLUSH);
-  i.look();
-  const fua = i.order(ORDER.PERSIST, 2, 4);
-  i.look();
-  t.strictSame(i.image.underway, ['write 3+1'], 'the copy of the FLUSH is not on the disk yet');
-  i.image.fail();
-  i.settle();
-  t.strictSame([flush.errno, fua.errno], [5, 0]);
-  t.strictSame(durable(i, 3), A);
-});
+t.test(
+  'a FUA whose slot an unfinished FLUSH has taken writes it by itself, whatever becomes of the FLUSH',
+  async (t) => {
+    const i = imageThread(t, strict);
+    put(i.z, 3, A);
+    const flush = i.order(ORDER.FLUSH);
+    i.look();
+    const fua = i.order(ORDER.PERSIST, 2, 4);
+    i.look();
+    t.strictSame(i.image.underway, ['write 3+1'], 'the copy of the FLUSH is not on the disk yet');
+    i.image.fail();
+    i.settle();
+    t.strictSame([flush.errno, fua.errno], [5, 0]);
+    t.strictSame(durable(i, 3), A);
+  },
+);
 
 t.test('a FUA that fails leaves a debt, also of what a FLUSH had taken', async (t) => {
   const i = imageThread(t, strict);

@@ -131,6 +131,7 @@ export class Connection implements TransmissionHost {
   kick(): void {
     if (this.#kicked) return;
     this.#kicked = true;
+    this.#budget.ask();
     setImmediate(this.#onTurn);
   }
 
@@ -207,7 +208,7 @@ export class Connection implements TransmissionHost {
 
   #turn(): void {
     this.#kicked = false;
-    this.#budget.renew();
+    this.#budget.begin();
     const transmission = this.#transmission;
     if (transmission === null) {
       if (this.#paused && !this.#deaf && !this.#socket.destroyed && this.#greet()) this.#socket.resume();
