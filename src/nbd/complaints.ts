@@ -20,3 +20,29 @@ export function checkSocketPath(path: string): void {
   const most = MAX_SOCKET_PATH[platform === 'linux' || platform === 'win32' ? platform : 'others'];
   if (Buffer.byteLength(path) > most) wrong(RangeError, 'path of a unix socket', path, `at most ${most} bytes`);
 }
+
+/** The longest time that Node's timers know. */
+export const MAX_MS = 2 ** 31 - 1;
+
+export function checkType(what: string, value: unknown, type: 'function' | 'boolean' | 'string', wanted: string): void {
+  if (value !== undefined && typeof value !== type) wrong(TypeError, what, value, wanted);
+}
+
+export function checkWhole(what: string, value: unknown, least: number, most: number, unit = ''): void {
+  if (value === undefined) return;
+  const wanted = `a whole number${unit} from ${least} to ${most}`;
+  if (typeof value !== 'number') wrong(TypeError, what, value, wanted);
+  if (!Number.isInteger(value) || value < least || value > most) wrong(RangeError, what, value, wanted);
+}
+
+export const MS = ' of milliseconds';
+export const checkMs = (what: string, value: unknown): void => checkWhole(what, value, 0, MAX_MS, MS);
+
+/** A name that is mistyped would be a bound that is not there. */
+export function checkNames(o: object, names: readonly string[]): void {
+  for (const name of Object.keys(o)) {
+    if (!names.includes(name)) throw new TypeError(`there is no option ${name}, but ${names.join(', ')}`);
+  }
+}
+
+export const checkPort = (what: string, value: unknown): void => checkWhole(what, value, 0, 65_535);

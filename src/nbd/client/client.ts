@@ -9,6 +9,7 @@
  */
 import type { Socket } from 'node:net';
 import * as wire from '../wire.ts';
+import { checkAddressOptions, checkClientOptions } from './client_options.ts';
 import { EAGAIN, ETIMEDOUT, NbdError } from './error.ts';
 import { type ClientNegotiated, type ListedExport, listExports, negotiate, type ServerInfo } from './handshake.ts';
 import { type Extent, type NbdReply, type Pending, ReplyParser } from './replies.ts';
@@ -91,6 +92,7 @@ export class NbdClient {
   }
 
   static async connect(o: NbdClientOptions): Promise<NbdClient> {
+    checkClientOptions(o);
     const wanted = {
       export: o.export ?? '',
       structured: o.structured ?? true,
@@ -104,6 +106,7 @@ export class NbdClient {
 
   /** Asks a server for its exports. */
   static async list(o: NbdAddress): Promise<ListedExport[]> {
+    checkAddressOptions(o);
     const { socket, result } = await openSocket(o, listExports);
     socket.end(() => socket.destroy());
     return result;

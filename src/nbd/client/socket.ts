@@ -4,7 +4,6 @@
  * Invariant: whatever is queued here belongs to a request in flight, so the client's limit on those bounds it.
  */
 import { connect as connectSocket, type Socket } from 'node:net';
-import { checkSocketPath } from '../complaints.ts';
 import * as wire from '../wire.ts';
 import { ETIMEDOUT, NbdError } from './error.ts';
 
@@ -28,7 +27,6 @@ export async function openSocket<T>(
   o: NbdAddress,
   handshake: (socket: Socket) => Promise<T>,
 ): Promise<{ socket: Socket; result: T }> {
-  if (o.socketPath !== undefined) checkSocketPath(o.socketPath);
   const socket =
     o.socketPath !== undefined
       ? connectSocket({ path: o.socketPath })

@@ -5,6 +5,7 @@
  */
 import { type AddressInfo, createServer, type ListenOptions, type Server } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { checkMs } from '../complaints.ts';
 import { checkExports, type ExportInfo } from '../export_info.ts';
 import { ByteAdapter } from './byte_adapter.ts';
 import type { ByteDevice } from './byte_device.ts';
@@ -14,7 +15,7 @@ import { type ConnectionCounters, connectionCounters } from './counters.ts';
 import type { Device } from './device.ts';
 import { checkDevice } from './device_check.ts';
 import { LookAhead } from './look_ahead.ts';
-import { checkAddress, checkMs, checkServerOptions, checkStream } from './server_options.ts';
+import { checkAddress, checkServerOptions, checkStream } from './server_options.ts';
 import { Standstill } from './standstill.ts';
 
 /** Connections at one time unless another cap is given; further ones are closed at once, unless one has stood still. */

@@ -1,5 +1,16 @@
 /** What a server and a ByteDevice are made from, looked at before anything begins: each complaint names what is wrong. */
-import { checkSocketPath, shown, wrong } from '../complaints.ts';
+import {
+  checkMs,
+  checkNames,
+  checkPort,
+  checkSocketPath,
+  checkType,
+  checkWhole,
+  MAX_MS,
+  MS,
+  shown,
+  wrong,
+} from '../complaints.ts';
 import { NBD_MAX_STRING } from '../wire.ts';
 import { BLOCK_SIZE } from './byte_adapter.ts';
 import type { ByteDevice } from './byte_device.ts';
@@ -8,23 +19,6 @@ import { MAX_BLOCK_SIZE } from './inbox.ts';
 
 /** The smallest block that a client may be told to prefer. */
 const MIN_BLOCK_SIZE = 512;
-/** The longest time that Node's timers know. */
-const MAX_MS = 2 ** 31 - 1;
-
-function checkType(what: string, value: unknown, type: 'function' | 'boolean' | 'string', wanted: string): void {
-  if (value !== undefined && typeof value !== type) wrong(TypeError, what, value, wanted);
-}
-
-function checkWhole(what: string, value: unknown, least: number, most: number, unit = ''): void {
-  if (value === undefined) return;
-  const wanted = `a whole number${unit} from ${least} to ${most}`;
-  if (typeof value !== 'number') wrong(TypeError, what, value, wanted);
-  if (!Number.isInteger(value) || value < least || value > most) wrong(RangeError, what, value, wanted);
-}
-
-const MS = ' of milliseconds';
-export const checkMs = (what: string, value: unknown): void => checkWhole(what, value, 0, MAX_MS, MS);
-
 interface Options {
   readonly devices: readonly (Device | ByteDevice)[];
   readonly maxConnections?: unknown;
@@ -34,16 +28,12 @@ interface Options {
   readonly onError?: unknown;
 }
 
-const OPTIONS = ['devices', 'maxConnections', 'handshakeTimeoutMs', 'standstillMs', 'listing', 'onError'] as const;
+const OPTIONS = ['maxConnections', 'handshakeTimeoutMs', 'standstillMs', 'listing', 'onError'];
 
 export function checkServerOptions(o: Options): void {
   if (typeof o !== 'object' || o === null) wrong(TypeError, 'what a server is made from', o, 'an object of options');
-  for (const name of Object.keys(o)) {
-    // A name that is mistyped would be a bound that is not there.
-    if (!(OPTIONS as readonly string[]).includes(name)) {
-      throw new TypeError(`there is no option ${name}, but ${OPTIONS.slice(1).join(', ')}`);
-    }
-  }
+  const { devices: _, ...others } = o;
+  checkNames(others, OPTIONS);
   if (!Array.isArray(o.devices)) wrong(TypeError, 'devices', o.devices, 'a list of devices');
   if (o.devices.length === 0) throw new RangeError('devices is [], and a server needs at least one device');
   checkWhole('maxConnections', o.maxConnections, 1, Number.MAX_SAFE_INTEGER);
@@ -90,7 +80,7 @@ function checkPower(what: string, value: unknown, least: number, most: number): 
 export function checkAddress(where: unknown): void {
   const wanted = "the path of a unix socket, a port, or an object as net.Server's listen takes it";
   if (typeof where === 'number') {
-    checkWhole('address', where, 0, 65_535);
+    checkPort('address', where);
   } else if (where === '') {
     wrong(RangeError, 'address', where, wanted);
   } else if (typeof where !== 'string' && (typeof where !== 'object' || where === null)) {

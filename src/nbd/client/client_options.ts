@@ -1,0 +1,44 @@
+/** What a client is told, looked at before anything begins: each complaint names what is wrong. */
+import { checkMs, checkNames, checkPort, checkSocketPath, checkType, checkWhole, wrong } from '../complaints.ts';
+import { NBD_MAX_STRING } from '../wire.ts';
+import type { NbdClientOptions } from './client.ts';
+import type { NbdAddress } from './socket.ts';
+
+const ADDRESS = ['socketPath', 'host', 'port', 'timeoutMs'];
+const SWITCHES = ['structured', 'baseAllocation', 'noZeroes'] as const;
+const LIMITS = ['maxInFlight', 'maxQueued'] as const;
+const OPTIONS = [...ADDRESS, 'export', 'method', 'closeTimeoutMs', ...SWITCHES, ...LIMITS];
+const METHODS = ['go', 'export-name'];
+
+function checkWhere(o: NbdAddress): void {
+  checkType('socketPath', o.socketPath, 'string', 'the path of a unix socket');
+  if (o.socketPath !== undefined) checkSocketPath(o.socketPath);
+  checkType('host', o.host, 'string', 'a name or an address');
+  checkPort('port', o.port);
+  checkMs('timeoutMs', o.timeoutMs);
+}
+
+export function checkAddressOptions(o: NbdAddress): void {
+  checkObject(o);
+  checkNames(o, ADDRESS);
+  checkWhere(o);
+}
+
+export function checkClientOptions(o: NbdClientOptions): void {
+  checkObject(o);
+  checkNames(o, OPTIONS);
+  checkWhere(o);
+  const text = `text of up to ${NBD_MAX_STRING} bytes`;
+  checkType('export', o.export, 'string', text);
+  if (Buffer.byteLength(o.export ?? '') > NBD_MAX_STRING) wrong(RangeError, 'export', o.export, text);
+  if (o.method !== undefined && !METHODS.includes(o.method))
+    wrong(RangeError, 'method', o.method, METHODS.join(' or '));
+  for (const name of SWITCHES) checkType(name, o[name], 'boolean', 'true or false');
+  checkWhole('maxInFlight', o.maxInFlight, 1, Number.MAX_SAFE_INTEGER);
+  checkWhole('maxQueued', o.maxQueued, 0, Number.MAX_SAFE_INTEGER);
+  checkMs('closeTimeoutMs', o.closeTimeoutMs);
+}
+
+function checkObject(o: unknown): void {
+  if (typeof o !== 'object' || o === null) wrong(TypeError, 'what a client is told', o, 'an object of options');
+}
