@@ -9,35 +9,17 @@
  */
 import type { Socket } from 'node:net';
 import * as wire from '../wire.ts';
-import { checkAddressOptions, checkClientOptions } from './client_options.ts';
+import { checkAddressOptions, checkClientOptions, type NbdClientOptions } from './client_options.ts';
 import { EAGAIN, ETIMEDOUT, NbdError } from './error.ts';
 import { type ClientNegotiated, type ListedExport, listExports, negotiate, type ServerInfo } from './handshake.ts';
 import { type Extent, type NbdReply, type Pending, ReplyParser } from './replies.ts';
 import { BatchWriter, DEFAULT_TIMEOUT_MS, type NbdAddress, openSocket, requestHeader } from './socket.ts';
 
+export type { NbdClientOptions } from './client_options.ts';
 export { NbdError } from './error.ts';
 export type { ListedExport, ServerInfo } from './handshake.ts';
 export type { Extent, NbdReply } from './replies.ts';
 export type { NbdAddress } from './socket.ts';
-
-export interface NbdClientOptions extends NbdAddress {
-  /** Name of the export; empty for the server's default. */
-  readonly export?: string;
-  /** Whether to ask for structured replies; yes unless set to false. */
-  readonly structured?: boolean;
-  /** Whether to ask for base:allocation, which block status needs. */
-  readonly baseAllocation?: boolean;
-  /** How to enter the transmission phase; GO unless given, and EXPORT_NAME if the server does not know GO. */
-  readonly method?: 'go' | 'export-name';
-  /** Whether to ask for EXPORT_NAME without pad bytes; yes unless set to false. */
-  readonly noZeroes?: boolean;
-  /** Requests with the server at one time; 128 unless given. */
-  readonly maxInFlight?: number;
-  /** Requests that wait for a place; 4096 unless given. */
-  readonly maxQueued?: number;
-  /** How long `disconnect` waits for the server before it destroys the socket; 10 s unless given. */
-  readonly closeTimeoutMs?: number;
-}
 
 export class NbdClient {
   readonly size: number;

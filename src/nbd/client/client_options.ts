@@ -1,8 +1,26 @@
 /** What a client is told, looked at before anything begins: each complaint names what is wrong. */
 import { checkMs, checkNames, checkPort, checkSocketPath, checkType, checkWhole, wrong } from '../complaints.ts';
 import { NBD_MAX_STRING } from '../wire.ts';
-import type { NbdClientOptions } from './client.ts';
 import type { NbdAddress } from './socket.ts';
+
+export interface NbdClientOptions extends NbdAddress {
+  /** Name of the export; empty for the server's default. */
+  readonly export?: string;
+  /** Whether to ask for structured replies; yes unless set to false. */
+  readonly structured?: boolean;
+  /** Whether to ask for base:allocation, which block status needs. */
+  readonly baseAllocation?: boolean;
+  /** How to enter the transmission phase; GO unless given, and EXPORT_NAME if the server does not know GO. */
+  readonly method?: 'go' | 'export-name';
+  /** Whether to ask for EXPORT_NAME without pad bytes; yes unless set to false. */
+  readonly noZeroes?: boolean;
+  /** Requests with the server at one time; 128 unless given. */
+  readonly maxInFlight?: number;
+  /** Requests that wait for a place; 4096 unless given. */
+  readonly maxQueued?: number;
+  /** How long `disconnect` waits for the server before it destroys the socket; 10 s unless given. */
+  readonly closeTimeoutMs?: number;
+}
 
 const ADDRESS = ['socketPath', 'host', 'port', 'timeoutMs'];
 const SWITCHES = ['structured', 'baseAllocation', 'noZeroes'] as const;
