@@ -139,11 +139,7 @@ export class RangeOp implements Parkable {
     const { zswap, x } = this;
     if (errno !== 0) {
       // The pool's copies are gone and the image still has bytes older than them: nobody may read those.
-      for (const slot of used) {
-        setBit(zswap.shared.users, x, slot);
-        setBit(zswap.shared.lost, x, slot);
-      }
-      zswap.counters[C.lost_pages] += used.length;
+      for (const slot of used) zswap.lose(x, slot);
     } else if (this.provision) {
       for (let slot = this.cursor; slot < this.sliceEnd; slot++) {
         setBit(zswap.shared.users, x, slot);

@@ -99,13 +99,13 @@ export class StoreOp {
       zswap.oracle?.note(x, slot, zswap.shared.requestBuffers.memory, this.buffer * PAGE_SIZE);
     } else if (!this.keepsOld()) {
       // The write may have been torn, so what the image had is gone as well.
-      if (this.wasUsed) this.lose();
+      if (this.wasUsed) zswap.lose(x, slot);
       else {
         // The slot read as zeros before, and a hole brings that back.
         this.lane.order(ORDER.PUNCH, x, slot, 1, (failed) => {
           if (failed === 0) this.dropped(errno);
           else {
-            this.lose();
+            zswap.lose(x, slot);
             this.finish(errno);
           }
         });
@@ -113,13 +113,6 @@ export class StoreOp {
       }
     }
     this.finish(errno);
-  }
-
-  /** EIO until somebody writes or trims the slot. */
-  private lose(): void {
-    const { shared, counters } = this.zswap;
-    if (!testBit(shared.lost, this.x, this.slot)) counters[C.lost_pages]++;
-    setBit(shared.lost, this.x, this.slot);
   }
 
   /** Nothing was changed: the slot is what it was before. */

@@ -2,9 +2,8 @@
  * The end of a swapoff: the image forgets what the slots held, tree by tree. What it refuses to forget is old, and not what a
  * client would read: those slots are lost, EIO, until they are written again or the image is asked again and obeys.
  */
-import { bitsOver, clearBit, findBit, setBit, setCount, testBit } from '../pool/bits.ts';
+import { bitsOver, clearBit, findBit, setCount, testBit } from '../pool/bits.ts';
 import { enter, STATE } from '../pool/export_state.ts';
-import { C } from './counters.ts';
 import type { Zswap } from './zswap.ts';
 
 /** What it needs of its thread and of the thread that owns the images. */
@@ -67,21 +66,14 @@ export class SwapoffPunch {
     });
   }
 
-  /**
-   * No request changes a slot of an export that is off, so what was lost once is here until now. A READ asks whether its slot
-   * is in use, and then whether it is lost:
-   *   1. a slot is in use again   2. a READ finds it so, and not lost   3. it is lost   4. the READ gets the old bytes of the image
-   */
+  /** No request changes a slot of an export that is off, so what was lost once is here until now. */
   private punched(slot: number, errno: number): void {
-    const { shared, counters } = this.host.zswap;
-    const lost = testBit(shared.lost, this.x, slot);
-    if (errno === 0 && lost) {
-      clearBit(shared.users, this.x, slot);
-      clearBit(shared.lost, this.x, slot);
-    } else if (errno !== 0 && !lost) {
-      setBit(shared.lost, this.x, slot);
-      setBit(shared.users, this.x, slot);
-      counters[C.lost_pages]++;
+    const { zswap } = this.host;
+    const { users, lost } = zswap.shared;
+    if (errno !== 0) zswap.lose(this.x, slot);
+    else if (testBit(lost, this.x, slot)) {
+      clearBit(users, this.x, slot);
+      clearBit(lost, this.x, slot);
     }
   }
 }

@@ -7,7 +7,7 @@
  * Nothing here waits for I/O or for another request, throws, or allocates per page beyond one view per zstd call.
  */
 import { allocator, type Objects } from '../pool/allocator/index.ts';
-import { clearBit, testBit } from '../pool/bits.ts';
+import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { Codec, fillPage } from '../pool/codec.ts';
 import { POOL } from '../pool/counters.ts';
@@ -174,6 +174,19 @@ export class Zswap implements ProtocolPool {
     this.noteDirty(x, slot);
     this.oracle?.forget(x, slot);
     this.counters[C.invalidates]++;
+  }
+
+  /**
+   * The slot's last acknowledged bytes exist nowhere: EIO until somebody writes or trims it. The caller keeps others from
+   * changing it. Lost first, because a READ asks whether its slot is in use, and then whether it is lost:
+   *   1. a slot is in use again   2. a READ finds it so, and not lost   3. it is lost   4. the READ gets the old bytes of the image
+   */
+  lose(x: number, slot: number): void {
+    const { lost, users } = this.shared;
+    if (testBit(lost, x, slot)) return;
+    setBit(lost, x, slot);
+    setBit(users, x, slot);
+    this.counters[C.lost_pages]++;
   }
 
   /** Strict durability: what the slot holds, or its image, has changed. Pin or claim held, request not yet answered. */

@@ -7,8 +7,8 @@ const IMAGE: readonly Mutant[] = [
   {
     name: 'image faults: a slot whose punch failed is not lost',
     file: 'zswap/range_op.js',
-    from: 'setBit(zswap.shared.lost, x, slot);',
-    to: '',
+    from: 'zswap.lose(x, slot);',
+    to: 'setBit(zswap.shared.users, x, slot);',
     scenario: 'punch-error',
     combination: P4,
   },
@@ -150,11 +150,11 @@ const REQUESTS: readonly Mutant[] = [
 const ROOM: readonly Mutant[] = [
   {
     name: 'faults: a slot that its image would not forget is in use before it is lost',
-    file: 'zswap/swapoff_punch.js',
-    from: `            setBit(shared.lost, this.x, slot);
-            setBit(shared.users, this.x, slot);`,
-    to: `            setBit(shared.users, this.x, slot);
-            setBit(shared.lost, this.x, slot);`,
+    file: 'zswap/zswap.js',
+    from: `        setBit(lost, x, slot);
+        setBit(users, x, slot);`,
+    to: `        setBit(users, x, slot);
+        setBit(lost, x, slot);`,
     scenario: 'swapoff-punch-error',
     combination: P4,
   },
