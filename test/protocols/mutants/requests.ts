@@ -138,6 +138,16 @@ const REQUESTS: readonly Mutant[] = [
     combination: P4,
   },
   {
+    name: 'requests: a WRITE that is given up keeps the pin that it waited for',
+    file: 'zswap/pin_waits.js',
+    from: `        if (wait.record !== 0)
+            this.lane`,
+    to: `        if (false)
+            this.lane`,
+    scenario: 'resend-write',
+    combination: P4,
+  },
+  {
     name: 'requests: a TRIM does not ask for the end of its connection',
     file: 'zswap/range_op.js',
     from: 'if (!this.fenced())',
