@@ -1,5 +1,5 @@
 /** How a caller is told that what he gave can't be used: what it is, and what it has to be. */
-import { inspect } from 'node:util';
+import { inspect, types } from 'node:util';
 
 /**
  * Bytes that the path of a unix socket may have: sun_path holds one more, a zero. A pipe of Windows is no such path.
@@ -46,3 +46,8 @@ export function checkNames(o: object, names: readonly string[]): void {
 }
 
 export const checkPort = (what: string, value: unknown): void => checkWhole(what, value, 0, 65_535);
+
+/** Bytes that go out as they are. The length of any other array is not that of its bytes, or they are none. */
+export function checkBytes(what: string, value: unknown): void {
+  if (!types.isUint8Array(value)) wrong(TypeError, what, value, 'a Buffer or another Uint8Array');
+}

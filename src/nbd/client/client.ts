@@ -8,8 +8,9 @@
  * Payloads are not copied until they are sent, so a caller must leave a buffer alone until its write settled.
  */
 import type { Socket } from 'node:net';
+import { checkBytes } from '../complaints.ts';
 import * as wire from '../wire.ts';
-import { checkAddressOptions, checkClientOptions, type NbdClientOptions } from './client_options.ts';
+import { checkAddressOptions, checkClientOptions, checkRequest, type NbdClientOptions } from './client_options.ts';
 import { EAGAIN, ETIMEDOUT, NbdError } from './error.ts';
 import { type ClientNegotiated, type ListedExport, listExports, negotiate, type ServerInfo } from './handshake.ts';
 import { type Extent, type NbdReply, type Pending, ReplyParser } from './replies.ts';
@@ -69,6 +70,8 @@ export class NbdClient {
       });
     });
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    // It may still take what it is sent, or not: answers come no more, and Node would wait for the one or the other.
+    socket.on('end', () => this.#fail(NbdError.lost('server closed the connection')));
     // The handshake read by hand, which leaves the stream paused.
     socket.resume();
   }
@@ -110,6 +113,7 @@ export class NbdClient {
   }
 
   async write(offset: number, data: Uint8Array, o: { fua?: boolean } = {}): Promise<void> {
+    checkBytes('data', data);
     await this.request(wire.NBD_CMD_WRITE, o.fua ? wire.NBD_CMD_FLAG_FUA : 0, offset, data.length, data);
   }
 
@@ -157,12 +161,8 @@ export class NbdClient {
     payload: Uint8Array | null = null,
   ): Promise<NbdReply> {
     return new Promise((resolve, reject) => {
-      if (
-        typeof offset === 'number' ? !Number.isSafeInteger(offset) || offset < 0 : BigInt.asUintN(64, offset) !== offset
-      ) {
-        throw new RangeError(`offset ${offset} does not fit 64 bits`);
-      }
-      if (length >>> 0 !== length) throw new RangeError(`length ${length} does not fit 32 bits`);
+      checkRequest(type, flags, offset, length);
+      if (payload !== null) checkBytes('payload', payload);
       if (this.#failure !== null) throw this.#failure;
       if (this.#leaving) throw NbdError.lost('client is disconnecting');
       const pending: Pending = {
@@ -181,6 +181,7 @@ export class NbdClient {
 
   /** Sends bytes as they are, for tests of broken streams. */
   sendRaw(bytes: Uint8Array): void {
+    checkBytes('bytes', bytes);
     this.#writer.push(bytes);
   }
 
@@ -200,6 +201,10 @@ export class NbdClient {
     }, this.#closeTimeoutMs);
     await this.closed;
     clearTimeout(deadline);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.disconnect();
   }
 
   /** Ends the connection at once; requests in flight are rejected. */

@@ -29,7 +29,9 @@ const OPTIONS = [...ADDRESS, 'export', 'method', 'closeTimeoutMs', ...SWITCHES, 
 const METHODS = ['go', 'export-name'];
 
 function checkWhere(o: NbdAddress): void {
-  checkType('socketPath', o.socketPath, 'string', 'the path of a unix socket');
+  const path = 'the path of a unix socket';
+  checkType('socketPath', o.socketPath, 'string', path);
+  if (o.socketPath === '') wrong(RangeError, 'socketPath', '', path);
   if (o.socketPath !== undefined) checkSocketPath(o.socketPath);
   checkType('host', o.host, 'string', 'a name or an address');
   checkPort('port', o.port);
@@ -55,6 +57,16 @@ export function checkClientOptions(o: NbdClientOptions): void {
   checkWhole('maxInFlight', o.maxInFlight, 1, Number.MAX_SAFE_INTEGER);
   checkWhole('maxQueued', o.maxQueued, 0, Number.MAX_SAFE_INTEGER);
   checkMs('closeTimeoutMs', o.closeTimeoutMs);
+}
+
+/** What the header of a request has room for: the rest of it would be lost, or be an error when it is too late for one. */
+export function checkRequest(type: number, flags: number, offset: number | bigint, length: number): void {
+  checkWhole('type', type ?? null, 0, 0xffff);
+  checkWhole('flags', flags ?? null, 0, 0xffff);
+  if (typeof offset === 'bigint') {
+    if (BigInt.asUintN(64, offset) !== offset) wrong(RangeError, 'offset', offset, 'a number of 64 bits');
+  } else checkWhole('offset', offset ?? null, 0, Number.MAX_SAFE_INTEGER);
+  checkWhole('length', length ?? null, 0, 0xffff_ffff);
 }
 
 function checkObject(o: unknown): void {

@@ -1,8 +1,8 @@
 /**
  * The client side of the handshake: greeting, structured replies, metadata context, then GO or EXPORT_NAME; or LIST.
  *
- * Invariant: nothing that a server announces is believed before it is checked. A reply longer than MAX_REPLY bytes, or
- * more than MAX_REPLIES of them to one option, is an error and not an allocation.
+ * Invariant: nothing that a server announces is believed before it is checked. A reply longer than MAX_REPLY bytes, more than
+ * MAX_REPLIES of them to one option, or more than MAX_REPLIES_BYTES in all, is an error and not an allocation.
  */
 import type { Socket } from 'node:net';
 import { BASE_ALLOCATION } from '../server/options.ts';
@@ -13,6 +13,7 @@ import { NbdError } from './error.ts';
 const MAX_REPLY = 64 * 1024;
 /** Most replies that the client takes to one option. */
 const MAX_REPLIES = 65536;
+const MAX_REPLIES_BYTES = 16 * 1024 * 1024;
 
 /** What the client asks for. */
 interface ClientHandshakeOptions {
@@ -143,6 +144,7 @@ class OptionDialog {
   async ask(option: number, data: Buffer): Promise<OptionReply[]> {
     this.send(option, data);
     const replies: OptionReply[] = [];
+    let bytes = 0;
     for (;;) {
       const head = await this.read(20);
       if (head.readUInt32BE(0) !== wire.NBD_REP_MAGIC_HI || head.readUInt32BE(4) !== wire.NBD_REP_MAGIC_LO) {
@@ -152,7 +154,10 @@ class OptionDialog {
       const type = head.readUInt32BE(12);
       const length = head.readUInt32BE(16);
       if (length > MAX_REPLY) throw NbdError.protocol(`option reply of ${length} bytes`);
-      if (replies.length >= MAX_REPLIES) throw NbdError.protocol('too many replies to one option');
+      bytes += length;
+      if (replies.length >= MAX_REPLIES || bytes > MAX_REPLIES_BYTES) {
+        throw NbdError.protocol('too many replies to one option');
+      }
       replies.push({ type, data: await this.read(length) });
       if (type === wire.NBD_REP_ACK || type >= 0x80000000) return replies;
     }
