@@ -70,7 +70,7 @@ t.test('requests settle when the server ends its side and takes nothing more', a
     // Its own side stays open, but nothing is read from it.
     socket.allowHalfOpen = true;
     socket.pause();
-    socket.end();
+    setImmediate(() => socket.end());
     return new Uint8Array(0);
   });
   const client = await NbdClient.connect({ socketPath, structured: false });
