@@ -177,8 +177,11 @@ export function anyClaimed(c: Claims, x: number, thread: number): boolean {
   return found;
 }
 
-/** True if somebody claims the slot; the threads in `waiters` are then woken when a claim is released. */
-export function claimed(c: Claims, x: number, slot: number, waiters: number): boolean {
+/**
+ * True if somebody claims the slot; the threads in `waiters` are then woken when a claim is released. Who waits for the slot
+ * by `mine` stands in line as a range of one slot does, and is to give his place back when he has it: he needs no claim.
+ */
+export function claimed(c: Claims, x: number, slot: number, waiters: number, mine: Claim | null = null): boolean {
   const words = x * CLAIM_WORDS;
   if (sync.load(c.control, words + ACTIVE) === 0) return false;
   sync.lock(c.control, words + LOCK);
@@ -186,7 +189,10 @@ export function claimed(c: Claims, x: number, slot: number, waiters: number): bo
   let found = false;
   // A free row ends at 0, and so holds no slot.
   for (let i = x * CLAIMS_MAX; i < rows && !found; i++) found = slot >= c.first[i] && slot < c.end[i];
-  if (found) c.control[words + WAITING] |= waiters;
+  if (found) {
+    c.control[words + WAITING] |= waiters;
+    if (mine !== null) waitInLine(c, x, slot, slot + 1, mine);
+  }
   sync.unlock(c.control, words + LOCK);
   return found;
 }

@@ -4,8 +4,9 @@
  */
 import { assert } from '../shm/assert.ts';
 import { int32, uint8, uint32 } from '../shm/columns.ts';
+import * as sync from '../shm/sync.ts';
 import { THREADS_MAX } from './limits.ts';
-import { createShares, type Shares } from './shares.ts';
+import { createShares, giveShare, type Shares, takeShare } from './shares.ts';
 
 export interface SlotTable {
   /** Per bucket: [lock, head]. */
@@ -18,6 +19,7 @@ export interface SlotTable {
   readonly wb: Int32Array;
   readonly retired: Int32Array;
   readonly waiters: Int32Array;
+  readonly wants: Int32Array;
   /** Belongs to whoever holds the pin. */
   readonly offLru: Uint8Array;
   /** [lock, free list head] */
@@ -28,6 +30,8 @@ export interface SlotTable {
 
 /** In `locked`: the holder has its page. */
 export const FILLED = 0x100;
+/** In `locked`: the pin was handed to the holder, who has waited for it and has not come for it yet. */
+export const HANDED = 0x200;
 /** The bits of `locked` that say who holds the pin. */
 export const HOLDER_MASK = FILLED - 1;
 /** In `waiters`, above all threads: the watch (zswap/pin_watch.ts) has seen this pin. It goes with the pin. */
@@ -36,7 +40,7 @@ assert(THREADS_MAX < FILLED, 'a holder fits beside the flag in the word of a pin
 assert(THREADS_MAX < 30, 'the flag is no thread of a mask');
 const BUCKET_BITS = 12;
 /** Indices in `control`. */
-export const LOCK = 0;
+const LOCK = 0;
 export const FREE_HEAD = 1;
 
 /** `records`: how many slots of `exports` exports can be in use at once; further pins answer ENOMEM. */
@@ -55,6 +59,7 @@ export function createSlotTable(records: number, exports: number): SlotTable {
     wb: int32(records + 1),
     retired: int32(records + 1),
     waiters: int32(records + 1),
+    wants: int32(records + 1),
     offLru: uint8(records + 1),
     control,
     shares: createShares(records, exports),
@@ -64,4 +69,33 @@ export function createSlotTable(records: number, exports: number): SlotTable {
 /** Index of the bucket's lock word; its head is the next word. */
 export function bucketOf(x: number, slot: number): number {
   return (Math.imul(slot ^ (x << 25), 0x9e3779b1) >>> (32 - BUCKET_BITS)) << 1;
+}
+
+/** The thread of mask `wants` whose turn it is after `thread`, each as often as the others; -1 if it is empty. */
+export function nextInTurn(wants: number, thread: number): number {
+  if (wants === 0) return -1;
+  const later = wants & ~((2 << thread) - 1);
+  const among = later !== 0 ? later : wants;
+  return 31 - Math.clz32(among & -among);
+}
+
+/** A free record for a slot of export `x`; 0 when it may have no more, and then the threads in `waiters` are going to be woken. */
+export function recordFor(t: SlotTable, x: number, waiters: number): number {
+  sync.lock(t.control, LOCK);
+  const taken = takeShare(t.shares, x, waiters);
+  const r = taken ? t.control[FREE_HEAD] : 0;
+  assert(!taken || r !== 0, 'who has a share finds a record');
+  if (r !== 0) t.control[FREE_HEAD] = t.next[r];
+  sync.unlock(t.control, LOCK);
+  return r;
+}
+
+/** The record is free again; the threads that waited for one. */
+export function takeBack(t: SlotTable, r: number): number {
+  sync.lock(t.control, LOCK);
+  t.next[r] = t.control[FREE_HEAD];
+  t.control[FREE_HEAD] = r;
+  const refused = giveShare(t.shares, t.volume[r]);
+  sync.unlock(t.control, LOCK);
+  return refused;
 }

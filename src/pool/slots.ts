@@ -9,6 +9,7 @@
  *   wb       image writes of this slot that are queued or running for writeback
  *   retired  the page's buffer, when its image write ended while somebody held the pin
  *   waiters  threads to wake when the pin is dropped, and WATCHED
+ *   wants    threads that wait in turn: one of them is handed the pin when it is dropped, and nobody else can take it (HANDED)
  *   offLru   1 while the pin's holder keeps the slot's entry off the LRU
  * The pin is not held for the whole image write: `page` outlives it. What a reader sees, under the pin: page, else
  * entry, else image. A record without pin, page and wb is taken out.
@@ -25,9 +26,8 @@ import { assert } from '../shm/assert.ts';
 import { type Mailboxes, wakeMask } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { type Bits, testBit } from './bits.ts';
-import { type Claims, claimed } from './claims.ts';
-import { giveShare, takeShare } from './shares.ts';
-import { bucketOf, FILLED, FREE_HEAD, LOCK, type SlotTable, WATCHED } from './slot_table.ts';
+import { type Claim, type Claims, claimed, release, waits } from './claims.ts';
+import { bucketOf, FILLED, HANDED, nextInTurn, recordFor, type SlotTable, takeBack, WATCHED } from './slot_table.ts';
 
 export const ENOENT = -errno.ENOENT;
 export const ENOMEM = -errno.ENOMEM;
@@ -58,6 +58,32 @@ export class Slots {
     return this.acquire(x, slot, 1 << this.thread);
   }
 
+  /**
+   * As pin, for one who comes back until he has it, or says that he will not (forgo). Without turns a thread that is busy with
+   * others finds the pin taken again whenever it looks:
+   *   1. A drops the pin, which B and C wait for   2. B is woken, pins, and C finds it pinned   3. A wants it again, and so on
+   * `place` is his in the line of claims, if a claim is what he waits for (claims.ts).
+   */
+  pinInTurn(x: number, slot: number, place: Claim | null = null): number {
+    const r = this.acquire(x, slot, 1 << this.thread, 1 << this.thread, place);
+    if (r > 0 && place !== null && waits(place)) release(this.claims, place, this.boxes);
+    return r;
+  }
+
+  /** This thread waits no more for the slot by pinInTurn, or one that does begins anew. */
+  forgo(x: number, slot: number, place: Claim): void {
+    const { t } = this;
+    if (waits(place)) release(this.claims, place, this.boxes);
+    const b = bucketOf(x, slot);
+    sync.lock(t.buckets, b);
+    const r = this.find(b, x, slot);
+    if (r !== 0) t.wants[r] &= ~(1 << this.thread);
+    const handed = r !== 0 && t.locked[r] === (HANDED | (this.thread + 1));
+    if (handed) t.locked[r] = this.thread + 1;
+    sync.unlock(t.buckets, b);
+    if (handed) this.unpin(r);
+  }
+
   /** Pins for a request that already holds a pin, or has something better to do than wait. */
   tryPin(x: number, slot: number): number {
     return this.acquire(x, slot, 0);
@@ -74,8 +100,9 @@ export class Slots {
     return r;
   }
 
-  private acquire(x: number, slot: number, waiter: number): number {
+  private acquire(x: number, slot: number, waiter: number, wants = 0, place: Claim | null = null): number {
     const { t } = this;
+    const me = this.thread + 1;
     const b = bucketOf(x, slot);
     sync.lock(t.buckets, b);
     let r = this.find(b, x, slot);
@@ -84,28 +111,31 @@ export class Slots {
       sync.unlock(t.buckets, b);
       return ENOMEM;
     }
-    if (t.locked[r] !== 0) {
+    if (t.locked[r] !== 0 && (wants === 0 || t.locked[r] !== (HANDED | me))) {
       t.waiters[r] |= waiter;
+      t.wants[r] |= wants;
       sync.unlock(t.buckets, b);
       return EEXIST;
     }
-    t.locked[r] = this.thread + 1;
+    t.locked[r] = me;
     sync.unlock(t.buckets, b);
-    if (claimed(this.claims, x, slot, waiter)) {
+    if (claimed(this.claims, x, slot, waiter, place)) {
       this.unpin(r);
       return EEXIST;
     }
     return r;
   }
 
-  /** Drops the pin. Whoever waited for it looks again. */
+  /** Drops the pin, or hands it on. Whoever waited for it looks again. */
   unpin(r: number): void {
     const { t } = this;
     const b = bucketOf(t.volume[r], t.slot[r]);
     sync.lock(t.buckets, b);
-    const held = t.locked[r] !== 0;
-    t.locked[r] = 0;
-    const waiters = t.waiters[r] & ~WATCHED;
+    const held = t.locked[r] !== 0 && (t.locked[r] & HANDED) === 0;
+    const next = held ? nextInTurn(t.wants[r], this.thread) : -1;
+    if (held) t.locked[r] = next < 0 ? 0 : HANDED | (next + 1);
+    if (next >= 0) t.wants[r] &= ~(1 << next);
+    const waiters = (t.waiters[r] & ~WATCHED) | (next < 0 ? 0 : 1 << next);
     t.waiters[r] = 0;
     const retired = t.retired[r];
     t.retired[r] = 0;
@@ -243,12 +273,7 @@ export class Slots {
 
   private insert(b: number, x: number, slot: number, waiter: number): number {
     const { t } = this;
-    sync.lock(t.control, LOCK);
-    const taken = takeShare(t.shares, x, waiter);
-    const r = taken ? t.control[FREE_HEAD] : 0;
-    assert(!taken || r !== 0, 'who has a share finds a record');
-    if (r !== 0) t.control[FREE_HEAD] = t.next[r];
-    sync.unlock(t.control, LOCK);
+    const r = recordFor(t, x, waiter);
     if (r === 0) return 0;
     t.volume[r] = x;
     t.slot[r] = slot;
@@ -267,11 +292,6 @@ export class Slots {
       while (t.next[at] !== r) at = t.next[at];
       t.next[at] = t.next[r];
     }
-    sync.lock(t.control, LOCK);
-    t.next[r] = t.control[FREE_HEAD];
-    t.control[FREE_HEAD] = r;
-    const refused = giveShare(t.shares, t.volume[r]);
-    sync.unlock(t.control, LOCK);
-    return refused;
+    return takeBack(t, r);
   }
 }

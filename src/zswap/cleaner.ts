@@ -57,6 +57,10 @@ export class Cleaning {
     this.done = done;
   }
 
+  get x(): number {
+    return this.queue.x;
+  }
+
   /** Slots written or found clean so far. */
   get progress(): number {
     return this.next - this.busy.length - this.underway - this.failures;
@@ -72,14 +76,17 @@ export class Cleaning {
     return this.failed.slots().length;
   }
 
-  /** Does a turn of work; true while it can go on at once, false when it waits for a pin, a buffer or the image. */
-  turn(): boolean {
+  /**
+   * Does a turn of work, on `most` slots that were not looked at so far; true while it can go on at once, false when it waits
+   * for a pin, a buffer or the image.
+   */
+  turn(most = TURN): boolean {
     if (this.syncing) return false;
     const waiting = this.busy;
     this.busy = [];
     let looked = 0;
     for (const slot of waiting) if (this.clean(slot) === BUSY) this.busy.push(slot);
-    while (this.next < this.slots.length && looked < TURN && this.busy.length < TURN) {
+    while (this.next < this.slots.length && looked < Math.min(most, TURN) && this.busy.length < TURN) {
       if (buffers.buffersFor(this.zswap.shared.requestBuffers, this.queue.x) === 0) break;
       const slot = this.slots[this.next];
       if (this.clean(slot) === BUSY) this.busy.push(slot);
@@ -94,7 +101,7 @@ export class Cleaning {
   private clean(slot: number): number {
     const { zswap } = this;
     const { x } = this.queue;
-    const r = zswap.slots.pin(x, slot);
+    const r = zswap.slots.pinInTurn(x, slot);
     if (r <= 0) return BUSY;
     const result = this.cleanPinned(r, x, slot);
     zswap.slots.unpin(r);

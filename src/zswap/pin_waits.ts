@@ -9,6 +9,7 @@
  * One entry per block that waits: bounded by connections, and by the WRITE_ZEROES in flight.
  */
 import type { DeviceRequest } from 'node-nbd-server';
+import { noClaim } from '../pool/claims.ts';
 import { EEXIST } from '../pool/slots.ts';
 import type { Lane, Parkable } from './lane.ts';
 
@@ -16,6 +17,7 @@ class PinWait implements Parkable {
   /** The slot's record once it is pinned, else 0. */
   record = 0;
   over = false;
+  readonly place = noClaim();
   private readonly lane: Lane;
   private readonly x: number;
   private readonly slot: number;
@@ -38,13 +40,20 @@ class PinWait implements Parkable {
 
   resume(): void {
     if (this.over) return;
-    const r = this.lane.zswap.pin(this.x, this.slot);
+    const r = this.lane.zswap.pin(this.x, this.slot, this.place);
     if (r <= 0) {
       this.lane.park(this);
       return;
     }
     this.record = r;
     this.request.resume();
+  }
+
+  giveUp(): void {
+    const { zswap } = this.lane;
+    this.over = true;
+    if (this.record !== 0) zswap.unpin(this.record);
+    else zswap.slots.forgo(this.x, this.slot, this.place);
   }
 }
 
@@ -81,7 +90,6 @@ export class PinWaits {
     const wait = this.waits.get(request);
     if (wait === undefined) return;
     this.waits.delete(request);
-    wait.over = true;
-    if (wait.record !== 0) this.lane.zswap.unpin(wait.record);
+    wait.giveUp();
   }
 }

@@ -57,8 +57,8 @@ export class RangeOp implements Parkable {
 
   resume(): void {
     const { zswap, x } = this;
-    if (!this.lane.turns.take(this)) return;
-    if (!stands(this.claim) && !this.nextSlice()) return;
+    const claimed = stands(this.claim);
+    if (!this.lane.turns.take(this, claimed) || (!claimed && !this.nextSlice())) return;
     // The claim keeps new pins out, so this ends once the old ones are dropped; each drop wakes us.
     for (let slot = this.cursor; slot < this.sliceEnd; slot++) {
       if (zswap.slots.isPinned(x, slot)) {
@@ -92,7 +92,8 @@ export class RangeOp implements Parkable {
       return false;
     }
     // A swapoff waits until nobody claims anything of its export; who will be refused claims nothing, or that might never be.
-    if (zswap.isSwappedOff(x)) {
+    // Nor does a range that has waited and whose connection has ended meanwhile: those that live stand in line behind it.
+    if (zswap.isSwappedOff(x) || (this.counted && this.fenced())) {
       this.refuse();
       return false;
     }

@@ -5,6 +5,7 @@
  */
 import { type DeviceRequest, NBD_EIO } from 'node-nbd-server';
 import { testBit } from '../pool/bits.ts';
+import { type Claim, noClaim } from '../pool/claims.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { C } from './counters.ts';
 import type { Lane, Parkable } from './lane.ts';
@@ -24,6 +25,8 @@ export class ReadOp implements Parkable {
   private readonly at: number;
   private readonly request: DeviceRequest;
   private done = 0;
+  /** Its place in the line of claims while it waits for the pin of the next slot, and then it comes for that first of all. */
+  private waiting: Claim | null = null;
   private readonly records: number[] = [];
 
   constructor(
@@ -50,17 +53,19 @@ export class ReadOp implements Parkable {
     while (this.done < this.count) {
       const slot = this.first + this.done;
       const at = this.at + this.done * PAGE_SIZE;
-      if (!testBit(zswap.shared.users, x, slot)) {
+      if (this.waiting === null && !testBit(zswap.shared.users, x, slot)) {
         this.dst.fill(0, at, at + PAGE_SIZE);
         zswap.counters[C.zero_reads]++;
         this.done++;
         continue;
       }
-      const r = zswap.pin(x, slot);
+      const r = zswap.pin(x, slot, this.waiting);
       if (r <= 0) {
+        this.waiting ??= noClaim();
         this.lane.park(this);
         return;
       }
+      this.waiting = null;
       // Asked again: what the slot had may have been discarded between the question and the pin, and then the image still has
       // what it held before that:
       //   1. the slot is in use   2. swapoff discards it   3. we pin it, find no entry, and would read the image   4. the punch

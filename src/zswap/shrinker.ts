@@ -7,6 +7,7 @@
 import type { ImageQueue } from '../image/image_queue.ts';
 import type { Loop, Timer } from '../os/loop.ts';
 import { allocator, type Release } from '../pool/allocator/index.ts';
+import * as buffers from '../pool/buffers.ts';
 import { POOL } from '../pool/counters.ts';
 import { CTL, type Shared } from '../pool/shared.ts';
 import { sum } from '../shm/counters.ts';
@@ -166,9 +167,13 @@ export class Shrinker {
   private turn(): void {
     let more = false;
     // Those that have least to do take buffers first: a FUA of a page does not wait until the FLUSH of an export has found room
-    // for all that it copies. It takes a turn or two of the other's, and what is small is soon gone.
+    // for all that it copies. Each leaves half of them to the others of its export, or FUAs one after another would leave none.
     const smallestFirst = [...this.cleanings].sort((a, b) => a.left - b.left);
-    for (const cleaning of smallestFirst) more = cleaning.turn() || more;
+    for (const cleaning of smallestFirst) {
+      const alone = smallestFirst.every((other) => other === cleaning || other.left === 0 || other.x !== cleaning.x);
+      const free = buffers.buffersFor(this.shared.requestBuffers, cleaning.x);
+      more = (alone ? cleaning.turn() : cleaning.turn(Math.max(1, free >>> 1))) || more;
+    }
     more = this.reclaim.answerStores() || more;
     more = this.work() || more;
     for (const queue of this.queues) queue.pump();

@@ -4,7 +4,7 @@
  * those of one client would take them all.
  *
  * Invariants: after SLOTS_PER_TURN slots everybody else on the lane gets a turn, whoever the slots belong to; what waits here
- * holds nothing, and goes on first come, first served. One entry per request: bounded by the requests in flight.
+ * goes on first come, first served, but for what holds a claim already, which others wait for. One entry per request: bounded by the requests in flight.
  */
 import type { Loop } from '../os/loop.ts';
 
@@ -27,10 +27,11 @@ export class Turns {
     this.loop = loop;
   }
 
-  /** False when this turn has had its work: then `work` is resumed in a later one. */
-  take(work: Work): boolean {
-    if (this.running || (this.left > 0 && this.waiting.length === 0)) return true;
-    this.waiting.push(work);
+  /** False when this turn has had its work: then `work` is resumed in a later one, before all that hold nothing if it `holds`. */
+  take(work: Work, holds: boolean): boolean {
+    if (this.running || (this.left > 0 && (holds || this.waiting.length === 0))) return true;
+    if (holds) this.waiting.unshift(work);
+    else this.waiting.push(work);
     this.schedule();
     return false;
   }

@@ -9,6 +9,7 @@
 import { allocator, type Objects } from '../pool/allocator/index.ts';
 import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
+import type { Claim } from '../pool/claims.ts';
 import { Codec, fillPage } from '../pool/codec.ts';
 import { POOL } from '../pool/counters.ts';
 import { setDirty } from '../pool/dirty.ts';
@@ -88,9 +89,9 @@ export class Zswap implements ProtocolPool {
     this.queueWrite = onWrite;
   }
 
-  /** Pins a slot for a request: see Slots.pin, and the busy protocol's part in it. */
-  pin(x: number, slot: number): number {
-    return this.faulted(this.slots.pin(x, slot), x, slot);
+  /** Pins a slot for a request: see Slots.pinInTurn, and the busy protocol's part in it. */
+  pin(x: number, slot: number, place: Claim | null = null): number {
+    return this.faulted(this.slots.pinInTurn(x, slot, place), x, slot);
   }
 
   tryPin(x: number, slot: number): number {

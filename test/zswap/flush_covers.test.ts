@@ -286,3 +286,18 @@ t.test('a FUA of a page does not wait for room that the FLUSH of many pages take
   i.settle();
   t.equal(flush.errno, 0);
 });
+
+t.test('a FLUSH has its part of few buffers beside FUAs that follow each other without a gap', async (t) => {
+  const i = imageThread(t, { strict: true, buffers: 16 });
+  const many = 400;
+  for (let slot = 0; slot < many; slot++) if (put(i.z, slot, A) !== STORED) t.fail(`slot ${slot} is rejected`);
+  const flush = i.order(ORDER.FLUSH);
+  i.look();
+  let rounds = 0;
+  for (; flush.errno === null && rounds < 200; rounds++) {
+    for (let slot = 1000; slot < 1032; slot++) put(i.z, slot, B);
+    const fua = i.order(ORDER.PERSIST, 1000, 32);
+    for (i.look(); fua.errno === null; i.look()) i.image.endAll();
+  }
+  t.equal(flush.errno, 0, `answered after ${rounds} FUAs of 32 pages`);
+});

@@ -152,6 +152,23 @@ t.test('a TRIM of a slice goes before small ranges that came after it, however m
   t.equal(claims(b), 0);
 });
 
+t.test('a range that waits, and whose connection ends, is in the way of none behind it', async (t) => {
+  const b = bench();
+  for (const slot of [1, 2]) put(b.z, slot, makePage('text', slot));
+  const before = standing(b.z.shared.claims, 0, 1, 2, 1);
+  const dead = trim(b, 0, SLICE_SLOTS);
+  const live = trim(b, 2, 3);
+  t.strictSame(b.orders(), [], 'both wait');
+  dead.gone = true;
+  b.look();
+  t.strictSame(dead.ended, [NBD_ESHUTDOWN]);
+  b.look();
+  t.strictSame(punchAll(b), [[ORDER.PUNCH, 2, 1]]);
+  t.strictSame(live.ended, [0]);
+  release(b.z.shared.claims, before, b.z.shared.boxes);
+  t.equal(claims(b), 0);
+});
+
 t.test('a range whose slots others have freed while it waited leaves its place and goes on', async (t) => {
   const b = bench();
   for (const slot of [1, 600]) put(b.z, slot, makePage('text', slot));

@@ -11,11 +11,11 @@ function bench() {
   const turns = new Turns(loop);
   const done: string[] = [];
   /** Work in slices of `slots` each. */
-  const work = (name: string, slices: number, slots: number) => {
+  const work = (name: string, slices: number, slots: number, holds = false) => {
     let left = slices;
     const one = {
       resume(): void {
-        while (left > 0 && turns.take(one)) {
+        while (left > 0 && turns.take(one, holds)) {
           left--;
           done.push(name);
           turns.spend(slots);
@@ -62,4 +62,16 @@ t.test('who comes while others wait stands behind them', async (t) => {
   t.strictSame(done, ['a'], 'although b is small');
   tasks.shift()?.();
   t.strictSame(done, ['a', 'b', 'c']);
+});
+
+t.test('who holds what others wait for goes before all that hold nothing', async (t) => {
+  const { tasks, turns, done, work } = bench();
+  turns.spend(SLOTS_PER_TURN);
+  for (const name of ['a', 'b']) work(name, 1, 1).resume();
+  work('holder', 1, 1, true).resume();
+  tasks.shift()?.();
+  t.strictSame(done, ['holder', 'a', 'b']);
+  work('c', 1, SLOTS_PER_TURN).resume();
+  work('late holder', 1, 1, true).resume();
+  t.strictSame(done.slice(3), ['c'], 'but not without a turn');
 });

@@ -12,7 +12,7 @@ import { CLAIM_WORDS, CLAIMS_MAX } from '../../pool/claims.ts';
 import { type Entries, isLive } from '../../pool/entries.ts';
 import type { Lru } from '../../pool/lru.ts';
 import type { Shared } from '../../pool/shared.ts';
-import { bucketOf, HOLDER_MASK, type SlotTable } from '../../pool/slot_table.ts';
+import { bucketOf, FILLED, type SlotTable } from '../../pool/slot_table.ts';
 import { STRIDE } from '../../pool/tree.ts';
 import * as sync from '../../shm/sync.ts';
 import type { Zswap } from '../../zswap/zswap.ts';
@@ -109,7 +109,7 @@ export function guardDebts(zswap: Zswap, { slotTable, claims }: Shared): void {
   const holds = (x: number, slot: number): boolean => {
     const { locked, volume, slot: slots } = slotTable;
     const pinned = locked.some((owner, r) => {
-      return (owner & HOLDER_MASK) === zswap.thread + 1 && volume[r] === x && slots[r] === slot;
+      return (owner & ~FILLED) === zswap.thread + 1 && volume[r] === x && slots[r] === slot;
     });
     const rows = claims.end.subarray(x * CLAIMS_MAX, (x + 1) * CLAIMS_MAX);
     return pinned || rows.some((end, i) => slot < end && slot >= claims.first[x * CLAIMS_MAX + i]);
@@ -140,11 +140,11 @@ function guardedLru(t: Lru, { self }: Looker): Lru {
 /** `slot` and `volume` are not guarded: swapoff reads them for a hint (swapoff_op.ts says why it may). */
 function guardedSlots(t: SlotTable, { thread, self }: Looker): SlotTable {
   const inBucket = (r: number): boolean => t.buckets[bucketOf(t.volume[r], t.slot[r])] === self;
-  const pinned = (r: number): boolean => (t.locked[r] & HOLDER_MASK) === thread + 1;
+  const pinned = (r: number): boolean => (t.locked[r] & ~FILLED) === thread + 1;
   const ofBucket = rule((r) => inBucket(r) || t.control[0] === self, "the slot bucket's lock");
   const ofPin = rule((r) => inBucket(r) || pinned(r), "the slot's pin or its bucket's lock");
   const fields = guardAll('slotTable', t, ['page', 'offLru'], ofPin);
-  return guardAll('slotTable', fields, ['next', 'wb', 'retired', 'waiters'], ofBucket);
+  return guardAll('slotTable', fields, ['next', 'wb', 'retired', 'waiters', 'wants'], ofBucket);
 }
 
 function guardedObjects(t: ObjectMemory, { self }: Looker): ObjectMemory {

@@ -215,7 +215,10 @@ export class Connection implements TransmissionHost {
       return;
     }
     if (transmission.ended || this.#finishing) return;
-    if (this.#mayRead(transmission) && this.#arrivals.catchUp(this.#inbox!, (n) => this.#took(n))) return;
+    if (this.#mayRead(transmission) && this.#arrivals.catchUp(this.#inbox!, (n) => this.#took(n))) {
+      transmission.writes.giveBack();
+      return;
+    }
     this.#run(transmission);
     if (this.#mayRead(transmission) && this.#inbox!.roomy) {
       this.#paused = false;

@@ -88,7 +88,10 @@ export interface Device {
   persist?(request: ConnectionRequest, offset: number, length: number): void;
   /** The run that starts at `block`, cut at `end`. Fills and returns `into`. Without it all blocks are data. */
   extent?(block: number, end: number, into: DeviceExtent): DeviceExtent;
-  /** The connection ended while a `write` or `writePart` of this request waited: give back what it holds. */
+  /**
+   * The connection ended while a `write` or `writePart` of this request waited, or it has to look for its peer's end before it
+   * can repeat the call: give back what it holds. In the second case the call comes again, as if it came first.
+   */
   cancel?(request: ConnectionRequest): void;
 }
 

@@ -127,6 +127,9 @@ export class Transmission implements RequestOwner {
   run(): void {
     if (this.#void) this.drop();
     if (this.ended) return;
+    // First what others may wait for: before the replies to many READs it could be seconds.
+    if (this.writes.held) this.#receive();
+    if (this.ended) return;
     this.#answers.drain();
     if (!this.writes.waiting) this.#parse();
     if (this.ended) return;
@@ -234,13 +237,9 @@ export class Transmission implements RequestOwner {
     while (!this.ended) {
       // What is left over waits for its turn. That makes it no older than its time of arrival says.
       if (this.#budget.spent) return;
-      const receiving = writes.receiving;
-      if (receiving !== null) {
-        if (writes.consume(receiving) !== RECEIVED) {
-          this.starved = !writes.waiting && !this.#budget.spent;
-          return;
-        }
-        if (receiving.outstanding === 0) this.#commands.applied(receiving);
+      if (!this.#receive()) {
+        this.starved = !writes.waiting && !this.#budget.spent;
+        return;
       }
       if (this.leaving || inbox.end - inbox.start < wire.NBD_REQUEST_BYTES) {
         this.starved = true;
@@ -252,6 +251,15 @@ export class Transmission implements RequestOwner {
     }
     // Requests were left lying, so by the time they are looked at they may be old.
     this.#fence.behind = true;
+  }
+
+  /** Goes on with the WRITE whose payload is arriving; false if it is stuck. */
+  #receive(): boolean {
+    const { receiving } = this.writes;
+    if (receiving === null) return true;
+    if (this.writes.consume(receiving) !== RECEIVED) return false;
+    if (receiving.outstanding === 0) this.#commands.applied(receiving);
+    return true;
   }
 
   #begin(): void {

@@ -151,6 +151,18 @@ export class WritePath {
     return STUCK;
   }
 
+  /** A block has waited and may be offered again: its device may hold a place for it, which others wait for. */
+  get held(): boolean {
+    return this.#unsettled && !this.waiting;
+  }
+
+  /** The block that was to be offered again can't be, for some time: gives back what it holds. It is offered anew. */
+  giveBack(): void {
+    if (this.receiving === null || !this.held) return;
+    this.#device.cancel?.(this.receiving);
+    this.#unsettled = false;
+  }
+
   /** The connection has ended: gives back what a waiting block holds. */
   abandon(): void {
     if (this.receiving !== null && this.#unsettled) this.#device.cancel?.(this.receiving);
