@@ -27,7 +27,7 @@ export class Baton implements sync.Hook {
   private readonly freed = new FreedSlots();
   /** Nothing was done since the last step label. */
   private atStep = false;
-  /** Nothing was done since the last unlock, which was no choice. */
+  /** Nothing was done since the last unlock. */
   private unlocked = false;
   private lastStep = '';
   /** Names of switches that were looked at, by bit of the CONSULTED word. */
@@ -55,7 +55,7 @@ export class Baton implements sync.Hook {
     this.touch(at, index, op !== 'load');
     this.decide(this.isChoice(at, index));
     if (op === 'and' && this.ctl[B.VERBOSE] === 1 && this.words.isUsers(at)) this.freed.expect(words, index);
-    remember(this.board, this.me, at.base + index, op !== 'load');
+    remember(this.board, this.me, at.base + index, op !== 'load', op === 'store' ? 0 : words[index]);
   }
 
   lock(words: Int32Array, index: number): void {
@@ -74,7 +74,7 @@ export class Baton implements sync.Hook {
     this.touch(at, index, true);
     this.decide(this.isChoice(at, index));
     if (words[index] !== 0) {
-      remember(this.board, this.me, at.base + index, false);
+      remember(this.board, this.me, at.base + index, false, words[index]);
       return false;
     }
     this.take(words, at, index);
@@ -90,7 +90,7 @@ export class Baton implements sync.Hook {
     // any other stops at the first plain access after it (plain()).
     this.decide(this.ctl[B.ALL] === 1);
     words[index] = 0;
-    remember(this.board, this.me, at.base + index, true);
+    remember(this.board, this.me, at.base + index, true, 0);
     this.forget(at, index);
     this.unlocked = true;
   }
@@ -102,12 +102,12 @@ export class Baton implements sync.Hook {
     if (words[index] !== seen) this.decide(this.isChoice(at, index));
     // Whoever goes on from here finds the word changed, with nobody in between.
     while (words[index] === seen) this.block(STATE.RETRY, at.array, index, seen);
-    remember(this.board, this.me, at.base + index, false);
+    remember(this.board, this.me, at.base + index, false, words[index]);
   }
 
   /** An entry's fields are going to be read or written: after an unlock somebody may have come in between. */
   plain(): void {
-    if (this.unlocked) this.interrupt();
+    if (this.unlocked) this.pause();
   }
 
   held(words: Int32Array, index: number): void {
@@ -126,6 +126,7 @@ export class Baton implements sync.Hook {
     this.lastStep = '';
     this.unlocked = false;
     this.freed.take();
+    rememberStep(this.board, this.me);
   }
 
   /** A step of the actor itself: shown in a trace, not counted as a step of a protocol. */
@@ -134,15 +135,11 @@ export class Baton implements sync.Hook {
     if (this.ctl[B.VERBOSE] === 1) this.line('note', text);
   }
 
-  /** Between two plain accesses: every search considers a switch, and what was looked at before it is old after it. */
-  interrupt(): void {
-    this.decide(true);
-    rememberStep(this.board, this.me);
-  }
-
-  /** A point where every search considers a switch. */
+  /** A point where every search considers a switch, and what was looked at before it is old after it. */
   pause(): void {
     this.decide(true);
+    // Else the next point would look like this one.
+    rememberStep(this.board, this.me);
   }
 
   /** Ends the run with a finding. */
@@ -250,15 +247,18 @@ export class Baton implements sync.Hook {
     const { ctl, me, board } = this;
     if (ctl[B.LEARN] === 0) return;
     const word = at.base + index;
-    board.touched[word] |= 1 << me;
-    if (writes) board.written[word] |= 1 << me;
-    board.lockset[word] &= ctl[B.LOCKSET + me];
+    const touched = board.touched[word] | (1 << me);
+    const written = board.written[word] | (writes ? 1 << me : 0);
+    const lockset = board.lockset[word] & ctl[B.LOCKSET + me];
+    if (touched === board.touched[word] && written === board.written[word] && lockset === board.lockset[word]) return;
+    [board.touched[word], board.written[word], board.lockset[word]] = [touched, written, lockset];
+    ctl[B.LEARNED] = 1;
   }
 
   private take(words: Int32Array, at: WordPlace, index: number): void {
     const { ctl, me, board } = this;
     words[index] = me + 1;
-    remember(board, me, at.base + index, true);
+    remember(board, me, at.base + index, true, 0);
     const held = ctl[B.HELD + me]++;
     if (held >= HELD_MAX) this.violate('lock', `more than ${HELD_MAX} locks held`);
     board.held[(me * HELD_MAX + held) * 2] = at.array;

@@ -23,8 +23,8 @@ import {
   STATE,
 } from './run_state.ts';
 import { chooseOther, NOBODY } from './schedule/chooser.ts';
-import { FINGERPRINT_LOW } from './search/history.ts';
 import { addKnown, forgetKnown } from './search/known_states.ts';
+import { FINGERPRINT_LOW } from './search/moves.ts';
 import { checkQuiescence, type Finding } from './world/quiescence.ts';
 import { endStage, NO_STAGE, type Stage, setStage } from './world/start_state.ts';
 import { Words } from './world/word_names.ts';
@@ -48,6 +48,7 @@ export class Engine {
   private stage: Stage = NO_STAGE;
   private window: readonly string[] | null = null;
   private beside: readonly string[] = [];
+  private racing: readonly number[] = [];
 
   private constructor(leave: () => void, exports: number) {
     this.leaveProcessor = leave;
@@ -105,6 +106,7 @@ export class Engine {
     lockset.fill(-1);
     ctl[B.LOCKS] = 0;
     ctl[B.CONSULTED] = 0;
+    this.racing = [];
   }
 
   run(options: RunOptions): Outcome {
@@ -198,11 +200,9 @@ export class Engine {
     forgetKnown(this.board.known);
   }
 
-  /** Notes that runs which come to the state of decision number `i` of the last run need not go on, after as many preemptions. */
-  noteState(i: number, preemptions: number): void {
-    const { decisions, known } = this.board;
-    const at = i * DECISION_WORDS + 4;
-    addKnown(known, decisions[at], decisions[at + 1], preemptions);
+  /** Notes the moves that were made at a state (moves.ts): runs that come to one of them end there. */
+  noteMoves(state: number, moves: number): void {
+    addKnown(this.board.known, state, moves);
   }
 
   /** What the last run could have done otherwise, in the order of its positions. */
@@ -224,20 +224,19 @@ export class Engine {
   learn(): number {
     this.board.choice.fill(0);
     for (const word of this.racingWords()) this.board.choice[word] = 1;
-    return this.racing();
+    return this.racing.length;
   }
 
-  /** How many words can tell two orders apart, after what was seen so far. */
-  racing(): number {
-    return this.racingWords().length;
-  }
-
-  private racingWords(): number[] {
-    const { touched, written, lockset } = this.board;
-    return this.words.loud.filter((word) => {
+  /** The words that can tell two orders apart, after what was seen so far; asked after each run. */
+  racingWords(): readonly number[] {
+    const { ctl, touched, written, lockset } = this.board;
+    if (ctl[B.LEARNED] === 0) return this.racing;
+    ctl[B.LEARNED] = 0;
+    this.racing = this.words.loud.filter((word) => {
       const actors = touched[word];
       return (actors & (actors - 1)) !== 0 && written[word] !== 0 && lockset[word] === 0;
     });
+    return this.racing;
   }
 
   /** Bits of DIMENSIONS that the runs of this cell looked at. */

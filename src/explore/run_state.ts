@@ -48,6 +48,8 @@ export const B = {
   KNOWN: 27,
   /** How many words stand in `marked`. */
   MARKED: 28,
+  /** 1 if something was learned of a word since the engine last looked. */
+  LEARNED: 29,
   /** Per actor. */
   GO: 32,
   STATE: 40,

@@ -43,7 +43,7 @@ async function enterCell(): Promise<void> {
   cell = takeCell(board) as Cell;
   env = null;
   if (me < cell.scenario.actors.length + 1) {
-    const looker = { self: me + 1, plain: () => baton.plain(), interrupt: () => baton.interrupt() };
+    const looker = { self: me + 1, plain: () => baton.plain(), interrupt: () => baton.pause() };
     const writeback: Env['writeback'] = { to: (): never => failed('this actor writes nothing back') };
     const onWrite: OnWrite = (x, slot, buffer) => writeback.to(x, slot, buffer);
     const zswap = await cellZswap(world, cell, threadOf(cell, me), (name) => baton.consult(name), onWrite, looker);

@@ -5,8 +5,9 @@
  * it has changed. Nobody polls; so a deadlock is seen at once, as unfinished actors of which none is enabled.
  */
 import { B, type Board, DECISION_WORDS, MODE, POSITIONS_MAX, random, SCHEDULE_MAX, STATE } from '../run_state.ts';
-import { FINGERPRINT_LOW, hashState } from '../search/history.ts';
+import { hashState } from '../search/history.ts';
 import { isKnown } from '../search/known_states.ts';
+import { FINGERPRINT_LOW } from '../search/moves.ts';
 import type { Words } from '../world/word_names.ts';
 import { pickPriority } from './priorities.ts';
 
@@ -28,6 +29,11 @@ function isEnabled(board: Board, words: Words, i: number): boolean {
   return state === STATE.LOCK ? value === 0 : value !== ctl[B.WAIT_SEEN + i];
 }
 
+/** Whether the run may end where it is known what is left of it; then that is looked at even if nobody else could move. */
+function mayEnd(ctl: Int32Array): boolean {
+  return ctl[B.KNOWN_AT] > 0;
+}
+
 /** The next enabled actor after `me`, round robin. */
 function following(mask: number, me: number, actors: number): number {
   for (let k = 1; k <= actors; k++) {
@@ -47,7 +53,7 @@ export function chooseAt(board: Board, words: Words, me: number, choice: boolean
   }
   if (!choice) return me;
   const mask = enabledMask(board, words);
-  if (mask === 1 << me) return me;
+  if (mask === 1 << me && !mayEnd(ctl)) return me;
   if (ctl[B.MODE] === MODE.PREFIX) {
     note(board, words, position, mask, me, 1);
     return me;
@@ -67,7 +73,7 @@ export function chooseOther(board: Board, words: Words, me: number): number {
     return scheduled(board, words, me, position, 0);
   }
   let chosen = following(mask, me, ctl[B.ACTORS]);
-  if (ctl[B.AT] >= ctl[B.LENGTH] && (mask & (mask - 1)) !== 0) {
+  if (ctl[B.AT] >= ctl[B.LENGTH] && ((mask & (mask - 1)) !== 0 || mayEnd(ctl))) {
     const usual = chosen;
     if (ctl[B.MODE] === MODE.PREFIX) note(board, words, position, mask, chosen, 0);
     else chosen = ctl[B.MODE] === MODE.RANDOM ? pickRandom(ctl, mask, me) : pickPriority(ctl, mask, me, position);
@@ -107,10 +113,10 @@ function note(board: Board, words: Words, position: number, mask: number, chosen
   decisions[at + 1] = mask;
   decisions[at + 2] = chosen;
   decisions[at + 3] = preempts;
-  hashState(board, words, chosen * 2 + preempts, decisions, at + 4);
+  hashState(board, words, decisions, at + 4);
   decisions[at + 5] &= FINGERPRINT_LOW;
   const { [B.KNOWN_AT]: known } = ctl;
-  if (known > 0 && isKnown(board.known, decisions[at + 4], decisions[at + 5], known - 1)) ctl[B.KNOWN] = 1;
+  if (known > 0 && isKnown(board.known, decisions[at + 4], decisions[at + 5], chosen, known - 1)) ctl[B.KNOWN] = 1;
 }
 
 /** Stays in two cases of three, so that runs are made of stretches and not of single steps. */

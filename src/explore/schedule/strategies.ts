@@ -18,6 +18,8 @@ export interface SearchOptions {
   readonly seed: number;
   /** Every façade operation is a choice, not only those that were learned to matter. */
   readonly all: boolean;
+  /** Whether schedules are left out that come to what others come to; without it, unless every operation is a choice. */
+  readonly leaveOut?: boolean;
   /** Stop at the first failure instead of looking for the shortest. */
   readonly first: boolean;
   readonly onProgress?: (schedules: number, bound: number) => void;

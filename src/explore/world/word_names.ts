@@ -6,6 +6,7 @@
  */
 
 import { STRIDE } from '../../pool/tree.ts';
+import { VERSIONS } from './world.ts';
 
 type Views = Int8Array | Uint8Array | Uint16Array | Int32Array | Uint32Array | Float64Array;
 
@@ -52,6 +53,9 @@ const DIRECT: Readonly<Record<string, number>> = {
   'shadow.seen': 24,
   'shadow.part': 16,
   'shadow.met': 16,
+  'shadow.beside': 16 * VERSIONS,
+  'shadow.owners': 16 * VERSIONS,
+  'shadow.reading': 24,
 };
 
 export interface WordPlace {
