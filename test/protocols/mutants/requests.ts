@@ -140,10 +140,10 @@ const REQUESTS: readonly Mutant[] = [
   {
     name: 'requests: a WRITE that is given up keeps the pin that it waited for',
     file: 'zswap/pin_waits.js',
-    from: `        if (wait.record !== 0)
-            this.lane`,
-    to: `        if (false)
-            this.lane`,
+    from: `        if (this.record !== 0)
+            zswap`,
+    to: `        if (this.record !== 0)
+            0 && zswap`,
     scenario: 'resend-write',
     combination: P4,
   },

@@ -117,13 +117,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'pin, then claim: claims are looked at before the pin is set',
     file: 'pool/slots.js',
-    from: `        t.locked[r] = this.thread + 1;
+    from: `        t.locked[r] = me;
         sync.unlock(t.buckets, b);
-        if (claimed(this.claims, x, slot, waiter)) {`,
+        if (claimed(this.claims, x, slot, waiter, place)) {`,
     to: `        sync.unlock(t.buckets, b);
-        const isClaimed = claimed(this.claims, x, slot, waiter);
+        const isClaimed = claimed(this.claims, x, slot, waiter, place);
         sync.lock(t.buckets, b);
-        t.locked[r] = this.thread + 1;
+        t.locked[r] = me;
         sync.unlock(t.buckets, b);
         if (isClaimed) {`,
     scenario: 'read-trim',
