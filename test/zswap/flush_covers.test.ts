@@ -4,7 +4,6 @@ import { IMAGE } from '#src/image/counters.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import { sum } from '#src/shm/counters.js';
 import { ORDER } from '#src/zswap/orders.js';
-import { STORED } from '#src/zswap/store.js';
 import { type ImageThread, imageThread, PAGES } from '../support/image_thread.ts';
 import { makePage, put } from '../support/pool.ts';
 
