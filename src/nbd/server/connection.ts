@@ -201,7 +201,10 @@ export class Connection implements TransmissionHost {
     this.#run(transmission);
     // A socket that was found empty is not read again in this turn.
     if (empty) this.#budget.renew();
-    if (empty && transmission.starved) transmission.behind = false;
+    if (empty && transmission.starved) {
+      transmission.behind = false;
+      arrivals.emptied();
+    }
     this.#paused = inbox.crowded;
     return !this.#paused && !this.#deaf;
   }
