@@ -33,6 +33,8 @@ t.test('devices', (t) => {
     [{ blockSize: 3000 }, 'RangeError', /blockSize of device 'ram' is 3000, .* power of two from 512 to 65536/],
     [{ minBlock: 8192, blockSize: 4096 }, 'RangeError', /minBlock of device 'ram' is 8192, .* from 1 to 4096/],
     [{ minBlock: 8192 }, 'RangeError', /minBlock of device 'ram' is 8192, .* from 1 to 4096/],
+    [{ size: 10_000, minBlock: 4096 }, 'RangeError', /"ram": size is 10000, .* a multiple of minBlock, which is 4096/],
+    [{ size: 100, minBlock: 4096 }, 'RangeError', /"ram": size is 100, .* a multiple of minBlock/],
     [{ minBlock: 0 }, 'RangeError', /minBlock of device 'ram' is 0/],
     [{ description: 1 }, 'TypeError', /description of device 'ram' is 1/],
     [{ fastZero: 'yes' }, 'TypeError', /fastZero of device 'ram' is 'yes', .* true or false/],
@@ -56,6 +58,7 @@ t.test('devices', (t) => {
   t.throws(() => server({ devices: [] }), { name: 'RangeError', message: /at least one/ });
   t.throws(() => server(undefined), { name: 'TypeError', message: /undefined, and has to be an object/ });
   t.doesNotThrow(() => server({ devices: [{ ...ram({}), size: 0 }] }), 'an empty device is one');
+  t.doesNotThrow(() => server({ devices: [{ ...ram({}), size: 0, minBlock: 4096 }] }));
   t.end();
 });
 
@@ -81,6 +84,8 @@ t.test('devices by blocks', (t) => {
     [device({ flags: 65_536 }), /flags is 65536, .* 16 bits/],
     [device({ minBlock: 3 }), /minBlock is 3, .* power of two/],
     [device({ preferredBlock: 256 }), /preferredBlock is 256, .* 512/],
+    [device({ size: 4097, minBlock: 2 }), /export "b": size is 4097, .* a multiple of minBlock, which is 2/],
+    [device({ maxBlock: 65_537, minBlock: 512 }), /export "b": maxBlock is 65537, .* a multiple of minBlock, which is 512/],
     [device({ maxBlock: 5 }), /maxBlock is 5, .* from preferredBlock/],
     [device({}, { blockSize: 5 }), /device of export "b": blockSize is 5, .* power of two up to 65536/],
     [device({}, { readNow: undefined }), /neither readNow nor read/],
@@ -89,6 +94,7 @@ t.test('devices by blocks', (t) => {
     t.throws(() => server({ devices: [wrong as Device] }), { name: 'RangeError', message });
   }
   t.doesNotThrow(() => server({ devices: [device({})] }));
+  t.doesNotThrow(() => server({ devices: [device({ maxBlock: 2 ** 32 - 1, minBlock: 512 })] }), 'which means no limit');
   t.end();
 });
 
