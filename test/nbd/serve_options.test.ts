@@ -85,7 +85,10 @@ t.test('devices by blocks', (t) => {
     [device({ minBlock: 3 }), /minBlock is 3, .* power of two/],
     [device({ preferredBlock: 256 }), /preferredBlock is 256, .* 512/],
     [device({ size: 4097, minBlock: 2 }), /export "b": size is 4097, .* a multiple of minBlock, which is 2/],
-    [device({ maxBlock: 65_537, minBlock: 512 }), /export "b": maxBlock is 65537, .* a multiple of minBlock, which is 512/],
+    [
+      device({ maxBlock: 65_537, minBlock: 512 }),
+      /export "b": maxBlock is 65537, .* a multiple of minBlock, which is 512/,
+    ],
     [device({ maxBlock: 5 }), /maxBlock is 5, .* from preferredBlock/],
     [device({}, { blockSize: 5 }), /device of export "b": blockSize is 5, .* power of two up to 65536/],
     [device({}, { readNow: undefined }), /neither readNow nor read/],

@@ -56,8 +56,6 @@ export class Connection implements TransmissionHost {
   constructor(o: ConnectionOptions) {
     this.#o = o;
     this.counters = o.counters ?? connectionCounters();
-    this.#fence = o.fence === null ? null : new OpenFence(o.fence);
-    this.#arrivals = new Arrivals(this.#fence, o.ahead ?? null, () => this.kick());
     const listing = o.listing === undefined ? {} : { listing: o.listing };
     const open = openDevice(o.device, (device) => {
       this.#device = device;
@@ -65,6 +63,9 @@ export class Connection implements TransmissionHost {
     const greeted = { exports: o.exports, stopping: () => this.stopping, open, ...listing };
     this.#greeter = new Greeter(greeted, this.#budget, () => this.kick());
     this.#socket = openTransport(o, { buffer: () => this.#space(), callback: (n) => this.#received(n) });
+    const fence = o.fence ?? this.#socket.fence ?? null;
+    this.#fence = fence === null ? null : new OpenFence(fence);
+    this.#arrivals = new Arrivals(this.#fence, o.ahead ?? null, () => this.kick());
     this.#socket.beforeClose = () => {
       this.#lost();
       this.#fence?.close();

@@ -4,11 +4,14 @@
  */
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { ConnectionFence } from './device.ts';
 import type { AheadSocket, LookAhead } from './look_ahead.ts';
 import { StreamTransport } from './stream_transport.ts';
 
 /** As much of a socket as a connection uses. */
 export interface ConnectionTransport {
+  /** How to learn that the peer has ended, if the transport knows that by itself. */
+  readonly fence?: ConnectionFence;
   /** Called before a descriptor is closed, or when the stream has closed. */
   beforeClose: (() => void) | null;
   readonly destroyed: boolean;
