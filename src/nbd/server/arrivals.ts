@@ -70,6 +70,17 @@ export class Arrivals {
     return true;
   }
 
+  /**
+   * The peer takes no bytes any more, so it has most likely gone; what it has sent before may end in a goodbye. Returns
+   * whether that will be looked for: the socket has to pause then, for `catchUp`.
+   */
+  unheard(): boolean {
+    if (this.#ahead === null || this.#ahead.peerClosed()) return false;
+    this.#ahead.pause();
+    this.#pausedAt = Number.NEGATIVE_INFINITY;
+    return true;
+  }
+
   /** The socket was found empty, and nothing is left of what it had. */
   emptied(): void {
     this.#soundAt = this.#emptyAt;

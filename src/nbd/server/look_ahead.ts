@@ -120,6 +120,13 @@ export class LookAhead implements ConnectionFence {
     return false;
   }
 
+  /** The connection takes no more bytes, though it was not asked just now. */
+  pause(): void {
+    if (this.#paused) return;
+    this.#pause();
+    this.#socket!.reading(false);
+  }
+
   /** The connection takes bytes again; whether the socket may be read, because nothing is left here. */
   resume(): boolean {
     this.#paused = false;
