@@ -46,9 +46,13 @@ export function checkExports(exports: readonly ExportInfo[]): void {
     need(Number.isSafeInteger(size) && size >= 0, 'size', 'a whole number of bytes up to 2^53-1');
     need(Number.isInteger(flags) && flags >= 0 && flags <= 0xffff, 'flags', 'a whole number of 16 bits');
     need(powerOfTwo(minBlock) && minBlock <= 65536, 'minBlock', 'a power of two up to 65536');
+    const whole = `a multiple of minBlock, which is ${minBlock}`;
+    // The last bytes would be out of reach, and tools give up on an export that says so.
+    need(size % minBlock === 0, 'size', whole);
     const preferred = powerOfTwo(preferredBlock) && preferredBlock >= Math.max(minBlock, 512);
     need(preferred, 'preferredBlock', 'a power of two of at least minBlock and 512');
     const most = Number.isInteger(maxBlock) && maxBlock >= preferredBlock && maxBlock <= 0xffffffff;
     need(most, 'maxBlock', 'a whole number from preferredBlock to 2^32-1');
+    need(maxBlock % minBlock === 0 || maxBlock === 0xffffffff, 'maxBlock', `${whole}, or 2^32-1`);
   }
 }

@@ -33,6 +33,8 @@ t.test('devices', (t) => {
     [{ blockSize: 3000 }, 'RangeError', /blockSize of device 'ram' is 3000, .* power of two from 512 to 65536/],
     [{ minBlock: 8192, blockSize: 4096 }, 'RangeError', /minBlock of device 'ram' is 8192, .* from 1 to 4096/],
     [{ minBlock: 8192 }, 'RangeError', /minBlock of device 'ram' is 8192, .* from 1 to 4096/],
+    [{ size: 10_000, minBlock: 4096 }, 'RangeError', /"ram": size is 10000, .* a multiple of minBlock, which is 4096/],
+    [{ size: 100, minBlock: 4096 }, 'RangeError', /"ram": size is 100, .* a multiple of minBlock/],
     [{ minBlock: 0 }, 'RangeError', /minBlock of device 'ram' is 0/],
     [{ description: 1 }, 'TypeError', /description of device 'ram' is 1/],
     [{ fastZero: 'yes' }, 'TypeError', /fastZero of device 'ram' is 'yes', .* true or false/],
@@ -56,6 +58,39 @@ t.test('devices', (t) => {
   t.throws(() => server({ devices: [] }), { name: 'RangeError', message: /at least one/ });
   t.throws(() => server(undefined), { name: 'TypeError', message: /undefined, and has to be an object/ });
   t.doesNotThrow(() => server({ devices: [{ ...ram({}), size: 0 }] }), 'an empty device is one');
+  t.doesNotThrow(() => server({ devices: [{ ...ram({}), size: 0, minBlock: 4096 }] }));
+  t.end();
+});
+
+t.test('names in a device that look like others', (t) => {
+  const table: [name: string, message: RegExp][] = [
+    ['blocksize', /blocksize of device 'ram' is no property of a device, but: blockSize/],
+    ['block_size', /block_size of device 'ram' .*: blockSize/],
+    ['minblock', /: minBlock/],
+    ['minBlockSize', /: minBlock/],
+    ['Flush', /: flush/],
+    ['sync', /sync of device 'ram' .*: flush/],
+    ['discard', /: trim/],
+    ['writeZeroes', /: zero/],
+    ['readOnly', /readOnly of device 'ram' .*: a device without write is read-only/],
+    ['readonly', /: a device without write is read-only/],
+  ];
+  for (const [name, message] of table) {
+    t.throws(() => server({ devices: [{ ...ram({}), [name]: undefined }] }), { name: 'TypeError', message });
+  }
+  t.doesNotThrow(
+    () => server({ devices: [{ ...ram({}), path: '/x', close: () => 0, info: undefined }] }),
+    'others are its own',
+  );
+  class Own {
+    readonly size = 4096;
+    readonly readonly = false;
+    read(): void {}
+    sync(): void {}
+  }
+  t.doesNotThrow(() => server({ devices: [new Own()] }), 'and so are those of a class');
+  const bare = Object.assign(Object.create(null), { size: 4096, read: () => 0, fsync: () => 0 });
+  t.throws(() => server({ devices: [bare] }), { name: 'TypeError', message: /fsync of devices\[0\] .*: flush/ });
   t.end();
 });
 
@@ -81,6 +116,11 @@ t.test('devices by blocks', (t) => {
     [device({ flags: 65_536 }), /flags is 65536, .* 16 bits/],
     [device({ minBlock: 3 }), /minBlock is 3, .* power of two/],
     [device({ preferredBlock: 256 }), /preferredBlock is 256, .* 512/],
+    [device({ size: 4097, minBlock: 2 }), /export "b": size is 4097, .* a multiple of minBlock, which is 2/],
+    [
+      device({ maxBlock: 65_537, minBlock: 512 }),
+      /export "b": maxBlock is 65537, .* a multiple of minBlock, which is 512/,
+    ],
     [device({ maxBlock: 5 }), /maxBlock is 5, .* from preferredBlock/],
     [device({}, { blockSize: 5 }), /device of export "b": blockSize is 5, .* power of two up to 65536/],
     [device({}, { readNow: undefined }), /neither readNow nor read/],
@@ -89,6 +129,7 @@ t.test('devices by blocks', (t) => {
     t.throws(() => server({ devices: [wrong as Device] }), { name: 'RangeError', message });
   }
   t.doesNotThrow(() => server({ devices: [device({})] }));
+  t.doesNotThrow(() => server({ devices: [device({ maxBlock: 2 ** 32 - 1, minBlock: 512 })] }), 'which means no limit');
   t.end();
 });
 
@@ -134,13 +175,35 @@ t.test('addresses, streams and times', async (t) => {
     );
     await t.rejects(NbdClient.list({ socketPath: path }), { name: 'RangeError', message });
   }
+  const port = /address is '10809', .* a number for a port, or '.\/10809' for a path/;
+  await t.rejects(listen('10809'), { name: 'TypeError', message: port }, 'such as of the environment');
+  await t.rejects(serve(ram({}), ['10809']), { name: 'TypeError', message: port });
+  const both = /address is \{ path: 'x', port: .*, and has to be one of path and port/;
+  await t.rejects(listen({ path: 'x', port: 0 }), { name: 'TypeError', message: both }, 'it would be the port');
+  await t.rejects(listen({ path: 'x', port: undefined }), { name: 'TypeError', message: both });
+  for (const none of [undefined, null]) {
+    const message = /port of the address is (undefined|null), and has to be /;
+    await t.rejects(listen({ port: none }), { name: 'TypeError', message }, 'it would be any, of all machines');
+  }
+  for (const url of [new URL('nbd://localhost:10809'), 'nbd://localhost', 'nbd+unix:///ram?socket=/tmp/s']) {
+    await t.rejects(listen(url), {
+      name: 'TypeError',
+      message: /address is .*nbd.*, and has to be the path .* no URL/,
+    });
+  }
   await t.rejects(listen({}), { name: 'TypeError' }, "what Node says of an address of Node's");
   t.same(one.addresses, []);
   t.throws(() => one.accept({} as PassThrough), { name: 'TypeError', message: /stream is {}, .* Duplex/ });
   const gone = new PassThrough();
   gone.destroy();
   t.throws(() => one.accept(gone), { name: 'TypeError', message: /stream is destroyed/ });
-  t.throws(() => one.close(Number.NaN), { name: 'RangeError', message: /graceMs is NaN/ });
+  for (const [wrong, name] of [
+    [Number.NaN, 'RangeError'],
+    [-1, 'RangeError'],
+    ['x', 'TypeError'],
+  ] as const) {
+    await t.rejects(one.close(wrong as number), { name, message: /graceMs is (NaN|-1|'x'), / });
+  }
   await one.listen(0);
   t.ok(one.port > 0, 'and none of that has closed it');
 });

@@ -23,9 +23,9 @@ export function rawRequest(type: number, flags: number, cookie: number, offset: 
   return head;
 }
 
-/** Connects without structured replies. */
-export async function rawClient(t: Pick<Test, 'teardown'>, path: string, name: string): Promise<RawClient> {
-  const socket = createConnection({ path });
+/** Connects to a path or a port, without structured replies. */
+export async function rawClient(t: Pick<Test, 'teardown'>, where: string | number, name: string): Promise<RawClient> {
+  const socket = createConnection(typeof where === 'string' ? { path: where } : { port: where });
   t.teardown(() => socket.destroy());
   socket.on('error', () => socket.destroy());
   const chunks: Buffer[] = [];

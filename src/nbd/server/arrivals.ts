@@ -3,11 +3,13 @@
  *
  * The end of a TCP connection stands behind all that its client had queued, and arrives only when there is room for that. So
  * when the socket was not read for long, the bytes come in first, and what to do with them is seen then. Where the peer can't
- * be asked (plain Node), the same is done for any socket, as its end is seen only behind its bytes.
+ * be asked (plain Node), the same is done for any socket, as its end is seen only behind its bytes; and also when the thread
+ * stood still, however few the bytes are that come after that.
  */
 import { type OpenFence, STALE_AFTER_MS } from './fence.ts';
 import type { Inbox } from './inbox.ts';
 import type { LookAhead } from './look_ahead.ts';
+import { stalls } from './stalls.ts';
 
 /** If nothing came for this long, all has come that was sent before: the client's kernel answers at once. */
 const LOOK_MS = 10;
@@ -27,6 +29,8 @@ export class Arrivals {
   /** When it was last found empty. Nobody knows for how long the first bytes have lain there. */
   #emptyAt = Number.NEGATIVE_INFINITY;
   #pausedAt = 0;
+  /** When it was seen last that nothing is here which came before a stall of the thread. */
+  #soundAt = performance.now();
   #looking = false;
   /** Looks of the catching up that is under way, and when it began. */
   #looks = 0;
@@ -59,9 +63,32 @@ export class Arrivals {
 
   /** Whether the end may stand behind the `n` bytes that came last, and more; then the socket has to pause, for `catchUp`. */
   mayHideEnd(n: number): boolean {
-    if (this.#fence === null || !this.#fence.hidesEnd || n < FULL_BUFFER || !this.stale) return false;
+    if (this.#fence === null) return false;
+    const full = this.#fence.hidesEnd && n >= FULL_BUFFER && this.stale;
+    if (!full && !this.#stood) return false;
     this.#pausedAt = Number.NEGATIVE_INFINITY;
     return true;
+  }
+
+  /**
+   * The peer takes no bytes any more, so it has most likely gone; what it has sent before may end in a goodbye. Returns
+   * whether that will be looked for: the socket has to pause then, for `catchUp`.
+   */
+  unheard(): boolean {
+    if (this.#ahead === null || this.#ahead.peerClosed()) return false;
+    this.#ahead.pause();
+    this.#pausedAt = Number.NEGATIVE_INFINITY;
+    return true;
+  }
+
+  /** The socket was found empty, and nothing is left of what it had. */
+  emptied(): void {
+    this.#soundAt = this.#emptyAt;
+  }
+
+  /** Whether the thread has stood still since it was certain that nothing old is here. What was put by was looked at. */
+  get #stood(): boolean {
+    return this.#ahead !== null && !this.#ahead.handing && stalls.stoodUntil > this.#soundAt;
   }
 
   /** After a long pause, takes in what there is, and true until that was all; `lookAgain` is called meanwhile. */
@@ -76,6 +103,7 @@ export class Arrivals {
     if (!this.#found(inbox, took) || ++this.#looks === MAX_LOOKS) {
       this.#looks = 0;
       this.#pausedAt = now;
+      this.#soundAt = now;
       // All that was sent before is here, so whatever is read next came after that.
       this.#emptyAt = Math.max(this.#emptyAt, this.#began);
       return false;

@@ -9,7 +9,7 @@
  */
 import type { ExportInfo } from '../export_info.ts';
 import * as wire from '../wire.ts';
-import { ByteCalls } from './byte_calls.ts';
+import { callsOf } from './byte_calls.ts';
 import type { ByteDevice } from './byte_device.ts';
 import { bytesRead, checkWritten, returned } from './byte_results.ts';
 import { type ConnectionRequest, type Device, TAKEN } from './device.ts';
@@ -33,12 +33,14 @@ export class ByteAdapter implements Device {
   readonly info: ExportInfo;
   readonly blockSize: number;
   readonly #device: ByteDevice;
-  readonly #calls: ByteCalls;
+  readonly #calls: ReturnType<typeof callsOf>;
+  readonly #onError: (error: unknown) => void;
   readonly #gathering = new Map<ConnectionRequest, Chunk>();
 
   constructor(device: ByteDevice, onError: (error: unknown) => void) {
     this.#device = device;
-    this.#calls = new ByteCalls(onError);
+    this.#calls = callsOf(device);
+    this.#onError = onError;
     this.blockSize = device.blockSize ?? BLOCK_SIZE;
     this.info = infoOf(device, this.blockSize);
   }
@@ -89,6 +91,7 @@ export class ByteAdapter implements Device {
         dst.set(into, at);
       },
       answer: (errno) => request.settle(errno),
+      onError: this.#onError,
     });
   }
 
@@ -137,7 +140,8 @@ export class ByteAdapter implements Device {
       // The engine offers no further block of a WRITE that has failed.
       if (errno !== 0) this.#drop(request, errno);
     };
-    this.#calls.begin({ request, offset, end: offset + length, bytes: length, act, answer });
+    const onError = this.#onError;
+    this.#calls.begin({ request, offset, end: offset + length, bytes: length, act, answer, onError });
   }
 
   /** Gives up the chunk that is being gathered for a request, if there is one. */
@@ -157,7 +161,7 @@ export class ByteAdapter implements Device {
   /** One without a buffer, that changes [offset, end). */
   #call(request: ConnectionRequest, offset: number, end: number, act: () => unknown): void {
     const answer = (errno: number): void => request.settle(errno);
-    this.#calls.begin({ request, offset, end, bytes: 0, act, answer });
+    this.#calls.begin({ request, offset, end, bytes: 0, act, answer, onError: this.#onError });
   }
 }
 

@@ -1,5 +1,6 @@
 /**
- * The calls of one ByteDevice that have not ended: which may run, and what becomes of them when their connection ends.
+ * The calls of one ByteDevice that have not ended: which may run, and what becomes of them when their connection ends. They
+ * are the device's and not a server's: of one that was closed calls may still be under way when the next one begins.
  *
  * Linux sends a timed-out WRITE again over another connection, so an old call that is still under way must not land after a
  * newer one. Nobody can stop what a device has begun; so whatever changes the same bytes waits until it has really ended,
@@ -14,6 +15,7 @@
  *   gets no further call.
  */
 import * as wire from '../wire.ts';
+import type { ByteDevice } from './byte_device.ts';
 import { errnoOf, tell } from './byte_errors.ts';
 import { Change, ChangeOrder } from './byte_order.ts';
 import { callTurns } from './byte_turns.ts';
@@ -34,6 +36,8 @@ interface ByteCall {
   readonly finish?: () => void;
   /** Called once, never from inside `begin`. */
   readonly answer: (errno: number) => void;
+  /** Is told what the call threw or rejected with. */
+  readonly onError: (error: unknown) => void;
 }
 
 interface Unfinished extends ByteCall {
@@ -45,17 +49,12 @@ interface Unfinished extends ByteCall {
   givenUp: boolean;
 }
 
-export class ByteCalls {
+class ByteCalls {
   /** Those that are not answered, of each connection that has not ended. */
   readonly #ofConnection = new WeakMap<AbortSignal, Set<Unfinished>>();
   readonly #order = new ChangeOrder();
-  readonly #onError: (error: unknown) => void;
   #givenUp = 0;
   #givenUpBytes = 0;
-
-  constructor(onError: (error: unknown) => void) {
-    this.#onError = onError;
-  }
 
   begin(o: ByteCall): void {
     const { signal } = o.request;
@@ -127,7 +126,7 @@ export class ByteCalls {
 
   #failed(call: Unfinished, error: unknown): void {
     // What a call says that was told to stop is no news.
-    if (!call.givenUp) tell(this.#onError, error);
+    if (!call.givenUp) tell(call.onError, error);
     this.#ended(call, errnoOf(error));
   }
 
@@ -165,4 +164,16 @@ export class ByteCalls {
     // What one of them does before it returns may be the end of the next.
     for (const freed of this.#order.remove(change)) freed.begin?.();
   }
+}
+
+/** Of every device of this thread that was ever served, for as long as it is there. */
+const all = new WeakMap<ByteDevice, ByteCalls>();
+
+export function callsOf(device: ByteDevice): ByteCalls {
+  let calls = all.get(device);
+  if (calls === undefined) {
+    calls = new ByteCalls();
+    all.set(device, calls);
+  }
+  return calls;
 }

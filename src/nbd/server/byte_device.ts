@@ -25,7 +25,7 @@ export interface ByteDevice {
   readonly info?: undefined;
   /** What clients ask for it by; without one it is the export that has no name. */
   readonly name?: string;
-  /** Bytes, any number of them. */
+  /** Bytes, any number of them that is a multiple of `minBlock`. */
   readonly size: number;
   readonly description?: string;
   /** READs are made of whole blocks of this size, cut at the end of the device: a power of two, 512 to 65536; 4096 if not given. */

@@ -11,6 +11,7 @@ import type { ExportInfo } from '../export_info.ts';
 import { Arrivals } from './arrivals.ts';
 import { type ConnectionOptions, HANDSHAKE_TIMEOUT_MS, LINGER_MS } from './connection_options.ts';
 import { type ConnectionCounters, connectionCounters } from './counters.ts';
+import { Deadline } from './deadline.ts';
 import type { Device } from './device.ts';
 import { openDevice } from './device_check.ts';
 import { OpenFence } from './fence.ts';
@@ -21,9 +22,6 @@ import { Outbox } from './outbox.ts';
 import { Transmission, type TransmissionHost } from './transmission.ts';
 import { type ConnectionTransport, openTransport } from './transport.ts';
 import { TurnBudget } from './turn_budget.ts';
-
-/** When that time is up, a client that comes to owe something is cut after this long. */
-const DEBT_LOOK_MS = 100;
 
 export class Connection implements TransmissionHost {
   readonly counters: ConnectionCounters;
@@ -39,10 +37,12 @@ export class Connection implements TransmissionHost {
   #inbox: Inbox | null = null;
   #outbox: Outbox | null = null;
   #transmission: Transmission | null = null;
-  #timer: NodeJS.Timeout | null = null;
+  readonly #deadline = new Deadline(() => this.destroy());
   #kicked = false;
   /** The socket was told to pause: the inbox is crowded, or its end may stand behind more than was read. */
   #paused = false;
+  /** The client takes no replies any more, and it is looked for what it has sent before. */
+  #unheard = false;
   /** Nothing is read any more, for good. */
   #deaf = false;
   #stopping = false;
@@ -51,13 +51,10 @@ export class Connection implements TransmissionHost {
   #reported = false;
   /** What the socket was offered for its next read. */
   #offered!: Uint8Array;
-  #counted = 0;
 
   constructor(o: ConnectionOptions) {
     this.#o = o;
     this.counters = o.counters ?? connectionCounters();
-    this.#fence = o.fence === null ? null : new OpenFence(o.fence);
-    this.#arrivals = new Arrivals(this.#fence, o.ahead ?? null, () => this.kick());
     const listing = o.listing === undefined ? {} : { listing: o.listing };
     const open = openDevice(o.device, (device) => {
       this.#device = device;
@@ -65,10 +62,14 @@ export class Connection implements TransmissionHost {
     const greeted = { exports: o.exports, stopping: () => this.stopping, open, ...listing };
     this.#greeter = new Greeter(greeted, this.#budget, () => this.kick());
     this.#socket = openTransport(o, { buffer: () => this.#space(), callback: (n) => this.#received(n) });
+    const fence = o.fence ?? this.#socket.fence ?? null;
+    this.#fence = fence === null ? null : new OpenFence(fence);
+    this.#arrivals = new Arrivals(this.#fence, o.ahead ?? null, () => this.kick());
     this.#socket.beforeClose = () => {
       this.#lost();
       this.#fence?.close();
     };
+    this.#socket.unsent = () => this.#unsent();
     // What went wrong with a socket is told by its end; without a listener it would end the process.
     this.#socket.on('error', () => this.#lost());
     this.#socket.on('end', () => this.#peerEnded());
@@ -76,7 +77,7 @@ export class Connection implements TransmissionHost {
       this.#closed = true;
       this.#report();
     });
-    this.#setTimer(o.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS);
+    this.#deadline.set(o.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS);
     this.#greeter.start(this.#socket);
   }
 
@@ -108,15 +109,13 @@ export class Connection implements TransmissionHost {
     if (this.#stopping) return;
     this.#stopping = true;
     if (this.#transmission === null) this.destroy();
-    else this.#setTimer(this.#o.stopTimeoutMs ?? LINGER_MS, () => this.#cutDebtor());
+    else this.#deadline.setForDebt(this.#o.stopTimeoutMs ?? LINGER_MS, () => this.#owes());
     this.kick();
   }
 
-  #cutDebtor(): void {
+  #owes(): boolean {
     const { writes, starved } = this.#transmission!;
-    const owes = this.#socket.writableLength > 0 || (writes.receiving !== null && starved);
-    if (owes) this.destroy();
-    else this.#setTimer(DEBT_LOOK_MS, () => this.#cutDebtor());
+    return this.#socket.writableLength > 0 || (writes.receiving !== null && starved);
   }
 
   /**
@@ -150,12 +149,12 @@ export class Connection implements TransmissionHost {
       return;
     }
     // A stop has set its own deadline already.
-    if (this.#timer === null) this.#setTimer(LINGER_MS);
+    if (!this.#deadline.running) this.#deadline.set(LINGER_MS);
     this.#socket.end(() => this.#socket.destroy());
   }
 
   cut(): void {
-    this.#setTimer(0);
+    this.#deadline.clear();
     this.#socket.destroy();
     // One that outlived its socket has no close to wait for.
     this.#report();
@@ -163,11 +162,6 @@ export class Connection implements TransmissionHost {
 
   drained(): void {
     this.#report();
-  }
-
-  #setTimer(ms: number, then: () => void = () => this.destroy()): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = ms === 0 ? null : setTimeout(then, ms);
   }
 
   #space(): Uint8Array {
@@ -198,11 +192,14 @@ export class Connection implements TransmissionHost {
       this.kick();
       return false;
     }
-    this.#run(transmission);
+    transmission.run();
     // A socket that was found empty is not read again in this turn.
     if (empty) this.#budget.renew();
-    if (empty && transmission.starved) transmission.behind = false;
-    this.#paused = inbox.crowded;
+    if (empty && transmission.starved) {
+      transmission.behind = false;
+      arrivals.emptied();
+    }
+    this.#paused = inbox.crowded || this.#unheard;
     return !this.#paused && !this.#deaf;
   }
 
@@ -215,11 +212,11 @@ export class Connection implements TransmissionHost {
       return;
     }
     if (transmission.ended || this.#finishing) return;
-    if (this.#mayRead(transmission) && this.#arrivals.catchUp(this.#inbox!, (n) => this.#took(n))) {
-      transmission.writes.giveBack();
-      return;
-    }
-    this.#run(transmission);
+    const more = this.#mayRead(transmission) && this.#arrivals.catchUp(this.#inbox!, (n) => this.#took(n));
+    if (more) return transmission.writes.giveBack();
+    // That its end was not found means that it is out of reach. This looks at what there is.
+    if (this.#unheard && !this.#deaf && !this.#fence!.peerClosed()) this.#socket.destroy();
+    transmission.run();
     if (this.#mayRead(transmission) && this.#inbox!.roomy) {
       this.#paused = false;
       this.#inbox!.giveBack();
@@ -227,21 +224,14 @@ export class Connection implements TransmissionHost {
     }
   }
 
-  /** Whether the socket is paused for want of room, and more could be done with more bytes. */
+  /** Whether the socket is paused for want of room, and more could be done with more bytes, or be told from them. */
   #mayRead(transmission: Transmission): boolean {
-    return this.#paused && !this.#deaf && !transmission.writes.waiting;
+    return this.#paused && !this.#deaf && (this.#unheard || !transmission.writes.waiting);
   }
 
   #took(bytes: number): void {
     this.counters.bytesIn += bytes;
     this.#budget.received(bytes);
-  }
-
-  #run(transmission: Transmission): void {
-    transmission.run();
-    const total = this.#outbox!.total;
-    this.counters.bytesOut += total - this.#counted;
-    this.#counted = total;
   }
 
   /** Goes on with the handshake; false if the socket may not read on. */
@@ -257,23 +247,35 @@ export class Connection implements TransmissionHost {
 
   /** Enters the transmission phase with what has arrived behind the handshake. */
   #transmit(negotiated: Negotiated, rest: Uint8Array): void {
-    this.#setTimer(0);
+    this.#deadline.clear();
     const inbox = new Inbox();
     inbox.bytes.set(rest);
     inbox.end = rest.length;
-    const outbox = new Outbox(this.#socket, () => this.kick());
+    const outbox = new Outbox(this.#socket, this.counters, () => this.kick());
     this.#inbox = inbox;
     this.#outbox = outbox;
     const { counters } = this;
     const [fence, budget, device] = [this.#fence, this.#budget, this.#device!];
     this.#transmission = new Transmission({ host: this, device, negotiated, inbox, outbox, fence, counters, budget });
     this.#transmission.cameAfter(this.#arrivals.cameAfter);
-    this.#run(this.#transmission);
+    this.#transmission.run();
   }
 
   #peerEnded(): void {
     if (this.#transmission === null) this.cut();
     else this.#transmission.peerEnded();
+  }
+
+  /** A reply could not be sent. Whether the connection goes on, first to look for a goodbye in what it has not read yet. */
+  #unsent(): boolean {
+    const transmission = this.#transmission;
+    if (transmission === null || transmission.ended || this.#deaf || this.#unheard) return false;
+    if (!this.#arrivals.unheard()) return false;
+    this.#unheard = true;
+    this.#paused = true;
+    this.#outbox!.kill();
+    this.kick();
+    return true;
   }
 
   /** The socket has failed or is about to be closed; its descriptor is still open. */
@@ -290,7 +292,7 @@ export class Connection implements TransmissionHost {
     // A promise that is not yet kept: requests lie parsed or not, and `finish` comes back here.
     if (transmission !== null && !transmission.ended && !this.#finishing) return;
     this.#reported = true;
-    this.#setTimer(0);
+    this.#deadline.clear();
     transmission?.over();
     this.#o.onEnd?.();
   }

@@ -18,6 +18,7 @@
  */
 import type { OnReadOpts } from 'node:net';
 import type { ConnectionFence } from './device.ts';
+import { stalls } from './stalls.ts';
 
 const AHEAD_BYTES = 12 * 1024 * 1024;
 const ALL_BYTES = 64 * 1024 * 1024;
@@ -75,6 +76,7 @@ export class LookAhead implements ConnectionFence {
 
   attach(socket: AheadSocket): void {
     this.#socket = socket;
+    stalls.enter(this);
   }
 
   peerClosed(): boolean {
@@ -103,6 +105,7 @@ export class LookAhead implements ConnectionFence {
     this.#blocks = [];
     this.#end = BLOCK_BYTES;
     this.#stop();
+    stalls.leave(this);
   }
 
   /**
@@ -115,6 +118,13 @@ export class LookAhead implements ConnectionFence {
     if (!first) return true;
     this.#tryLook();
     return false;
+  }
+
+  /** The connection takes no more bytes, though it was not asked just now. */
+  pause(): void {
+    if (this.#paused) return;
+    this.#pause();
+    this.#socket!.reading(false);
   }
 
   /** The connection takes bytes again; whether the socket may be read, because nothing is left here. */
@@ -164,6 +174,7 @@ export class LookAhead implements ConnectionFence {
       return this.resume();
     }
     if (this.#into.callback(n, from)) return true;
+    this.#drained = n < from.length;
     this.#pause();
     return false;
   }

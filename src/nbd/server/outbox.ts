@@ -5,6 +5,7 @@
  * - a connection holds at most MAX_CHUNKS chunks, whatever its client does not read; `reserve` fails beyond that;
  * - a chunk is reused only when the socket has finished writing it.
  */
+import type { ConnectionCounters } from './counters.ts';
 import type { ConnectionTransport } from './transport.ts';
 
 const CHUNK_BYTES = 256 * 1024;
@@ -42,6 +43,7 @@ export class Outbox {
   total = 0;
 
   readonly #socket: ConnectionTransport;
+  readonly #counters: ConnectionCounters;
   readonly #onRoom: () => void;
   readonly #onWritten = (): void => this.#written();
   #chunk: Chunk | null = null;
@@ -51,8 +53,9 @@ export class Outbox {
   #dead = false;
 
   /** `onRoom` is called when a chunk came back after `reserve` had failed. */
-  constructor(socket: ConnectionTransport, onRoom: () => void) {
+  constructor(socket: ConnectionTransport, counters: ConnectionCounters, onRoom: () => void) {
     this.#socket = socket;
+    this.#counters = counters;
     this.#onRoom = onRoom;
   }
 
@@ -86,6 +89,7 @@ export class Outbox {
       return;
     }
     this.total += n;
+    this.#counters.bytesOut += n;
     const index = this.#writing.push(chunk) - 1;
     this.#socket.write(chunk.bytes.subarray(0, n), this.#onWritten);
     if (this.#socket.writableLength === 0) {

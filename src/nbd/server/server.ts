@@ -146,10 +146,15 @@ export class NbdServer {
   /**
    * Accepts no more, lets running requests finish, and closes all connections; after `graceMs` those left are cut, and
    * nobody waits any longer for a device that does not answer: `connections` tells how many it has kept, if it is a `Device`;
-   * calls of a ByteDevice are given up, and keep none. A second call changes nothing and resolves with the first.
+   * calls of a ByteDevice are given up, and keep none. A second call changes nothing and resolves with the first; one with
+   * a time that is none rejects, and closes nothing.
    */
   close(graceMs = GRACE_MS): Promise<void> {
-    checkMs('graceMs', graceMs);
+    try {
+      checkMs('graceMs', graceMs);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     this.#closed ??= this.#close(graceMs);
     return this.#closed;
   }

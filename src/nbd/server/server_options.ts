@@ -15,6 +15,7 @@ import { NBD_MAX_STRING } from '../wire.ts';
 import { BLOCK_SIZE } from './byte_adapter.ts';
 import type { ByteDevice } from './byte_device.ts';
 import type { Device } from './device.ts';
+import { checkDeviceNames } from './device_names.ts';
 import { MAX_BLOCK_SIZE } from './inbox.ts';
 
 /** The smallest block that a client may be told to prefer. */
@@ -51,6 +52,7 @@ export function checkServerOptions(o: Options): void {
 function checkByteDevice(device: ByteDevice, at: number): void {
   const named = typeof device.name === 'string' ? `device ${shown(device.name)}` : `devices[${at}]`;
   const what = (property: string): string => `${property} of ${named}`;
+  checkDeviceNames(device, named);
   const text = `text of up to ${NBD_MAX_STRING} bytes`;
   if (device.size === undefined) wrong(TypeError, what('size'), undefined, 'a whole number of bytes');
   if (device.read === undefined) wrong(TypeError, what('read'), undefined, 'a function');
@@ -81,14 +83,34 @@ export function checkAddress(where: unknown): void {
   const wanted = "the path of a unix socket, a port, or an object as net.Server's listen takes it";
   if (typeof where === 'number') {
     checkPort('address', where);
-  } else if (where === '') {
-    wrong(RangeError, 'address', where, wanted);
-  } else if (typeof where !== 'string' && (typeof where !== 'object' || where === null)) {
+  } else if (typeof where === 'string') {
+    checkPath(where, wanted);
+  } else if (typeof where !== 'object' || where === null) {
     wrong(TypeError, 'address', where, wanted);
+  } else if (where instanceof URL) {
+    wrong(TypeError, 'address', where, `${wanted}, and no URL`);
   } else {
-    const path = typeof where === 'string' ? where : (where as { readonly path?: unknown }).path;
-    if (typeof path === 'string') checkSocketPath(path);
+    checkListenOptions(where);
   }
+}
+
+/** A path, and nothing that only looks like one: such as a port that came from the environment. */
+function checkPath(where: string, wanted: string): void {
+  if (where === '') wrong(RangeError, 'address', where, wanted);
+  if (/^\d+$/.test(where)) wrong(TypeError, 'address', where, `a number for a port, or './${where}' for a path`);
+  if (/^\w[\w.+-]*:\/\//.test(where)) wrong(TypeError, 'address', where, `${wanted}, and no URL`);
+  checkSocketPath(where);
+}
+
+/** Node would listen on the port alone if there is one, and on any port of all addresses if that is `undefined`. */
+function checkListenOptions(where: object): void {
+  const { path, port } = where as { readonly path?: unknown; readonly port?: unknown };
+  const hasPath = path !== undefined && path !== null;
+  if (hasPath && 'port' in where) wrong(TypeError, 'address', where, 'one of path and port');
+  if ('port' in where && (port === undefined || port === null)) {
+    wrong(TypeError, 'port of the address', port, 'a number from 0 to 65535, or left out');
+  }
+  if (typeof path === 'string') checkSocketPath(path);
 }
 
 /** A stream to serve a client on. */

@@ -2,23 +2,26 @@
  * Any Duplex as the transport of a connection: TLS, a pipe to another process, one end of a pair in a test.
  *
  * Invariants:
- * - at most one chunk of the stream is held back here, while the connection is paused;
+ * - at most one chunk of the stream is held back here, while the connection is paused. A stream tells of its end in spite of
+ *   that, so what is held back is there to be looked at, as what a kernel has of a socket;
  * - its end is told once, also of a stream that says nothing of it (`emitClose: false`), or destroys itself for ever;
  * - what is written is copied, because a stream may pass memory on long after it has confirmed the write.
  */
 import type { OnReadOpts } from 'node:net';
 import { type Duplex, finished } from 'node:stream';
+import type { ConnectionFence } from './device.ts';
 
 /** How often it is looked after a stream that may have been destroyed without a word. */
 const LOOK_MS = 1000;
 
-export class StreamTransport {
+export class StreamTransport implements ConnectionFence {
   beforeClose: (() => void) | null = null;
   readonly #stream: Duplex;
   readonly #onread: OnReadOpts;
   /** What came and found no room. */
   #rest: Uint8Array = new Uint8Array(0);
   #paused = false;
+  #ended = false;
   #closed = false;
   readonly #onClose: (() => void)[] = [];
   readonly #looking: NodeJS.Timeout;
@@ -27,6 +30,9 @@ export class StreamTransport {
     this.#stream = stream;
     this.#onread = onread;
     stream.on('close', () => this.#close());
+    stream.on('end', () => {
+      this.#ended = true;
+    });
     // Both sides at their end, or an error. One that was destroyed has its turn to say `close` first.
     finished(stream, () => setImmediate(() => this.#close()));
     this.#looking = setInterval(() => {
@@ -38,12 +44,26 @@ export class StreamTransport {
     });
   }
 
+  get fence(): ConnectionFence {
+    return this;
+  }
+
   get destroyed(): boolean {
     return this.#stream.destroyed;
   }
 
   get writableLength(): number {
     return this.#stream.writableLength;
+  }
+
+  peerClosed(): boolean {
+    return this.#ended || this.#closed;
+  }
+
+  peek(into: Uint8Array): number {
+    const part = this.#rest.subarray(0, into.length);
+    into.set(part);
+    return part.length;
   }
 
   on(event: 'error' | 'end' | 'close', listener: () => void): void {

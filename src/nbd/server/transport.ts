@@ -4,13 +4,18 @@
  */
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { ConnectionFence } from './device.ts';
 import type { AheadSocket, LookAhead } from './look_ahead.ts';
 import { StreamTransport } from './stream_transport.ts';
 
 /** As much of a socket as a connection uses. */
 export interface ConnectionTransport {
+  /** How to learn that the peer has ended, if the transport knows that by itself. */
+  readonly fence?: ConnectionFence;
   /** Called before a descriptor is closed, or when the stream has closed. */
   beforeClose: (() => void) | null;
+  /** Called when bytes can't be sent. True if it is no matter, because what the peer has sent is read to its end first. */
+  unsent?: () => boolean;
   readonly destroyed: boolean;
   /** Bytes that were written and that nobody has taken yet. */
   readonly writableLength: number;
@@ -36,9 +41,12 @@ interface WithHandle {
   _handle: unknown;
 }
 
+type Done = (error?: Error | null) => void;
+
 /** A socket that tells, before its descriptor is closed, that it is about to be. */
 class ConnectionSocket extends Socket implements AheadSocket {
   beforeClose: (() => void) | null = null;
+  unsent: () => boolean = () => false;
   #ahead: LookAhead | null = null;
 
   lookAhead(ahead: LookAhead): void {
@@ -55,6 +63,19 @@ class ConnectionSocket extends Socket implements AheadSocket {
   reading(on: boolean): void {
     if (on) super.resume();
     else super.pause();
+  }
+
+  /** Node destroys a socket that can't be written to, with all that lies in it unread. */
+  override _write(chunk: unknown, encoding: BufferEncoding, done: Done): void {
+    super._write(chunk, encoding, this.#sent(done));
+  }
+
+  override _writev(chunks: { chunk: unknown; encoding: BufferEncoding }[], done: Done): void {
+    super._writev!(chunks, this.#sent(done));
+  }
+
+  #sent(done: Done): Done {
+    return (error) => done(error instanceof Error && this.unsent() ? null : error);
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
