@@ -1,7 +1,7 @@
 // What a command prints and can't be written is a failure of the command; a reader that has enough is none.
 import { spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
@@ -93,7 +93,9 @@ t.test('a pipe gets all of it, although it does not hold as much', async (t) => 
   const exports = Array.from({ length: 32 }, (_, x) => {
     return { name: `swap${x}`, size: '1MiB', image: join(folder, `${x}.img`), description };
   });
-  const args = ['config', 'check', '--json', ...settings(folder), '--set', `exports=${JSON.stringify(exports)}`];
+  const config = join(folder, 'c.json');
+  writeFileSync(config, JSON.stringify({ exports, listen: { unix: 'n' }, control: { listen: 'c' } }));
+  const args = ['config', 'check', '--json', '--config', config];
   const { code, stdout } = await run(MAIN, args);
   t.equal(code, 0);
   t.match(JSON.parse(stdout).exports[31], { name: 'swap31', description });
