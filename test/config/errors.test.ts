@@ -188,10 +188,12 @@ t.test('a flag of no sensible size is refused the same way', async (t) => {
   };
   t.equal(
     refused(`${'['.repeat(60_000)}${']'.repeat(60_000)}`),
-    '--set exports: is nested too deeply, allowed: 32 levels',
+    '--set exports: character 33: is nested too deeply, allowed: 32 levels',
   );
-  t.equal(refused(`[${'{},'.repeat(40_000)}{}]`), '--set exports: has too many values, allowed: 10000');
+  t.equal(
+    refused(`[${'{},'.repeat(40_000)}{}]`),
+    '--set exports: character 30001: has too many values, allowed: 10000',
+  );
   const path = `pool.max${'.a'.repeat(60_000)}=1`;
   t.throws(() => loadConfig({ set: [path] }), /: not a path of an option, allowed: /);
-  t.match(refused(`{"a":${'[0,'.repeat(50)}`), /^--set exports: .* not /, 'no JSON: a string');
 });

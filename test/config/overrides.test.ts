@@ -89,6 +89,24 @@ t.test('a mistake of the file is not put on a flag beside it', async (t) => {
   t.match(problems(['exports[0].memcg=m'], text)[0], /^\/etc\/z\/c\.jsonc:1:15: exports\[0\]\.size: is missing/);
 });
 
+t.test('a value that begins as JSON does is read as the text of a file, with its mistakes', async (t) => {
+  for (const [flag, expected] of [
+    ['pool={"max":"10%","max":"20%"}', '--set pool: character 14: duplicate key "max", allowed: each key once'],
+    [
+      'exports=[{"name":"a","size":4096,"image":"a","name":"b"}]',
+      '--set exports: character 38: duplicate key "name", allowed: each key once',
+    ],
+    ['pool={"__proto__":{}}', '--set pool: character 2: unknown key "__proto__"'],
+    ['exports=[{"name":"a"}', '--set exports: character 14: a closing bracket is missing, allowed: JSON with comments'],
+    ['pool={max:1}', '--set pool: character 2: a word without quotes, allowed: JSON with comments'],
+    ['log.level="info', '--set log.level: character 1: a string is not closed, allowed: JSON with comments'],
+  ]) {
+    t.same(problems([flag]), [expected], flag);
+  }
+  t.equal(set(['pool={ "max": "1MiB", /* small */ }']).pool.max, 2 ** 20, 'and with what a file may have besides');
+  t.equal(set(['exports[0].description="[a]"']).exports[0].description, '[a]', 'a string in quotes may be anything');
+});
+
 t.test('a path that leads nowhere is refused', async (t) => {
   t.same(problems(['pool.max']), ['--set pool.max: "=" is missing, allowed: --set path=value']);
   t.match(problems(['=1'])[0], /^--set : not a path of an option/);
