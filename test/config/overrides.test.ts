@@ -65,7 +65,8 @@ t.test('paths are relative to who wrote them', async (t) => {
 
 t.test('names with dots', async (t) => {
   const flags = ['memcgs.a.zswap.max=1MiB', 'memcgs["b.c"]["zswap.writeback"]=false', 'memcgs["d=e"]={}'];
-  t.same(set(flags).memcgs, {
+  const exports = ['a', 'b.c', 'd=e'].map((name) => ({ name, size: 4096, image: name }));
+  t.same(set(flags, JSON.stringify({ exports })).memcgs, {
     a: { 'zswap.max': 2 ** 20, 'zswap.writeback': true },
     'b.c': { 'zswap.max': NO_LIMIT, 'zswap.writeback': false },
     'd=e': { 'zswap.max': NO_LIMIT, 'zswap.writeback': true },
@@ -82,6 +83,15 @@ t.test('a mistake names the flag', async (t) => {
   t.same(problems(['exports[1].name=b', 'exports[1].size=4096']), [
     '--set exports[1].name: exports[1].image: is missing, allowed: a path',
   ]);
+});
+
+t.test('a memcg that only a flag names is a mistake of that flag', async (t) => {
+  const message = 'no export is in this memcg, allowed: the memcg of an export ("swap0"), or one above it';
+  for (const flag of ['memcgs.nosuch.zswap.max=5MiB', 'memcgs.nosuch.zswap.writeback=false']) {
+    t.same(problems([flag]), [`--set ${flag.split('=')[0]}: memcgs.nosuch: ${message}`]);
+  }
+  t.same(problems(['memcgs={"nosuch":{}}'], '{\n"memcgs": {} }'), [`--set memcgs: memcgs.nosuch: ${message}`]);
+  t.same(problems(['memcgs.swap0.zswap.max=5MiB']), []);
 });
 
 t.test('a mistake of the file is not put on a flag beside it', async (t) => {
