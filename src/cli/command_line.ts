@@ -233,8 +233,6 @@ function furtherProblems(error: ExitError): string {
 
 /** Runs what the command line says; answers the exit code. */
 export async function runCommandLine(): Promise<number> {
-  // Node would throw it. It is about the only place that it could be reported to; stdout's is of print.ts, or of the server.
-  process.stderr.on('error', () => undefined);
   // Node would end with 1, which stands for a failure that we understood. Rejections that nobody handles come here too.
   process.on('uncaughtException', (error) => endBy(error));
   let exitCode: number = EXIT.ok;

@@ -79,6 +79,17 @@ t.test(
   },
 );
 
+t.test('a full disk below stderr does not change the exit code', { skip: missing('prlimit') }, async (t) => {
+  const full = openSync('/dev/full', 'w');
+  t.teardown(() => closeSync(full));
+  for (const args of [
+    ['--nofile=100', process.execPath, MAIN, '--version'],
+    [process.execPath, MAIN, 'nope'],
+  ]) {
+    t.equal((await new Child('prlimit', args, { stdio: ['ignore', 'pipe', full] }).ended).code, 2);
+  }
+});
+
 t.test('a reader that has enough does not change the exit code, and is not complained about', async (t) => {
   for (const args of [['--version'], ['config', 'check', ...settings(tempFolder(t))], [...EXPLORE, '--json']]) {
     const { code, stderr } = await run(MAIN, args, (child) => void child.stdout?.destroy());
