@@ -21,6 +21,8 @@ function end(code: number, line: string): void {
 }
 
 function main(): void {
+  // Node would throw it, and end with 1. It is about the only place that it could be reported to.
+  process.stderr.on('error', () => undefined);
   const found = problem();
   if (found !== null) {
     end(USAGE, found);

@@ -20,6 +20,8 @@ const UNSEEDED: ReadonlyMap<string, string> = new Map([
 ]);
 /** The façade, through which every step on shared memory goes so that it can be a scheduling point. */
 const FACADE = 'src/shm/sync.ts';
+/** What commands print through: Node's stream loses the end of a text that a disk has no room for, and says nothing. */
+const PRINT = 'src/cli/print.ts';
 
 const WORDS: readonly Word[] = [
   {
@@ -45,6 +47,12 @@ const WORDS: readonly Word[] = [
     rule: `only ${FACADE} names Atomics`,
     inComments: false,
     applies: (path) => path.startsWith('src/') && path !== FACADE,
+  },
+  {
+    pattern: /\bprocess\.stdout\b/g,
+    rule: `a command prints through ${PRINT}, which fails where it can't`,
+    inComments: false,
+    applies: (path) => path.startsWith('src/cli/') && path !== PRINT,
   },
 ];
 

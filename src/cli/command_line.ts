@@ -9,9 +9,9 @@ import { REPOSITORY } from '../config/fields.ts';
 import { ConfigError, DEFAULT_CONFIG, type Loaded, loadConfig } from '../config/load.ts';
 import { programLine } from '../config/program.ts';
 import { loadProblem } from '../config/requirements.ts';
-import { EXIT, ExitError } from '../os/exit_error.ts';
-import { ignoreClosedOutput } from '../server/log.ts';
+import { EXIT, ExitError, errorCode } from '../os/exit_error.ts';
 import type { ExploreFlags } from './explore.ts';
+import { print } from './print.ts';
 
 interface ConfigFlags {
   config?: string;
@@ -24,19 +24,21 @@ interface StatsFlags extends ConfigFlags {
   control?: string;
 }
 
-function buildProgram(done: (exitCode: number) => void): Command {
+function buildProgram(done: (exitCode: number) => void, writeOut: (text: string) => void): Command {
   const program = new Command('zswapd')
     .description('A swap device over NBD with a compressed pool, as in the kernel, in front of its image file.')
     .version(version())
     .exitOverride()
     .showSuggestionAfterError(false)
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'zswapd: ')) });
+    .configureOutput({ writeOut, outputError: (text, write) => write(text.replace(/^error: /, 'zswapd: ')) });
 
   withConfig(program.command('serve'))
     .description('serve the exports until SIGTERM, SIGINT or SIGHUP')
     .action(async (flags: ConfigFlags) => {
       const { config, notes, locate } = checked(flags);
       // Imported late: everything above answers a mistake without loading the server and its native modules.
+      const { ignoreClosedOutput } = await import('../server/log.ts');
+      ignoreClosedOutput();
       const { becomeIoFlusher } = await import('../server/io_flusher.ts');
       const notFlusher = becomeIoFlusher();
       const { endProcess } = await import('../os/process.ts');
@@ -60,7 +62,7 @@ function buildProgram(done: (exitCode: number) => void): Command {
       const { fetchControl, formatCheck, formatStats } = await import('./stats.ts');
       const answer = await fetchControl(controlSocket(flags), flags.check === true ? '/check' : '/stats');
       const format = flags.check === true ? formatCheck : formatStats;
-      process.stdout.write(flags.json ? `${JSON.stringify(answer)}\n` : format(answer));
+      await print(flags.json ? `${JSON.stringify(answer)}\n` : format(answer));
       if (flags.check === true && answer.ok !== true) done(EXIT.failed);
     });
 
@@ -100,9 +102,7 @@ function addConfigCheck(program: Command): void {
         );
       }
       for (const note of notes) process.stderr.write(`${note}\n`);
-      process.stdout.write(
-        flags.json ? `${JSON.stringify(config, null, 2)}\n` : `${flags.config ?? DEFAULT_CONFIG}: ok\n`,
-      );
+      await print(flags.json ? `${JSON.stringify(config, null, 2)}\n` : `${flags.config ?? DEFAULT_CONFIG}: ok\n`);
     });
 }
 
@@ -110,7 +110,7 @@ function addConfigCheck(program: Command): void {
 function addSwapVerbs(program: Command): void {
   const run = async (path: string, flags: StatsFlags): Promise<void> => {
     const { fetchControl } = await import('./stats.ts');
-    process.stdout.write(`${JSON.stringify(await fetchControl(controlSocket(flags), path, 'POST'))}\n`);
+    await print(`${JSON.stringify(await fetchControl(controlSocket(flags), path, 'POST'))}\n`);
   };
   const control = 'control socket of the server (default: control.listen of the config)';
   withConfig(program.command('swapoff'))
@@ -233,16 +233,29 @@ function furtherProblems(error: ExitError): string {
 
 /** Runs what the command line says; answers the exit code. */
 export async function runCommandLine(): Promise<number> {
-  ignoreClosedOutput();
   // Node would end with 1, which stands for a failure that we understood. Rejections that nobody handles come here too.
   process.on('uncaughtException', (error) => endBy(error));
   let exitCode: number = EXIT.ok;
+  const done = (code: number): void => {
+    exitCode = code;
+  };
+  // Help and version, which Commander writes without waiting, and then ends the command by an error of its own.
+  let asked = '';
+  const program = buildProgram(done, (text) => {
+    asked += text;
+  });
   try {
-    await buildProgram((code) => {
-      exitCode = code;
-    }).parseAsync();
+    await program.parseAsync().finally(() => (asked === '' ? undefined : print(asked)));
   } catch (error) {
-    exitCode = report(error);
+    exitCode = await ending(error);
   }
   return exitCode;
+}
+
+/** Reports; and where a terminal is gone, does not come back, because Node's own end would be an abort. */
+async function ending(error: unknown): Promise<number> {
+  if (!(error instanceof ExitError) || errorCode(error.cause) !== 'EIO') return report(error);
+  const { endProcess } = await import('../os/process.ts');
+  const { lastWords } = await import('../server/output.ts');
+  return endProcess(report(error, lastWords));
 }

@@ -19,6 +19,7 @@ import { EXIT, ExitError } from '../os/exit_error.ts';
 import { meaningless } from '../protocols/combinations.ts';
 import type { Combination } from '../protocols/index.ts';
 import { formatMatrix, withReplays } from './explore_matrix.ts';
+import { print } from './print.ts';
 
 export interface ExploreFlags {
   scenario?: string;
@@ -72,7 +73,7 @@ async function replay(flags: ExploreFlags, text: string): Promise<number> {
     await engine.enter(cell);
     const outcome = record(engine, parsed.schedule);
     if (outcome.diverged) throw usage('--replay: the schedule does not fit this scenario as it is built now');
-    show(flags, cell, outcome.finding === null ? null : outcome, 1, true);
+    await show(flags, cell, outcome.finding === null ? null : outcome, 1, true);
     return outcome.finding === null ? EXIT.ok : EXIT.failed;
   } finally {
     await engine.close();
@@ -94,7 +95,7 @@ async function search(flags: ExploreFlags, strategy: Strategy, options: SearchOp
       const { schedules, failure, complete } = strategy(engine, { ...options, onProgress: progress(cell) });
       const shown = failure === null ? null : minimise(engine, failure);
       failed ||= shown !== null;
-      show(flags, cell, shown, schedules, complete);
+      await show(flags, cell, shown, schedules, complete);
     }
   } finally {
     await engine.close();
@@ -102,24 +103,24 @@ async function search(flags: ExploreFlags, strategy: Strategy, options: SearchOp
   return failed ? EXIT.failed : EXIT.ok;
 }
 
-function show(
+async function show(
   flags: ExploreFlags,
   cell: Cell,
   outcome: Parameters<typeof traceOf>[1] | null,
   schedules: number,
   complete: boolean,
-): void {
+): Promise<void> {
   const trace = outcome === null ? null : traceOf(cell, outcome);
   const { name: scenario, about } = cell.scenario;
   const combination = formatCombination(cell.combination);
   if (flags.json === true) {
     const verdict = trace?.finding.kind ?? 'clean';
-    process.stdout.write(`${JSON.stringify({ scenario, combination, verdict, schedules, complete, trace })}\n`);
+    await print(`${JSON.stringify({ scenario, combination, verdict, schedules, complete, trace })}\n`);
     return;
   }
   const tried = `${schedules} schedule${schedules === 1 ? '' : 's'}${complete ? '' : ', not all there are'}`;
   const head = `${scenario} (${about}) under ${combination}: ${tried}`;
-  process.stdout.write(trace === null ? `${head}: clean\n` : `${head}\n\n${formatTrace(trace)}\n`);
+  await print(trace === null ? `${head}: clean\n` : `${head}\n\n${formatTrace(trace)}\n`);
 }
 
 async function matrix(flags: ExploreFlags, { bound, schedulesMax }: SearchOptions): Promise<number> {
@@ -145,7 +146,7 @@ async function matrix(flags: ExploreFlags, { bound, schedulesMax }: SearchOption
   }
   report();
   const shown = withReplays(found);
-  process.stdout.write(flags.json === true ? `${JSON.stringify(shown)}\n` : formatMatrix(shown));
+  await print(flags.json === true ? `${JSON.stringify(shown)}\n` : formatMatrix(shown));
   return EXIT.ok;
 }
 

@@ -4,6 +4,9 @@ import type { Problem } from './option_path.ts';
 import { checkProtocols } from './protocol_checks.ts';
 import type { Config } from './schema.ts';
 
+/** Memcgs that a message names at most. */
+const SHOWN_MEMCGS = 10;
+
 /** sockaddr_un holds 108 bytes, the last one a zero; a longer path would be cut in silence. */
 const MAX_SOCKET_PATH = 107;
 
@@ -17,7 +20,7 @@ function isLoopback(host: string): boolean {
 }
 
 export function crossCheck(config: Config): Problem[] {
-  return [...checkListen(config), ...checkExports(config), ...checkTuning(config), ...checkProtocols(config)];
+  return [checkListen, checkExports, checkMemcgNames, checkTuning, checkProtocols].flatMap((check) => check(config));
 }
 
 function checkListen({ listen, control }: Config): Problem[] {
@@ -88,6 +91,21 @@ function checkExports({ exports, listen, control }: Config): Problem[] {
     problems.push({ path: ['listen', 'maxConnections'], message });
   }
   return problems;
+}
+
+/** A limit of a memcg that nothing is charged to would not be in force, and nobody would be told. */
+function checkMemcgNames({ exports, memcgs }: Config): Problem[] {
+  const charged = [...new Set(exports.map(({ memcg }) => memcg))];
+  const unknown = Object.keys(memcgs).filter((name) => !charged.some((one) => isAtOrBelow(one, name)));
+  const shown = charged.slice(0, SHOWN_MEMCGS).map((name) => JSON.stringify(name));
+  if (charged.length > shown.length) shown.push(`and ${charged.length - shown.length} more`);
+  const message = `no export is in this memcg, allowed: the memcg of an export (${shown.join(', ')}), or one above it`;
+  return unknown.map((name) => ({ path: ['memcgs', name], message, key: true }));
+}
+
+/** Whether a memcg is the other one, or lies in it, as paths of cgroups are written. */
+function isAtOrBelow(memcg: string, above: string): boolean {
+  return memcg === above || memcg.startsWith(`${above}/`);
 }
 
 function checkTuning({ shrinker, image, debug, unsafe }: Config): Problem[] {

@@ -2,7 +2,7 @@
 // Invariant: a path that can't be followed is an error of the flag; nothing is dropped in silence.
 import { EXIT, ExitError } from '../os/exit_error.ts';
 import { formatPath, type OptionPath, parsePath } from './option_path.ts';
-import { tooLarge } from './source.ts';
+import { parseValue } from './source.ts';
 
 export interface Override {
   path: OptionPath;
@@ -16,7 +16,10 @@ const MAX_PATH = 1024;
 
 type Container = Record<string | number, unknown>;
 
-/** Splits one `path=value`. The value is JSON, or else the string itself, so that `pool.max=20%` needs no quotes. */
+/**
+ * Splits one `path=value`. The value is JSON, read as a file is; or else, if it does not begin as an object, a list or a
+ * string in quotes does, the string itself, so that `pool.max=20%` needs no quotes.
+ */
 export function parseOverride(text: string): Override {
   // An "=" inside a quoted key belongs to the path.
   const match = /^((?:"(?:[^"\\]|\\.)*"|[^="])*)=(.*)$/s.exec(text);
@@ -30,17 +33,18 @@ export function parseOverride(text: string): Override {
     );
   }
   const flag = `--set ${match[1]}`;
-  const value = parseValue(match[2]);
-  const large = typeof value === 'object' ? tooLarge(match[2]) : null;
-  if (large !== null) throw new ExitError(EXIT.usage, `${flag}: ${large.message}`);
-  return { path, value, flag };
+  return { path, value: readValue(match[2], flag), flag };
 }
 
-function parseValue(text: string): unknown {
+/** Objects, lists and strings in quotes are told by their beginning, so that a mistake in one does not make it a string. */
+const MEANT_AS_JSON = /^[ \t\r\n]*[{["]/;
+
+function readValue(text: string, flag: string): unknown {
+  if (MEANT_AS_JSON.test(text)) return parseValue(text, (offset) => `${flag}: character ${offset + 1}`);
   try {
     return JSON.parse(text);
   } catch {
-    // Not JSON: by the contract of --set it is a string.
+    // No number, true, false or null: by the contract of --set it is a string.
     return text;
   }
 }

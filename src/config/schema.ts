@@ -263,7 +263,10 @@ export const configSchema = group(
     ).prefault('volatile'),
     memcgs: z
       .record(text(1, NAME_MAX, 'Name of a memcg.'), memcg)
-      .meta({ description: 'Settings by memcg name.', allowed: 'an object of memcg names' })
+      .meta({
+        description: 'Settings by memcg name. A name that no export is charged to is a mistake.',
+        allowed: 'an object of memcg names',
+      })
       .prefault({}),
     onRejectNoWriteback: choice(
       ['fail', 'raw'],

@@ -38,25 +38,20 @@ function readText(name: string): string {
   }
 }
 
+/** How a message names a place in a text. */
+type At = (offset: number) => string;
+
 /** Parses the text of a config; throws with the position of the first mistake. */
 export function parseSource(name: string, text: string): Source {
-  const errors: ParseError[] = [];
   const lines = lineStarts(text);
-  const at = (offset: number) => `${name}:${lineAndColumn(lines, offset)}`;
-  const large = tooLarge(text);
-  if (large !== null) throw new ExitError(EXIT.usage, `${at(large.offset)}: ${large.message}`);
-  const root = parseTree(text, errors, { allowTrailingComma: true });
-  const first = errors[0];
-  if (first !== undefined) {
-    throw new ExitError(EXIT.usage, `${at(first.offset)}: ${syntaxMessage(first)}, allowed: JSON with comments`);
-  }
+  const at: At = (offset) => `${name}:${lineAndColumn(lines, offset)}`;
+  const root = parse(text, at);
   if (root?.type !== 'object') {
     throw new ExitError(
       EXIT.usage,
       `${at(root?.offset ?? 0)}: the config is not an object, allowed: { "option": value }`,
     );
   }
-  refuseBadKeys(root, at);
   return {
     value: getNodeValue(root),
     locate(path, what) {
@@ -68,8 +63,28 @@ export function parseSource(name: string, text: string): Source {
   };
 }
 
+/** The value that a text stands for which is JSON as in a file; throws as for a file. */
+export function parseValue(text: string, at: At): unknown {
+  const root = parse(text, at);
+  return root === undefined ? undefined : getNodeValue(root);
+}
+
+/** Reads JSON with comments, and refuses what neither a config nor a part of one may have. */
+function parse(text: string, at: At): Node | undefined {
+  const errors: ParseError[] = [];
+  const large = tooLarge(text);
+  if (large !== null) throw new ExitError(EXIT.usage, `${at(large.offset)}: ${large.message}`);
+  const root = parseTree(text, errors, { allowTrailingComma: true });
+  const first = errors[0];
+  if (first !== undefined) {
+    throw new ExitError(EXIT.usage, `${at(first.offset)}: ${syntaxMessage(first)}, allowed: JSON with comments`);
+  }
+  if (root !== undefined) refuseBadKeys(root, at);
+  return root;
+}
+
 /** Where a JSON text goes beyond what a config can be, or null. Looks at the tokens only, so any text will do. */
-export function tooLarge(text: string): { offset: number; message: string } | null {
+function tooLarge(text: string): { offset: number; message: string } | null {
   const scanner = createScanner(text, true);
   let depth = 0;
   let values = 0;
@@ -93,7 +108,7 @@ const SYNTAX_MESSAGES: Record<string, string> = {
   CloseBracketExpected: 'a closing bracket is missing',
   PropertyNameExpected: 'a key in double quotes is missing',
   ValueExpected: 'a value is missing',
-  EndOfFileExpected: 'there is text after the end of the config',
+  EndOfFileExpected: 'there is text after the end',
   UnexpectedEndOfString: 'a string is not closed',
   UnexpectedEndOfComment: 'a comment is not closed',
   InvalidSymbol: 'a word without quotes',
@@ -122,7 +137,7 @@ function lineAndColumn(starts: readonly number[], offset: number): string {
 }
 
 /** JSON lets the last of two equal keys win in silence, and `__proto__` would change an object instead of setting a key. */
-function refuseBadKeys(node: Node, at: (offset: number) => string): void {
+function refuseBadKeys(node: Node, at: At): void {
   const seen = new Set<string>();
   for (const child of node.children ?? []) {
     if (child.type === 'property') {

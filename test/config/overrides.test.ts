@@ -65,7 +65,8 @@ t.test('paths are relative to who wrote them', async (t) => {
 
 t.test('names with dots', async (t) => {
   const flags = ['memcgs.a.zswap.max=1MiB', 'memcgs["b.c"]["zswap.writeback"]=false', 'memcgs["d=e"]={}'];
-  t.same(set(flags).memcgs, {
+  const exports = ['a', 'b.c', 'd=e'].map((name) => ({ name, size: 4096, image: name }));
+  t.same(set(flags, JSON.stringify({ exports })).memcgs, {
     a: { 'zswap.max': 2 ** 20, 'zswap.writeback': true },
     'b.c': { 'zswap.max': NO_LIMIT, 'zswap.writeback': false },
     'd=e': { 'zswap.max': NO_LIMIT, 'zswap.writeback': true },
@@ -84,9 +85,36 @@ t.test('a mistake names the flag', async (t) => {
   ]);
 });
 
+t.test('a memcg that only a flag names is a mistake of that flag', async (t) => {
+  const message = 'no export is in this memcg, allowed: the memcg of an export ("swap0"), or one above it';
+  for (const flag of ['memcgs.nosuch.zswap.max=5MiB', 'memcgs.nosuch.zswap.writeback=false']) {
+    t.same(problems([flag]), [`--set ${flag.split('=')[0]}: memcgs.nosuch: ${message}`]);
+  }
+  t.same(problems(['memcgs={"nosuch":{}}'], '{\n"memcgs": {} }'), [`--set memcgs: memcgs.nosuch: ${message}`]);
+  t.same(problems(['memcgs.swap0.zswap.max=5MiB']), []);
+});
+
 t.test('a mistake of the file is not put on a flag beside it', async (t) => {
   const text = '{ "exports": [{ "name": "a", "image": "a" }] }';
   t.match(problems(['exports[0].memcg=m'], text)[0], /^\/etc\/z\/c\.jsonc:1:15: exports\[0\]\.size: is missing/);
+});
+
+t.test('a value that begins as JSON does is read as the text of a file, with its mistakes', async (t) => {
+  for (const [flag, expected] of [
+    ['pool={"max":"10%","max":"20%"}', '--set pool: character 14: duplicate key "max", allowed: each key once'],
+    [
+      'exports=[{"name":"a","size":4096,"image":"a","name":"b"}]',
+      '--set exports: character 38: duplicate key "name", allowed: each key once',
+    ],
+    ['pool={"__proto__":{}}', '--set pool: character 2: unknown key "__proto__"'],
+    ['exports=[{"name":"a"}', '--set exports: character 14: a closing bracket is missing, allowed: JSON with comments'],
+    ['pool={max:1}', '--set pool: character 2: a word without quotes, allowed: JSON with comments'],
+    ['log.level="info', '--set log.level: character 1: a string is not closed, allowed: JSON with comments'],
+  ]) {
+    t.same(problems([flag]), [expected], flag);
+  }
+  t.equal(set(['pool={ "max": "1MiB", /* small */ }']).pool.max, 2 ** 20, 'and with what a file may have besides');
+  t.equal(set(['exports[0].description="[a]"']).exports[0].description, '[a]', 'a string in quotes may be anything');
 });
 
 t.test('a path that leads nowhere is refused', async (t) => {

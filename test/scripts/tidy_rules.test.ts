@@ -18,6 +18,8 @@ t.test('words', async (t) => {
     ['2 TODO', '5 Math.random', '4 Date.now', '6 Atomics'],
   );
   t.same(checkWords(parseSource('src/shm/sync.ts', 'Atomics.load(a, 0);')), []);
+  t.same(lines(checkWords(parseSource('src/cli/a.ts', '\nprocess.stdout.write(a);'))), [2]);
+  t.same(checkWords(parseSource('src/cli/print.ts', 'process.stdout.write(a);')), []);
 });
 
 t.test('empty catches', async (t) => {
