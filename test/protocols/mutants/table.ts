@@ -56,8 +56,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the re-send fence: a range of an ended connection goes on',
     file: 'zswap/range_op.js',
-    from: 'if (!this.fenced())',
-    to: 'if (true)',
+    from: 'this.fenced = fenced;',
+    to: 'this.fenced = () => false;',
     scenario: 'late-trim',
     combination: P4,
   },
