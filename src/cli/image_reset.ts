@@ -32,7 +32,8 @@ export async function resetImage(path: string): Promise<number> {
     } catch (error) {
       throw new ExitError(EXIT.failed, `${image.path}: not reset: ${errorText(error)}`, { cause: error });
     }
-    const done = bytes === 0 ? 'its image is gone: the file is empty' : `discarded its content (${formatSize(bytes)} of zeros)`;
+    const done =
+      bytes === 0 ? 'its image is gone: the file is empty' : `discarded its content (${formatSize(bytes)} of zeros)`;
     const removed = markers.length === 0 ? 'took the mark from the file' : `removed ${markers.join(', ')}`;
     process.stderr.write(
       `${image.path}: was stale, because ${lastServer(found.state)} did not stop cleanly; ${done} and ${removed}\n`,

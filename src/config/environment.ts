@@ -75,7 +75,8 @@ export function checkEnvironment(config: Config, environment: NodeJS.ProcessEnv 
   }
   if (config.control.listen !== null) problems.push(...checkFolder('control.listen', config.control.listen));
   const device = config.exports.findIndex(({ image }) => isBlockDevice(image));
-  if (device >= 0) problems.push(...checkFolder(`exports[${device}].image`, join(deviceMarkerFolders(environment)[0], 'marker')));
+  if (device >= 0)
+    problems.push(...checkFolder(`exports[${device}].image`, join(deviceMarkerFolders(environment)[0], 'marker')));
   const listeners = inherited > 0 ? inherited : Number(unix !== null) + Number(tcp !== null);
   problems.push(...checkDescriptors(config, listeners));
 

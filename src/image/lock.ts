@@ -7,16 +7,7 @@
  * `path` has no links in it and the file has no second name, because the marker of an unclean stop is found by name: an
  * image that could be reached without its marker could be served stale.
  */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readFileSync,
-  realpathSync,
-  type Stats,
-  statSync,
-} from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { EAGAIN } from '../os/errno.ts';
 import { birthTime, lockFile, lockRange, loopFile } from '../os/syscalls.ts';
 import { type BlockDevice, describeBlockDevice, loopsOver } from './block_device.ts';
@@ -24,7 +15,7 @@ import { ImageError, systemCode } from './error.ts';
 import { fileIdentity, sameFile } from './io.ts';
 
 /** A regular file with the bytes of an image, which its marker lies beside. */
-export interface HeldFile {
+interface HeldFile {
   /** Without links. */
   path: string;
   /** Negative for one that is not there. */
@@ -146,7 +137,10 @@ function checkNames(path: string, real: string, found: Stats): void {
     throw new ImageError('type', `${path}: has ${found.nlink} hard links, allowed: one, because ${why}`);
   }
   if (isBindMount(real)) {
-    throw new ImageError('type', `${path}: is mounted there as a single file, allowed: mount its folder, because ${why}`);
+    throw new ImageError(
+      'type',
+      `${path}: is mounted there as a single file, allowed: mount its folder, because ${why}`,
+    );
   }
 }
 

@@ -3,15 +3,11 @@
  * only: not in a copy, not in one that was made in its place.
  */
 import { statfsSync } from 'node:fs';
-import { bootId, type MarkerState } from './marker.ts';
 import type { LockedImage } from './lock.ts';
+import { bootId, type MarkerState } from './marker.ts';
 
-/** File systems whose inode numbers don't last (statfs(2)): nothing there tells one file from another. */
-const PASSING_NUMBERS: ReadonlySet<number> = new Set([
-  0x4d44, // msdos, vfat
-  0x2011bab0, // exfat
-  0x65735546, // FUSE
-]);
+/** FUSE (statfs(2)): its inode numbers need not last from one mount to the next, so nothing there tells one file from another. */
+const FUSE = 0x65735546;
 
 /** A block device is found by its identity, so its marker is its own. A marker that can't be read tells of no image. */
 export function isMarked(marker: MarkerState, image: Pick<LockedImage, 'identity' | 'file'>): boolean {
@@ -19,7 +15,7 @@ export function isMarked(marker: MarkerState, image: Pick<LockedImage, 'identity
   if (file === null || marker === null || marker === 'unreadable') return true;
   // As earlier versions wrote it of a loop device.
   if (marker.identity === image.identity) return sameBirth(marker.born, file.born);
-  if (PASSING_NUMBERS.has(statfsSync(file.path).type)) return true;
+  if (statfsSync(file.path).type === FUSE) return true;
   const [device, inode] = marker.identity.split(':');
   const [deviceNow, inodeNow] = file.identity.split(':');
   if (inode !== inodeNow || !sameBirth(marker.born, file.born)) return false;

@@ -10,7 +10,7 @@ import { isStrict, type MarkerState } from './marker.ts';
 export type OnUnclean = 'refuse' | 'reset' | 'serve';
 
 /** Beside a marker: the image it tells of, another file, or nothing that a client has ever written. */
-export type ImageThere = 'image' | 'other' | 'missing' | 'empty';
+type ImageThere = 'image' | 'other' | 'missing' | 'empty';
 
 interface StartQuestion {
   marker: MarkerState;

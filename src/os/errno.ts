@@ -2,4 +2,4 @@
 import { constants } from 'node:os';
 
 export const { EACCES, EAGAIN, EBUSY, EDQUOT, EEXIST, EFBIG, EINTR, EINVAL, EIO } = constants.errno;
-export const { ENODATA, ENODEV, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENXIO, EOPNOTSUPP, EPERM, ERANGE } = constants.errno;
+export const { ENODATA, ENODEV, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENXIO, EOPNOTSUPP, EPERM } = constants.errno;

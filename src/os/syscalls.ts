@@ -197,7 +197,12 @@ export function removeAttribute(fd: number, name: string): number {
 }
 
 /** As setAttribute, and for null as removeAttribute; calls back with 0 or -errno. Runs on a thread of the pool. */
-export function changeAttribute(fd: number, name: string, value: Uint8Array | null, done: (code: number) => void): void {
+export function changeAttribute(
+  fd: number,
+  name: string,
+  value: Uint8Array | null,
+  done: (code: number) => void,
+): void {
   const after = (error: Error | null, code: number): void => done(error !== null ? -5 : code < 0 ? -koffi.errno() : 0);
   if (value === null) cRemoveXattr.async(fd, name, after);
   else cSetXattr.async(fd, name, value, value.length, 0, after);

@@ -3,19 +3,12 @@
  * the marker lies beside that image, written and synced before any client gets in.
  */
 import { closeSync, fstatSync, openSync, readSync, unlinkSync } from 'node:fs';
-import { deviceMarkerFolders } from '../config/state_folder.ts';
 import { programLine } from '../config/program.ts';
 import type { Config } from '../config/schema.ts';
+import { deviceMarkerFolders } from '../config/state_folder.ts';
 import { describeBlockDevice } from '../image/block_device.ts';
 import { discardImage } from '../image/discard.ts';
-import {
-  distrusted,
-  type FoundMarker,
-  type MarkerState,
-  NO_MARKER,
-  newMarker,
-  removeMarker,
-} from '../image/marker.ts';
+import { distrusted, type FoundMarker, type MarkerState, NO_MARKER, newMarker, removeMarker } from '../image/marker.ts';
 import {
   distrustMarkerLater,
   findMarkers,
@@ -158,9 +151,13 @@ export function writeMarkers(served: readonly ServedImage[], durability: Config[
     try {
       writeMarkerTo(places, newMarker(image, durability, before.state));
     } catch (error) {
-      throw new ExitError(EXIT.usage, `exports[${x}].image: ${places.path}: can't write the marker: ${errorText(error)}`, {
-        cause: error,
-      });
+      throw new ExitError(
+        EXIT.usage,
+        `exports[${x}].image: ${places.path}: can't write the marker: ${errorText(error)}`,
+        {
+          cause: error,
+        },
+      );
     }
   }
   return { markers: served.map(({ places }) => places.path) };

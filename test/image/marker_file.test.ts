@@ -2,7 +2,15 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { type MarkerInfo, markerBeside, markerOfDevice, newMarker, readMarker, removeMarker, writeMarker } from '#src/image/marker.js';
+import {
+  type MarkerInfo,
+  markerBeside,
+  markerOfDevice,
+  newMarker,
+  readMarker,
+  removeMarker,
+  writeMarker,
+} from '#src/image/marker.js';
 import { tempFolder } from '../support/tmp.ts';
 
 const info: MarkerInfo = {

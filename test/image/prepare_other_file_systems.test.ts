@@ -72,15 +72,19 @@ for (const sector of ['512', '4096']) {
   });
 }
 
-t.test('the marker of a loop device lies beside its file, and is looked for where it was before', { skip }, async (t) => {
-  const device = loopDevice(t, bytes);
-  const image = prepare(t, { path: device, bytes, direct: 'auto' });
-  t.match(image.identity, /^loop\/backing_file=\/.*\/disk:loop\/offset=0$/);
-  const { path, older } = markerPlaces(image, ['/new', '/state']);
-  t.match(path, /^\/.*\/disk\.zswapd$/);
-  t.match(older[0], /^\/new\/loop%2Fbacking_file%3D[^/]*\.zswapd$/);
-  t.match(older[1], /^\/state\/loop%2Fbacking_file%3D[^/]*\.zswapd$/);
-});
+t.test(
+  'the marker of a loop device lies beside its file, and is looked for where it was before',
+  { skip },
+  async (t) => {
+    const device = loopDevice(t, bytes);
+    const image = prepare(t, { path: device, bytes, direct: 'auto' });
+    t.match(image.identity, /^loop\/backing_file=\/.*\/disk:loop\/offset=0$/);
+    const { path, older } = markerPlaces(image, ['/new', '/state']);
+    t.match(path, /^\/.*\/disk\.zswapd$/);
+    t.match(older[0], /^\/new\/loop%2Fbacking_file%3D[^/]*\.zswapd$/);
+    t.match(older[1], /^\/state\/loop%2Fbacking_file%3D[^/]*\.zswapd$/);
+  },
+);
 
 t.test('a block device is held under each of its names, and not while it is mounted', { skip }, async (t) => {
   const device = loopDevice(t, 2 ** 21);

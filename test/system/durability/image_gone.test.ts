@@ -1,6 +1,17 @@
 // A marker whose image is gone, empty or another file: nobody is served zeros or another file's bytes as what was flushed.
-import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import t, { type Test } from 'tap';
+import { fuseImage } from '../../support/fuse_image.ts';
+import { missing } from '../../support/requires.ts';
 import { run } from '../../support/run_process.ts';
 import { failedStart, MAIN, type RunningServer, startServer } from '../../support/zswapd.ts';
 import { isMarked, MIB, markerOf, writeSlots, wrongSlots } from './images.ts';
@@ -130,6 +141,23 @@ t.test('strict: an image that was moved away under the server is not made anew b
   t.equal((await server.stop()).code, 4);
   t.equal((await failedStart(t, { size: SIZE, folder: server.folder, set: [STRICT] })).code, 3);
   t.notOk(existsSync(server.image));
+});
+
+const fuse = missing('root', '/dev/fuse', 'nbdfuse', 'nbdkit');
+
+t.test('strict: on FUSE the number of a file need not last, so another one is believed', { skip: fuse }, async (t) => {
+  const disk = await fuseImage(t, { bytes: 8 * MIB });
+  const o = { size: SIZE, image: disk.path, set: [STRICT] };
+  const server = await startServer(t, o);
+  const client = await server.connect();
+  await writeSlots(client, 0, 64);
+  await client.flush();
+  await server.kill9();
+  const marker = JSON.parse(readFileSync(markerOf(disk.path), 'utf8'));
+  writeFileSync(markerOf(disk.path), JSON.stringify({ ...marker, identity: '7:999999' }));
+  const again = await startServer(t, o);
+  t.same(await wrongSlots(await again.connect(), 0, 64), []);
+  await again.kill9();
 });
 
 t.test('config check refuses what a start does', async (t) => {

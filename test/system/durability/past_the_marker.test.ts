@@ -43,7 +43,10 @@ t.test('a file that a server has is not served as a loop device, nor a second on
   t.match(await failedStart(t, { size: SIZE, image: device }), { code: 2, stderr: /is in use by another/ });
   t.equal((await server.stop()).code, 0);
   const onDevice = await startServer(t, { size: SIZE, image: device });
-  t.match(await failedStart(t, { size: SIZE, image }), { code: 2, stderr: /is the file behind \/dev\/loop\d+, allowed/ });
+  t.match(await failedStart(t, { size: SIZE, image }), {
+    code: 2,
+    stderr: /is the file behind \/dev\/loop\d+, allowed/,
+  });
   const twin = loop(t, image);
   t.match(await failedStart(t, { size: SIZE, image: twin }), { code: 2, stderr: /is in use by another/ });
   t.equal((await onDevice.stop()).code, 0);
@@ -69,22 +72,26 @@ t.test('killed on a loop device, stale as a file, and as another device', { skip
   t.match(await failedStart(t, { size: SIZE, image: loop(t, image) }), { code: 3 });
 });
 
-t.test('a marker of a loop device that an earlier version left in var/ is found, and goes with a reset', { skip }, async (t) => {
-  const image = file(t);
-  const device = loop(t, image);
-  await killed(t, { image: device });
-  const name = `${encodeURIComponent(`loop/backing_file=${image}:loop/offset=0`)}.zswapd`;
-  mkdirSync(STATE_FOLDER, { recursive: true });
-  const old = join(STATE_FOLDER, name);
-  t.teardown(() => rmSync(old, { force: true }));
-  copyFileSync(markerOf(image), old);
-  rmSync(markerOf(image));
-  // Nor did that version mark the file itself.
-  await runCommand('python3', ['-c', `import os; os.removexattr('${image}', 'user.zswapd')`]);
-  t.match(await failedStart(t, { size: SIZE, image: device }), { code: 3 });
-  t.match(await runCommand(process.execPath, [MAIN, 'image', 'reset', device]), { code: 0, stderr: old });
-  t.notOk(readdirSync(STATE_FOLDER).includes(name));
-});
+t.test(
+  'a marker of a loop device that an earlier version left in var/ is found, and goes with a reset',
+  { skip },
+  async (t) => {
+    const image = file(t);
+    const device = loop(t, image);
+    await killed(t, { image: device });
+    const name = `${encodeURIComponent(`loop/backing_file=${image}:loop/offset=0`)}.zswapd`;
+    mkdirSync(STATE_FOLDER, { recursive: true });
+    const old = join(STATE_FOLDER, name);
+    t.teardown(() => rmSync(old, { force: true }));
+    copyFileSync(markerOf(image), old);
+    rmSync(markerOf(image));
+    // Nor did that version mark the file itself.
+    await runCommand('python3', ['-c', `import os; os.removexattr('${image}', 'user.zswapd')`]);
+    t.match(await failedStart(t, { size: SIZE, image: device }), { code: 3 });
+    t.match(await runCommand(process.execPath, [MAIN, 'image', 'reset', device]), { code: 0, stderr: old });
+    t.notOk(readdirSync(STATE_FOLDER).includes(name));
+  },
+);
 
 t.test('a file that is mounted as a single file is refused: its marker would stay there', { skip }, async (t) => {
   const image = file(t);
@@ -128,7 +135,10 @@ t.test('an image that was moved, or copied with its attributes, takes its mark a
     t.match(reset, { code: 0, stderr: /took the mark from the file/ });
     t.equal((await (await startServer(t, { size: SIZE, image: path })).stop()).code, 0);
   }
-  t.match(await runCommand(process.execPath, [MAIN, 'image', 'reset', image]), { code: 0, stderr: /the file is missing/ });
+  t.match(await runCommand(process.execPath, [MAIN, 'image', 'reset', image]), {
+    code: 0,
+    stderr: /the file is missing/,
+  });
   t.notOk(isMarked(image));
 });
 
