@@ -5,6 +5,7 @@
  */
 import { existsSync, readdirSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { systemCode } from './error.ts';
 import { sameFile } from './io.ts';
 
 const SECTOR = 512;
@@ -51,13 +52,18 @@ export function describeBlockDevice(rdev: number): BlockDevice {
 
 /** The loop devices whose file is at `path`, which has no links in it, or is `file` under another name. */
 export function loopsOver(path: string, file: Stats): string[] {
+  // A container may have no sysfs.
+  if (!existsSync('/sys/block')) return [];
   const disks = readdirSync('/sys/block').filter((name) => name.startsWith('loop'));
   return disks.filter((name) => {
-    const backing = attribute(`/sys/block/${name}`, 'loop/backing_file');
-    if (backing === '') return false;
-    if (backing === path) return true;
-    const found = statSync(backing, { throwIfNoEntry: false });
-    return found !== undefined && sameFile(found, file);
+    try {
+      const backing = readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').trim();
+      return backing === path || sameFile(statSync(backing), file);
+    } catch (error) {
+      // Not in use, or not any more; or its file is where we can't look.
+      if (systemCode(error) === '') throw error;
+      return false;
+    }
   });
 }
 
