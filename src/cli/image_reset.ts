@@ -1,39 +1,72 @@
 // `zswapd image reset`: discards a stale image on the operator's word, so that it can be served again.
 // Invariant: an image that a server uses, or that is not stale, is not touched; the marker goes last.
-import { closeSync } from 'node:fs';
-import { STATE_FOLDER } from '../config/environment.ts';
+import { existsSync, realpathSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { deviceMarkerFolders } from '../config/state_folder.ts';
 import { formatSize } from '../config/units.ts';
 import { discardImage } from '../image/discard.ts';
-import { type MarkerState, markerPath, readMarker, removeMarker } from '../image/marker.ts';
-import { ImageError, type LockedImage, lockImage } from '../image/prepare.ts';
+import { ImageError } from '../image/error.ts';
+import { type LockedImage, lockImage, releaseImage } from '../image/lock.ts';
+import { type MarkerState, markerBeside, readMarker, removeMarker } from '../image/marker.ts';
+import { findMarkers, type MarkerPlaces, markerPlaces, removeMarkers, whereMarked } from '../image/places.ts';
 import { lastServer } from '../image/unclean.ts';
 import { EXIT, ExitError, errorText } from '../os/exit_error.ts';
 
 /** Returns the exit code, or throws an ExitError with one line. */
 export async function resetImage(path: string): Promise<number> {
+  const orphan = markerWithoutImage(path);
+  if (orphan !== null) return forget(path, orphan);
   const image = lock(path);
   try {
-    const marker = markerPath(image, STATE_FOLDER);
-    const found = readMarker(marker);
-    if (found === null) {
-      process.stderr.write(`${image.path}: is not stale, nothing to do\n`);
+    const places = markerPlaces(image, deviceMarkerFolders());
+    const found = findMarkers(places);
+    if (found.state === null) {
+      process.stderr.write(`${image.path}: is not stale${lookedAt(image, places)}, nothing to do\n`);
       return EXIT.ok;
     }
-    const bytes = discardedBytes(image, found);
+    const bytes = discardedBytes(image, found.state);
+    const markers = whereMarked(places);
     try {
       discardImage({ ...image, bytes });
-      removeMarker(marker);
+      removeMarkers(places);
     } catch (error) {
       throw new ExitError(EXIT.failed, `${image.path}: not reset: ${errorText(error)}`, { cause: error });
     }
+    const done =
+      bytes === 0 ? 'its image is gone: the file is empty' : `discarded its content (${formatSize(bytes)} of zeros)`;
+    const removed = markers.length === 0 ? 'took the mark from the file' : `removed ${markers.join(', ')}`;
     process.stderr.write(
-      `${image.path}: was stale, because ${lastServer(found)} did not stop cleanly; ` +
-        `discarded its content (${formatSize(bytes)} of zeros) and removed ${marker}\n`,
+      `${image.path}: was stale, because ${lastServer(found.state)} did not stop cleanly; ${done} and ${removed}\n`,
     );
     return EXIT.ok;
   } finally {
-    closeSync(image.fd);
+    releaseImage(image);
   }
+}
+
+/** The marker of a file that is not there, or null. */
+function markerWithoutImage(path: string): string | null {
+  if (existsSync(path) || !existsSync(dirname(path))) return null;
+  const marker = markerBeside(join(realpathSync(dirname(path)), basename(path)));
+  return readMarker(marker) === null ? null : marker;
+}
+
+function forget(path: string, marker: string): number {
+  const found = readMarker(marker);
+  try {
+    removeMarker(marker);
+  } catch (error) {
+    throw new ExitError(EXIT.failed, `${path}: not reset: ${errorText(error)}`, { cause: error });
+  }
+  process.stderr.write(
+    `${path}: ${lastServer(found)} did not stop cleanly, and its image is gone: the file is missing; removed ${marker}\n`,
+  );
+  return EXIT.ok;
+}
+
+/** The marker of a block device is found only by who looks in the folder of the server. */
+function lookedAt(image: LockedImage, { path, older }: MarkerPlaces): string {
+  return image.file !== null ? '' : ` by ${[path, ...older].map((one) => dirname(one)).join(' or ')}`;
 }
 
 function lock(path: string): LockedImage {

@@ -13,7 +13,7 @@ import {
   statfsSync,
   statSync,
 } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { EXIT, ExitError, errorCode, errorText } from '../os/exit_error.ts';
 import { groupNumber } from '../os/groups.ts';
 import { foreignSockets, inheritedSockets } from '../os/inherited_sockets.ts';
@@ -21,10 +21,8 @@ import { descriptorsNeeded } from './descriptors.ts';
 import { HOME } from './fields.ts';
 import { descriptorLimit } from './requirements.ts';
 import type { Config } from './schema.ts';
+import { deviceMarkerFolders, STATE_FOLDER } from './state_folder.ts';
 import { formatSize } from './units.ts';
-
-/** The folder of default sockets and images, and the only one that is ever created. */
-export const STATE_FOLDER = resolve(HOME, 'var');
 
 const SECTOR = 512;
 /** Of linux/magic.h: proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs. */
@@ -58,7 +56,7 @@ function usesStateFolder({ listen, control, exports }: Config): boolean {
   const inherited = inheritedSockets(process.env) > 0;
   const files = [inherited ? null : listen.unix, control.listen, ...exports.map(({ image }) => image)];
   if (files.some((path) => path !== null && dirname(path) === STATE_FOLDER)) return true;
-  return exports.some(({ image }) => isBlockDevice(image));
+  return deviceMarkerFolders()[0] === STATE_FOLDER && exports.some(({ image }) => isBlockDevice(image));
 }
 
 /** What can be seen to stand in the way of serving this config, each as `option: what is wrong, what is allowed`; empty if nothing does. */
@@ -76,9 +74,9 @@ export function checkEnvironment(config: Config, environment: NodeJS.ProcessEnv 
     problems.push(...found, ...(found.length > 0 ? [] : checkSocketUsers(config.listen, unix)));
   }
   if (config.control.listen !== null) problems.push(...checkFolder('control.listen', config.control.listen));
-  // The markers of block devices lie in var/.
   const device = config.exports.findIndex(({ image }) => isBlockDevice(image));
-  if (device >= 0) problems.push(...checkFolder(`exports[${device}].image`, join(STATE_FOLDER, 'marker')));
+  if (device >= 0)
+    problems.push(...checkFolder(`exports[${device}].image`, join(deviceMarkerFolders(environment)[0], 'marker')));
   const listeners = inherited > 0 ? inherited : Number(unix !== null) + Number(tcp !== null);
   problems.push(...checkDescriptors(config, listeners));
 

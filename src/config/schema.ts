@@ -78,7 +78,7 @@ const exportOptions = group(
     name: text(1, NAME_MAX, 'Export name, as the client asks for it.'),
     size: size({ min: PAGE_SIZE, max: EXPORT_BYTES_MAX, multiple: PAGE_SIZE }, 'Size of the device.'),
     image: file(
-      'Raw image of the device: a regular file (made sparse where it is missing and its folder exists) or a block device.',
+      'Raw image of the device: a regular file (made sparse where it is missing and its folder exists) or a block device. A file has one name: no second hard link, and no bind mount of the file alone.',
     ),
     memcg: text(
       1,
@@ -87,7 +87,7 @@ const exportOptions = group(
     ).optional(),
     onUnclean: choice(
       ['refuse', 'reset', 'serve'],
-      'Start after an unclean stop, when the image is stale: refuse (exit 3), reset (discard its content), or serve the old bytes. Only refuse can never corrupt a guest.',
+      'Start after an unclean stop, when the image is stale: refuse (exit 3), reset (discard its content), or serve the old bytes. An image that is gone or empty beside its marker is refused by serve too, and started anew by reset. Only refuse can never corrupt a guest.',
     ).prefault('refuse'),
     description: text(
       0,

@@ -3,8 +3,10 @@
  * Invariant: device numbers and names are handed out anew at each boot, so they identify a device only where the kernel
  * offers nothing better.
  */
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { systemCode } from './error.ts';
+import { sameFile } from './io.ts';
 
 const SECTOR = 512;
 
@@ -24,6 +26,10 @@ export interface BlockDevice {
   bytes: number;
   logicalBlock: number;
   identity: string;
+  /** Of a loop device, as the kernel spells it: the file behind it; and where on the disk a partition begins, in bytes. */
+  backingPath: string | null;
+  start: number;
+  partition: boolean;
 }
 
 /** `rdev` is stat's device number of the node. */
@@ -38,7 +44,27 @@ export function describeBlockDevice(rdev: number): BlockDevice {
     bytes: Number(attribute(folder, 'size')) * SECTOR,
     logicalBlock: Number(attribute(disk, 'queue/logical_block_size')) || SECTOR,
     identity: `${diskIdentity(disk)}${partition === '' ? '' : `:partition=${partition}`}`,
+    backingPath: attribute(disk, 'loop/backing_file') || null,
+    start: partition === '' ? 0 : Number(attribute(folder, 'start')) * SECTOR,
+    partition: partition !== '',
   };
+}
+
+/** The loop devices whose file is at `path`, which has no links in it, or is `file` under another name. */
+export function loopsOver(path: string, file: Stats): string[] {
+  // A container may have no sysfs.
+  if (!existsSync('/sys/block')) return [];
+  const disks = readdirSync('/sys/block').filter((name) => name.startsWith('loop'));
+  return disks.filter((name) => {
+    try {
+      const backing = readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').trim();
+      return backing === path || sameFile(statSync(backing), file);
+    } catch (error) {
+      // Not in use, or not any more; or its file is where we can't look.
+      if (systemCode(error) === '') throw error;
+      return false;
+    }
+  });
 }
 
 function diskIdentity(disk: string): string {

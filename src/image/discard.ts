@@ -8,7 +8,7 @@ import { fdatasyncSync, ftruncateSync, writeSync } from 'node:fs';
 import { EINTR } from '../os/errno.ts';
 import { punchHoleNow } from '../os/syscalls.ts';
 import { alignedBytes, punchUnsupported } from './io.ts';
-import type { LockedImage } from './prepare.ts';
+import type { LockedImage } from './lock.ts';
 
 /** What one call covers: it can't be interrupted meanwhile. */
 const PUNCH_BYTES = 2 ** 30;

@@ -17,8 +17,10 @@ import { syncFolder } from './io.ts';
 export type Durability = 'volatile' | 'strict';
 
 export interface MarkerInfo {
-  /** Of the image; numbers of file systems may change at a boot, so it is shown and not compared. */
+  /** Of the image: dev:ino of the file with its bytes, which same_image.ts compares. */
   identity: string;
+  /** When that file was made; not there where the file system does not keep it, and in markers of earlier versions. */
+  born?: string;
   /**
    * What the next start may rely on: the weakest of the servers since the image was clean. A strict server flushes its own
    * pages, but those that the image lacked before stay as they are.
@@ -39,34 +41,39 @@ export interface FoundMarker {
   readonly state: MarkerState;
   /** null where there is none, or none that can be read. */
   readonly bytes: Buffer | null;
+  /** The mark on the file itself (places.ts), likewise. */
+  readonly mark: Buffer | null;
 }
 
-export const NO_MARKER: FoundMarker = { state: null, bytes: null };
+export const NO_MARKER: FoundMarker = { state: null, bytes: null, mark: null };
 
 const SUFFIX = '.zswapd';
 /** File names have at most 255 bytes; a longer identity is replaced by its digest. */
 const MAX_NAME = 200;
 
-/** `path` has to be without links, as prepareImage and lockImage return it. */
-export function markerPath(
-  image: { path: string; blockDevice: boolean; identity: string },
-  stateFolder: string,
-): string {
-  if (!image.blockDevice) return `${image.path}${SUFFIX}`;
-  const name = encodeURIComponent(image.identity);
+/** `path` has to be without links. */
+export function markerBeside(path: string): string {
+  return `${path}${SUFFIX}`;
+}
+
+/** Of a block device, whose node is no place for a file beside it. */
+export function markerOfDevice(identity: string, folder: string): string {
+  const name = encodeURIComponent(identity);
   const short = name.length <= MAX_NAME ? name : createHash('sha256').update(name).digest('hex');
-  return join(stateFolder, `${short}${SUFFIX}`);
+  return join(folder, `${short}${SUFFIX}`);
 }
 
 /** The marker of this process, on an image that is served with what `before` tells of it. */
 export function newMarker(
-  image: { identity: string; bytes: number },
+  image: { identity: string; bytes: number; file?: { identity: string; born: string | null } | null },
   durability: Durability,
   before: MarkerState = null,
 ): MarkerInfo {
   const bytesBefore = before === null || before === 'unreadable' ? 0 : (before.bytes ?? 0);
+  const born = image.file?.born ?? null;
   return {
-    identity: image.identity,
+    identity: image.file?.identity ?? image.identity,
+    ...(born === null ? {} : { born }),
     durability: before === null || isStrict(before) ? durability : 'volatile',
     bootId: bootId(),
     pid: process.pid,
@@ -80,7 +87,12 @@ export function isStrict(marker: MarkerState): boolean {
   return marker !== null && marker !== 'unreadable' && marker.durability === 'strict';
 }
 
-function bootId(): string {
+/** What a strict marker says of bytes that it does not vouch for: those of another file. */
+export function distrusted(marker: MarkerState): MarkerState {
+  return marker === null || marker === 'unreadable' ? marker : { ...marker, durability: 'volatile' };
+}
+
+export function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 
@@ -93,30 +105,36 @@ export function findMarker(path: string): FoundMarker {
   try {
     bytes = readFileSync(path);
   } catch (error) {
-    return systemCode(error) === 'ENOENT' ? NO_MARKER : { state: 'unreadable', bytes: null };
+    return systemCode(error) === 'ENOENT' ? NO_MARKER : { ...NO_MARKER, state: 'unreadable' };
   }
-  return { state: parseMarker(bytes.toString()) ?? 'unreadable', bytes };
+  return { state: parseMarker(bytes), bytes, mark: null };
 }
 
-function parseMarker(text: string): MarkerInfo | null {
+export function parseMarker(text: Buffer): MarkerInfo | 'unreadable' {
   let value: Partial<Record<keyof MarkerInfo, unknown>> | null;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(text.toString());
   } catch {
     // Not JSON: the caller treats it as the worst case.
-    return null;
+    return 'unreadable';
   }
-  if (typeof value !== 'object' || value === null) return null;
-  const { identity, durability, bootId, pid, started, bytes } = value;
-  if (typeof identity !== 'string' || typeof bootId !== 'string' || typeof started !== 'string') return null;
-  if (typeof pid !== 'number' || (durability !== 'volatile' && durability !== 'strict')) return null;
+  if (typeof value !== 'object' || value === null) return 'unreadable';
+  const { identity, durability, bootId, pid, started, bytes, born } = value;
+  if (typeof identity !== 'string' || typeof bootId !== 'string' || typeof started !== 'string') return 'unreadable';
+  if (typeof pid !== 'number' || (durability !== 'volatile' && durability !== 'strict')) return 'unreadable';
   const info: MarkerInfo = { identity, durability, bootId, pid, started };
+  if (born !== undefined && typeof born !== 'string') return 'unreadable';
+  if (born !== undefined) info.born = born;
   if (bytes === undefined) return info;
-  return typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes > 0 ? { ...info, bytes } : null;
+  return typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes > 0 ? { ...info, bytes } : 'unreadable';
+}
+
+export function markerBytes(info: MarkerInfo): Buffer {
+  return Buffer.from(`${JSON.stringify(info)}\n`);
 }
 
 export function writeMarker(path: string, info: MarkerInfo): void {
-  replace(path, Buffer.from(`${JSON.stringify(info)}\n`));
+  replace(path, markerBytes(info));
 }
 
 /** Leaves the marker as it was found. One that could not be read can't be had again: what is there now says as little. */

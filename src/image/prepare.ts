@@ -1,10 +1,6 @@
 /**
- * The image at start: made if it is missing, checked, locked, and asked whether O_DIRECT works. Main thread only.
- *
- * Invariants: an image is used by one process and one export at a time. A file is held by flock; a block device also by
- * O_EXCL, which the kernel refuses while it is mounted, swapped on or held by someone else, whatever the node is called.
- * `path` has no links in it and the file has no second name, because the marker of an unclean stop is found by name: an
- * image that could be reached without its marker could be served stale.
+ * The image at start: made if it is missing, locked (lock.ts), checked, and asked whether O_DIRECT works. Main thread only.
+ * Invariant: a start that is refused leaves an image as it found it, missing or empty ones too.
  */
 import {
   closeSync,
@@ -16,18 +12,17 @@ import {
   openSync,
   readSync,
   realpathSync,
-  type Stats,
   statSync,
   unlinkSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
-import { EAGAIN } from '../os/errno.ts';
-import { directAlignment, lockFile, nextData } from '../os/syscalls.ts';
+import { basename, dirname, join } from 'node:path';
+import { directAlignment, nextData } from '../os/syscalls.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { type BlockDevice, describeBlockDevice } from './block_device.ts';
 import { ImageError, systemCode } from './error.ts';
 import type { OpenableImage } from './image.ts';
-import { alignedBytes, fileIdentity, sameFile, syncFolder } from './io.ts';
+import { alignedBytes, syncFolder } from './io.ts';
+import { describeFile, type LockedImage, lockImage, openError, releaseImage } from './lock.ts';
 
 export { ImageError, type ImageErrorKind } from './error.ts';
 
@@ -35,18 +30,18 @@ export interface ImageSpec {
   path: string;
   bytes: number;
   direct: 'auto' | 'on' | 'off';
+  /**
+   * Asked once the image is held, and refuses it by throwing: a file that has to be empty for a marker to be understood must
+   * not have got its size by then, or the next start would take it for the image.
+   */
+  admit?: (found: FoundImage) => void;
 }
 
-/** An image that this process holds. The lock goes with `fd`, which stays open as long as the image is in use. */
-export interface LockedImage {
-  /** Without links. */
-  path: string;
-  fd: number;
-  blockDevice: boolean;
-  /** dev:ino of a file; of a block device what lasts longest of its names. */
-  identity: string;
-  /** Size of the file or device. */
-  bytes: number;
+/** What there is of an image, before anything of it changes. */
+export interface FoundImage {
+  /** Held; one that is missing has a path, and a descriptor only where it was just made. */
+  image: LockedImage;
+  there: 'missing' | 'empty' | 'bytes';
 }
 
 /** `bytes` is here the size of the export: a block device may be larger. */
@@ -62,13 +57,15 @@ export function prepareImage(spec: ImageSpec): PreparedImage {
   try {
     // Two servers may race to create a file, and a crash may come between creation and size: empty means new.
     const isNew = !image.blockDevice && image.bytes === 0;
+    spec.admit?.({ image, there: created ? 'missing' : isNew ? 'empty' : 'bytes' });
     if (isNew) growNew(image, spec);
     else checkSize(image, spec);
     const direct = chooseDirect(image, spec);
     return { ...image, bytes: spec.bytes, direct, created };
   } catch (error) {
     if (created) unlinkSync(image.path);
-    closeSync(image.fd);
+    else if (!image.blockDevice && image.bytes === 0) ftruncateSync(image.fd, 0);
+    releaseImage(image);
     throw error;
   }
 }
@@ -84,27 +81,47 @@ function lockPrepared(path: string, created: boolean): LockedImage {
 }
 
 /**
- * What prepareImage would refuse, or null, with the image as it is there now; changes nothing. One that is not there yet
- * is tried as a file without a name in its folder, where the file system has such.
+ * What prepareImage would refuse, or null; changes nothing. One that is not there yet is tried as a file without a name in
+ * its folder, where the file system has such.
  */
-export function rehearseImage(
-  spec: ImageSpec,
-  folder: string,
-): { image: LockedImage | null; problem: ImageError | null } {
-  let image: LockedImage | null = null;
+export function rehearseImage(spec: ImageSpec, folder: string): ImageError | null {
   try {
     const found = statSync(spec.path, { throwIfNoEntry: false });
-    const isNew = found === undefined || (found.isFile() && found.size === 0);
-    image = isNew ? unnamedImage(folder) : lockImage(spec.path);
-    if (image === null) return { image, problem: null };
-    if (isNew) setSize(image.fd, spec);
-    else checkSize(image, spec);
-    chooseDirect(image, spec);
-    return { image: isNew ? null : image, problem: null };
+    if (found === undefined) {
+      const path = existsSync(folder) ? join(realpathSync(folder), basename(spec.path)) : spec.path;
+      spec.admit?.({ image: missingImage(path), there: 'missing' });
+      rehearseNew(spec, folder);
+      return null;
+    }
+    const image = lockImage(spec.path);
+    try {
+      const empty = !image.blockDevice && image.bytes === 0;
+      spec.admit?.({ image, there: empty ? 'empty' : 'bytes' });
+      if (!empty) checkSize(image, spec);
+      chooseDirect(image, spec);
+      if (empty) rehearseNew(spec, folder);
+    } finally {
+      releaseImage(image);
+    }
+    return null;
   } catch (error) {
-    return { image: null, problem: error instanceof ImageError ? error : openError(spec.path, error) };
+    return error instanceof ImageError ? error : openError(spec.path, error);
+  }
+}
+
+function missingImage(path: string): LockedImage {
+  const file = { path, fd: -1, identity: '', born: null };
+  return { path, fd: -1, blockDevice: false, identity: '', bytes: 0, file, behind: null };
+}
+
+function rehearseNew(spec: ImageSpec, folder: string): void {
+  const image = unnamedImage(folder);
+  if (image === null) return;
+  try {
+    setSize(image.fd, spec);
+    chooseDirect(image, spec);
   } finally {
-    if (image !== null) closeSync(image.fd);
+    releaseImage(image);
   }
 }
 
@@ -115,7 +132,7 @@ const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
 function unnamedImage(folder: string): LockedImage | null {
   try {
     const fd = openSync(folder, O_TMPFILE | constants.O_RDWR, 0o600);
-    return { path: `/proc/self/fd/${fd}`, fd, ...describe(fstatSync(fd)) };
+    return describeFile(`/proc/self/fd/${fd}`, fd);
   } catch (error) {
     if (['EOPNOTSUPP', 'ENOTSUP', 'EISDIR', 'EINVAL'].includes(systemCode(error))) return null;
     throw error;
@@ -126,69 +143,6 @@ function checkSize(image: LockedImage, { path, bytes }: ImageSpec): void {
   if (image.blockDevice ? image.bytes >= bytes : image.bytes === bytes) return;
   const allowed = `${image.blockDevice ? 'at most ' : ''}${image.bytes}`;
   throw new ImageError('size', `${path}: an export of ${bytes} bytes doesn't fit, allowed: ${allowed}`);
-}
-
-/** Opens and locks what is there; throws ImageError. `path` may be a link. */
-export function lockImage(path: string): LockedImage {
-  // Asked before opening, because opening some device nodes has effects.
-  const found = stat(path);
-  if (!found.isFile() && !found.isBlockDevice()) {
-    throw new ImageError('type', `${path}: not an image, allowed: a regular file or a block device`);
-  }
-  const fd = openImage(path, found.isBlockDevice() ? constants.O_EXCL : 0);
-  try {
-    const real = realpathSync(path);
-    const now = fstatSync(fd);
-    if (!sameFile(now, statSync(real))) throw new ImageError('replaced', `${path}: was replaced while it was opened`);
-    if (now.isFile() && now.nlink > 1) {
-      const why = 'an image with several names could be served past the marker of an unclean stop';
-      throw new ImageError('type', `${path}: has ${now.nlink} hard links, allowed: one, because ${why}`);
-    }
-    const locked = lockFile(fd);
-    if (locked === -EAGAIN) throw inUse(path);
-    if (locked < 0)
-      throw new ImageError('open', `${path}: can't be locked (errno ${-locked}), allowed: flock(2) works`);
-    // A size read before the lock could be another server's, on its way.
-    return { path: real, fd, ...describe(fstatSync(fd)) };
-  } catch (error) {
-    closeSync(fd);
-    throw error;
-  }
-}
-
-function describe(found: Stats): { blockDevice: boolean; identity: string; bytes: number } {
-  if (!found.isBlockDevice()) return { blockDevice: false, identity: fileIdentity(found), bytes: found.size };
-  const { bytes, identity } = describeBlockDevice(found.rdev);
-  return { blockDevice: true, identity, bytes };
-}
-
-function stat(path: string): Stats {
-  try {
-    return statSync(path);
-  } catch (error) {
-    throw openError(path, error);
-  }
-}
-
-function openImage(path: string, flags: number): number {
-  try {
-    return openSync(path, constants.O_RDWR | flags);
-  } catch (error) {
-    if (systemCode(error) === 'EBUSY') throw inUse(path);
-    throw openError(path, error);
-  }
-}
-
-function inUse(path: string): ImageError {
-  const allowed = 'an image that no server, mount or swapon uses';
-  return new ImageError('locked', `${path}: is in use by another process or export, allowed: ${allowed}`);
-}
-
-function openError(path: string, error: unknown): ImageError {
-  const text = error instanceof Error ? error.message : String(error);
-  return new ImageError('open', `${path}: can't be opened: ${text}, allowed: an image that can be read and written`, {
-    cause: error,
-  });
 }
 
 function createIfMissing({ path }: ImageSpec): boolean {

@@ -9,8 +9,12 @@ import { isStrict, type MarkerState } from './marker.ts';
 
 export type OnUnclean = 'refuse' | 'reset' | 'serve';
 
+/** Beside a marker: the image it tells of, another file, or nothing that a client has ever written. */
+type ImageThere = 'image' | 'other' | 'missing' | 'empty';
+
 interface StartQuestion {
   marker: MarkerState;
+  there: ImageThere;
   onUnclean: OnUnclean;
   /** Path of the image, and the place of its export in the config, for the command lines that lead out. */
   path: string;
@@ -23,27 +27,53 @@ interface StartQuestion {
 
 /** 'clean': nothing to do. 'reset': discard, then serve. Throws ImageError 'stale', whose exit code is 3. */
 export function decideStart(question: StartQuestion): 'clean' | 'serve' | 'reset' {
-  const { marker, onUnclean, path, warn } = question;
+  const { marker, there, onUnclean, path, warn } = question;
   if (marker === null) return 'clean';
-  if (isStrict(marker)) {
+  if (there === 'missing' || there === 'empty') {
+    // Zeros are nobody's old bytes, so there is nothing that could be served instead.
+    if (onUnclean !== 'reset') throw new ImageError('stale', goneText(question));
+    warn(`${path}: ${unclean(marker)} and its image is gone; onUnclean is reset: starts empty`);
+    return 'reset';
+  }
+  if (isStrict(marker) && there === 'image') {
     // Whatever onUnclean says: what was flushed is all there, and must outlive a killed server.
-    warn(`${path}: ${lastServer(marker)} did not stop cleanly; what was flushed is there, later writes may be gone`);
+    warn(`${path}: ${unclean(marker)}; what was flushed is there, later writes may be gone`);
     return 'serve';
   }
   if (onUnclean === 'refuse') throw new ImageError('stale', refusal(question));
   const result =
     onUnclean === 'reset' ? 'its content is discarded' : 'old bytes are served, and stay stale until a clean stop';
-  warn(`${path}: ${lastServer(marker)} did not stop cleanly; onUnclean is ${onUnclean}: ${result}`);
+  warn(`${path}: ${unclean(marker)}; onUnclean is ${onUnclean}: ${result}`);
   return onUnclean;
 }
 
-function refusal({ marker, path, exportIndex, resetLine }: StartQuestion): string {
-  const setting = (value: OnUnclean): string => shellWord(`exports[${exportIndex}].onUnclean=${value}`);
+function unclean(marker: MarkerState): string {
+  return `${lastServer(marker)} did not stop cleanly`;
+}
+
+function goneText({ marker, there, path, exportIndex, resetLine }: StartQuestion): string {
   return (
-    `${path}: stale, because ${lastServer(marker)} did not stop cleanly; ` +
-    `allowed: discard the content with \`${resetLine(path)}\`, or ` +
-    `start with \`--set ${setting('reset')}\`, or get the old bytes with \`--set ${setting('serve')}\``
+    `${path}: ${unclean(marker)}, and its image is gone: the file is ${there}; ` +
+    `allowed: put the image back, or start with an empty one after \`${resetLine(path)}\` ` +
+    `or with \`--set ${setting(exportIndex, 'reset')}\``
   );
+}
+
+function refusal({ marker, there, path, exportIndex, resetLine }: StartQuestion): string {
+  const strange = isStrict(marker) && there === 'other';
+  const wrong = strange
+    ? `is not the image that ${lastServer(marker)} had flushed to when it ended`
+    : `stale, because ${unclean(marker)}`;
+  const serve = strange ? 'serve what this file has' : 'get the old bytes';
+  return (
+    `${path}: ${wrong}; allowed: ${strange ? 'put that image back, or ' : ''}` +
+    `discard the content with \`${resetLine(path)}\`, or ` +
+    `start with \`--set ${setting(exportIndex, 'reset')}\`, or ${serve} with \`--set ${setting(exportIndex, 'serve')}\``
+  );
+}
+
+function setting(exportIndex: number, value: OnUnclean): string {
+  return shellWord(`exports[${exportIndex}].onUnclean=${value}`);
 }
 
 /** Who left the marker. */

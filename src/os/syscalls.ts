@@ -20,6 +20,11 @@ const cLseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
 const cFadvise = libc.func('int posix_fadvise(int fd, int64_t offset, int64_t len, int advice)');
 const cStatx = libc.func('int statx(int dirfd, const char *path, int flags, unsigned int mask, _Out_ uint8_t *buf)');
 const cFlock = libc.func('int flock(int fd, int operation)');
+const cFcntlLock = libc.func('fcntl', 'int', ['int', 'int', koffi.pointer('uint8_t')]);
+const cIoctl = libc.func('int ioctl(int fd, unsigned long request, _Out_ uint8_t *out)');
+const cSetXattr = libc.func('int fsetxattr(int fd, const char *name, const uint8_t *value, size_t size, int flags)');
+const cGetXattr = libc.func('int64_t fgetxattr(int fd, const char *name, _Out_ uint8_t *value, size_t size)');
+const cRemoveXattr = libc.func('int fremovexattr(int fd, const char *name)');
 const cSetSocketOption = libc.func(
   'int setsockopt(int fd, int level, int name, const int *value, unsigned int length)',
 );
@@ -52,13 +57,26 @@ const POSIX_FADV_RANDOM = 1;
 const POSIX_FADV_DONTNEED = 4;
 const AT_EMPTY_PATH = 0x1000;
 const STATX_DIOALIGN = 0x2000;
-/** sizeof(struct statx), and where its dio_mem_align and dio_offset_align are. */
+const STATX_BTIME = 0x800;
+/** sizeof(struct statx), and where its stx_btime, dio_mem_align and dio_offset_align are. */
 const STATX_BYTES = 256;
+const STATX_BORN = 80;
 const STATX_DIO_MEM = 152;
 const STATX_DIO_OFFSET = 156;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
+const LOCK_SH_NB = 1 | 4;
 const LOCK_EX_NB = 2 | 4;
+const F_OFD_SETLK = 37;
+const F_WRLCK = 1;
+/** sizeof(struct flock), and where its l_start and l_len are; l_whence stays SEEK_SET, l_pid 0. */
+const FLOCK_BYTES = 32;
+const FLOCK_START = 8;
+const FLOCK_LENGTH = 16;
+const LOOP_GET_STATUS64 = 0x4c05;
+/** sizeof(struct loop_info64), and where its lo_offset is; it begins with lo_device and lo_inode. */
+const LOOP_INFO_BYTES = 232;
+const LOOP_INFO_OFFSET = 24;
 const SO_KEEPALIVE = 9;
 const IPPROTO_TCP = 6;
 const TCP_KEEPIDLE = 4;
@@ -154,6 +172,42 @@ export function directAlignment(fd: number): { memory: number; offset: number } 
   return { memory: out.readUInt32LE(STATX_DIO_MEM), offset: out.readUInt32LE(STATX_DIO_OFFSET) };
 }
 
+/** When the file was made, in seconds with nanoseconds; null where the file system does not keep it. */
+export function birthTime(fd: number): string | null {
+  const out = Buffer.alloc(STATX_BYTES);
+  if (cStatx(fd, '', AT_EMPTY_PATH, STATX_BTIME, out) < 0) return null;
+  if ((out.readUInt32LE(0) & STATX_BTIME) === 0) return null;
+  const nanoseconds = String(out.readUInt32LE(STATX_BORN + 8)).padStart(9, '0');
+  return `${out.readBigInt64LE(STATX_BORN)}.${nanoseconds}`;
+}
+
+/** An extended attribute of an open file, copied into `into`; returns its bytes or -errno. */
+export function getAttribute(fd: number, name: string, into: Uint8Array): number {
+  return result(Number(cGetXattr(fd, name, into, into.length)));
+}
+
+/** 0 or -errno. */
+export function setAttribute(fd: number, name: string, value: Uint8Array): number {
+  return result(cSetXattr(fd, name, value, value.length, 0));
+}
+
+/** 0 or -errno. */
+export function removeAttribute(fd: number, name: string): number {
+  return result(cRemoveXattr(fd, name));
+}
+
+/** As setAttribute, and for null as removeAttribute; calls back with 0 or -errno. Runs on a thread of the pool. */
+export function changeAttribute(
+  fd: number,
+  name: string,
+  value: Uint8Array | null,
+  done: (code: number) => void,
+): void {
+  const after = (error: Error | null, code: number): void => done(error !== null ? -5 : code < 0 ? -koffi.errno() : 0);
+  if (value === null) cRemoveXattr.async(fd, name, after);
+  else cSetXattr.async(fd, name, value, value.length, 0, after);
+}
+
 /** The next data extent at or after `from`: [start, end), or null when the rest is a hole. Throws nothing. */
 export function nextData(fd: number, from: number): { start: number; end: number } | null | 'unsupported' {
   const start = result(Number(cLseek(fd, from, SEEK_DATA)));
@@ -163,9 +217,26 @@ export function nextData(fd: number, from: number): { start: number; end: number
   return end < 0 ? 'unsupported' : { start, end };
 }
 
-/** Takes an exclusive lock on an open file without waiting: 0, or -EAGAIN when another process holds it. */
-export function lockFile(fd: number): number {
-  return result(cFlock(fd, LOCK_EX_NB));
+/** Takes a lock on an open file without waiting: 0, or -EAGAIN when another open file holds one that does not go with it. */
+export function lockFile(fd: number, kind: 'exclusive' | 'shared' = 'exclusive'): number {
+  return result(cFlock(fd, kind === 'shared' ? LOCK_SH_NB : LOCK_EX_NB));
+}
+
+/** As lockFile, for a range of its bytes, and independent of it: -EAGAIN where another open file holds some of them. */
+export function lockRange(fd: number, start: number, bytes: number): number {
+  const lock = Buffer.alloc(FLOCK_BYTES);
+  lock.writeInt16LE(F_WRLCK, 0);
+  lock.writeBigInt64LE(BigInt(start), FLOCK_START);
+  lock.writeBigInt64LE(BigInt(bytes), FLOCK_LENGTH);
+  return result(cFcntlLock(fd, F_OFD_SETLK, lock));
+}
+
+/** Which file is behind a loop device, and where in it the device begins; null for what is no loop device in use. */
+export function loopFile(fd: number): { dev: number; ino: number; offset: number } | null {
+  const out = Buffer.alloc(LOOP_INFO_BYTES);
+  if (cIoctl(fd, LOOP_GET_STATUS64, out) < 0) return null;
+  const word = (at: number): number => Number(out.readBigUInt64LE(at));
+  return { dev: word(0), ino: word(8), offset: word(LOOP_INFO_OFFSET) };
 }
 
 /**

@@ -11,7 +11,7 @@ import { THREAD_MAIN } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
 import { attend } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
-import { drainProblem, endMarker, type ServedImage } from './images.ts';
+import { changedMarker, drainProblem, endMarker, type ServedImage } from './images.ts';
 import type { Log } from './log.ts';
 import type { SwapControl } from './swap_control.ts';
 
@@ -42,17 +42,20 @@ export async function endExport(server: Ending, x: number, stopping: Stopping): 
   const { name } = config.exports[x];
   await Promise.all([clientsEnded(server, x), swap.verbEnded(x)]);
   const { failed, errno } = await swap.drain(x);
-  const problem = failed > 0 || errno !== 0 ? null : await drainProblem(images[x]);
+  const problem = await drainProblem(images[x]);
+  const marker = problem === null ? 'its marker stays' : await changedMarker(images[x]);
+  // What was on the image alone has gone with it, and nobody knows how much that is.
+  const also = problem === null ? '' : `; what the image had is not to be relied on: ${problem}`;
   // Whoever stated the loss has named this image as well.
   if (stopping.aborted) return;
   // A lost slot reads EIO while we serve; an image can't say that, so it must not pass for what a client would have read.
   const lost = setCount(shared.lost, x);
   const fail = (text: string, pages: number): void => log.logger.error({ export: name, pages, errno }, text);
-  if (failed > 0) fail(`drain of ${name} failed: its marker stays, ${failed} pages are lost`, failed);
+  if (failed > 0) fail(`drain of ${name} failed: ${marker}, ${failed} pages are lost${also}`, failed);
   // The image took every page, and can't say which of them it has kept.
-  else if (errno !== 0) fail(`drain of ${name} failed: its marker stays: its last sync failed`, 0);
-  else if (lost > 0) fail(`${lost} pages of ${name} were lost to image errors: its marker stays`, lost);
-  else if (problem !== null) fail(`drain of ${name} failed: its marker stays: ${problem}`, 0);
+  else if (errno !== 0) fail(`drain of ${name} failed: ${marker}: its last sync failed${also}`, 0);
+  else if (lost > 0) fail(`${lost} pages of ${name} were lost to image errors: ${marker}${also}`, lost);
+  else if (problem !== null) fail(`drain of ${name} failed: ${marker}: ${problem}`, 0);
   else {
     // Who aborts from here on must not be told that these pages are lost.
     stopping.whole.add(x);

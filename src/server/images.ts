@@ -3,26 +3,27 @@
  * the marker lies beside that image, written and synced before any client gets in.
  */
 import { closeSync, fstatSync, openSync, readSync, unlinkSync } from 'node:fs';
-import { STATE_FOLDER } from '../config/environment.ts';
 import { programLine } from '../config/program.ts';
 import type { Config } from '../config/schema.ts';
+import { deviceMarkerFolders } from '../config/state_folder.ts';
 import { describeBlockDevice } from '../image/block_device.ts';
 import { discardImage } from '../image/discard.ts';
+import { distrusted, type FoundMarker, type MarkerState, NO_MARKER, newMarker, removeMarker } from '../image/marker.ts';
 import {
-  type FoundMarker,
-  findMarker,
-  type MarkerState,
-  markerPath,
-  NO_MARKER,
-  newMarker,
-  putBackMarker,
-  removeMarkerLater,
-  writeMarker,
-} from '../image/marker.ts';
-import { dataExtents, ImageError, type PreparedImage, prepareImage } from '../image/prepare.ts';
+  distrustMarkerLater,
+  findMarkers,
+  type MarkerPlaces,
+  markerPlaces,
+  putBackMarkers,
+  removeMarkersLater,
+  writeMarkerTo,
+} from '../image/places.ts';
+import { dataExtents, type FoundImage, ImageError, type PreparedImage, prepareImage } from '../image/prepare.ts';
 import { imageProblem } from '../image/problem.ts';
+import { isMarked } from '../image/same_image.ts';
 import { decideStart } from '../image/unclean.ts';
 import { EXIT, ExitError, errorText } from '../os/exit_error.ts';
+import { shellWord } from '../os/shell.ts';
 import { setRange } from '../pool/bits.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
@@ -35,7 +36,7 @@ export interface MarkersWritten {
 
 export interface ServedImage {
   readonly image: PreparedImage;
-  readonly marker: string;
+  readonly places: MarkerPlaces;
   /** The marker of before this start, of an image that is served all the same. None once this start has reset it. */
   readonly before: FoundMarker;
 }
@@ -45,22 +46,17 @@ export function openImages(config: Config, warn: (line: string) => void): Served
   const served: ServedImage[] = [];
   for (const [x, one] of config.exports.entries()) {
     try {
-      const image = prepareImage({ path: one.image, bytes: one.size, direct: config.image.direct });
-      const marker = markerPath(image, STATE_FOLDER);
-      const before = findMarker(marker);
+      let found = null as Admitted | null;
+      const admit = (there: FoundImage): void => {
+        found = admitImage(config, x, there, warn);
+      };
+      const image = prepareImage({ path: one.image, bytes: one.size, direct: config.image.direct, admit });
+      const { places, before, start } = found!;
       // From here on a start that fails knows what to take back.
-      served.push({ image, marker, before });
-      const start = decideStart({
-        marker: before.state,
-        onUnclean: one.onUnclean,
-        path: image.path,
-        exportIndex: x,
-        resetLine: (path) => programLine('image', 'reset', path),
-        warn,
-      });
+      served.push({ image, places, before });
       if (start === 'reset') {
-        reset(image, before.state);
-        served[x] = { image, marker, before: NO_MARKER };
+        reset(image, places, before.state);
+        served[x] = { image, places, before: NO_MARKER };
       }
     } catch (error) {
       const why = error instanceof ImageError ? imageExit(x, error) : error;
@@ -71,15 +67,46 @@ export function openImages(config: Config, warn: (line: string) => void): Served
   return served;
 }
 
-function imageExit(x: number, error: ImageError): ExitError {
+interface Admitted extends Omit<ServedImage, 'image'> {
+  readonly start: ReturnType<typeof decideStart>;
+}
+
+/** What the markers of an image say to its start; throws ImageError where that is a refusal. For `config check` too. */
+export function admitImage(config: Config, x: number, found: FoundImage, warn: (line: string) => void): Admitted {
+  const { image } = found;
+  const places = markerPlaces(image, deviceMarkerFolders());
+  const before = findMarkers(places);
+  const other = found.there === 'bytes' && !isMarked(before.state, image);
+  const start = decideStart({
+    marker: before.state,
+    there: other ? 'other' : found.there === 'bytes' ? 'image' : found.there,
+    onUnclean: config.exports[x].onUnclean,
+    path: image.path,
+    exportIndex: x,
+    resetLine: (path) => resetLine(path, image.file === null),
+    warn,
+  });
+  return { places, before: other ? { ...before, state: distrusted(before.state) } : before, start };
+}
+
+/** The marker of a block device is looked for where the server did, which a shell does not know from a service manager. */
+function resetLine(path: string, inFolder: boolean): string {
+  const line = programLine('image', 'reset', path);
+  const folder = process.env.STATE_DIRECTORY;
+  return inFolder && folder !== undefined ? `STATE_DIRECTORY=${shellWord(folder)} ${line}` : line;
+}
+
+export function imageExit(x: number, error: ImageError): ExitError {
   const code = error.kind === 'stale' ? EXIT.staleImage : EXIT.usage;
   return new ExitError(code, `exports[${x}].image: ${error.message}`, { cause: error });
 }
 
 /** The marker is still there when this fails, so the next start asks again. */
-function reset(image: PreparedImage, marker: MarkerState): void {
+function reset(image: PreparedImage, places: MarkerPlaces, marker: MarkerState): void {
   try {
     discardImage({ ...image, bytes: staleBytes(image, marker) });
+    // A start writes none of these, and what it serves from here on is not what they tell of.
+    for (const older of places.older) removeMarker(older);
   } catch (error) {
     throw new ImageError('reset', `${image.path}: can't be reset: ${errorText(error)}`, { cause: error });
   }
@@ -120,16 +147,20 @@ function firstPage(x: number, path: string): Uint8Array {
 }
 
 export function writeMarkers(served: readonly ServedImage[], durability: Config['durability']): MarkersWritten {
-  for (const [x, { image, marker, before }] of served.entries()) {
+  for (const [x, { image, places, before }] of served.entries()) {
     try {
-      writeMarker(marker, newMarker(image, durability, before.state));
+      writeMarkerTo(places, newMarker(image, durability, before.state));
     } catch (error) {
-      throw new ExitError(EXIT.usage, `exports[${x}].image: ${marker}: can't write the marker: ${errorText(error)}`, {
-        cause: error,
-      });
+      throw new ExitError(
+        EXIT.usage,
+        `exports[${x}].image: ${places.path}: can't write the marker: ${errorText(error)}`,
+        {
+          cause: error,
+        },
+      );
     }
   }
-  return { markers: served.map(({ marker }) => marker) };
+  return { markers: served.map(({ places }) => places.path) };
 }
 
 /**
@@ -146,8 +177,8 @@ export function takeBack(served: readonly ServedImage[], why?: unknown): void {
       left.push(`${path}: ${errorText(error)}`);
     }
   };
-  for (const { image, marker, before } of served) {
-    attempt(marker, () => putBackMarker(marker, before));
+  for (const { image, places, before } of served) {
+    attempt(places.path, () => putBackMarkers(places, before));
     if (image.created) attempt(image.path, () => unlinkSync(image.path));
   }
   if (left.length === 0) return;
@@ -168,11 +199,20 @@ export async function drainProblem({ image }: ServedImage): Promise<string | nul
 }
 
 /** Removes the marker of an image that is what a client would have read. Resolves with why that could not be, or null. */
-export async function endMarker({ marker }: ServedImage): Promise<string | null> {
+export async function endMarker({ places }: ServedImage): Promise<string | null> {
   try {
-    await removeMarkerLater(marker);
+    await removeMarkersLater(places);
     return null;
   } catch (error) {
-    return `the marker could not be removed: ${errorText(error)}, allowed: remove ${marker} by hand`;
+    return `the marker could not be removed: ${errorText(error)}, allowed: remove ${places.path} by hand`;
+  }
+}
+
+/** After an image was changed by others: what became of its marker, as the end of a sentence. */
+export async function changedMarker({ places }: ServedImage): Promise<string> {
+  try {
+    return (await distrustMarkerLater(places)) ? 'its marker stays' : 'its marker is gone too';
+  } catch (error) {
+    return `its marker can't be looked at (${errorText(error)})`;
   }
 }

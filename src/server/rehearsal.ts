@@ -3,16 +3,13 @@
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
-import { STATE_FOLDER } from '../config/environment.ts';
-import { programLine } from '../config/program.ts';
 import type { Config } from '../config/schema.ts';
-import { markerPath, readMarker } from '../image/marker.ts';
-import { ImageError, rehearseImage } from '../image/prepare.ts';
-import { decideStart } from '../image/unclean.ts';
+import { type FoundImage, rehearseImage } from '../image/prepare.ts';
 import { EXIT, ExitError, errorText, named } from '../os/exit_error.ts';
 import { checkInherited, inheritedSockets, LISTEN_FDS_START } from '../os/inherited_sockets.ts';
 import { isLeftOver } from '../os/unix_socket.ts';
 import { Codec } from '../pool/codec.ts';
+import { admitImage, imageExit } from './images.ts';
 import { reserveShared } from './settings.ts';
 
 export interface Refusal {
@@ -43,25 +40,15 @@ export async function rehearse(config: Config): Promise<Refusal[]> {
 }
 
 function tryImage(config: Config, x: number): void {
-  const { image: path, size, onUnclean } = config.exports[x];
-  const complain = (error: ImageError): never => {
-    const code = error.kind === 'stale' ? EXIT.staleImage : EXIT.usage;
-    throw new ExitError(code, `exports[${x}].image: ${error.message}`, { cause: error });
-  };
+  const { image: path, size } = config.exports[x];
   // var/ is made by the start, in the folder above it.
   const folder = existsSync(dirname(path)) ? dirname(path) : dirname(dirname(path));
-  const { image, problem } = rehearseImage({ path, bytes: size, direct: config.image.direct }, folder);
-  if (problem !== null) complain(problem);
-  if (image === null) return;
-  try {
-    const marker = readMarker(markerPath(image, STATE_FOLDER));
+  const admit = (found: FoundImage): void => {
     // What is worth a line in the log of a server is none of a check that finds the config good.
-    const resetLine = (stale: string): string => programLine('image', 'reset', stale);
-    decideStart({ marker, onUnclean, path: image.path, exportIndex: x, resetLine, warn: () => undefined });
-  } catch (error) {
-    if (!(error instanceof ImageError)) throw error;
-    complain(error);
-  }
+    admitImage(config, x, found, () => undefined);
+  };
+  const problem = rehearseImage({ path, bytes: size, direct: config.image.direct, admit }, folder);
+  if (problem !== null) throw imageExit(x, problem);
 }
 
 function trySockets({ listen, control }: Config): (() => unknown)[] {

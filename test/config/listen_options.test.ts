@@ -2,8 +2,9 @@
 import { chmodSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { checkEnvironment, STATE_FOLDER } from '#src/config/environment.js';
+import { checkEnvironment } from '#src/config/environment.js';
 import { loadConfigText } from '#src/config/load.js';
+import { STATE_FOLDER } from '#src/config/state_folder.js';
 import { tempFolder } from '../support/tmp.ts';
 import { failedStart } from '../support/zswapd.ts';
 

@@ -1,10 +1,11 @@
 // What tests of images share: promises around callbacks, aligned pages, loop devices and small file systems.
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { Image } from '#src/image/image.js';
 import { alignedBytes } from '#src/image/io.js';
+import { releaseImage } from '#src/image/lock.js';
 import { openImage } from '#src/image/open.js';
 import { ImageError, type ImageSpec, type PreparedImage, prepareImage } from '#src/image/prepare.js';
 import { IMAGE_FLAG_WORDS } from '#src/pool/shared.js';
@@ -36,7 +37,7 @@ export function filled(...values: number[]): Uint8Array[] {
 /** Prepares an image, which is released with the test. */
 export function prepare(t: Test, spec: ImageSpec): PreparedImage {
   const image = prepareImage(spec);
-  t.teardown(() => closeSync(image.fd));
+  t.teardown(() => releaseImage(image));
   return image;
 }
 

@@ -2,7 +2,15 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { type MarkerInfo, markerPath, newMarker, readMarker, removeMarker, writeMarker } from '#src/image/marker.js';
+import {
+  type MarkerInfo,
+  markerBeside,
+  markerOfDevice,
+  newMarker,
+  readMarker,
+  removeMarker,
+  writeMarker,
+} from '#src/image/marker.js';
 import { tempFolder } from '../support/tmp.ts';
 
 const info: MarkerInfo = {
@@ -15,7 +23,7 @@ const info: MarkerInfo = {
 
 t.test('a marker comes back as it was written, and goes', async (t) => {
   const folder = tempFolder(t);
-  const path = markerPath({ path: join(folder, 'image'), blockDevice: false, identity: '1:2' }, '/nowhere');
+  const path = markerBeside(join(folder, 'image'));
   t.equal(path, join(folder, 'image.zswapd'));
   t.equal(readMarker(path), null);
   writeMarker(path, { ...info, durability: 'volatile' });
@@ -56,7 +64,7 @@ t.test('a marker that can not be opened is unreadable, and a failed write leaves
 });
 
 t.test('a long identity of a device still fits a file name', async (t) => {
-  const name = (identity: string) => markerPath({ path: '/dev/x', blockDevice: true, identity }, '/state');
+  const name = (identity: string) => markerOfDevice(identity, '/state');
   t.ok(name('x'.repeat(5000)).length < 255);
   t.not(name('x'.repeat(5000)), name('x'.repeat(5001)));
   t.not(name('a/b'), name('a_b'));

@@ -4,7 +4,8 @@ import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path';
 import t from 'tap';
 import { discardImage } from '#src/image/discard.js';
-import { markerPath } from '#src/image/marker.js';
+import { releaseImage } from '#src/image/lock.js';
+import { markerPlaces } from '#src/image/places.js';
 import { dataExtents, prepareImage } from '#src/image/prepare.js';
 import { tempFolder } from '../support/tmp.ts';
 import {
@@ -71,12 +72,19 @@ for (const sector of ['512', '4096']) {
   });
 }
 
-t.test('the marker of a block device follows the device, not its number', { skip }, async (t) => {
-  const device = loopDevice(t, bytes);
-  const image = prepare(t, { path: device, bytes, direct: 'auto' });
-  t.match(image.identity, /^loop\/backing_file=\/.*\/disk:loop\/offset=0$/);
-  t.match(markerPath(image, '/state'), /^\/state\/loop%2Fbacking_file%3D[^/]*\.zswapd$/);
-});
+t.test(
+  'the marker of a loop device lies beside its file, and is looked for where it was before',
+  { skip },
+  async (t) => {
+    const device = loopDevice(t, bytes);
+    const image = prepare(t, { path: device, bytes, direct: 'auto' });
+    t.match(image.identity, /^loop\/backing_file=\/.*\/disk:loop\/offset=0$/);
+    const { path, older } = markerPlaces(image, ['/new', '/state']);
+    t.match(path, /^\/.*\/disk\.zswapd$/);
+    t.match(older[0], /^\/new\/loop%2Fbacking_file%3D[^/]*\.zswapd$/);
+    t.match(older[1], /^\/state\/loop%2Fbacking_file%3D[^/]*\.zswapd$/);
+  },
+);
 
 t.test('a block device is held under each of its names, and not while it is mounted', { skip }, async (t) => {
   const device = loopDevice(t, 2 ** 21);
@@ -87,7 +95,7 @@ t.test('a block device is held under each of its names, and not while it is moun
     refused(() => prepareImage({ path: twin, bytes, direct: 'auto' })),
     { kind: 'locked' },
   );
-  closeSync(image.fd);
+  releaseImage(image);
   execFileSync('mkfs.ext4', ['-q', '-O', '^has_journal', device]);
   mount(t, 'ext4', device, 'ro');
   t.match(

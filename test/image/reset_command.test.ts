@@ -1,10 +1,11 @@
 // `zswapd image reset` as a process: discards what is stale, and nothing else.
-import { closeSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import t from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
-import { markerPath, newMarker, writeMarker } from '#src/image/marker.js';
-import { lockImage } from '#src/image/prepare.js';
+import { lockImage, releaseImage } from '#src/image/lock.js';
+import { newMarker, writeMarker } from '#src/image/marker.js';
+import { markerPlaces } from '#src/image/places.js';
 import { run } from '../support/run_process.ts';
 import { tempFolder } from '../support/tmp.ts';
 import { loopDevice, mountsMissing, PAGE, prepare } from './images.ts';
@@ -60,10 +61,10 @@ t.test('only the part of a block device that was served is discarded', { skip: m
   const device = loopDevice(t, 2 * bytes);
   writeFileSync(device, 'x'.repeat(2 * bytes));
   const image = lockImage(device);
-  closeSync(image.fd);
+  releaseImage(image);
   const state = resolve(REPOSITORY, 'var');
   mkdirSync(state, { recursive: true });
-  const marker = markerPath(image, state);
+  const marker = markerPlaces({ ...image, file: null }, [state]).path;
   writeMarker(marker, newMarker({ identity: image.identity, bytes }, 'volatile'));
   t.match(await reset(device), { code: 0, stderr: /64KiB of zeros/ });
   t.notOk(existsSync(marker));

@@ -12,7 +12,10 @@ function decide(found: MarkerState, onUnclean: OnUnclean, path = '/images/a'): {
   const lines: string[] = [];
   const warn = (line: string) => lines.push(line);
   const resetLine = (at: string) => `RESET ${at}`;
-  return { action: decideStart({ marker: found, onUnclean, path, exportIndex: 2, resetLine, warn }), lines };
+  return {
+    action: decideStart({ marker: found, there: 'image', onUnclean, path, exportIndex: 2, resetLine, warn }),
+    lines,
+  };
 }
 
 t.test('without a marker the start is clean and silent', async (t) => {

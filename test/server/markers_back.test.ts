@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Config } from '#src/config/schema.js';
+import { fileIdentity } from '#src/image/io.js';
 import { type Durability, newMarker, readMarker, writeMarker } from '#src/image/marker.js';
 import { ExitError } from '#src/os/exit_error.js';
 import { openImages, type ServedImage, takeBack, writeMarkers } from '#src/server/images.js';
@@ -46,8 +47,8 @@ function open(
 /** As a server of before has left it. */
 const left =
   (durability: Durability, bytes = BYTES) =>
-  (marker: string) =>
-    writeMarker(marker, { ...newMarker({ identity: '1:2', bytes }, durability), pid: 7 });
+  (marker: string, image: string) =>
+    writeMarker(marker, { ...newMarker({ identity: fileIdentity(statSync(image)), bytes }, durability), pid: 7 });
 
 /** The second marker can't be written. */
 function failing({ folder, served }: Start, durability: Durability): void {

@@ -1,27 +1,32 @@
-// An image that is a block device: served, drained and refused as a file is; its marker lies in the state folder.
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+// An image that is a block device: served, drained and refused as a file is; the marker of a loop device lies beside its file.
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { STATE_FOLDER } from '#src/config/environment.js';
+import { STATE_FOLDER } from '#src/config/state_folder.js';
 import { loopDevice } from '../../image/images.ts';
 import { missing } from '../../support/requires.ts';
 import { run } from '../../support/run_process.ts';
 import { failedStart, MAIN, startServer } from '../../support/zswapd.ts';
-import { firstDifference, MIB, readDevice, readImage, writeSlots, wrongSlots } from './images.ts';
+import { firstDifference, isMarked, MIB, markerOf, readDevice, readImage, writeSlots, wrongSlots } from './images.ts';
 
 const skip = missing('root', '/dev/loop-control');
 
-/** Markers in the state folder that belong to loop devices of `device`'s file. */
+function backingFile(device: string): string {
+  return readFileSync(`/sys/block/${device.slice('/dev/'.length)}/loop/backing_file`, 'utf8').trim();
+}
+
+/** Markers of a loop device, beside its file and in the state folder. */
 function markers(device: string): string[] {
-  const sysfs = `/sys/block/${device.slice('/dev/'.length)}/loop/backing_file`;
-  const file = encodeURIComponent(readFileSync(sysfs, 'utf8').trim());
-  return readdirSync(STATE_FOLDER).filter((name) => name.includes(file));
+  const file = backingFile(device);
+  const inFolder = existsSync(STATE_FOLDER) ? readdirSync(STATE_FOLDER) : [];
+  const elsewhere = inFolder.filter((name) => name.includes(encodeURIComponent(file)));
+  return [...(isMarked(file) ? [markerOf(file)] : []), ...elsewhere.map((name) => join(STATE_FOLDER, name))];
 }
 
 function device(t: Test): string {
   const path = loopDevice(t, 16 * MIB);
   t.teardown(() => {
-    for (const name of markers(path)) rmSync(join(STATE_FOLDER, name));
+    for (const marker of markers(path)) rmSync(marker);
   });
   return path;
 }
@@ -29,7 +34,7 @@ function device(t: Test): string {
 t.test('a clean stop', { skip }, async (t) => {
   const image = device(t);
   const server = await startServer(t, { size: '16MiB', image, set: ['pool.max=1MiB'] });
-  t.equal(markers(image).length, 1, 'the marker is in the state folder');
+  t.same(markers(image), [markerOf(backingFile(image))], 'the marker is beside the file');
   const client = await server.connect();
   await writeSlots(client, 0, 1024);
   await writeSlots(client, 1024, 2048, { texture: 'noise' });

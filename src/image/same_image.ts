@@ -1,0 +1,30 @@
+/**
+ * Whether an image is the one that its marker tells of. A strict marker vouches for what was flushed, and that is in one file
+ * only: not in a copy, not in one that was made in its place.
+ */
+import { statfsSync } from 'node:fs';
+import type { LockedImage } from './lock.ts';
+import { bootId, type MarkerState } from './marker.ts';
+
+/** FUSE (statfs(2)): its inode numbers need not last from one mount to the next, so nothing there tells one file from another. */
+const FUSE = 0x65735546;
+
+/** A block device is found by its identity, so its marker is its own. A marker that can't be read tells of no image. */
+export function isMarked(marker: MarkerState, image: Pick<LockedImage, 'identity' | 'file'>): boolean {
+  const { file } = image;
+  if (file === null || marker === null || marker === 'unreadable') return true;
+  // As earlier versions wrote it of a loop device.
+  if (marker.identity === image.identity) return sameBirth(marker.born, file.born);
+  if (statfsSync(file.path).type === FUSE) return true;
+  const [device, inode] = marker.identity.split(':');
+  const [deviceNow, inodeNow] = file.identity.split(':');
+  if (inode !== inodeNow || !sameBirth(marker.born, file.born)) return false;
+  if (marker.born !== undefined && file.born !== null) return true;
+  // A boot hands device numbers out anew.
+  return device === deviceNow || marker.bootId !== bootId();
+}
+
+/** Inode numbers are used again; the time of birth tells two owners of one apart. */
+function sameBirth(then: string | undefined, now: string | null): boolean {
+  return then === undefined || now === null || then === now;
+}
