@@ -213,7 +213,8 @@ export class Connection implements TransmissionHost {
     }
     if (transmission.ended || this.#finishing) return;
     const more = this.#mayRead(transmission) && this.#arrivals.catchUp(this.#inbox!, (n) => this.#took(n));
-    if (more) return transmission.writes.giveBack();
+    if (more) transmission.writes.giveBack();
+    if (more) return;
     // That its end was not found means that it is out of reach. This looks at what there is.
     if (this.#unheard && !this.#deaf && !this.#fence!.peerClosed()) this.#socket.destroy();
     transmission.run();
