@@ -1,5 +1,7 @@
 // What options must fulfil together, beyond the bounds of each one. Pure: looks at the config and nothing else.
 import { BlockList } from 'node:net';
+import { MEMCGS_MAX } from '../pool/limits.ts';
+import { MemcgError, namesOf } from '../pool/memcg_path.ts';
 import type { Problem } from './option_path.ts';
 import { checkProtocols } from './protocol_checks.ts';
 import type { Config } from './schema.ts';
@@ -17,7 +19,7 @@ function isLoopback(host: string): boolean {
 }
 
 export function crossCheck(config: Config): Problem[] {
-  return [...checkListen(config), ...checkExports(config), ...checkTuning(config), ...checkProtocols(config)];
+  return [checkListen, checkExports, checkMemcgs, checkTuning, checkProtocols].flatMap((check) => check(config));
 }
 
 function checkListen({ listen, control }: Config): Problem[] {
@@ -86,6 +88,40 @@ function checkExports({ exports, listen, control }: Config): Problem[] {
   if (listen.maxConnections < exports.length) {
     const message = `${listen.maxConnections} is fewer than the ${exports.length} exports, allowed: at least one for each`;
     problems.push({ path: ['listen', 'maxConnections'], message });
+  }
+  return problems;
+}
+
+/** Paths as the tree of memcgs takes them, each once, and no more than it has rows for. */
+function checkMemcgs({ exports, memcgs }: Config): Problem[] {
+  const problems: Problem[] = [];
+  const rows = new Set<string>();
+  const know = (path: Problem['path'], memcg: string): string | null => {
+    try {
+      const names = namesOf(memcg);
+      for (let depth = 1; depth <= names.length; depth++) rows.add(names.slice(0, depth).join('/'));
+      return names.join('/');
+    } catch (error) {
+      if (!(error instanceof MemcgError)) throw error;
+      problems.push({ path, message: `${error.message.replace(/^[A-Z]+: memcg /, '')}, allowed: a path of cgroups` });
+      return null;
+    }
+  };
+  for (const [index, { memcg }] of exports.entries()) know(['exports', index, 'memcg'], memcg);
+  const written = new Map<string, string>();
+  for (const [key, value] of Object.entries(memcgs)) {
+    const name = know(['memcgs', key], key);
+    const same = name === null ? undefined : written.get(name);
+    const message = `is the memcg of ${JSON.stringify(same)} too, allowed: each once`;
+    if (same !== undefined) problems.push({ path: ['memcgs', key], message });
+    if (name !== null) written.set(name, key);
+    if (name === '' && value['zswap.max'] < Number.MAX_SAFE_INTEGER) {
+      problems.push({ path: ['memcgs', key, 'zswap.max'], message: 'the root has no limit, allowed: "max"' });
+    }
+  }
+  if (rows.size >= MEMCGS_MAX) {
+    const message = `${rows.size} memcgs, those above others among them, allowed: at most ${MEMCGS_MAX - 1}`;
+    problems.push({ path: ['memcgs'], message });
   }
   return problems;
 }
