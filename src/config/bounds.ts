@@ -1,6 +1,8 @@
 /** Bounds of options that are not a matter of how the pool is laid out (pool/limits.ts has those), and where they come from. */
 /** Names stand in logs, in URIs and in tables; NBD itself would take 4096 bytes. */
 export const NAME_MAX = 255;
+/** PATH_MAX of the system, without the zero at its end. */
+export const MEMCG_PATH_MAX = 4095;
 /** NBD_MAX_STRING of the protocol: a longer text could not be sent. */
 export const DESCRIPTION_MAX = 4096;
 /** A descriptor each, of as many as a system gives a process by default or after one line of its unit file. */

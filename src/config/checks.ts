@@ -1,11 +1,10 @@
 // What options must fulfil together, beyond the bounds of each one. Pure: looks at the config and nothing else.
 import { BlockList } from 'node:net';
+import { MEMCGS_MAX } from '../pool/limits.ts';
+import { MemcgError, namesOf } from '../pool/memcg_path.ts';
 import type { Problem } from './option_path.ts';
 import { checkProtocols } from './protocol_checks.ts';
 import type { Config } from './schema.ts';
-
-/** Memcgs that a message names at most. */
-const SHOWN_MEMCGS = 10;
 
 /** sockaddr_un holds 108 bytes, the last one a zero; a longer path would be cut in silence. */
 const MAX_SOCKET_PATH = 107;
@@ -20,7 +19,7 @@ function isLoopback(host: string): boolean {
 }
 
 export function crossCheck(config: Config): Problem[] {
-  return [checkListen, checkExports, checkMemcgNames, checkTuning, checkProtocols].flatMap((check) => check(config));
+  return [checkListen, checkExports, checkMemcgs, checkTuning, checkProtocols].flatMap((check) => check(config));
 }
 
 function checkListen({ listen, control }: Config): Problem[] {
@@ -93,19 +92,38 @@ function checkExports({ exports, listen, control }: Config): Problem[] {
   return problems;
 }
 
-/** A limit of a memcg that nothing is charged to would not be in force, and nobody would be told. */
-function checkMemcgNames({ exports, memcgs }: Config): Problem[] {
-  const charged = [...new Set(exports.map(({ memcg }) => memcg))];
-  const unknown = Object.keys(memcgs).filter((name) => !charged.some((one) => isAtOrBelow(one, name)));
-  const shown = charged.slice(0, SHOWN_MEMCGS).map((name) => JSON.stringify(name));
-  if (charged.length > shown.length) shown.push(`and ${charged.length - shown.length} more`);
-  const message = `no export is in this memcg, allowed: the memcg of an export (${shown.join(', ')}), or one above it`;
-  return unknown.map((name) => ({ path: ['memcgs', name], message, key: true }));
-}
-
-/** Whether a memcg is the other one, or lies in it, as paths of cgroups are written. */
-function isAtOrBelow(memcg: string, above: string): boolean {
-  return memcg === above || memcg.startsWith(`${above}/`);
+/** Paths as the tree of memcgs takes them, each once, and no more than it has rows for. */
+function checkMemcgs({ exports, memcgs }: Config): Problem[] {
+  const problems: Problem[] = [];
+  const rows = new Set<string>();
+  const know = (path: Problem['path'], memcg: string): string | null => {
+    try {
+      const names = namesOf(memcg);
+      for (let depth = 1; depth <= names.length; depth++) rows.add(names.slice(0, depth).join('/'));
+      return names.join('/');
+    } catch (error) {
+      if (!(error instanceof MemcgError)) throw error;
+      problems.push({ path, message: `${error.message.replace(/^[A-Z]+: memcg /, '')}, allowed: a path of cgroups` });
+      return null;
+    }
+  };
+  for (const [index, { memcg }] of exports.entries()) know(['exports', index, 'memcg'], memcg);
+  const written = new Map<string, string>();
+  for (const [key, value] of Object.entries(memcgs)) {
+    const name = know(['memcgs', key], key);
+    const same = name === null ? undefined : written.get(name);
+    const message = `is the memcg of ${JSON.stringify(same)} too, allowed: each once`;
+    if (same !== undefined) problems.push({ path: ['memcgs', key], message });
+    if (name !== null) written.set(name, key);
+    if (name === '' && value['zswap.max'] < Number.MAX_SAFE_INTEGER) {
+      problems.push({ path: ['memcgs', key, 'zswap.max'], message: 'the root has no limit, allowed: "max"' });
+    }
+  }
+  if (rows.size >= MEMCGS_MAX) {
+    const message = `${rows.size} memcgs, those above others among them, allowed: at most ${MEMCGS_MAX - 1}`;
+    problems.push({ path: ['memcgs'], message });
+  }
+  return problems;
 }
 
 function checkTuning({ shrinker, image, debug, unsafe }: Config): Problem[] {

@@ -15,6 +15,7 @@ import {
   HANDSHAKE_MS_MIN,
   LEVEL_MAX,
   LEVEL_MIN,
+  MEMCG_PATH_MAX,
   NAME_MAX,
   RUN_PAGES_MAX,
   WAIT_MS_MAX,
@@ -81,9 +82,9 @@ const exportOptions = group(
       'Raw image of the device: a regular file (made sparse where it is missing and its folder exists) or a block device. A file has one name: no second hard link, and no bind mount of the file alone.',
     ),
     memcg: text(
-      1,
-      NAME_MAX,
-      "Memory cgroup that the export's pages are charged to. Without it: the export's name.",
+      0,
+      MEMCG_PATH_MAX,
+      "Path of the memory cgroup that the export's pages are charged to, such as guests.slice/a. / is the root. Without it: the export's name.",
     ).optional(),
     onUnclean: choice(
       ['refuse', 'reset', 'serve'],
@@ -160,11 +161,13 @@ const memcg = group(
   {
     'zswap.max': size(
       { min: 0, max: EXPORT_BYTES_MAX, wordMax: true },
-      'Limit of compressed bytes of this memcg, as memory.zswap.max; one page of 4096 bytes may be above it. 0: none of its pages is kept in the pool.',
+      'Limit of compressed bytes of this memcg and all below it, as memory.zswap.max; one page of 4096 bytes may be above it. 0: none of their pages is kept in the pool. The root has none.',
     ).prefault('max'),
-    'zswap.writeback': bool('May its pages be written back to the image, as memory.zswap.writeback.').prefault(true),
+    'zswap.writeback': bool(
+      'May its pages be written back to the image, as memory.zswap.writeback: only if no memcg above it says false.',
+    ).prefault(true),
   },
-  'One memory cgroup. One that an export names and that is not listed here has these defaults.',
+  'One memory cgroup. One that an export names, or that is above one, and that is not listed here has these defaults.',
 );
 
 const shrinker = group(
@@ -262,11 +265,8 @@ export const configSchema = group(
       'volatile is for swap: FLUSH and FUA are not offered, and a killed server leaves a stale image. strict: a killed server loses nothing that was flushed.',
     ).prefault('volatile'),
     memcgs: z
-      .record(text(1, NAME_MAX, 'Name of a memcg.'), memcg)
-      .meta({
-        description: 'Settings by memcg name. A name that no export is charged to is a mistake.',
-        allowed: 'an object of memcg names',
-      })
+      .record(text(0, MEMCG_PATH_MAX, 'Path of a memcg, such as guests.slice/a; / is the root.'), memcg)
+      .meta({ description: 'Settings by memcg path.', allowed: 'an object of memcg paths' })
       .prefault({}),
     onRejectNoWriteback: choice(
       ['fail', 'raw'],

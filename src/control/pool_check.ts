@@ -19,7 +19,7 @@ export async function poolCheck(shared: Shared, patienceMs = PATIENCE_MS): Promi
     if (isIdle(then)) {
       const check = checkPool(shared);
       if (check !== null && isIdle(busy(shared)) && stamp(shared) === before) {
-        const { memcgs, exports, ...rest } = check;
+        const { exports, ...rest } = check;
         const { settings } = shared;
         const problems = disagreements(check, settings);
         return {
@@ -27,7 +27,6 @@ export async function poolCheck(shared: Shared, patienceMs = PATIENCE_MS): Promi
           ok: problems.length === 0,
           problems,
           ...rest,
-          memcgs: memcgs.map((one, m) => ({ name: settings.memcgs[m].name, ...one })),
           exports: exports.map((one, x) => ({ name: settings.exports[x].name, ...one })),
         };
       }

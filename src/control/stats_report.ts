@@ -6,6 +6,7 @@ import { setCount } from '../pool/bits.ts';
 import { freeBuffers } from '../pool/buffers.ts';
 import { stateOf, TABLE } from '../pool/export_state.ts';
 import { THREAD_LANE0 } from '../pool/limits.ts';
+import { CELL, countOf, currentOf, hasHomes, onlineRows, pathOf, ROOT } from '../pool/memcg.ts';
 import { metadataBytes, type Shared } from '../pool/shared.ts';
 import { rowOf, sum } from '../shm/counters.ts';
 import { readHeader } from '../zswap/swap_header.ts';
@@ -25,7 +26,7 @@ export function statsReport(
   startedMs: number,
   droppedLines: number,
 ): object {
-  const { settings, lru } = shared;
+  const { settings, memcgs } = shared;
   return {
     version,
     uptime_s: Math.round((performance.now() - startedMs) / 1000),
@@ -41,17 +42,11 @@ export function statsReport(
       request_buffers_free: freeBuffers(shared.requestBuffers),
       ...each(shown.all, (column) => sum(shared.counters, column)),
     },
-    memcgs: settings.memcgs.map((memcg, m) => ({
-      name: memcg.name,
-      'zswap.current': lru.charged[m],
-      'zswap.max': memcg.max === Number.MAX_SAFE_INTEGER ? 'max' : memcg.max,
-      'zswap.writeback': memcg.writeback,
-      lru_pages: lru.count[m],
-    })),
+    memcgs: memcgsOfNote(shared).map((m) => memcgReport(shared, m)),
     exports: settings.exports.map((one, x) => ({
       name: one.name,
       size: config.exports[x].size,
-      memcg: settings.memcgs[one.memcg].name,
+      memcg: pathOf(memcgs, memcgs.ofExport[x]),
       used_pages: setCount(shared.users, x),
       lost_pages: setCount(shared.lost, x),
       state: TABLE[stateOf(shared.states, x)].name,
@@ -62,6 +57,29 @@ export function statsReport(
       const row = rowOf(shared.counters, THREAD_LANE0 + lane);
       return { lane, ...each(shown.ofLane, (column) => row[column]) };
     }),
+  };
+}
+
+/** Memcgs that are online and have a page, an export or a setting of their own; the others, of which there may be many, show nothing. */
+function memcgsOfNote({ memcgs }: Shared): number[] {
+  const isSet = (m: number): boolean => memcgs.max[m] !== Number.POSITIVE_INFINITY || memcgs.keeps[m] !== 0;
+  return onlineRows(memcgs).filter((m) => hasHomes(memcgs, m) || isSet(m) || currentOf(memcgs, m) > 0);
+}
+
+/** What is below a memcg counts for it, but on the list; of the root, as in the kernel, nothing but what is its own. */
+function memcgReport({ memcgs, lru }: Shared, m: number): object {
+  const { max } = memcgs;
+  return {
+    name: pathOf(memcgs, m),
+    'zswap.current': m === ROOT ? lru.charged[m] : currentOf(memcgs, m),
+    'zswap.max': max[m] === Number.POSITIVE_INFINITY ? 'max' : max[m],
+    'zswap.writeback': memcgs.keeps[m] === 0,
+    lru_pages: lru.count[m],
+    zswapped: countOf(memcgs, m, CELL.PAGES),
+    zswap_incomp: countOf(memcgs, m, CELL.INCOMPRESSIBLE),
+    zswpin: countOf(memcgs, m, CELL.ZSWPIN),
+    zswpout: countOf(memcgs, m, CELL.ZSWPOUT),
+    zswpwb: countOf(memcgs, m, CELL.ZSWPWB),
   };
 }
 

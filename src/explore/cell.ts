@@ -37,9 +37,10 @@ export async function cellZswap(
     // Raw pages without end.
     ...(scenario.sparse === true ? { rawMaxBytes: Number.MAX_SAFE_INTEGER } : {}),
     ...(scenario.memcgMax === undefined ? {} : { memcgMax: scenario.memcgMax }),
+    ...(scenario.parentMax === undefined ? {} : { parentMax: scenario.parentMax }),
     ...(scenario.exports === undefined
       ? {}
-      : exportSettings(scenario.exports, scenario.memcgMax ?? Number.MAX_SAFE_INTEGER, scenario.pages)),
+      : exportSettings(scenario.exports, scenario.memcgMax, scenario.pages, scenario.parentMax)),
   });
   const shared = looker === undefined ? world.shared : guarded(world.shared, { ...looker, thread });
   const dirty = scenario.strict === true ? shared.dirty : null;

@@ -28,7 +28,7 @@ import { FINGERPRINT_LOW } from './search/moves.ts';
 import { checkQuiescence, type Finding } from './world/quiescence.ts';
 import { endStage, NO_STAGE, type Stage, setStage } from './world/start_state.ts';
 import { Words } from './world/word_names.ts';
-import { createWorld, type World } from './world/world.ts';
+import { beginMemcgs, createWorld, type World } from './world/world.ts';
 
 /** A run that takes longer is a defect of the explorer itself. */
 const RUN_MS = 20_000;
@@ -84,6 +84,7 @@ export class Engine {
     this.words.restore(this.empty);
     setChecking(true);
     this.zswap = await cellZswap(this.world, cell, THREADS_MAX - 1, () => undefined);
+    beginMemcgs(this.world.shared, this.zswap.settings);
     this.stage = setStage(this.world, this.zswap, scenario);
     this.start = this.words.snapshot();
     this.actors = scenario.actors.length + 1;

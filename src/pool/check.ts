@@ -14,9 +14,10 @@ import { allocator } from './allocator/index.ts';
 import { countBits, setCount, testBit } from './bits.ts';
 import { claimsHeld } from './claims.ts';
 import { POOL } from './counters.ts';
-import { type Entries, highWater, isLive, LENGTH_SAME_FILLED, NONE } from './entries.ts';
+import { highWater, isLive, LENGTH_SAME_FILLED, NONE } from './entries.ts';
 import { runsVerb } from './export_state.ts';
-import type { Lru } from './lru.ts';
+import { belongs } from './lru.ts';
+import { currentOf, heirOf, onlineRows, pathOf, ROOT } from './memcg.ts';
 import { eachLinked, PIECE, stampOf } from './pieces.ts';
 import { CTL, type Shared } from './shared.ts';
 import { isFreed, lockTree, unlockTree } from './tree.ts';
@@ -69,7 +70,14 @@ export interface PoolCheck {
   };
   readonly counted: { readonly stored_pages: number; readonly compressed_bytes: number };
   readonly lengths_bytes: number;
-  readonly memcgs: readonly { readonly charged_bytes: number; readonly lengths_bytes: number }[];
+  /** Memcgs that are online: what their lists and their subtrees are charged, and the lengths of the entries there. */
+  readonly memcgs: readonly {
+    readonly name: string;
+    readonly charged_bytes: number;
+    readonly lengths_bytes: number;
+    readonly subtree_charged_bytes: number;
+    readonly subtree_lengths_bytes: number;
+  }[];
   /** What is kept of the bits, and the bits themselves. */
   readonly exports: readonly {
     readonly used_pages: number;
@@ -97,10 +105,12 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
   const marks = new Uint8Array(end);
   const trees = markTrees(s, marks);
   const piece = new Int32Array(steps);
-  const lists = markLists(s.lru, s.entries, s.settings.memcgs.length, marks, piece);
+  const rows = onlineRows(s.memcgs);
+  const lists = markLists(s, rows, marks, piece);
   const zspages = allocator.usage(s.zs, piece);
   if (lists === null || zspages === null) return null;
-  const lengths = s.settings.memcgs.map(() => 0);
+  /** By the memcg that entries name. */
+  const lengths = new Float64Array(s.memcgs.rows);
   const { length, memcg } = s.entries;
   const found = { alive: 0, same_filled: 0, leaked: 0, not_on_lru: 0 };
   let wrongInTrees = trees.wrong;
@@ -135,7 +145,7 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
       compressed_bytes: sum(s.counters, POOL.compressed_bytes),
     },
     lengths_bytes: lengths.reduce((a, b) => a + b, 0),
-    memcgs: lengths.map((bytes, m) => ({ charged_bytes: s.lru.charged[m], lengths_bytes: bytes })),
+    memcgs: memcgSums(s, rows, lengths),
     exports: s.settings.exports.map(({ pages }, x) => ({
       used_pages: setCount(s.users, x),
       used_bits: countBits(s.users, x, pages),
@@ -175,16 +185,39 @@ function markTrees(s: Shared, marks: Uint8Array): Marked & { unused: number } {
   return marked;
 }
 
-function markLists(lru: Lru, entries: Entries, memcgs: number, marks: Uint8Array, piece: Int32Array): Marked | null {
+/** `lengths`: bytes by the memcg that entries name, which may be offline. */
+function memcgSums({ memcgs, lru }: Shared, rows: readonly number[], lengths: Float64Array): PoolCheck['memcgs'] {
+  const listed = new Float64Array(memcgs.rows);
+  const below = new Float64Array(memcgs.rows);
+  lengths.forEach((bytes, m) => {
+    if (bytes === 0) return;
+    listed[heirOf(memcgs, m)] += bytes;
+    for (let row = m; row !== ROOT; row = memcgs.parent[row]) below[row] += bytes;
+  });
+  return rows.map((m) => ({
+    name: pathOf(memcgs, m),
+    charged_bytes: lru.charged[m],
+    lengths_bytes: listed[m],
+    subtree_charged_bytes: currentOf(memcgs, m),
+    subtree_lengths_bytes: below[m],
+  }));
+}
+
+function markLists(
+  { lru, entries, memcgs }: Shared,
+  rows: readonly number[],
+  marks: Uint8Array,
+  piece: Int32Array,
+): Marked | null {
   const marked: Marked = { seen: 0, wrong: 0 };
   const { lock, unlinked, head: heads } = lru;
-  for (let m = 0; m < memcgs; m++) {
+  for (const m of rows) {
     const list = { lock, index: m, unlinked, heads, head: m, next: entries.next, none: NONE };
     const whole = eachLinked(list, stampOf(list), piece, (e) => {
       marked.seen++;
       // A list that bites its own tail is cut by its marks.
       const known = e > 0 && e < marks.length && (marks[e] & ON_LRU) === 0;
-      if (!known || entries.memcg[e] !== m) marked.wrong++;
+      if (!known || !belongs({ memcgs }, entries, m, e)) marked.wrong++;
       if (known) marks[e] |= ON_LRU;
       return known;
     });
@@ -194,12 +227,11 @@ function markLists(lru: Lru, entries: Entries, memcgs: number, marks: Uint8Array
 }
 
 interface Names {
-  readonly memcgs: readonly { readonly name: string }[];
   readonly exports: readonly { readonly name: string }[];
 }
 
 /** What does not agree, one line each; empty when everything does. */
-export function disagreements(check: PoolCheck, { memcgs, exports }: Names): string[] {
+export function disagreements(check: PoolCheck, { exports }: Names): string[] {
   const { entries, counted, zspages } = check;
   const lines: string[] = [];
   const say = (wrong: boolean, line: string): unknown => wrong && lines.push(line);
@@ -211,9 +243,10 @@ export function disagreements(check: PoolCheck, { memcgs, exports }: Names): str
   const differ = (what: string, a: number, b: number): unknown => say(a !== b, `${what}: ${a}, not ${b}`);
   differ('stored_pages', counted.stored_pages, entries.alive);
   differ('compressed_bytes', counted.compressed_bytes, check.lengths_bytes);
-  check.memcgs.forEach((one, m) => {
-    differ(`zswap.current of ${memcgs[m].name}`, one.charged_bytes, one.lengths_bytes);
-  });
+  for (const one of check.memcgs) {
+    differ(`bytes on the list of ${one.name}`, one.charged_bytes, one.lengths_bytes);
+    differ(`zswap.current of ${one.name}`, one.subtree_charged_bytes, one.subtree_lengths_bytes);
+  }
   check.exports.forEach((one, x) => {
     differ(`used_pages of ${exports[x].name}`, one.used_pages, one.used_bits);
     differ(`lost_pages of ${exports[x].name}`, one.lost_pages, one.lost_bits);

@@ -6,7 +6,7 @@
  * allocation and every free adds one, so that a use after free or a double free is seen by comparing generations.
  *
  * Field ownership: `slot`, `volume`, `memcg`, `length`, `fill` are written before the entry is published and stay until it
- * is freed. `prev`, `next` belong to the LRU lock of the entry's memcg. `referenced` is written without a lock (it is a
+ * is freed. `prev`, `next` belong to the lock of the LRU list that its memcg has (lru.ts). `referenced` is written without a lock (it is a
  * hint). `state` belongs to the entry protocol (reference count or position).
  */
 import { int32, uint8, uint16, uint32 } from '../shm/columns.ts';
@@ -21,7 +21,8 @@ export interface Entries {
   readonly slot: Uint32Array;
   /** Index of the export. */
   readonly volume: Uint8Array;
-  readonly memcg: Uint8Array;
+  /** Row of the memcg that it was stored for; one that is offline has an heir (memcg.ts). */
+  readonly memcg: Uint16Array;
   /** Bytes of the compressed object; 4096 stands for a page stored raw; 0 for a same-filled page. */
   readonly length: Uint16Array;
   readonly fill: Uint32Array;
@@ -43,7 +44,7 @@ export function createEntries(capacity: number): Entries {
     capacity,
     slot: uint32(capacity),
     volume: uint8(capacity),
-    memcg: uint8(capacity),
+    memcg: uint16(capacity),
     length: uint16(capacity),
     fill: uint32(capacity),
     prev: int32(capacity),
@@ -61,7 +62,7 @@ export function createEntries(capacity: number): Entries {
 const WIDTHS = {
   slot: 4,
   volume: 1,
-  memcg: 1,
+  memcg: 2,
   length: 2,
   fill: 4,
   prev: 4,

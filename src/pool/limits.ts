@@ -10,7 +10,8 @@ export const TREE_PAGES = 1 << TREE_SHIFT;
 /** Largest export: 2^31 slots, so that a slot fits an Int32 column and an export its bitmap. */
 export const EXPORT_BYTES_MAX = 8 * 2 ** 40;
 export const EXPORTS_MAX = 256;
-export const MEMCGS_MAX = 256;
+/** Rows of the table of memcgs: as many as the kernel has ids for, the root and those that are offline among them. */
+export const MEMCGS_MAX = 65_536;
 /** Threads that own counters, locks and mailboxes: main, lanes, shrinker. */
 export const LANES_MAX = 16;
 export const THREADS_MAX = LANES_MAX + 2;
@@ -21,6 +22,6 @@ export const THREAD_LANE0 = 2;
 export const SLICE_SLOTS = 512;
 
 assert(EXPORT_BYTES_MAX / PAGE_SIZE <= 2 ** 31, 'a slot fits an Int32 column');
-assert(EXPORTS_MAX <= 256 && MEMCGS_MAX <= 256, 'entries name exports and memcgs in a byte');
+assert(EXPORTS_MAX <= 2 ** 8 && MEMCGS_MAX <= 2 ** 16, 'entries name exports in a byte, and memcgs in two');
 assert(THREADS_MAX <= 30, 'a mask of threads fits a word, beside a flag at bit 30');
 assert(TREE_PAGES % SLICE_SLOTS === 0, 'a slice never crosses the edge of a tree');

@@ -1,48 +1,80 @@
 /**
  * One LRU list of entries per memcg, as the kernel's list_lru: add at the tail, walk from the head (head = coldest).
  *
- * The lists are linked through the entries' `prev` and `next` columns. What a memcg is charged lives beside its list,
- * because both change at the same moment under the same lock. Same-filled pages have no object and are on no list.
+ * The lists are linked through the entries' `prev` and `next` columns. What a list is charged lives beside it, because both
+ * change at the same moment under the same lock. Same-filled pages have no object and are on no list.
  * An entry is on the list if and only if prev or next is set or it is the head; `del` of an unlinked entry does nothing.
  * An isolated entry (taken off by a protocol that may put it back) is on no list, stays charged, and is marked so that
  * whoever frees it uncharges it and that putting it back twice is harmless.
+ *
+ * An entry is on the list of the memcg that it names or, where that is offline, of the nearest ancestor that is online. Which
+ * one that is only the lock of the list tells, so whoever has an entry asks under that lock, and goes up if the list has gone:
+ *
+ *   add, del, putback, ...   lock m { online? do it } else unlock; the same with m's parent
+ *   reparent                 lock m { lock parent { m's list to the head of the parent's; m is offline } }
+ *
+ *   1. a store looks its memcg up   2. reparent moves the list   3. the store adds: it finds m offline, and adds to the parent's
+ *   1. the store adds to m's list   2. reparent moves the entry with the list
+ *   1. writeback isolates an entry of m   2. reparent moves the list with its charge   3. the putback goes to the parent's tail
+ * Two lists are locked by reparent alone, the deeper one first. A walk of m's list that is under way ends: the list is empty.
  */
+import { assert } from '../shm/assert.ts';
 import { float64, int32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
 import { type Entries, NONE } from './entries.ts';
-import { MEMCGS_MAX } from './limits.ts';
+import { PAGE_SIZE } from './limits.ts';
+import { chargePath, heirOf, MEMCG, type Memcgs } from './memcg.ts';
 
 /** `prev` and `next` of an isolated entry. */
 const ISOLATED = -1;
 
-export interface Lru {
+/** By memcg. */
+export interface Lists {
   readonly lock: Int32Array;
   readonly head: Int32Array;
   readonly tail: Int32Array;
   /** Entries on the list. */
   readonly count: Int32Array;
-  /** Bytes of compressed objects charged to the memcg (memory.zswap.current). */
+  /** Bytes of the objects on the list, and of those isolated from it. What zswap.current is, memcg.ts counts. */
   readonly charged: Float64Array;
   /** How often an entry has left its place, so that a walk in pieces knows whether it still knows where it is (pieces.ts). */
   readonly unlinked: Float64Array;
-  /** Stores that were let in at the memcg's limit and are not charged yet (zswap/admission.ts). Under no lock. */
-  readonly reserved: Int32Array;
 }
 
-export function createLru(): Lru {
+/** The lists as a thread uses them. */
+export interface Lru extends Lists {
+  readonly memcgs: Memcgs;
+  readonly thread: number;
+}
+
+export function createLists(rows: number): Lists {
   return {
-    lock: int32(MEMCGS_MAX),
-    head: int32(MEMCGS_MAX),
-    tail: int32(MEMCGS_MAX),
-    count: int32(MEMCGS_MAX),
-    charged: float64(MEMCGS_MAX),
-    unlinked: float64(MEMCGS_MAX),
-    reserved: int32(MEMCGS_MAX),
+    lock: int32(rows),
+    head: int32(rows),
+    tail: int32(rows),
+    count: int32(rows),
+    charged: float64(rows),
+    unlinked: float64(rows),
   };
 }
 
+/** The lists as `thread` uses them: one of those that the memcgs have a cell for. */
+export function openLru(lists: Lists, memcgs: Memcgs, thread: number): Lru {
+  assert(thread < memcgs.threads, 'who changes lists has cells to count in');
+  return { ...lists, memcgs, thread };
+}
+
+/** Locks the list that has what `m` names, and answers whose it is. */
+function lockList({ lock, memcgs }: Lru, m: number): number {
+  for (let row = m; ; row = memcgs.parent[row]) {
+    sync.lock(lock, row);
+    if (memcgs.state[row] !== MEMCG.OFFLINE) return row;
+    sync.unlock(lock, row);
+  }
+}
+
 /** Caller holds the LRU lock of memcg `m`. */
-function linkTail(lru: Lru, t: Entries, m: number, e: number): void {
+function linkTail(lru: Lists, t: Entries, m: number, e: number): void {
   sync.held(lru.lock, m);
   const last = lru.tail[m];
   t.prev[e] = last;
@@ -52,7 +84,7 @@ function linkTail(lru: Lru, t: Entries, m: number, e: number): void {
   lru.tail[m] = e;
 }
 
-function unlink(lru: Lru, t: Entries, m: number, e: number): void {
+function unlink(lru: Lists, t: Entries, m: number, e: number): void {
   sync.held(lru.lock, m);
   const before = t.prev[e];
   const after = t.next[e];
@@ -66,53 +98,56 @@ function unlink(lru: Lru, t: Entries, m: number, e: number): void {
 }
 
 /** Caller holds the LRU lock. */
-export function linked(lru: Lru, t: Entries, m: number, e: number): boolean {
+export function linked(lru: Lists, t: Entries, m: number, e: number): boolean {
   return (t.prev[e] !== NONE && t.prev[e] !== ISOLATED) || lru.head[m] === e;
 }
 
-/** Adds at the tail (the warm end) and charges the memcg. Publishing to writeback: call it last. */
+function charge({ memcgs, thread }: Lru, t: Entries, e: number, sign: 1 | -1): void {
+  const bytes = t.length[e];
+  chargePath(memcgs, thread, t.memcg[e], bytes, sign, bytes === PAGE_SIZE);
+}
+
+/** Adds at the tail (the warm end) and charges the memcg and its ancestors. Publishing to writeback: call it last. */
 export function add(lru: Lru, t: Entries, e: number): void {
-  const m = t.memcg[e];
-  sync.lock(lru.lock, m);
+  const m = lockList(lru, t.memcg[e]);
   linkTail(lru, t, m, e);
   lru.count[m]++;
   lru.charged[m] += t.length[e];
+  charge(lru, t, e, 1);
   sync.unlock(lru.lock, m);
 }
 
 /** Unlinks and uncharges; nothing for an entry that is neither on a list nor isolated. */
 export function del(lru: Lru, t: Entries, e: number): void {
-  const m = t.memcg[e];
-  sync.lock(lru.lock, m);
-  if (linked(lru, t, m, e)) {
+  const m = lockList(lru, t.memcg[e]);
+  const onList = linked(lru, t, m, e);
+  if (onList) {
     unlink(lru, t, m, e);
     lru.count[m]--;
-    lru.charged[m] -= t.length[e];
-  } else if (t.prev[e] === ISOLATED) {
+  }
+  if (onList || t.prev[e] === ISOLATED) {
     t.prev[e] = NONE;
     t.next[e] = NONE;
     lru.charged[m] -= t.length[e];
+    charge(lru, t, e, -1);
   }
   sync.unlock(lru.lock, m);
 }
 
-/** Moves a linked entry to the tail. Caller holds the LRU lock. */
-export function rotate(lru: Lru, t: Entries, e: number): void {
-  const m = t.memcg[e];
+/** Moves an entry of list `m` to its tail. Caller holds the LRU lock. */
+export function rotate(lru: Lists, t: Entries, m: number, e: number): void {
   unlink(lru, t, m, e);
   linkTail(lru, t, m, e);
 }
 
 export function moveToTail(lru: Lru, t: Entries, e: number): void {
-  const m = t.memcg[e];
-  sync.lock(lru.lock, m);
-  if (linked(lru, t, m, e)) rotate(lru, t, e);
+  const m = lockList(lru, t.memcg[e]);
+  if (linked(lru, t, m, e)) rotate(lru, t, m, e);
   sync.unlock(lru.lock, m);
 }
 
-/** Takes an entry off the list and keeps its charge: the first step of protocols that isolate. Caller holds the lock. */
-export function isolate(lru: Lru, t: Entries, e: number): void {
-  const m = t.memcg[e];
+/** Takes an entry off list `m` and keeps its charge: the first step of protocols that isolate. Caller holds the lock. */
+export function isolate(lru: Lists, t: Entries, m: number, e: number): void {
   unlink(lru, t, m, e);
   t.prev[e] = ISOLATED;
   t.next[e] = ISOLATED;
@@ -121,18 +156,16 @@ export function isolate(lru: Lru, t: Entries, e: number): void {
 
 /** As isolate, for a caller without the lock; false for an entry that is on no list. */
 export function isolateIfLinked(lru: Lru, t: Entries, e: number): boolean {
-  const m = t.memcg[e];
-  sync.lock(lru.lock, m);
+  const m = lockList(lru, t.memcg[e]);
   const found = linked(lru, t, m, e);
-  if (found) isolate(lru, t, e);
+  if (found) isolate(lru, t, m, e);
   sync.unlock(lru.lock, m);
   return found;
 }
 
 /** Puts an isolated entry back at the tail; nothing for one that is not isolated any more. */
 export function putback(lru: Lru, t: Entries, e: number): void {
-  const m = t.memcg[e];
-  sync.lock(lru.lock, m);
+  const m = lockList(lru, t.memcg[e]);
   if (t.prev[e] === ISOLATED) {
     linkTail(lru, t, m, e);
     lru.count[m]++;
@@ -140,8 +173,42 @@ export function putback(lru: Lru, t: Entries, e: number): void {
   sync.unlock(lru.lock, m);
 }
 
+/** Whether entry `e` belongs on list `m`. The caller holds the lock of that list, or nothing moves. */
+export function belongs({ memcgs }: Pick<Lru, 'memcgs'>, t: Entries, m: number, e: number): boolean {
+  return heirOf(memcgs, t.memcg[e]) === m;
+}
+
+/**
+ * Takes memcg `m` offline: its list goes to the head of its parent's, so that the child's pages are the parent's coldest, and
+ * what is added, freed or put back from now on goes there too. The parent is online, and everything below `m` is offline.
+ */
+export function reparent(lru: Lru, t: Entries, m: number): void {
+  const { parent, state } = lru.memcgs;
+  const heir = parent[m];
+  sync.lock(lru.lock, m);
+  sync.lock(lru.lock, heir);
+  const first = lru.head[m];
+  if (first !== NONE) {
+    const [last, old] = [lru.tail[m], lru.head[heir]];
+    t.next[last] = old;
+    if (old === NONE) lru.tail[heir] = last;
+    else t.prev[old] = last;
+    lru.head[heir] = first;
+    lru.head[m] = NONE;
+    lru.tail[m] = NONE;
+  }
+  lru.unlinked[m] += lru.count[m];
+  lru.count[heir] += lru.count[m];
+  lru.charged[heir] += lru.charged[m];
+  lru.count[m] = 0;
+  lru.charged[m] = 0;
+  state[m] = MEMCG.OFFLINE;
+  sync.unlock(lru.lock, heir);
+  sync.unlock(lru.lock, m);
+}
+
 /** Checks links, count and charge of one list: the sum of lengths must be what is charged. Throws with what is wrong. */
-export function checkLru(lru: Lru, t: Entries, m: number): void {
+export function checkLru(lru: Lists, t: Entries, m: number): void {
   sync.lock(lru.lock, m);
   let seen = 0;
   let bytes = 0;

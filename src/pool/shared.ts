@@ -12,8 +12,10 @@ import { type Buffers, createBuffers } from './buffers.ts';
 import { type Claims, createClaims } from './claims.ts';
 import { createDirty, type Dirty } from './dirty.ts';
 import { createEntries, ENTRY_BYTES, type Entries, highWater } from './entries.ts';
-import { EXPORTS_MAX, LANES_MAX, THREADS_MAX } from './limits.ts';
-import { createLru, type Lru } from './lru.ts';
+import { EXPORTS_MAX, LANES_MAX, MEMCGS_MAX, THREAD_LANE0, THREAD_MAIN, THREADS_MAX } from './limits.ts';
+import { createLists, type Lists } from './lru.ts';
+import { createMemcgs, type Memcgs } from './memcg.ts';
+import { fillMemcgs } from './memcg_tree.ts';
 import { createSlotTable, type SlotTable } from './slot_table.ts';
 import { createTrees, NODE, NODE_BYTES, nodesFor, nodesInUse, type Trees } from './tree.ts';
 
@@ -38,8 +40,9 @@ export interface PoolSettings {
   readonly locklessWalks?: boolean;
   /** Each dereference of an entry checks that it is alive (debug.oracle). */
   readonly checkEntries?: boolean;
-  /** Per export: slots, and the index of its memcg. */
+  /** Per export: slots, and the index in `memcgs` of the one that it begins with. */
   readonly exports: readonly { readonly name: string; readonly pages: number; readonly memcg: number }[];
+  /** What the tree of memcgs begins with, by path; at run time the tree says what is (memcg.ts). */
   readonly memcgs: readonly { readonly name: string; readonly max: number; readonly writeback: boolean }[];
 }
 
@@ -74,7 +77,8 @@ export interface Shared {
   /** Same-filled pages that may be stored as such; Infinity where every page has an entry. */
   readonly filledMax: number;
   readonly trees: Trees;
-  readonly lru: Lru;
+  readonly lru: Lists;
+  readonly memcgs: Memcgs;
   readonly zs: ObjectMemory;
   readonly slotTable: SlotTable;
   readonly users: Bits;
@@ -140,8 +144,13 @@ assert(ENTRIES_MAX + 1 + THREADS_MAX < NODE, 'an entry and a node are told apart
 assert(Number.isInteger(Math.log2(ORDERS_PER_LANE)), 'rings are powers of two');
 assert(ORDERS_PER_LANE > 2 * EXPORTS_MAX, 'half of the orders, divided, is one for each export at least');
 
-/** `requestRecords`: slots in use by requests at once. */
-export function createShared(settings: PoolSettings, requestRecords = SLOT_RECORDS): Shared {
+/** `requestRecords`: slots in use by requests at once. `memcgs`, `threads`: rows of the table of memcgs, and who counts in it. */
+export function createShared(
+  settings: PoolSettings,
+  requestRecords = SLOT_RECORDS,
+  memcgs = MEMCGS_MAX,
+  threads = THREAD_LANE0 + Math.max(1, settings.lanes),
+): Shared {
   const pages = settings.exports.map((x) => x.pages);
   const totalPages = pages.reduce((a, b) => a + b, 0);
   // A store takes its entry before the old one goes, so each thread may hold one more than there are slots.
@@ -153,7 +162,7 @@ export function createShared(settings: PoolSettings, requestRecords = SLOT_RECOR
   const readers = int32(THREADS_MAX);
   const lanes = Math.max(1, settings.lanes);
   const buffers = pages.length === 1 ? settings.buffers : Math.max(settings.buffers, pages.length * BUFFERS_PER_EXPORT);
-  return {
+  const shared: Shared = {
     settings,
     entries: createEntries(capacity),
     filledMax: capacity > totalPages ? Number.POSITIVE_INFINITY : Math.floor(capacity * FILLED_PART),
@@ -161,7 +170,8 @@ export function createShared(settings: PoolSettings, requestRecords = SLOT_RECOR
       absolute: settings.absoluteIndexing === true,
       readers: settings.locklessWalks === true ? readers : null,
     }),
-    lru: createLru(),
+    lru: createLists(memcgs),
+    memcgs: createMemcgs(memcgs, threads),
     zs: allocator.create(settings.poolBytes, capacity),
     slotTable: createSlotTable(requestRecords + 2 * buffers, pages.length),
     users: createCountedBits(pages),
@@ -184,6 +194,8 @@ export function createShared(settings: PoolSettings, requestRecords = SLOT_RECOR
     orders: createRing(ORDERS_IN_RING),
     answers: Array.from({ length: Math.min(lanes, LANES_MAX) }, () => createRing(ORDERS_PER_LANE)),
   };
+  fillMemcgs(shared, THREAD_MAIN);
+  return shared;
 }
 
 /** Bytes of metadata in use: entries and their handles up to the high-water mark, tree nodes, zspage columns. */

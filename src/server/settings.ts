@@ -14,7 +14,8 @@ import type { Config } from '../config/schema.ts';
 import { formatSize } from '../config/units.ts';
 import type { OpenableImage } from '../image/image.ts';
 import { EXIT, ExitError } from '../os/exit_error.ts';
-import { MEMCGS_MAX, PAGE_SIZE } from '../pool/limits.ts';
+import { PAGE_SIZE } from '../pool/limits.ts';
+import { canonicalPath } from '../pool/memcg_path.ts';
 import { createShared, type PoolSettings, type Shared } from '../pool/shared.ts';
 import { type Combination, PROTOCOLS } from '../protocols/index.ts';
 import type { ImageBudget } from './budget.ts';
@@ -58,10 +59,9 @@ export function threadSettings(config: Config, images: readonly OpenableImage[],
 }
 
 function poolSettings(config: Config): PoolSettings {
-  const names = [...new Set(config.exports.map((one) => one.memcg))];
-  if (names.length > MEMCGS_MAX) {
-    throw new ExitError(EXIT.usage, `exports: name ${names.length} memcgs, allowed: at most ${MEMCGS_MAX}`);
-  }
+  const settings = new Map(Object.entries(config.memcgs).map(([path, one]) => [canonicalPath(path), one]));
+  // Those that exports name come first; one that is only listed is there for what comes at run time.
+  const names = [...new Set([...config.exports.map(({ memcg }) => canonicalPath(memcg)), ...settings.keys()])];
   return {
     poolBytes: config.pool.max,
     acceptBytes: Math.floor((config.pool.max * config.pool.acceptThresholdPercent) / 100),
@@ -81,12 +81,12 @@ function poolSettings(config: Config): PoolSettings {
     exports: config.exports.map((one) => ({
       name: one.name,
       pages: one.size / PAGE_SIZE,
-      memcg: names.indexOf(one.memcg),
+      memcg: names.indexOf(canonicalPath(one.memcg)),
     })),
     memcgs: names.map((name) => ({
       name,
-      max: config.memcgs[name]?.['zswap.max'] ?? Number.MAX_SAFE_INTEGER,
-      writeback: config.memcgs[name]?.['zswap.writeback'] ?? true,
+      max: settings.get(name)?.['zswap.max'] ?? Number.MAX_SAFE_INTEGER,
+      writeback: settings.get(name)?.['zswap.writeback'] ?? true,
     })),
   };
 }

@@ -1,7 +1,8 @@
 /**
  * Reclaim: which pages leave the pool for their image, and when. It belongs to the shrinker's thread.
  *
- *   memcg limit    a store at its memcg's limit is let in against pages of its own memcg that leave for it (admission.ts)
+ *   memcg limit    a store at a limit of its memcg, or of one above it, is let in against pages of its own memcg that leave for
+ *                  it (admission.ts)
  *   global worker  once a store was rejected for want of room: memcgs in turn, a batch each, down to the accept threshold
  *
  * Counters and outcomes follow shrink_worker and shrink_memcg of mm/zswap.c; what to do with one victim is the entry
@@ -19,6 +20,7 @@ import { allocator } from '../pool/allocator/index.ts';
 import * as buffers from '../pool/buffers.ts';
 import { POOL } from '../pool/counters.ts';
 import { mayWriteBack } from '../pool/export_state.ts';
+import { hasHomes, isHome, isOnline, TABLE, writesBack } from '../pool/memcg.ts';
 import { CTL, type Shared, WORK } from '../pool/shared.ts';
 import { ENOENT, ENOMEM } from '../pool/slots.ts';
 import { beginWalk } from '../protocols/entry/victim.ts';
@@ -49,8 +51,6 @@ export class Reclaim {
   private readonly shared: Shared;
   private readonly queues: readonly ImageQueue[];
   private readonly batch: number;
-  /** By memcg: its exports. */
-  private readonly exports: readonly (readonly number[])[];
   /** First come, first served. Bounded by the orders that lanes may have under way. */
   private waiting: WaitingStore[] = [];
   private cursor = 0;
@@ -64,8 +64,6 @@ export class Reclaim {
     this.shared = zswap.shared;
     this.queues = queues;
     this.batch = batch;
-    const { memcgs, exports } = zswap.settings;
-    this.exports = memcgs.map((_, m) => exports.flatMap(({ memcg }, x) => (memcg === m ? [x] : [])));
   }
 
   /** A store of `thread` waits at the limit of memcg `m`; it is answered in one of the next turns. */
@@ -99,13 +97,12 @@ export class Reclaim {
   work(): boolean {
     const asked = sync.load(this.shared.control, CTL.WORK);
     if (asked === 0) return false;
-    const { length: memcgs } = this.exports;
+    const memcgs = this.shared.memcgs.control[TABLE.HOMES];
     // Memcgs in a row that had nothing to write, or no buffers to write it to.
     let empty = 0;
     let behind = 0;
     for (let batches = 0; batches < BATCHES_PER_TURN && empty + behind < memcgs; ) {
-      const m = this.cursor;
-      this.cursor = (m + 1) % memcgs;
+      const m = this.nextMemcg();
       const result = this.isBehind(m) ? ENOMEM : this.shrinkMemcg(m);
       if (result === ENOENT) empty++;
       else if (result === ENOMEM) behind++;
@@ -121,6 +118,24 @@ export class Reclaim {
     // A whole round over the memcgs: another one would find the same.
     if (empty === memcgs) return this.rest();
     return empty + behind < memcgs;
+  }
+
+  /** The next memcg that can have pages, in the order of rows; of those that go offline meanwhile the root, which has none. */
+  private nextMemcg(): number {
+    const { memcgs } = this.shared;
+    const end = memcgs.control[TABLE.END];
+    for (let looked = 0; looked < end; looked++) {
+      const m = this.cursor % end;
+      this.cursor = m + 1;
+      if (isOnline(memcgs, m) && hasHomes(memcgs, m)) return m;
+    }
+    return 0;
+  }
+
+  /** Exports whose pages may be on the list of memcg `m`. */
+  private exportsOf(m: number): number[] {
+    const { memcgs } = this.shared;
+    return this.queues.flatMap(({ x }) => (isHome(memcgs, m, x) ? [x] : []));
   }
 
   private rest(): boolean {
@@ -143,7 +158,7 @@ export class Reclaim {
   /** No export of the memcg could take a batch of buffers, and each has calls on its image under way, whose ends make turns. */
   private isBehind(m: number): boolean {
     const { writebackBuffers } = this.shared;
-    return this.exports[m].every((x) => buffers.buffersFor(writebackBuffers, x) < this.batch && !this.queues[x].idle);
+    return this.exportsOf(m).every((x) => buffers.buffersFor(writebackBuffers, x) < this.batch && !this.queues[x].idle);
   }
 
   /** shrink_memcg: walks up to a batch of the memcg's coldest entries. Rotated ones count as work done. */
@@ -151,9 +166,10 @@ export class Reclaim {
     const { zswap } = this;
     const { entry, busy } = zswap.protocols;
     this.rotated = 0;
-    if (!zswap.settings.memcgs[m].writeback) return ENOENT;
+    if (!writesBack(this.shared.memcgs, m)) return ENOENT;
+    const exports = this.exportsOf(m);
     // Where none may write back any more, in a stop say, whoever walked the list would only turn it over.
-    if (!this.exports[m].some((x) => mayWriteBack(this.shared.states, x))) return ENOENT;
+    if (!exports.some((x) => mayWriteBack(this.shared.states, x))) return ENOENT;
     let scanned = 0;
     let written = 0;
     let refused = 0;
@@ -173,7 +189,7 @@ export class Reclaim {
       if (result !== SHRINK.ENOMEM) continue;
       refused++;
       // The next page may be of an export that has buffers.
-      if (this.exports[m].length === 1) break;
+      if (exports.length === 1) break;
     }
     if (written > 0) return 0;
     if (refused > 0) return ENOMEM;

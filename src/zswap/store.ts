@@ -11,10 +11,11 @@ import { COMPRESS_FAILED, POOR_BYTES } from '../pool/codec.ts';
 import { POOL } from '../pool/counters.ts';
 import { allocEntry, freeEntry, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
+import { limitOf } from '../pool/memcg.ts';
 import { CTL, WORK } from '../pool/shared.ts';
 import { sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
-import { enter, isLimited, settle } from './admission.ts';
+import { enter, settle } from './admission.ts';
 import { C } from './counters.ts';
 import { requestWork } from './orders.ts';
 import { noteHeader } from './swap_header.ts';
@@ -28,7 +29,8 @@ export const REJECTED = 1;
 export const OVER_LIMIT = 2;
 
 /**
- * Stores src[at, at + 4096) at a pinned slot, whose record is `r`. `checked`: the memcg's limit was dealt with.
+ * Stores src[at, at + 4096) at a pinned slot, whose record is `r`. `checked`: the limits of its memcg were dealt with, and
+ * `m` is that memcg, which is held to, whatever the export's is by now.
  * Past the limits the page counts as being in place: who waits for the pin's page waits no longer.
  */
 export function store(
@@ -39,31 +41,31 @@ export function store(
   at: number,
   checked: boolean,
   r = 0,
+  m = zswap.memcgs.ofExport[x],
 ): number {
-  const { settings, counters } = zswap;
-  const m = settings.exports[x].memcg;
-  const { max } = settings.memcgs[m];
+  const { counters, memcgs } = zswap;
   if (slot === 0 && !checked) noteHeader(zswap.shared, counters, x, src.subarray(at, at + PAGE_SIZE));
-  if (checked || !isLimited(max)) return storeNoted(zswap, x, slot, src, at, r);
+  if (checked) return storeNoted(zswap, x, slot, src, at, r, m);
+  const max = limitOf(memcgs, m);
+  if (max === Number.POSITIVE_INFINITY) return storeNoted(zswap, x, slot, src, at, r, m);
   if (max === 0) {
     counters[C.reject_memcg_limit]++;
     return REJECTED;
   }
-  if (!enter(zswap, m, max)) return OVER_LIMIT;
-  const result = storeNoted(zswap, x, slot, src, at, r);
+  if (!enter(zswap, m)) return OVER_LIMIT;
+  const result = storeNoted(zswap, x, slot, src, at, r, m);
   settle(zswap, m);
   return result;
 }
 
-function storeNoted(zswap: Zswap, x: number, slot: number, src: Uint8Array, at: number, r: number): number {
-  const result = tryStore(zswap, x, slot, src, at, r);
+function storeNoted(zswap: Zswap, x: number, slot: number, src: Uint8Array, at: number, r: number, m: number): number {
+  const result = tryStore(zswap, x, slot, src, at, r, m);
   if (zswap.oracle !== null && result === STORED) zswap.oracle.note(x, slot, src, at);
   return result;
 }
 
-function tryStore(zswap: Zswap, x: number, slot: number, src: Uint8Array, at: number, r: number): number {
+function tryStore(zswap: Zswap, x: number, slot: number, src: Uint8Array, at: number, r: number, m: number): number {
   const { settings, counters } = zswap;
-  const m = settings.exports[x].memcg;
   if (poolIsFull(zswap)) {
     counters[C.reject_pool_limit]++;
     return rejectShort(zswap, WORK.POOL);
@@ -103,7 +105,7 @@ function storePage(
  * most zswap page. Pin held.
  */
 export function storeAgain(zswap: Zswap, x: number, slot: number, page: Uint8Array): number {
-  return storePage(zswap, x, slot, zswap.settings.exports[x].memcg, page, true);
+  return storePage(zswap, x, slot, zswap.memcgs.ofExport[x], page, true);
 }
 
 /** Stores a page raw because its memcg may not write back; REJECTED beyond the bound on such pages. */
@@ -111,7 +113,7 @@ export function storeRaw(zswap: Zswap, x: number, slot: number, src: Uint8Array,
   // Lanes that look at the same moment may exceed the bound by a page each.
   const pages = sync.load(zswap.shared.control, CTL.RAW_PAGES) + 1;
   if (pages * PAGE_SIZE > zswap.settings.rawMaxBytes) return REJECTED;
-  const result = storeObject(zswap, x, slot, zswap.settings.exports[x].memcg, src.subarray(at, at + PAGE_SIZE));
+  const result = storeObject(zswap, x, slot, zswap.memcgs.ofExport[x], src.subarray(at, at + PAGE_SIZE));
   if (zswap.oracle !== null && result === STORED) zswap.oracle.note(x, slot, src, at);
   return result;
 }

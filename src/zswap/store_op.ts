@@ -12,6 +12,7 @@ import { type DeviceRequest, NBD_ENOSPC, NBD_ESHUTDOWN } from 'node-nbd-server';
 import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
+import { writesBack } from '../pool/memcg.ts';
 import { LOAD_OK } from '../protocols/protocol.ts';
 import { settle } from './admission.ts';
 import { C } from './counters.ts';
@@ -29,6 +30,8 @@ export class StoreOp {
   private readonly buffer: number;
   private readonly request: DeviceRequest;
   private readonly wasUsed: boolean;
+  /** The memcg that the page is stored for. */
+  private readonly m: number;
 
   /** The page is in request buffer `buffer`; `r` is the slot's pinned record. */
   constructor(lane: Lane, request: DeviceRequest, x: number, slot: number, r: number, buffer: number) {
@@ -39,6 +42,7 @@ export class StoreOp {
     this.slot = slot;
     this.r = r;
     this.buffer = buffer;
+    this.m = lane.zswap.memcgs.ofExport[x];
     // In use from here on, though nothing is published yet: a TRIM passes by what nobody uses, and would then be answered
     // before this page lands on top of it. Whoever wants to read the slot waits for the pin first.
     const { users } = lane.zswap.shared;
@@ -53,24 +57,23 @@ export class StoreOp {
       zswap.slots.dropPage(this.r);
       this.finish(0);
     } else if (result === OVER_LIMIT) {
-      const { memcg } = zswap.settings.exports[x];
-      this.lane.order(ORDER.SHRINK, x, 0, memcg, (errno) => this.shrunk(errno));
+      this.lane.order(ORDER.SHRINK, x, 0, this.m, (errno) => this.shrunk(errno));
     } else this.toImage();
   }
 
   /** Stores from the buffer. */
   store(checked: boolean): number {
     const { memory } = this.zswap.shared.requestBuffers;
-    return store(this.zswap, this.x, this.slot, memory, this.buffer * PAGE_SIZE, checked, this.r);
+    return store(this.zswap, this.x, this.slot, memory, this.buffer * PAGE_SIZE, checked, this.r, this.m);
   }
 
   /** The memcg's limit is not looked at again, as in the kernel; when nothing could be written back, the page is rejected. */
   private shrunk(errno: number): void {
-    const { zswap, x } = this;
+    const { zswap } = this;
     // Not published yet, so a page of an ended connection is dropped here.
     const fenced = this.request.fenced();
     const result = fenced || errno !== 0 ? REJECTED : this.store(true);
-    if (errno === 0) settle(zswap, zswap.settings.exports[x].memcg);
+    if (errno === 0) settle(zswap, this.m);
     else zswap.counters[C.reject_memcg_limit]++;
     if (fenced) this.dropped(NBD_ESHUTDOWN);
     else this.next(result);
@@ -144,7 +147,7 @@ export class StoreOp {
 }
 
 export function mayWriteBack(zswap: Zswap, x: number): boolean {
-  return zswap.settings.memcgs[zswap.settings.exports[x].memcg].writeback;
+  return writesBack(zswap.memcgs, zswap.memcgs.ofExport[x]);
 }
 
 /** A rejected page of a memcg that may not write back: raw in the pool up to the bound, else ENOSPC. The pin is held. */

@@ -17,6 +17,7 @@ import { checkLive, type Entries, freeEntry, isLive, LENGTH_SAME_FILLED, NONE } 
 import { hasTrees, mayWriteBack, takesWrites } from '../pool/export_state.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import * as lru from '../pool/lru.ts';
+import { CELL, countEvent, type Memcgs, ROOT } from '../pool/memcg.ts';
 import { CTL, type PoolSettings, type Shared } from '../pool/shared.ts';
 import { ENOENT, Slots } from '../pool/slots.ts';
 import type { Trees } from '../pool/tree.ts';
@@ -54,6 +55,7 @@ export class Zswap implements ProtocolPool {
   readonly entries: Entries;
   readonly trees: Trees;
   readonly lru: lru.Lru;
+  readonly memcgs: Memcgs;
   readonly slots: Slots;
   readonly objects: Objects;
   readonly protocols: Protocols;
@@ -68,13 +70,16 @@ export class Zswap implements ProtocolPool {
   /** Compares what is read with what was stored (`debug.oracle`); null in ordinary service. */
   readonly oracle: PageOracle | null;
   private readonly queueWrite: OnWrite;
+  /** Whose page was decompressed last: what is loaded or written back has just been. A same-filled page is nobody's. */
+  private lastMemcg = ROOT;
 
   constructor(shared: Shared, protocols: Protocols, thread: number, onWrite: OnWrite = writesNothing) {
     this.shared = shared;
     this.settings = shared.settings;
     this.entries = shared.entries;
     this.trees = shared.trees;
-    this.lru = shared.lru;
+    this.memcgs = shared.memcgs;
+    this.lru = lru.openLru(shared.lru, shared.memcgs, thread);
     this.protocols = protocols;
     this.thread = thread;
     this.secondChance = shared.settings.secondChance;
@@ -150,6 +155,7 @@ export class Zswap implements ProtocolPool {
     const result = this.protocols.entry.load(this, x, slot, dst.subarray(at, at + PAGE_SIZE));
     if (result === LOAD_OK) {
       counters[C.zswpin]++;
+      countEvent(this.memcgs, this.thread, this.lastMemcg, CELL.ZSWPIN);
       return this.isStale(x, slot, dst, at) ? STALE : LOADED;
     }
     return result === LOAD_EIO ? UNREADABLE : ON_IMAGE;
@@ -229,7 +235,9 @@ export class Zswap implements ProtocolPool {
     const { entries, objects } = this;
     checkLive(entries, e);
     const bytes = entries.length[e];
+    this.lastMemcg = entries.memcg[e];
     if (bytes === LENGTH_SAME_FILLED) {
+      this.lastMemcg = ROOT;
       fillPage(page, entries.fill[e]);
       return true;
     }
@@ -259,6 +267,7 @@ export class Zswap implements ProtocolPool {
     const { t } = this.slots;
     this.slots.attachPage(r, buffer);
     this.counters[C.written_back_pages]++;
+    countEvent(this.memcgs, this.thread, this.lastMemcg, CELL.ZSWPWB);
     this.queueWrite(t.volume[r], t.slot[r], buffer);
   }
 

@@ -136,22 +136,6 @@ for (const [name, text, expected] of cases) {
   });
 }
 
-t.test('a memcg that no export is in is a mistake, which would be a limit that is not in force', async (t) => {
-  const exports =
-    '{ "name": "swap0", "image": "a", "size": 4096 },\n{ "name": "b", "image": "b", "size": 4096, "memcg": "vm/b" }';
-  const memcgs = '"swap0": {}, "vm": {}, "vm/b": {}, "vm/": {},\n"swap": { "zswap.max": 0 }, "vm/b/c": {}';
-  const there = 'allowed: the memcg of an export ("swap0", "vm/b"), or one above it';
-  t.same(problems(`{ "exports": [${exports}],\n"memcgs": { ${memcgs} } }`), [
-    `c.jsonc:3:48: memcgs["vm/"]: no export is in this memcg, ${there}`,
-    `c.jsonc:4:1: memcgs.swap: no export is in this memcg, ${there}`,
-    `c.jsonc:4:29: memcgs["vm/b/c"]: no export is in this memcg, ${there}`,
-  ]);
-  const many = Array.from({ length: 30 }, (_, x) => ({ name: `swap${x}`, image: `${x}`, size: 4096 }));
-  t.match(problems(JSON.stringify({ exports: many, memcgs: { a: {} } })), [
-    /: memcgs\.a: no export is in this memcg, allowed: the memcg of an export \("swap0", .* "swap9", and 20 more\), or one above it$/,
-  ]);
-});
-
 t.test('two exports with one name or one image are refused', async (t) => {
   const text =
     '{ "exports": [\n{ "name": "a", "image": "x", "size": 4096 },\n{ "name": "a", "image": "./x", "size": 4096 } ] }';

@@ -85,15 +85,6 @@ t.test('a mistake names the flag', async (t) => {
   ]);
 });
 
-t.test('a memcg that only a flag names is a mistake of that flag', async (t) => {
-  const message = 'no export is in this memcg, allowed: the memcg of an export ("swap0"), or one above it';
-  for (const flag of ['memcgs.nosuch.zswap.max=5MiB', 'memcgs.nosuch.zswap.writeback=false']) {
-    t.same(problems([flag]), [`--set ${flag.split('=')[0]}: memcgs.nosuch: ${message}`]);
-  }
-  t.same(problems(['memcgs={"nosuch":{}}'], '{\n"memcgs": {} }'), [`--set memcgs: memcgs.nosuch: ${message}`]);
-  t.same(problems(['memcgs.swap0.zswap.max=5MiB']), []);
-});
-
 t.test('a mistake of the file is not put on a flag beside it', async (t) => {
   const text = '{ "exports": [{ "name": "a", "image": "a" }] }';
   t.match(problems(['exports[0].memcg=m'], text)[0], /^\/etc\/z\/c\.jsonc:1:15: exports\[0\]\.size: is missing/);

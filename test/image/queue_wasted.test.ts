@@ -22,7 +22,7 @@ t.test('of three pages written back, the overwritten and the trimmed one were wa
   z.onWrite = (_x, slot, buffer) => queue.push('writeback', slot, 1, buffer, null);
   for (const slot of [1, 2, 3]) {
     put(z, slot, makePage('text', slot));
-    t.equal(z.protocols.entry.shrinkOne(z, 0, z.protocols.busy), SHRINK.WRITTEN);
+    t.equal(z.protocols.entry.shrinkOne(z, 1, z.protocols.busy), SHRINK.WRITTEN);
   }
   put(z, 1, makePage('text', 11));
   z.invalidate(0, 2);

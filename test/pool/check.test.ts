@@ -6,6 +6,7 @@ import { release } from '#src/pool/claims.js';
 import { POOL } from '#src/pool/counters.js';
 import { freeEntry } from '#src/pool/entries.js';
 import * as lru from '#src/pool/lru.js';
+import { CELL, CELL_COLUMNS } from '#src/pool/memcg.js';
 import { PIECE } from '#src/pool/pieces.js';
 import { erase, exchange, get, treeOf } from '#src/pool/tree.js';
 import { stamp } from '#src/zswap/counters.js';
@@ -36,7 +37,7 @@ function checked(z: Zswap): PoolCheck {
   return whole;
 }
 
-const problems = (z: Zswap): string[] => disagreements(checked(z), { memcgs: MEMCGS, exports: EXPORTS });
+const problems = (z: Zswap): string[] => disagreements(checked(z), { exports: EXPORTS });
 const entryAt = (z: Zswap, slot: number): number => get(z.trees, treeOf(z.trees, 0, slot), slot);
 const eraseAt = (z: Zswap, slot: number): number => erase(z.trees, treeOf(z.trees, 0, slot), slot);
 
@@ -72,7 +73,10 @@ t.test('an entry that left the LRU and kept its charge is never written back', a
 
 t.test('a charge that nobody gave back is named with its memcg', async (t) => {
   const z = filled();
-  z.lru.charged[1] += 100;
+  z.lru.charged[2] += 100;
+  t.same(problems(z), ['bytes on the list of n: 100, not 0']);
+  z.lru.charged[2] -= 100;
+  z.memcgs.cells[2 * z.memcgs.threads * CELL_COLUMNS + CELL.ADDED] += 100;
   t.same(problems(z), ['zswap.current of n: 100, not 0']);
 });
 
@@ -101,11 +105,11 @@ t.test('an entry at two slots', async (t) => {
 
 t.test('a list that bites its own tail, and one that leads nowhere', async (t) => {
   const ring = filled();
-  ring.entries.next[ring.lru.tail[0]] = ring.lru.head[0];
+  ring.entries.next[ring.lru.tail[1]] = ring.lru.head[1];
   t.same(problems(ring), ['1 entries on an LRU list do not belong there']);
   for (const nowhere of [-1, 2 ** 30]) {
     const z = filled();
-    z.entries.next[z.lru.tail[0]] = nowhere;
+    z.entries.next[z.lru.tail[1]] = nowhere;
     t.same(problems(z), ['1 entries on an LRU list do not belong there']);
   }
   const zspages = filled();
@@ -124,7 +128,7 @@ function checkBeside(
   let check: PoolCheck | null = null;
   let holds = 0;
   const before = (seen: Seen): void => {
-    if (seen.op === 'lock' && seen.words === words && seen.index === 0 && ++holds === n) act();
+    if (seen.op === 'lock' && seen.words === words && seen.index === 1 && ++holds === n) act();
   };
   passing(() => {
     check = checkPool(z.shared, 2);
@@ -141,17 +145,17 @@ t.test('the lock of a list is dropped after each piece, and nobody waits for the
 });
 
 t.test('a list that changes between two pieces gives no verdict, wherever the walk stands', async (t) => {
-  const last = (z: Zswap): number => z.lru.tail[0];
+  const last = (z: Zswap): number => z.lru.tail[1];
   const moves: Record<string, (z: Zswap) => void> = {
-    'one that was seen goes to the tail': (z) => lru.moveToTail(z.lru, z.entries, z.lru.head[0]),
+    'one that was seen goes to the tail': (z) => lru.moveToTail(z.lru, z.entries, z.lru.head[1]),
     // Count and tail are as before, and so is what comes before and after the second.
     'two go to the tail, and the old tail behind them': (z) => {
-      const [first, second] = [z.lru.head[0], z.entries.next[z.lru.head[0]]];
+      const [first, second] = [z.lru.head[1], z.entries.next[z.lru.head[1]]];
       for (const e of [first, second, last(z)]) lru.moveToTail(z.lru, z.entries, e);
     },
     'one is freed': (z) => z.invalidate(0, 1),
     'one is taken off and put back': (z) => {
-      const e = z.lru.head[0];
+      const e = z.lru.head[1];
       lru.isolateIfLinked(z.lru, z.entries, e);
       lru.putback(z.lru, z.entries, e);
     },

@@ -2,12 +2,13 @@
 import t from 'tap';
 import { allocEntry, createEntries, NONE } from '#src/pool/entries.js';
 import * as lru from '#src/pool/lru.js';
+import { createMemcgs } from '#src/pool/memcg.js';
 import * as sync from '#src/shm/sync.js';
 
 /** A list with `size` entries on it, entry i of 10 * i bytes, and the array that says what must be on it. */
 class Pair {
   readonly entries;
-  readonly list = lru.createLru();
+  readonly list: lru.Lru = lru.openLru(lru.createLists(4), createMemcgs(4, 1), 0);
   order: number[] = [];
   isolated: number[] = [];
   charged = 0;
@@ -47,13 +48,13 @@ class Pair {
     } else if (what === 'rotate') {
       if (!on) return false;
       sync.lock(list.lock, 0);
-      lru.rotate(list, entries, e);
+      lru.rotate(list, entries, 0, e);
       sync.unlock(list.lock, 0);
       this.order = [...rest, e];
     } else if (what === 'isolate') {
       if (!on) return false;
       sync.lock(list.lock, 0);
-      lru.isolate(list, entries, e);
+      lru.isolate(list, entries, 0, e);
       sync.unlock(list.lock, 0);
       this.order = rest;
       this.isolated.push(e);

@@ -32,7 +32,7 @@ function writeBack(name: keyof typeof USUAL) {
   put(lane, 1, makePage('text', 1));
   sync.setHook({
     point: () => {
-      if (!pinned && shared.lru.count[0] === 0) seen.unlinked = true;
+      if (!pinned && shared.lru.count[1] === 0) seen.unlinked = true;
     },
     lock: (words, index) => {
       if (!pinned && words === shared.trees.words) seen.treeBeforePin = true;

@@ -117,7 +117,7 @@ for (const names of meaningfulCombinations().filter(({ busy }) => busy === 'skip
 
 /** Breaks the one object there is. */
 function corrupt(z: ReturnType<typeof pair>['lane']): { e: number } {
-  const e = z.lru.head[0];
+  const e = z.lru.head[1];
   z.objects.map(e);
   const at = z.objects.offset(e);
   z.objects.segment(e).fill(0xff, at, at + z.entries.length[e]);

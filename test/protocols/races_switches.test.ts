@@ -80,7 +80,7 @@ t.test('lruSkipAfterUnlock: the walk goes on at a neighbour that is freed meanwh
     const r = lane.pin(0, 1);
     t.equal(shrink(shrinker), SHRINK.EEXIST);
     trim(lane, 2);
-    t.throws(() => shrink(shrinker), /use after free: the walk of LRU 0/);
+    t.throws(() => shrink(shrinker), /use after free: the walk of LRU 1/);
     lane.unpin(r);
   }
 });

@@ -84,6 +84,6 @@ export function imageThread(
     settle() {
       for (look(); image.calls.length > 0; look()) image.endAll();
     },
-    shrink: () => own.protocols.entry.shrinkOne(own, 0, own.protocols.busy),
+    shrink: () => own.protocols.entry.shrinkOne(own, 1, own.protocols.busy),
   };
 }

@@ -61,7 +61,7 @@ export function at<T>(label: string, meanwhile: () => void, work: () => T): T {
 
 /** One walk of the shrinker. */
 export function shrink(z: Zswap): number {
-  return z.protocols.entry.shrinkOne(z, 0, z.protocols.busy);
+  return z.protocols.entry.shrinkOne(z, 1, z.protocols.busy);
 }
 
 /** TRIM of a slot, without the range claim. */

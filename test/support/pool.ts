@@ -7,6 +7,7 @@ import { POOL } from '#src/pool/counters.js';
 import { highWater, isLive } from '#src/pool/entries.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import { checkLru } from '#src/pool/lru.js';
+import { onlineRows, TABLE } from '#src/pool/memcg.js';
 import { CTL, createShared, type PoolSettings, type Shared } from '#src/pool/shared.js';
 import type { SlotTable } from '#src/pool/slot_table.js';
 import { nodesInUse } from '#src/pool/tree.js';
@@ -134,6 +135,13 @@ export function freeRecords(t: SlotTable): number {
   return free;
 }
 
+/** Over the rows of memcgs that are in use. */
+function sumOf({ memcgs }: Shared, column: Int32Array | Float64Array): number {
+  let sum = 0;
+  for (let m = 0; m < memcgs.control[TABLE.END]; m++) sum += column[m];
+  return sum;
+}
+
 /** Everything that a page in the pool takes, and that must be back when no page is in it. */
 export function held(s: Shared): Record<string, number> {
   const counted = { stored: 0, sameFilled: 0, raw: 0, bytes: 0 };
@@ -147,8 +155,8 @@ export function held(s: Shared): Record<string, number> {
     zspageBytes: totalSize(s.zs),
     nodes: nodesInUse(s.trees),
     records: s.slotTable.next.length - 1 - freeRecords(s.slotTable),
-    linked: s.lru.count.reduce((a, b) => a + b, 0),
-    charged: s.lru.charged.reduce((a, b) => a + b, 0),
+    linked: sumOf(s, s.lru.count),
+    charged: sumOf(s, s.lru.charged),
     buffers: takenBuffers(s.writebackBuffers),
     claims: claimsHeld(s.claims),
   };
@@ -162,7 +170,7 @@ export function standing(c: Claims, x: number, first: number, end: number, threa
 }
 
 export function checkLists(s: Shared): void {
-  for (let m = 0; m < s.settings.memcgs.length; m++) checkLru(s.lru, s.entries, m);
+  for (const m of onlineRows(s.memcgs)) checkLru(s.lru, s.entries, m);
 }
 
 /** No entry, object, node, record, buffer or claim is left behind. */

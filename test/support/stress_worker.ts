@@ -5,11 +5,12 @@ import { setBit, testBit } from '#src/pool/bits.js';
 import { claim, noClaim, release } from '#src/pool/claims.js';
 import { enterPool } from '#src/pool/enter_pool.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
+import { TABLE } from '#src/pool/memcg.js';
 import { EEXIST } from '#src/pool/slots.js';
 import { chooseProtocols } from '#src/protocols/index.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import * as sync from '#src/shm/sync.js';
-import { OVER_LIMIT, STORED, store } from '#src/zswap/store.js';
+import { OVER_LIMIT, REJECTED, STORED, store } from '#src/zswap/store.js';
 import { LOADED, ON_IMAGE, Zswap } from '#src/zswap/zswap.js';
 import { endWrite } from './pool.ts';
 import { type Done, EXPORTS, pageAt, randoms, type StressData, WANTED } from './stress.ts';
@@ -51,8 +52,9 @@ function write(r: number, x: number, slot: number): void {
   const content = pageAt(at, version);
   let result = store(zswap, x, slot, content, 0, false);
   if (result === OVER_LIMIT) {
+    // As where the shrinker has nothing to give.
     count('overLimit');
-    result = store(zswap, x, slot, content, 0, true);
+    result = REJECTED;
   }
   if (result === STORED) zswap.slots.dropPage(r);
   else {
@@ -147,7 +149,11 @@ function shrinker(): void {
   };
   const names = Object.keys(SHRINK);
   while (sync.load(stop, 1) === 0) {
-    const result = zswap.protocols.entry.shrinkOne(zswap, random(EXPORTS), zswap.protocols.busy);
+    const result = zswap.protocols.entry.shrinkOne(
+      zswap,
+      random(shared.memcgs.control[TABLE.END]),
+      zswap.protocols.busy,
+    );
     count(names[result]);
     if (result === SHRINK.ENOMEM || random(8) === 0) finish(random(pending.length + 1));
     if (random(16) === 0) count('compacted', zswap.objects.compact(4));

@@ -17,7 +17,7 @@ const memcgs = [{ name: 'm', max: LIMIT, writeback: true }];
 /** Two lanes, and a memcg that is charged up to its limit with pages of a kind. */
 function atLimit(t: Test, kind: Kind, over = {}): ShrinkerBench {
   const b = new ShrinkerBench(t, { memcgs, buffers: 512, exports: [{ name: 'a', pages: 2048, memcg: 0 }], ...over });
-  for (let slot = 1000; b.shared.lru.charged[0] < LIMIT; slot++) b.write(slot, makePage(kind, slot));
+  for (let slot = 1000; b.shared.lru.charged[1] < LIMIT; slot++) b.write(slot, makePage(kind, slot));
   return b;
 }
 
@@ -35,14 +35,14 @@ for (const [before, now] of [
     const writes = Array.from({ length: 200 }, (_, i) => b.write(i, makePage(now, i), 0, i % 2));
     t.ok(writes.every(({ errno }) => errno === null));
     b.finish(writes, () => {
-      most = Math.max(most, b.shared.lru.charged[0]);
+      most = Math.max(most, b.shared.lru.charged[1]);
     });
     t.ok(writes.every(({ errno }) => errno === 0));
     t.ok(most <= bound, `${most} bytes were charged, at most ${bound}`);
     t.ok(most > LIMIT / 2, 'and not much less than it may have');
     const stored = writes.filter(({ slot }) => inPool(b, slot)).length;
     t.ok(stored > 20, `${stored} of them were let in`);
-    t.equal(b.shared.lru.reserved[0], 0);
+    t.equal(b.shared.memcgs.reserved[1], 0);
     checkLists(b.shared);
   });
 }
@@ -52,15 +52,15 @@ t.test('what was made for one store is not for another that comes meanwhile', as
   const b = atLimit(t, 'random', { batch: 1 });
   const waiting = b.write(1, makePage('random', 1), 0, 0);
   b.shrinker.look();
-  t.equal(b.shared.lru.charged[0], LIMIT - PAGE, 'a page has left for it');
+  t.equal(b.shared.lru.charged[1], LIMIT - PAGE, 'a page has left for it');
   const other = b.write(2, makePage('random', 2), 0, 1);
   t.equal(other.errno, null, 'the other one waits as well');
   for (const lane of b.lanes) lane.look();
   t.equal(waiting.errno, 0);
   t.ok(inPool(b, 1));
-  t.equal(b.shared.lru.charged[0], LIMIT);
+  t.equal(b.shared.lru.charged[1], LIMIT);
   b.finish([other]);
-  t.equal(b.shared.lru.charged[0], LIMIT);
+  t.equal(b.shared.lru.charged[1], LIMIT);
 });
 
 t.test('a store whose memcg has nothing to give is rejected, and holds no place any more', async (t) => {
@@ -70,7 +70,7 @@ t.test('a store whose memcg has nothing to give is rejected, and holds no place 
   b.shrinker.look();
   b.lanes[0].look();
   t.equal(b.count('reject_memcg_limit'), 1);
-  t.equal(b.shared.lru.reserved[0], 0);
+  t.equal(b.shared.memcgs.reserved[1], 0);
   b.finish([write]);
   t.equal(write.errno, 0);
   t.notOk(inPool(b, 1));
@@ -116,7 +116,7 @@ t.test('the connection of a store that waits ends: its page is dropped, and its 
   t.not(write.errno, 0);
   t.notOk(inPool(b, 1));
   t.notOk(testBit(b.shared.users, 0, 1));
-  t.equal(b.shared.lru.reserved[0], 0);
+  t.equal(b.shared.memcgs.reserved[1], 0);
 });
 
 t.test('many waiting stores make no turn long: some are answered in this one, and all in the next ones', async (t) => {
@@ -135,11 +135,11 @@ t.test('many waiting stores make no turn long: some are answered in this one, an
 t.test('admit: pages that leave count by their bytes, and a batch that fails ends it', async (t) => {
   const b = atLimit(t, 'text', { lanes: 1 });
   const { z } = b;
-  const shrink = (): boolean => z.protocols.entry.shrinkOne(z, 0, z.protocols.busy) === SHRINK.WRITTEN;
-  b.shared.lru.reserved[0] = 1000;
+  const shrink = (): boolean => z.protocols.entry.shrinkOne(z, 1, z.protocols.busy) === SHRINK.WRITTEN;
+  b.shared.memcgs.reserved[1] = 1000;
   let batches = 0;
   t.equal(
-    admit(z, 0, () => {
+    admit(z, 1, () => {
       batches++;
       shrink();
       return 0;
@@ -147,22 +147,22 @@ t.test('admit: pages that leave count by their bytes, and a batch that fails end
     0,
   );
   t.ok(batches > 1, `${batches} pages left for one of 4096 bytes`);
-  t.equal(b.shared.lru.reserved[0], 1001);
-  settle(z, 0);
+  t.equal(b.shared.memcgs.reserved[1], 1001);
+  settle(z, 1);
   t.equal(
-    admit(z, 0, () => EAGAIN),
+    admit(z, 1, () => EAGAIN),
     EAGAIN,
   );
   t.equal(
-    admit(z, 0, () => (batches-- === 2 && shrink() ? 0 : ENOENT)),
+    admit(z, 1, () => (batches-- === 2 && shrink() ? 0 : ENOENT)),
     ENOENT,
     'the pages that left before do not let it in',
   );
-  t.equal(b.shared.lru.reserved[0], 1000);
-  b.shared.lru.reserved[0] = 0;
-  t.ok(b.shared.lru.charged[0] < LIMIT);
+  t.equal(b.shared.memcgs.reserved[1], 1000);
+  b.shared.memcgs.reserved[1] = 0;
+  t.ok(b.shared.lru.charged[1] < LIMIT);
   t.equal(
-    admit(z, 0, () => {
+    admit(z, 1, () => {
       throw new Error('there is room');
     }),
     0,

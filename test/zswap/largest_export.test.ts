@@ -25,7 +25,7 @@ t.test('pages at both ends are stored, read back and written back as themselves'
   b.z.onWrite = (_x, slot) => written.push(slot);
   for (const slot of slots) t.equal(put(b.z, slot, makePage('text', slot % 1000)), STORED);
   for (const slot of slots) t.ok(Buffer.from(take(b.z, slot).page).equals(makePage('text', slot % 1000)));
-  for (const _ of slots) t.equal(b.z.protocols.entry.shrinkOne(b.z, 0, b.z.protocols.busy), SHRINK.WRITTEN);
+  for (const _ of slots) t.equal(b.z.protocols.entry.shrinkOne(b.z, 1, b.z.protocols.busy), SHRINK.WRITTEN);
   t.strictSame(written, slots);
 });
 

@@ -76,12 +76,12 @@ t.test('raw pages fill their bound exactly, and a page of the right kind counts 
 t.test('a new page starts with its second chance, also where its entry had used it up', async (t) => {
   const z = newZswap({ secondChance: true });
   put(z, 1, makePage('text', 1));
-  const e = z.lru.head[0];
+  const e = z.lru.head[1];
   t.equal(z.entries.referenced[e], 1);
   z.entries.referenced[e] = 0;
   z.invalidate(0, 1);
   put(z, 2, makePage('text', 2));
-  t.equal(z.lru.head[0], e, 'the same entry');
+  t.equal(z.lru.head[1], e, 'the same entry');
   t.equal(z.entries.referenced[e], 1);
 });
 

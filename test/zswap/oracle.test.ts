@@ -77,7 +77,7 @@ t.test('zswap asks it for a page that is on its way to the image', async (t) => 
   const z = newZswap({ oracle: true });
   z.onWrite = () => undefined;
   put(z, 1, makePage('text', 1));
-  z.protocols.entry.shrinkOne(z, 0, z.protocols.busy);
+  z.protocols.entry.shrinkOne(z, 1, z.protocols.busy);
   t.equal(take(z, 1).result, LOADED);
   z.oracle?.note(0, 1, makePage('text', 2), 0);
   t.equal(take(z, 1).result, LOAD_FAILED);

@@ -1,14 +1,17 @@
-// Two lanes store, load and trim random slots while the shrinker writes back, compacts and gives memory back. Each load
+// Two lanes store, load and trim random slots while the shrinker writes back, compacts and gives memory back, and the main
+// thread makes memcgs, moves exports between them and their limits, and takes them offline. Each load
 // must see the last version that its slot acknowledged, and at the end nothing may be left behind. Each thing that the
 // threads are there for (support/stress.ts, WANTED) has to have happened, compaction and memory given back among them.
 //
 // ZSWAPD_LONG=1 runs a minute instead of ten seconds; ZSWAPD_SEED chooses what the threads do (not how they interleave).
 import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
+import { checkPool, disagreements } from '#src/pool/check.js';
 import { createShared } from '#src/pool/shared.js';
 import { type Combination, chooseProtocols } from '#src/protocols/index.js';
 import * as sync from '#src/shm/sync.js';
 import { Zswap } from '#src/zswap/zswap.js';
+import { MemcgChurn } from '../support/memcg_churn.ts';
 import { checkEmpty, checkLists, held, MIB, NEWEST, pinned, poolSettings } from '../support/pool.ts';
 import { answerOf } from '../support/pool_threads.ts';
 import { type Done, EXPORTS, pageAt, type StressData, WANTED } from '../support/stress.ts';
@@ -28,7 +31,8 @@ const settings = poolSettings({
   buffers: 8,
   exports: Array.from({ length: EXPORTS }, (_, x) => ({ name: `${x}`, pages: SLOTS, memcg: x })),
   memcgs: [
-    { name: 'a', max: Number.POSITIVE_INFINITY, writeback: true },
+    { name: 'a/0', max: Number.POSITIVE_INFINITY, writeback: true },
+    { name: 'b/0', max: Number.POSITIVE_INFINITY, writeback: true },
     { name: 'b', max: 300_000, writeback: true },
   ],
 });
@@ -49,6 +53,8 @@ for (const invalidate of SAFE) {
     const done = await run(data);
     t.comment(JSON.stringify(done));
     for (const what of WANTED) t.ok(done[what] > 0, what);
+    t.ok(done.offline > 0, 'memcgs went offline');
+    t.ok(done.most <= 300_000 + 4096, `${done.most} bytes were charged to b`);
     checkEnd(t, data);
   });
 }
@@ -71,6 +77,8 @@ async function run(data: Data): Promise<Done> {
   // At least their share of the time, and until everything wanted has happened: a busy machine needs longer for that.
   const [least, most] = [(SECONDS * 1000) / SAFE.length, 50_000];
   const started = performance.now();
+  const churn = new MemcgChurn(data.shared, data.seed);
+  const churning = setInterval(() => churn.turn(), 2);
   const timer = setInterval(() => {
     const ran = performance.now() - started;
     if ((ran >= least && data.seen.every((word) => word === 1)) || ran >= most) stopAt(0);
@@ -86,13 +94,14 @@ async function run(data: Data): Promise<Done> {
   // Lanes may wait for image writes, so the shrinker ends after them.
   const lanesEnded = await Promise.allSettled(lanes);
   clearInterval(timer);
+  clearInterval(churning);
   stopAt(1);
   const ended = [...lanesEnded, ...(await Promise.allSettled([shrinker]))];
   if (failures.length > 0) {
     const rerun = `ZSWAPD_SEED=${SEED}${long ? ' ZSWAPD_LONG=1' : ''} node dist/test/zswap/stress.test.js`;
     throw new Error(`${failures[0].message}; again: ${rerun}`, { cause: failures[0] });
   }
-  const sum: Done = {};
+  const sum: Done = { offline: churn.offline, most: churn.most };
   for (const end of ended) {
     if (end.status === 'rejected') continue;
     for (const [what, count] of Object.entries(end.value)) sum[what] = (sum[what] ?? 0) + count;
@@ -108,6 +117,8 @@ function checkEnd(t: Test, data: Data): void {
   t.equal(counted.stored, counted.entries, 'stored_pages counts the entries');
   t.equal(counted.bytes, counted.charged, 'compressed_bytes is what memcgs are charged');
   t.equal(counted.linked, counted.entries - counted.sameFilled);
+  const check = checkPool(data.shared);
+  t.strictSame(check === null ? null : disagreements(check, settings), [], 'what memcgs are charged is what they have');
   t.equal(counted.records, 0, 'no record is left without a pin or a page');
   const page = new Uint8Array(4096);
   const wrong: number[] = [];

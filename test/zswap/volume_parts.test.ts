@@ -130,7 +130,7 @@ t.test('a page written over one that is on its way to the image is what is read'
   const pending: number[] = [];
   b.z.onWrite = (_x, _slot, buffer) => pending.push(buffer);
   put(b.z, 5, makePage('text', 5));
-  b.z.protocols.entry.shrinkOne(b.z, 0, b.z.protocols.busy);
+  b.z.protocols.entry.shrinkOne(b.z, 1, b.z.protocols.busy);
   t.equal(pending.length, 1);
   t.equal(b.volume.write(new Request(), 5, makePage('text', 6), 0), OK);
   t.ok(Buffer.from(take(b.z, 5).page).equals(makePage('text', 6)));

@@ -95,7 +95,7 @@ class Run {
   }
 
   shrink(m: number): void {
-    this.z.protocols.entry.shrinkOne(this.z, m, this.z.protocols.busy);
+    this.z.protocols.entry.shrinkOne(this.z, m + 1, this.z.protocols.busy);
   }
 
   /** Every image write that is under way ends, oldest first. */

@@ -20,7 +20,7 @@ import {
   take,
 } from '../support/pool.ts';
 
-const shrink = (z: Zswap, m = 0) => z.protocols.entry.shrinkOne(z, m, z.protocols.busy);
+const shrink = (z: Zswap, m = 1) => z.protocols.entry.shrinkOne(z, m, z.protocols.busy);
 
 /** Runs `act` when writeback is at the protocol step. The hook stands in for the other thread, so the order is certain. */
 function at(label: string, act: () => void): void {
@@ -180,7 +180,7 @@ t.test('an object that does not decompress is not written back and not lost from
   const z = newZswap();
   const image = memoryImage(z);
   put(z, 1, makePage('text', 1));
-  const e = z.lru.head[0];
+  const e = z.lru.head[1];
   const at = z.objects.offset(e);
   z.objects.segment(e).fill(0xff, at, at + 8);
   t.equal(shrink(z), SHRINK.EIO);

@@ -49,12 +49,17 @@ export type ActorSpec =
   | { readonly kind: 'holder'; readonly name: string; readonly what: 'buffer' | 'pin' | 'claim' }
   /** Compacts the pool, as the shrinker does when it is sparse. */
   | { readonly kind: 'compactor'; readonly name: string }
+  /** The memcg of the first export goes offline, its pages become its parent's, and a new one is made, which may get its row. */
+  | { readonly kind: 'offline'; readonly name: string }
+  /** A WRITE of one page by somebody who sees at any moment which memcg the export is in, as a lane does once it has the pin. */
+  | { readonly kind: 'storer'; readonly name: string; readonly slot: number; readonly version: number }
   /** `mustWrite`: it ends with the first page written, and writing none in all its walks is a livelock. */
   | {
       readonly kind: 'walker';
       readonly name: string;
       readonly walks: number;
       readonly mustWrite: boolean;
+      /** That of which export. */
       readonly memcg?: number;
     };
 
@@ -88,6 +93,9 @@ export interface Scenario {
   readonly memcgMax?: number;
   /** Pages that the memcg may have at the end; more are a finding. */
   readonly memcgPages?: number;
+  /** All memcgs are below one, which has this limit, and may have `parentPages` pages at the end. */
+  readonly parentMax?: number;
+  readonly parentPages?: number;
   /** Writeback buffers that are free when the run starts. */
   readonly buffersLeft?: number;
   /** As buffersLeft: buffers of requests, entries, slot records. */
@@ -142,6 +150,11 @@ export function client(name: string, connection: number, ...operations: Operatio
 
 export function walker(name = 'shrinker', walks = 1, mustWrite = false): ActorSpec {
   return { kind: 'walker', name, walks, mustWrite };
+}
+
+export const offline: ActorSpec = { kind: 'offline', name: 'offline' };
+export function storer(slot: number, version: number): ActorSpec {
+  return { kind: 'storer', name: 'store', slot, version };
 }
 
 export const stop: ActorSpec = { kind: 'stop', name: 'stop' };

@@ -3,6 +3,7 @@ import { NBD_EIO } from 'node-nbd-server';
 import { client, flush, pressure, read, type Scenario, stop, walker, write } from './scenario.ts';
 import { EXPORT_SCENARIOS } from './scenarios_exports.ts';
 import { FAULT_SCENARIOS } from './scenarios_faults.ts';
+import { MEMCG_SCENARIOS } from './scenarios_memcgs.ts';
 import { REQUEST_SCENARIOS } from './scenarios_requests.ts';
 import { ROOM_SCENARIOS } from './scenarios_room.ts';
 
@@ -49,6 +50,7 @@ export const BESIDE_MATRIX: readonly Scenario[] = [
   ...REQUEST_SCENARIOS,
   ...ROOM_SCENARIOS,
   ...EXPORT_SCENARIOS,
+  ...MEMCG_SCENARIOS,
   {
     name: 'limit-two-stores',
     about: 'two stores wait at the limit of their memcg, and one page can leave: there is room for one of them',

@@ -50,4 +50,16 @@ export const EXPORT_SCENARIOS: readonly Scenario[] = [
       second('store of the second', 1, write(2, 1)),
     ],
   },
+  {
+    name: 'memcgs-parent',
+    about: 'two exports whose memcgs are below one that may have one page: a store of one sees that of the other',
+    stored: [],
+    exports: 2,
+    parentMax: 1,
+    parentPages: 1,
+    actors: [
+      { kind: 'client', name: 'store', connection: 0, operations: [write(2, 1)] },
+      second('store of the second', 1, write(2, 1)),
+    ],
+  },
 ];

@@ -2,11 +2,15 @@
 import { allocator } from '../../pool/allocator/index.ts';
 import { claim, noClaim, release } from '../../pool/claims.ts';
 import { enter, STATE } from '../../pool/export_state.ts';
+import { PAGE_SIZE } from '../../pool/limits.ts';
+import { pathOf } from '../../pool/memcg.ts';
+import { MemcgTree } from '../../pool/memcg_tree.ts';
 import { WORK } from '../../pool/shared.ts';
 import { beginWalk } from '../../protocols/entry/victim.ts';
 import { SHRINK } from '../../protocols/protocol.ts';
 import * as sync from '../../shm/sync.ts';
 import { requestWork } from '../../zswap/orders.ts';
+import { STORED, store } from '../../zswap/store.ts';
 import { SwapoffOp, swapon } from '../../zswap/swapoff_op.ts';
 import { type Discarded, punchAgain } from '../../zswap/swapoff_punch.ts';
 import { type Env, LaneLoop } from '../loop.ts';
@@ -14,7 +18,7 @@ import { type ActorSpec, firstSlot } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
 import { Client } from './client.ts';
 import { MESSAGE, post, takeAnswer } from './shrinker.ts';
-import { describePage, pageAt, placeOf, SLOTS, versionOf } from './world.ts';
+import { describePage, fillPage, NEW_MEMCG, pageAt, placeOf, rowOf, SLOTS, versionOf } from './world.ts';
 
 const X = 0;
 const SHRINK_NAMES = Object.fromEntries(Object.entries(SHRINK).map(([name, value]) => [value, name]));
@@ -26,6 +30,8 @@ export function runActor(env: Env, spec: ActorSpec): void {
   else if (spec.kind === 'holder') hold(env, spec.what);
   else if (spec.kind === 'swapoff') swapOff(env, spec.swapon, spec.keep);
   else if (spec.kind === 'stop') stop(env);
+  else if (spec.kind === 'offline') goOffline(env);
+  else if (spec.kind === 'storer') storeLate(env, spec.slot, spec.version);
   else if (spec.kind === 'compactor') compact(env);
   else if (spec.kind === 'pressure') requestWork(env.zswap.shared, WORK.POOL);
   else {
@@ -36,17 +42,54 @@ export function runActor(env: Env, spec: ActorSpec): void {
 
 /** Reclaim from a thread of its own: walks its memcg's list and hands what it took to the image queue. */
 function walk(
-  { world, zswap, baton, writeback }: Env,
+  { world, zswap, baton, scenario, writeback }: Env,
   { walks, mustWrite, memcg = 0 }: Extract<ActorSpec, { kind: 'walker' }>,
 ): void {
   writeback.to = (x, slot, buffer) => post(world, zswap, MESSAGE.WALKED, x, slot, buffer);
   beginWalk(zswap);
   for (let i = 0; i < walks; i++) {
-    const result = zswap.protocols.entry.shrinkOne(zswap, memcg, zswap.protocols.busy);
+    const result = zswap.protocols.entry.shrinkOne(zswap, rowOf(scenario, memcg), zswap.protocols.busy);
     baton.note(`walk ends: ${SHRINK_NAMES[result]}`);
     if (mustWrite && result === SHRINK.WRITTEN) return;
   }
   if (mustWrite) baton.violate('livelock', `${walks} walks have written nothing, and a page could be written`);
+}
+
+/** What the main thread does with the tree of memcgs, and with a row as soon as it is free. */
+function goOffline({ zswap, baton }: Env): void {
+  const tree = new MemcgTree(zswap.shared, zswap.thread);
+  const path = pathOf(zswap.memcgs, zswap.memcgs.ofExport[X]);
+  const parent = path.slice(0, path.lastIndexOf('/'));
+  tree.attach(X, parent);
+  tree.offline(path);
+  baton.note(`${path} is offline`);
+  tree.create(`${parent}/${NEW_MEMCG}`);
+}
+
+/** A connection that no client has. */
+const STORER_CONNECTION = 30;
+
+function storeLate({ world, zswap, baton }: Env, slot: number, version: number): void {
+  const page = new Uint8Array(PAGE_SIZE);
+  fillPage(page, slot, version);
+  const { boxes } = zswap.shared;
+  for (;;) {
+    const seen = sync.load(boxes, zswap.thread);
+    const r = zswap.pin(X, slot);
+    if (r > 0) {
+      // As in store(), but that the look is a scheduling point.
+      const m = sync.load(zswap.memcgs.ofExport, X);
+      shadow.beginWrite(world.shadow, slot, version, STORER_CONNECTION);
+      const result = store(zswap, X, slot, page, 0, true, r, m);
+      if (result !== STORED) throw new Error(`the store of slot ${slot} answers ${result}`);
+      zswap.slots.dropPage(r);
+      shadow.endWrite(world.shadow, slot, version, STORER_CONNECTION, true);
+      zswap.unpin(r);
+      baton.note(`slot ${slot} is stored`);
+      return;
+    }
+    sync.retry(boxes, zswap.thread, seen);
+  }
 }
 
 /** Slot that a holder holds. */

@@ -10,7 +10,8 @@ import { allocator, type ObjectMemory } from '../../pool/allocator/index.ts';
 import type { Buffers } from '../../pool/buffers.ts';
 import { CLAIM_WORDS, CLAIMS_MAX } from '../../pool/claims.ts';
 import { type Entries, isLive } from '../../pool/entries.ts';
-import type { Lru } from '../../pool/lru.ts';
+import type { Lists } from '../../pool/lru.ts';
+import { heirOf, type Memcgs } from '../../pool/memcg.ts';
 import type { Shared } from '../../pool/shared.ts';
 import { bucketOf, FILLED, type SlotTable } from '../../pool/slot_table.ts';
 import { STRIDE } from '../../pool/tree.ts';
@@ -68,7 +69,7 @@ export interface Looker {
 
 /** The same shared memory with its plain columns guarded. */
 export function guarded(shared: Shared, looker: Looker): Shared {
-  const { entries, lru, slotTable, zs, claims, trees } = shared;
+  const { entries, lru, memcgs, slotTable, zs, claims, trees } = shared;
   const holds = (words: Int32Array, index: number): boolean => words[index] === looker.self;
   const ownClaims = rule(
     (row) => holds(claims.control, Math.floor(row / CLAIMS_MAX) * CLAIM_WORDS),
@@ -84,8 +85,9 @@ export function guarded(shared: Shared, looker: Looker): Shared {
   };
   return {
     ...shared,
-    entries: guardedEntries(entries, lru, looker),
+    entries: guardedEntries(entries, lru, memcgs, looker),
     lru: guardedLru(lru, looker),
+    memcgs: guardAll('memcgs', memcgs, ['state'], listLock(lru, looker), null),
     slotTable: guardedSlots(slotTable, looker),
     zs: guardedObjects(zs, looker),
     claims: guardAll('claims', claims, ['first', 'end', 'wantedFirst', 'wantedEnd', 'turn'], ownClaims),
@@ -121,19 +123,25 @@ export function guardDebts(zswap: Zswap, { slotTable, claims }: Shared): void {
   };
 }
 
-function guardedEntries(t: Entries, lru: Lru, { self, plain }: Looker): Entries {
+/** What a list has is its lock's, and whether it is online. */
+function listLock(lru: Lists, { self }: Looker): Rule {
+  return rule((m) => lru.lock[m] === self, 'the LRU lock');
+}
+
+function guardedEntries(t: Entries, lru: Lists, memcgs: Memcgs, { self, plain }: Looker): Entries {
   const live: Rule = (e) => {
     plain();
     return isLive(t, e) ? null : `entry ${e} was freed and is used`;
   };
-  const listed = rule((e) => lru.lock[t.memcg[e]] === self || t.control[0] === self, 'the LRU lock');
+  const ofList = (e: number): boolean => lru.lock[heirOf(memcgs, t.memcg[e])] === self;
+  const listed = rule((e) => ofList(e) || t.control[0] === self, 'the LRU lock');
   const fields = guardAll('entries', t, ['slot', 'volume', 'memcg', 'length', 'fill'], live);
   return guardAll('entries', fields, ['prev', 'next'], listed);
 }
 
 /** Counts and charges are read for a hint by whoever decides what to shrink. */
-function guardedLru(t: Lru, { self }: Looker): Lru {
-  const list = rule((m) => t.lock[m] === self, 'the LRU lock');
+function guardedLru(t: Lists, looker: Looker): Lists {
+  const list = listLock(t, looker);
   return guardAll('lru', guardAll('lru', t, ['head', 'tail', 'unlinked'], list), ['count', 'charged'], list, null);
 }
 

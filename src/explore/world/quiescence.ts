@@ -7,14 +7,26 @@ import { allocator } from '../../pool/allocator/index.ts';
 import { testBit } from '../../pool/bits.ts';
 import { takenBuffers } from '../../pool/buffers.ts';
 import { claimsHeld } from '../../pool/claims.ts';
-import { highWater, isLive, LENGTH_SAME_FILLED, NONE } from '../../pool/entries.ts';
+import { type Entries, highWater, isLive, LENGTH_SAME_FILLED, NONE } from '../../pool/entries.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
+import { belongs, type Lru } from '../../pool/lru.ts';
+import { CELL, countOf, currentOf, heirOf, isOnline, pathOf, ROOT, TABLE } from '../../pool/memcg.ts';
 import { FREE_HEAD } from '../../pool/slot_table.ts';
 import { get, isFreed, treeOf } from '../../pool/tree.ts';
 import { LOADED, ON_IMAGE, type Zswap } from '../../zswap/zswap.ts';
 import { isRight, rightVersions } from './acknowledged.ts';
 import type { Stage } from './start_state.ts';
-import { describePage, numberOf, pageAt, placeOf, SLOTS, versionOf, type World } from './world.ts';
+import {
+  describePage,
+  NEW_MEMCG,
+  numberOf,
+  PARENT_ROW,
+  pageAt,
+  placeOf,
+  SLOTS,
+  versionOf,
+  type World,
+} from './world.ts';
 
 export interface Finding {
   readonly kind: string;
@@ -25,13 +37,14 @@ export interface Finding {
 
 /** `stage`: what the run began with; a pin of it was dropped by now. */
 export function checkQuiescence(world: World, zswap: Zswap, stage: Stage): Finding | null {
-  const { first, memcgPages, mayLose } = stage;
+  const { first, memcgPages, parentPages, mayLose } = stage;
   const numbers = Array.from({ length: world.exports }, (_, x) => x);
   const ofEach = (check: (x: number) => Finding | null): Finding | null =>
     numbers.reduce<Finding | null>((found, x) => found ?? check(x), null);
   return (
     ofEach((x) => checkEntries(zswap, x, first)) ??
-    ofEach((m) => checkLimit(zswap, m, memcgPages)) ??
+    ofEach((x) => checkLimit(zswap, zswap.memcgs.ofExport[x], memcgPages)) ??
+    checkLimit(zswap, PARENT_ROW, parentPages) ??
     checkPins(zswap) ??
     checkObjects(zswap, stage) ??
     ofEach((x) => checkData(world, zswap, x, first, mayLose)) ??
@@ -39,7 +52,7 @@ export function checkQuiescence(world: World, zswap: Zswap, stage: Stage): Findi
   );
 }
 
-/** Export `x`, whose memcg has its number. */
+/** The entries of export `x`, and all lists. */
 function checkEntries({ entries, trees, lru, shared }: Zswap, x: number, first: number): Finding | null {
   const inTree = new Set<number>();
   for (let slot = first; slot < first + SLOTS; slot++) {
@@ -58,14 +71,8 @@ function checkEntries({ entries, trees, lru, shared }: Zswap, x: number, first: 
     }
     inTree.add(e);
   }
-  const listed = new Set<number>();
-  let bytes = 0;
-  for (let e = lru.head[x]; e !== NONE; e = entries.next[e]) {
-    if (listed.has(e)) return { kind: 'list', text: `the LRU meets entry ${e} twice` };
-    if (!isLive(entries, e)) return { kind: 'use after free', text: `the LRU holds entry ${e}, which was freed` };
-    listed.add(e);
-    bytes += entries.length[e];
-  }
+  const listed = listedEntries(entries, lru);
+  if (!(listed instanceof Set)) return listed;
   for (let e = 1; e < highWater(entries); e++) {
     if (!isLive(entries, e) || entries.volume[e] !== x) continue;
     if (!inTree.has(e)) {
@@ -78,21 +85,61 @@ function checkEntries({ entries, trees, lru, shared }: Zswap, x: number, first: 
       return { kind: 'leak', text: `entry ${e} of slot ${entries.slot[e]} is on no LRU: it can't be written back` };
     }
   }
-  if (lru.count[x] !== listed.size) {
-    return { kind: 'charge', text: `${listed.size} entries are on the LRU, ${lru.count[x]} are counted` };
+  return checkCharges(entries, lru);
+}
+
+/** What is on the lists of memcgs that are in use, each on the one where it belongs. */
+function listedEntries(entries: Entries, lru: Lru): Set<number> | Finding {
+  const listed = new Set<number>();
+  for (let m = 0; m < lru.memcgs.control[TABLE.END]; m++) {
+    const before = listed.size;
+    for (let e = lru.head[m]; e !== NONE; e = entries.next[e]) {
+      if (listed.has(e)) return { kind: 'list', text: `the LRU meets entry ${e} twice` };
+      if (!isLive(entries, e)) return { kind: 'use after free', text: `the LRU holds entry ${e}, which was freed` };
+      if (!belongs(lru, entries, m, e)) return { kind: 'list', text: `entry ${e} is on the LRU of another memcg` };
+      listed.add(e);
+    }
+    const found = listed.size - before;
+    if (lru.count[m] !== found) {
+      return { kind: 'charge', text: `${found} entries are on the LRU, ${lru.count[m]} are counted` };
+    }
   }
-  if (lru.charged[x] !== bytes) {
-    return { kind: 'charge', text: `the objects have ${bytes} bytes, ${lru.charged[x]} are charged` };
+  return listed;
+}
+
+/** What lists and memcgs are charged, against the entries. */
+function checkCharges(entries: Entries, lru: Lru): Finding | null {
+  const { memcgs } = lru;
+  const [own, below] = [new Float64Array(memcgs.rows), new Float64Array(memcgs.rows)];
+  for (let e = 1; e < highWater(entries); e++) {
+    if (!isLive(entries, e)) continue;
+    const m = entries.memcg[e];
+    own[heirOf(memcgs, m)] += entries.length[e];
+    for (let row = m; row !== ROOT; row = memcgs.parent[row]) below[row] += entries.length[e];
+  }
+  for (let m = 0; m < memcgs.rows; m++) {
+    if (lru.charged[m] !== own[m]) {
+      return { kind: 'charge', text: `the objects have ${own[m]} bytes, ${lru.charged[m]} are charged` };
+    }
+    if (m === ROOT) continue;
+    const current = currentOf(memcgs, m);
+    if (current !== below[m]) {
+      return { kind: 'charge', text: `the objects of a memcg have ${below[m]} bytes, its current is ${current}` };
+    }
+    if (current > 0 && isOnline(memcgs, m) && pathOf(memcgs, m).endsWith(`/${NEW_MEMCG}`)) {
+      return { kind: 'charge', text: `a memcg that is new is charged ${current} bytes of one that is gone` };
+    }
   }
   return null;
 }
 
-function checkLimit({ lru }: Zswap, m: number, pages: number): Finding | null {
-  if (lru.count[m] > pages) {
-    return { kind: 'over limit', text: `the memcg has ${lru.count[m]} pages, and may have ${pages}` };
-  }
+function checkLimit({ memcgs }: Zswap, m: number, pages: number): Finding | null {
+  const has = countOf(memcgs, m, CELL.PAGES);
+  if (has > pages) return { kind: 'over limit', text: `the memcg has ${has} pages, and may have ${pages}` };
   // Else what was let in for nobody stays taken from the memcg.
-  if (lru.reserved[m] !== 0) return { kind: 'leak', text: `${lru.reserved[m]} stores stay let in at the limit` };
+  if (memcgs.reserved[m] !== 0) {
+    return { kind: 'leak', text: `${memcgs.reserved[m]} stores stay let in at the limit` };
+  }
   return null;
 }
 

@@ -27,6 +27,8 @@ export interface Stage {
   readonly mayLose: boolean;
   /** Pages that the memcg may have at the end. */
   readonly memcgPages: number;
+  /** Of the row that may be above all memcgs, or is the first of them. */
+  readonly parentPages: number;
 }
 
 export const NO_STAGE: Stage = {
@@ -37,6 +39,7 @@ export const NO_STAGE: Stage = {
   pinned: 0,
   first: 0,
   memcgPages: 0,
+  parentPages: 0,
   mayLose: false,
 };
 
@@ -88,6 +91,7 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
     pinned: record,
     first: firstSlot(scenario),
     memcgPages,
+    parentPages: scenario.parentMax === undefined ? memcgPages : (scenario.parentPages ?? 2 * SLOTS),
     mayLose: scenario.mayLose === true,
   };
 }

@@ -6,12 +6,15 @@
 import { allocator } from '../../pool/allocator/index.ts';
 import { createCountedBits } from '../../pool/bits.ts';
 import { createDirty } from '../../pool/dirty.ts';
-import { PAGE_SIZE, THREAD_LANE0, TREE_PAGES } from '../../pool/limits.ts';
+import { PAGE_SIZE, THREAD_LANE0, THREAD_MAIN, THREADS_MAX, TREE_PAGES } from '../../pool/limits.ts';
+import { createMemcgs, type Memcgs } from '../../pool/memcg.ts';
+import { fillMemcgs } from '../../pool/memcg_tree.ts';
 import { createShared, type PoolSettings, type Shared } from '../../pool/shared.ts';
 import { createTrees } from '../../pool/tree.ts';
 import { int32, uint8 } from '../../shm/columns.ts';
 import { createRing, type Ring } from '../../shm/mailbox.ts';
 import { ACTORS_MAX } from '../run_state.ts';
+import type { Scenario } from '../scenarios/scenario.ts';
 
 /** Slots that a scenario can use, from the first slot of a tree on: a node covers all of them. */
 export const SLOTS = 8;
@@ -47,6 +50,8 @@ const PART = 7;
 /** Slots of one READ at most. */
 export const READ_MAX = 4;
 const SLOT_RECORDS = 16;
+/** The root, what is above all, one for each of two exports, and a new one. */
+const MEMCG_ROWS = 5;
 /** Messages to the shrinker's thread at one time. */
 const MESSAGES = 8;
 const ZSPAGES = 2;
@@ -87,8 +92,10 @@ export interface Shadow {
   readonly seen: Int32Array;
 }
 
-export function worldSettings(changes: Partial<PoolSettings> & { memcgMax?: number }): PoolSettings {
-  const { memcgMax, ...rest } = changes;
+export function worldSettings(
+  changes: Partial<PoolSettings> & { memcgMax?: number; parentMax?: number },
+): PoolSettings {
+  const { memcgMax, parentMax, ...rest } = changes;
   return {
     poolBytes: ZSPAGES * allocator.pageBytes,
     acceptBytes: ZSPAGES * allocator.pageBytes,
@@ -103,7 +110,7 @@ export function worldSettings(changes: Partial<PoolSettings> & { memcgMax?: numb
     buffers: BUFFERS,
     lanes: ACTORS_MAX,
     exports: [{ name: 'swap0', pages: PAGES, memcg: 0 }],
-    memcgs: [{ name: 'guest', max: memcgMax ?? Number.MAX_SAFE_INTEGER, writeback: true }],
+    memcgs: memcgSettings(1, memcgMax, parentMax),
     ...rest,
   };
 }
@@ -111,21 +118,57 @@ export function worldSettings(changes: Partial<PoolSettings> & { memcgMax?: numb
 /** What several exports are: each has its memcg. The first is as large as the only one of a world that has one. */
 export function exportSettings(
   exports: number,
-  memcgMax: number,
+  memcgMax?: number,
   pages = PAGES,
+  parentMax?: number,
 ): Pick<PoolSettings, 'exports' | 'memcgs'> {
   const numbers = Array.from({ length: exports }, (_, x) => x);
   return {
     exports: numbers.map((x) => ({ name: `swap${x}`, pages: x === 0 ? pages : SLOTS, memcg: x })),
-    memcgs: numbers.map((x) => ({ name: `guest${x}`, max: memcgMax, writeback: true })),
+    memcgs: memcgSettings(exports, memcgMax, parentMax),
   };
+}
+
+const PARENT = 'machine';
+/** A memcg that is made in a run, and that nothing is stored for. */
+export const NEW_MEMCG = 'new';
+
+/** One for each export; all below one, if that has a limit. */
+function memcgSettings(exports: number, max = Number.MAX_SAFE_INTEGER, parentMax?: number): PoolSettings['memcgs'] {
+  const above = parentMax === undefined ? '' : `${PARENT}/`;
+  const own = Array.from({ length: exports }, (_, x) => ({ name: `${above}guest${x}`, max, writeback: true }));
+  return parentMax === undefined ? own : [...own, { name: PARENT, max: parentMax, writeback: true }];
+}
+
+/** The row of the memcg that export `x` begins with: below the root, or below the first row. */
+export function rowOf({ parentMax }: Pick<Scenario, 'parentMax'>, x: number): number {
+  return (parentMax === undefined ? 1 : 2) + x;
+}
+
+/** The row of the memcg that all are below. */
+export const PARENT_ROW = 1;
+
+/** Gives the table of memcgs what a cell's settings say, whatever it had. */
+export function beginMemcgs(shared: Shared, settings: PoolSettings): void {
+  const empty = createMemcgs(MEMCG_ROWS, THREADS_MAX);
+  const { memcgs } = shared;
+  for (const key of Object.keys(empty) as (keyof Memcgs)[]) {
+    const column = memcgs[key];
+    if (typeof column !== 'number') column.set(empty[key] as Int32Array);
+  }
+  fillMemcgs({ ...shared, settings }, THREAD_MAIN);
 }
 
 /** The whole export has its bits and trees; of entries there are no more than a scenario's slots need. */
 function createSmallShared(exports: number): Shared {
-  const several = exportSettings(exports, Number.MAX_SAFE_INTEGER).exports;
+  const several = exportSettings(exports).exports;
   const used = several.map((one) => ({ ...one, pages: SLOTS }));
-  const shared = createShared(worldSettings({ locklessWalks: true, exports: used }), SLOT_RECORDS);
+  const shared = createShared(
+    worldSettings({ locklessWalks: true, ...exportSettings(exports), exports: used }),
+    SLOT_RECORDS,
+    MEMCG_ROWS,
+    THREADS_MAX,
+  );
   const { readers } = shared;
   const pages = several.map((one) => one.pages);
   const trees = createTrees(pages, NODES, { readers });

@@ -19,7 +19,7 @@ export function shrinkOne(pool: ProtocolPool, m: number, busy: BusyProtocol): Sh
   const none = lockVictim(pool, m);
   if (none !== null) return none;
   const { x, slot, e } = pool.walk;
-  lru.rotate(pool.lru, pool.entries, e);
+  lru.rotate(pool.lru, pool.entries, m, e);
   sync.unlock(pool.lru.lock, m);
   return writeback(pool, x, slot, busy);
 }

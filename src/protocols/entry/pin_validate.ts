@@ -105,7 +105,7 @@ function shrinkOne(pool: ProtocolPool, m: number, busy: BusyProtocol): ShrinkRes
   // it from where it is. Failed: the tail is the right place, and later there would be no way to put it there, because
   // nothing tells whether the entry is still alive:
   //   1. we drop lru.lock   2. a TRIM frees the entry, a store reuses its index   3. we would link a stranger
-  lru.rotate(list, pool.entries, e);
+  lru.rotate(list, pool.entries, m, e);
   const held = swapoff.hold(pool, tree, e);
   sync.unlock(list.lock, m);
   if (!held) return SHRINK.GONE;

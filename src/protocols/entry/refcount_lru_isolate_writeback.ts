@@ -30,8 +30,8 @@ export function shrinkOne(pool: ProtocolPool, m: number, busy: BusyProtocol): Sh
   walk.tree = treeOf(trees, walk.x, walk.slot);
   walk.life = lifeOf(trees, walk.tree);
   const held = pool.protocols.swapoff.hold(pool, walk.tree, walk.e);
-  if (held) lru.isolate(list, entries, walk.e);
-  else lru.rotate(list, entries, walk.e);
+  if (held) lru.isolate(list, entries, m, walk.e);
+  else lru.rotate(list, entries, m, walk.e);
   sync.unlock(list.lock, m);
   if (!held) return SHRINK.GONE;
   const result = writeback(pool, busy);

@@ -31,7 +31,7 @@ export function lockVictim(pool: ProtocolPool, m: number): typeof SHRINK.EMPTY |
   walk.e = e;
   if (!pool.secondChance || entries.referenced[e] === 0) return null;
   entries.referenced[e] = 0;
-  lru.rotate(list, entries, e);
+  lru.rotate(list, entries, m, e);
   sync.unlock(list.lock, m);
   return SHRINK.ROTATED;
 }
@@ -42,7 +42,7 @@ function resumed(pool: ProtocolPool, m: number): number {
   const { list, next } = walk;
   walk.next = NONE;
   if (next === NONE || list !== m) return NONE;
-  if (!lru.linked(pool.lru, pool.entries, m, next) || pool.entries.memcg[next] !== m)
+  if (!lru.linked(pool.lru, pool.entries, m, next) || !lru.belongs(pool.lru, pool.entries, m, next))
     sync.violation('use after free', `the walk of LRU ${m} goes on at entry ${next}, which left the list meanwhile`);
   return next;
 }

@@ -15,6 +15,7 @@
  * held. Known weakness: none in safety; a writeback that hangs makes swapoff wait with it.
  */
 import { checkLive } from '../../pool/entries.ts';
+import { TABLE } from '../../pool/memcg.ts';
 import * as sync from '../../shm/sync.ts';
 import type { ProtocolPool, SwapoffProtocol } from '../protocol.ts';
 import { discardSlice, freeAll, needsCounts, waitForEntries } from './free_trees.ts';
@@ -40,10 +41,10 @@ function count({ entries }: ProtocolPool, e: number, by: number): number {
 }
 
 function freeTrees(pool: ProtocolPool, x: number): void {
-  const { lock } = pool.lru;
+  const { lock, memcgs } = pool.lru;
   sync.step('SO: lru');
   // Whoever picked an entry under a lock has its reference once we have had that lock.
-  for (let m = 0; m < lock.length; m++) {
+  for (let m = 0; m < memcgs.control[TABLE.END]; m++) {
     sync.lock(lock, m);
     sync.unlock(lock, m);
   }

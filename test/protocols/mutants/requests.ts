@@ -242,7 +242,7 @@ const EXPORTS: readonly Mutant[] = [
     name: 'exports: every page is charged to the first memcg',
     file: 'zswap/store.js',
     from: 'entries.memcg[e] = m;',
-    to: 'entries.memcg[e] = 0;',
+    to: 'entries.memcg[e] = 1;',
     scenario: 'memcgs',
     combination: P4,
   },

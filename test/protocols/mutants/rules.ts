@@ -42,7 +42,7 @@ export const RULE_MUTANTS: readonly Mutant[] = [
   {
     name: 'admission: what was let in stays taken',
     file: 'zswap/store_op.js',
-    from: 'settle(zswap, zswap.settings.exports[x].memcg);',
+    from: 'settle(zswap, this.m);',
     to: ';',
     scenario: 'limit-two-stores',
     combination: P4,

@@ -2,6 +2,8 @@
  * Mutants: safe protocols with one line taken out or turned off. Each names the compiled file, what stands there, what stands
  * there instead, and the scenario that must notice. A protocol whose text moved on fails the test that uses this table.
  */
+
+import { MEMCG_MUTANTS } from './memcgs.ts';
 import type { Mutant } from './mutant.ts';
 import { REQUEST_MUTANTS } from './requests.ts';
 import { RULE_MUTANTS } from './rules.ts';
@@ -23,7 +25,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'rotation: a busy victim stays at the head of its list',
     file: 'protocols/entry/pin_validate.js',
-    from: 'lru.rotate(list, pool.entries, e);',
+    from: 'lru.rotate(list, pool.entries, m, e);',
     to: '',
     scenario: 'busy-head',
     combination: P4,
@@ -252,5 +254,6 @@ export const MUTANTS: readonly Mutant[] = [
     combination: P4,
   },
   ...RULE_MUTANTS,
+  ...MEMCG_MUTANTS,
   ...REQUEST_MUTANTS,
 ];

@@ -1,0 +1,207 @@
+/**
+ * The memory cgroups: a tree of rows in shared memory, struct of arrays. Row 0 is the root. The main thread alone changes it
+ * (memcg_tree.ts), every thread reads it as it is at that moment: nothing of it is kept per thread.
+ *
+ *   FREE -> ONLINE -> OFFLINE -> FREE
+ *
+ * An entry names the memcg that it was stored for, and goes on naming it when that is offline: then the list of its nearest
+ * ancestor that is online has it (lru.ts). So a row is free again only when no entry names it any more, no row below it is
+ * in use, and nobody is about to store for it. A row's parent never changes while the row is in use.
+ *
+ * What is counted of a memcg (bytes, pages, events) is counted for its whole path, in a cell for each thread: a cache line
+ * that only this thread writes. So going up a path takes no lock and no atomic operation, whatever its depth, and a memcg
+ * that goes offline has nothing to hand over: its ancestors have it already. The root is not on any path: what it would
+ * have is counted for the pool as a whole.
+ */
+import { float64, int32, uint8, uint16 } from '../shm/columns.ts';
+import { EXPORTS_MAX } from './limits.ts';
+
+export const ROOT = 0;
+/** Bytes of a name, as of any file's. */
+export const NAME_BYTES = 255;
+/** The most rows between the root and a memcg, itself counted: what a cgroup.max.depth would be. */
+export const DEPTH_MAX = 64;
+
+export const MEMCG = { FREE: 0, ONLINE: 1, OFFLINE: 2 } as const;
+
+/** Columns of a cell. Bytes that came and bytes that went are apart, for currentOf. */
+export const CELL = {
+  ADDED: 0,
+  FREED: 1,
+  PAGES: 2,
+  INCOMPRESSIBLE: 3,
+  ZSWPOUT: 4,
+  ZSWPIN: 5,
+  ZSWPWB: 6,
+} as const;
+/** A cache line of 64 bytes. */
+export const CELL_COLUMNS = 8;
+
+/** Words of `control`. */
+export const TABLE = {
+  /** Rows [0, END) may be in use. */
+  END: 0,
+  /** Rows that are online and have, or have had, an export: none but these can have pages. */
+  HOMES: 1,
+} as const;
+
+/** Bits of all exports, in words. */
+const HOME_WORDS = EXPORTS_MAX / 32;
+
+export interface Memcgs {
+  readonly rows: number;
+  readonly threads: number;
+  /** See MEMCG. Written under the lock of the row's list. */
+  readonly state: Uint8Array;
+  readonly parent: Uint16Array;
+  /** zswap.max: bytes, Infinity for none. The root has none. */
+  readonly max: Float64Array;
+  /** The row's own zswap.writeback: 1 where it is off. */
+  readonly keeps: Uint8Array;
+  /** Stores that were let in at the limit of this row, or of one on its path, and are not over yet (zswap/admission.ts). */
+  readonly reserved: Int32Array;
+  /** Per export: the memcg that its pages are stored for. */
+  readonly ofExport: Int32Array;
+  /** Bits: exports whose pages may be on the row's list. */
+  readonly homes: Int32Array;
+  readonly cells: Float64Array;
+  /** Per row NAME_BYTES + 1: length, then bytes of UTF-8. */
+  readonly names: Uint8Array;
+  readonly control: Int32Array;
+}
+
+/** A table with its root. `threads`: those that will store, load or free. */
+export function createMemcgs(rows: number, threads: number): Memcgs {
+  const table: Memcgs = {
+    rows,
+    threads,
+    state: uint8(rows),
+    parent: uint16(rows),
+    max: float64(rows),
+    keeps: uint8(rows),
+    reserved: int32(rows),
+    ofExport: int32(EXPORTS_MAX),
+    homes: int32(rows * HOME_WORDS),
+    cells: float64(rows * threads * CELL_COLUMNS),
+    names: uint8(rows * (NAME_BYTES + 1)),
+    control: int32(Object.keys(TABLE).length),
+  };
+  table.state[ROOT] = MEMCG.ONLINE;
+  table.max[ROOT] = Number.POSITIVE_INFINITY;
+  table.control[TABLE.END] = 1;
+  return table;
+}
+
+export function isOnline(t: Memcgs, m: number): boolean {
+  return t.state[m] === MEMCG.ONLINE;
+}
+
+/** The row whose list has what `m` names. It stays so while its lock is held. */
+export function heirOf(t: Memcgs, m: number): number {
+  let row = m;
+  while (t.state[row] === MEMCG.OFFLINE) row = t.parent[row];
+  return row;
+}
+
+/** The smallest limit on the path of `m`, up to the root but without it. */
+export function limitOf(t: Memcgs, m: number): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (let row = m; row !== ROOT; row = t.parent[row]) if (t.max[row] < least) least = t.max[row];
+  return least;
+}
+
+/** The effective zswap.writeback: no row on the path has it off, and the root has not. */
+export function writesBack(t: Memcgs, m: number): boolean {
+  for (let row = m; row !== ROOT; row = t.parent[row]) if (t.keeps[row] !== 0) return false;
+  return t.keeps[ROOT] === 0;
+}
+
+/** Counts a page that came (`sign` 1) or went (-1), with `bytes` of object, for the whole path of `m`. */
+export function chargePath(t: Memcgs, thread: number, m: number, bytes: number, sign: 1 | -1, raw: boolean): void {
+  const { cells, parent, threads } = t;
+  for (let row = m; row !== ROOT; row = parent[row]) {
+    const at = (row * threads + thread) * CELL_COLUMNS;
+    cells[at + (sign > 0 ? CELL.ADDED : CELL.FREED)] += bytes;
+    cells[at + CELL.PAGES] += sign;
+    if (raw) cells[at + CELL.INCOMPRESSIBLE] += sign;
+    if (sign > 0) cells[at + CELL.ZSWPOUT]++;
+  }
+}
+
+/** Counts an event for the whole path of `m`. */
+export function countEvent(t: Memcgs, thread: number, m: number, column: number): void {
+  const { cells, parent, threads } = t;
+  for (let row = m; row !== ROOT; row = parent[row]) cells[(row * threads + thread) * CELL_COLUMNS + column]++;
+}
+
+/** What all threads have counted of `m` and what is below it. */
+export function countOf(t: Memcgs, m: number, column: number): number {
+  const { cells, threads } = t;
+  const end = (m + 1) * threads * CELL_COLUMNS;
+  let count = 0;
+  for (let at = m * threads * CELL_COLUMNS + column; at < end; at += CELL_COLUMNS) count += cells[at];
+  return count;
+}
+
+/**
+ * zswap.current: bytes of objects of `m` and what is below it. Threads go on while we add up, and it must not come to less than
+ * there is, so what went is read first: an entry that is seen to have gone had come before that, and is seen to have come.
+ */
+export function currentOf(t: Memcgs, m: number): number {
+  const freed = countOf(t, m, CELL.FREED);
+  return countOf(t, m, CELL.ADDED) - freed;
+}
+
+/** Notes that pages of export `x` may be on the list of `m`. */
+export function makeHome(t: Memcgs, m: number, x: number): void {
+  if (!hasHomes(t, m)) t.control[TABLE.HOMES]++;
+  t.homes[m * HOME_WORDS + (x >> 5)] |= 1 << (x & 31);
+}
+
+export function isHome(t: Memcgs, m: number, x: number): boolean {
+  return (t.homes[m * HOME_WORDS + (x >> 5)] & (1 << (x & 31))) !== 0;
+}
+
+export function hasHomes(t: Memcgs, m: number): boolean {
+  for (let word = 0; word < HOME_WORDS; word++) if (t.homes[m * HOME_WORDS + word] !== 0) return true;
+  return false;
+}
+
+/** The list of `m` has become that of `heir`, and so has the place of what is stored there. */
+export function moveHomes(t: Memcgs, m: number, heir: number): void {
+  if (!hasHomes(t, m)) return;
+  if (!hasHomes(t, heir)) t.control[TABLE.HOMES]++;
+  for (let word = 0; word < HOME_WORDS; word++) {
+    t.homes[heir * HOME_WORDS + word] |= t.homes[m * HOME_WORDS + word];
+    t.homes[m * HOME_WORDS + word] = 0;
+  }
+  t.control[TABLE.HOMES]--;
+}
+
+/** Rows that are online, the root among them: what a loop over memcgs goes over. */
+export function onlineRows(t: Memcgs): number[] {
+  const rows: number[] = [];
+  for (let m = 0; m < t.control[TABLE.END]; m++) if (isOnline(t, m)) rows.push(m);
+  return rows;
+}
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+export function setName(t: Memcgs, m: number, name: string): void {
+  const bytes = encoder.encode(name);
+  const at = m * (NAME_BYTES + 1);
+  t.names[at] = bytes.length;
+  t.names.set(bytes, at + 1);
+}
+
+/** The path from the root, without a leading slash; `/` is the root. */
+export function pathOf(t: Memcgs, m: number): string {
+  const names: string[] = [];
+  for (let row = m; row !== ROOT; row = t.parent[row]) {
+    const at = row * (NAME_BYTES + 1);
+    // Of shared memory a decoder takes copies only.
+    names.unshift(decoder.decode(t.names.slice(at + 1, at + 1 + t.names[at])));
+  }
+  return names.length === 0 ? '/' : names.join('/');
+}

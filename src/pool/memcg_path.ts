@@ -1,0 +1,44 @@
+/** Paths of memcgs, as people and config files write them: `system.slice/a`, with or without a leading slash. */
+import { DEPTH_MAX, NAME_BYTES } from './memcg.ts';
+
+/** Why a path, or a change of the tree, is refused; `code` is the errno that a kernel would answer. */
+export class MemcgError extends Error {
+  readonly code: 'EINVAL' | 'ENOENT' | 'EEXIST' | 'EBUSY' | 'EAGAIN' | 'ENOSPC';
+
+  constructor(code: MemcgError['code'], message: string) {
+    super(`${code}: ${message}`);
+    this.code = code;
+  }
+}
+
+/** The names on a path, outermost first; none for the root, which is `/` or the empty path. */
+export function namesOf(path: string): string[] {
+  if (path === '' || path === '/') return [];
+  const names = (path.startsWith('/') ? path.slice(1) : path).split('/');
+  for (const name of names) {
+    const wrong = problemOf(name);
+    if (wrong !== null) throw new MemcgError('EINVAL', `memcg ${JSON.stringify(path)}: ${wrong}`);
+  }
+  if (names.length > DEPTH_MAX) {
+    throw new MemcgError(
+      'EAGAIN',
+      `memcg ${JSON.stringify(path)}: ${names.length} levels, allowed: at most ${DEPTH_MAX}`,
+    );
+  }
+  return names;
+}
+
+function problemOf(name: string): string | null {
+  if (name === '') return 'a name is empty';
+  if (name === '.' || name === '..') return `${name} is no name`;
+  // The kernel refuses a newline, because /proc/PID/cgroup has a path per line; a zero ends every path.
+  if (name.includes('\n') || name.includes('\0')) return 'a name has a newline or a zero';
+  const bytes = Buffer.byteLength(name);
+  return bytes > NAME_BYTES ? `a name has ${bytes} bytes, allowed: at most ${NAME_BYTES}` : null;
+}
+
+/** The one way to write a path. */
+export function canonicalPath(path: string): string {
+  const names = namesOf(path);
+  return names.length === 0 ? '/' : names.join('/');
+}

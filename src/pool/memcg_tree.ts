@@ -1,0 +1,258 @@
+/**
+ * What the main thread does with the tree of memcgs: find, list, create, set, take offline, remove. There is one of it, because
+ * rows are given out and taken back here, under no lock. The tables are in shared memory, so other threads see a change as soon
+ * as it is made, in the order in which it is written here: a row is filled in before it is online.
+ *
+ * remove is rmdir for what is empty. offline is what a cgroup that goes away leaves behind: its pages become its parent's.
+ * Both leave the row to be reaped, when nobody can name it any more:
+ *
+ *   1. a store looks its memcg up   2. the row goes offline, empty   3. another memcg gets the row   4. the store charges that
+ * Whoever stores holds the pin of a slot from before the look until it has charged. So a row waits for the pins that were held
+ * when it went offline, each of which is seen dropped at some time; and for its entries, and for the rows below it.
+ */
+import * as sync from '../shm/sync.ts';
+import type { Entries } from './entries.ts';
+import * as lru from './lru.ts';
+import {
+  CELL_COLUMNS,
+  currentOf,
+  hasHomes,
+  MEMCG,
+  type Memcgs,
+  makeHome,
+  moveHomes,
+  onlineRows,
+  pathOf,
+  ROOT,
+  setName,
+  TABLE,
+} from './memcg.ts';
+import { canonicalPath, MemcgError, namesOf } from './memcg_path.ts';
+import type { SlotTable } from './slot_table.ts';
+
+/** Of createShared, as it is. */
+interface Pool {
+  readonly memcgs: Memcgs;
+  readonly lru: lru.Lists;
+  readonly entries: Entries;
+  readonly slotTable: Pick<SlotTable, 'locked'>;
+  readonly settings: { readonly exports: readonly { readonly name: string }[] };
+}
+
+interface Dying {
+  readonly m: number;
+  /** Slot records that were pinned when it went offline, and have not been seen unpinned since. */
+  pins: number[];
+}
+
+/** Rows that one call looks at whether they can be free; they come in turn. */
+const REAPED_PER_CALL = 64;
+
+export class MemcgTree {
+  private readonly pool: Pool;
+  private readonly t: Memcgs;
+  private readonly lists: lru.Lru;
+  /** By path. */
+  private readonly rows = new Map<string, number>();
+  /** Rows in use directly below each, offline ones among them; and those of them that are online. */
+  private readonly below: Int32Array;
+  private readonly online: Int32Array;
+  private readonly free: number[] = [];
+  private dying: Dying[] = [];
+
+  /** `thread`: who changes lists here, the main thread's number. */
+  constructor(pool: Pool, thread: number) {
+    this.pool = pool;
+    this.t = pool.memcgs;
+    this.lists = lru.openLru(pool.lru, pool.memcgs, thread);
+    this.below = new Int32Array(this.t.rows);
+    this.online = new Int32Array(this.t.rows);
+    this.rows.set('/', ROOT);
+    for (let m = ROOT + 1; m < this.t.control[TABLE.END]; m++) this.know(m);
+  }
+
+  private know(m: number): void {
+    const { state, parent } = this.t;
+    if (state[m] === MEMCG.FREE) this.free.push(m);
+    else this.below[parent[m]]++;
+    if (state[m] === MEMCG.OFFLINE) this.dying.push({ m, pins: this.pinsHeld() });
+    if (state[m] !== MEMCG.ONLINE) return;
+    this.online[parent[m]]++;
+    this.rows.set(pathOf(this.t, m), m);
+  }
+
+  /** The row of a path. ENOENT where there is none; EINVAL for what is no path. */
+  lookup(path: string): number {
+    const name = canonicalPath(path);
+    const m = this.rows.get(name);
+    if (m === undefined) throw new MemcgError('ENOENT', `no memcg ${JSON.stringify(name)}`);
+    return m;
+  }
+
+  /** Names of what is directly below a path, in the order in which it was created. */
+  list(path: string): string[] {
+    const m = this.lookup(path);
+    const children = onlineRows(this.t).filter((row) => row !== ROOT && this.t.parent[row] === m);
+    return children.map((row) => pathOf(this.t, row).split('/').at(-1) ?? '');
+  }
+
+  /** mkdir: EEXIST, ENOENT without its parent, EAGAIN where it would be too deep, ENOSPC when all rows are in use. */
+  create(path: string): number {
+    const name = canonicalPath(path);
+    if (this.rows.has(name)) throw new MemcgError('EEXIST', `memcg ${JSON.stringify(name)} exists`);
+    return this.add(this.lookup(name.split('/').slice(0, -1).join('/')), name);
+  }
+
+  /** The row of a path, which comes into being with all that is above it. */
+  ensure(path: string): number {
+    let m = ROOT;
+    let name = '';
+    for (const part of namesOf(path)) {
+      name = name === '' ? part : `${name}/${part}`;
+      m = this.rows.get(name) ?? this.add(m, name);
+    }
+    return m;
+  }
+
+  private add(parent: number, path: string): number {
+    this.reap();
+    const { t } = this;
+    const m = this.free.pop() ?? t.control[TABLE.END];
+    if (m === t.rows) throw new MemcgError('ENOSPC', `${t.rows} memcgs are in use, those that go offline among them`);
+    t.parent[m] = parent;
+    t.max[m] = Number.POSITIVE_INFINITY;
+    t.keeps[m] = 0;
+    setName(t, m, path.slice(path.lastIndexOf('/') + 1));
+    this.setState(m, MEMCG.ONLINE);
+    if (m === t.control[TABLE.END]) t.control[TABLE.END]++;
+    this.below[parent]++;
+    this.online[parent]++;
+    this.rows.set(path, m);
+    return m;
+  }
+
+  /**
+   * memory.zswap.max in bytes, Infinity for none. What is above a new limit stays: only stores meet it, and one that began
+   * before the limit came does not. The root has no limit.
+   */
+  setMax(path: string, bytes: number): void {
+    const m = this.lookup(path);
+    if (m === ROOT) throw new MemcgError('ENOENT', 'the root has no memory.zswap.max');
+    if (bytes !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(bytes) && bytes >= 0)) {
+      throw new MemcgError('EINVAL', `memory.zswap.max: ${bytes}, allowed: bytes from 0, or max`);
+    }
+    this.t.max[m] = bytes;
+  }
+
+  /** memory.zswap.writeback, the row's own: it is in effect where no ancestor has it off. */
+  setWriteback(path: string, on: boolean): void {
+    this.t.keeps[this.lookup(path)] = on ? 0 : 1;
+  }
+
+  /** From now on the pages of export `x` are stored for another memcg; what is stored stays where it is. */
+  attach(x: number, path: string): void {
+    const m = this.lookup(path);
+    makeHome(this.t, m, x);
+    sync.store(this.t.ofExport, x, m);
+  }
+
+  /** rmdir: EBUSY while it has memcgs, exports or pages. */
+  remove(path: string): void {
+    const m = this.leaf(path);
+    const bytes = currentOf(this.t, m);
+    if (bytes > 0) throw new MemcgError('EBUSY', `memcg ${JSON.stringify(path)} has ${bytes} bytes in the pool`);
+    this.end(m);
+  }
+
+  /** Takes a memcg offline: its pages are its parent's coldest from now on. EBUSY while it has memcgs or exports. */
+  offline(path: string): void {
+    this.end(this.leaf(path));
+  }
+
+  private leaf(path: string): number {
+    const m = this.lookup(path);
+    const name = JSON.stringify(canonicalPath(path));
+    if (m === ROOT) throw new MemcgError('EBUSY', 'the root stays');
+    if (this.online[m] > 0) throw new MemcgError('EBUSY', `memcg ${name} has ${this.online[m]} memcgs`);
+    const x = this.pool.settings.exports.findIndex((_, at) => this.t.ofExport[at] === m);
+    if (x >= 0) throw new MemcgError('EBUSY', `memcg ${name} has export ${this.pool.settings.exports[x].name}`);
+    return m;
+  }
+
+  private end(m: number): void {
+    const { t } = this;
+    this.rows.delete(pathOf(t, m));
+    this.online[t.parent[m]]--;
+    const wasHome = hasHomes(t, m);
+    // Before the list moves: whoever walks the parent's list asks whose pages may be on it.
+    moveHomes(t, m, t.parent[m]);
+    lru.reparent(this.lists, this.pool.entries, m);
+    // What no export has been in nobody has looked up.
+    this.dying.push({ m, pins: wasHome ? this.pinsHeld() : [] });
+    this.reap();
+  }
+
+  private pinsHeld(): number[] {
+    const { locked } = this.pool.slotTable;
+    const pins: number[] = [];
+    for (let r = 1; r < locked.length; r++) if (locked[r] !== 0) pins.push(r);
+    return pins;
+  }
+
+  /** Frees rows that nobody can name any more; the main thread may call it whenever it likes. */
+  reap(): void {
+    const turn = this.dying.splice(0, REAPED_PER_CALL);
+    const left = turn.filter((one) => !this.isGone(one));
+    this.dying.push(...left);
+    const gone = new Set(turn);
+    for (const one of left) gone.delete(one);
+    for (const { m } of gone) this.giveBack(m);
+  }
+
+  /** Rows that are offline and still named. */
+  get offlineRows(): number {
+    return this.dying.length;
+  }
+
+  private isGone(one: Dying): boolean {
+    const { locked } = this.pool.slotTable;
+    one.pins = one.pins.filter((r) => locked[r] !== 0);
+    if (one.pins.length > 0 || this.below[one.m] > 0) return false;
+    return this.t.reserved[one.m] === 0 && currentOf(this.t, one.m) === 0;
+  }
+
+  private giveBack(m: number): void {
+    const { t } = this;
+    this.below[t.parent[m]]--;
+    const cells = t.threads * CELL_COLUMNS;
+    t.cells.fill(0, m * cells, (m + 1) * cells);
+    this.setState(m, MEMCG.FREE);
+    this.free.push(m);
+  }
+
+  private setState(m: number, state: number): void {
+    sync.lock(this.lists.lock, m);
+    this.t.state[m] = state;
+    sync.unlock(this.lists.lock, m);
+  }
+}
+
+/** What a config or a scenario begins with. */
+interface Start {
+  /** `name`: its path. */
+  readonly memcgs: readonly { readonly name: string; readonly max: number; readonly writeback: boolean }[];
+  /** `memcg`: an index of memcgs. */
+  readonly exports: readonly { readonly name: string; readonly memcg: number }[];
+}
+
+/** Makes the memcgs that settings begin with, in their order, each after those above it. */
+export function fillMemcgs(pool: Omit<Pool, 'settings'> & { readonly settings: Start }, thread: number): void {
+  const { memcgs, exports } = pool.settings;
+  const tree = new MemcgTree(pool, thread);
+  for (const { name, max, writeback } of memcgs) {
+    const m = tree.ensure(name);
+    if (m !== ROOT && max < Number.MAX_SAFE_INTEGER) tree.setMax(name, max);
+    tree.setWriteback(name, writeback);
+  }
+  for (const [x, { memcg }] of exports.entries()) tree.attach(x, memcgs[memcg].name);
+}

@@ -1,0 +1,101 @@
+/** Mutants of the tree of memcgs: whose list a page is on, who may have a row, whose limits a store counts for. */
+import type { Mutant } from './mutant.ts';
+
+const P3 = 'refcount-lru-isolate+tree-refcount+skip-eexist+erase';
+const P4 = 'pin-validate+pin-first+skip-eexist+erase';
+
+export const MEMCG_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'memcg: a page is added to the list of a memcg that has gone offline',
+    file: 'pool/lru.js',
+    from: `if (memcgs.state[row] !== MEMCG.OFFLINE)
+            return row;`,
+    to: 'return row;',
+    scenario: 'offline-store',
+    combination: P4,
+  },
+  {
+    name: 'memcg: whether it is offline is asked before its list is locked',
+    file: 'pool/lru.js',
+    from: `        sync.lock(lock, row);
+        if (memcgs.state[row] !== MEMCG.OFFLINE)
+            return row;
+        sync.unlock(lock, row);`,
+    to: `        if (memcgs.state[row] !== MEMCG.OFFLINE) {
+            sync.lock(lock, row);
+            return row;
+        }`,
+    scenario: 'offline-store',
+    combination: P4,
+  },
+  {
+    name: 'memcg: an isolated page is put back to a memcg that has gone offline',
+    file: 'pool/lru.js',
+    from: `if (memcgs.state[row] !== MEMCG.OFFLINE)
+            return row;`,
+    to: 'return row;',
+    scenario: 'offline-putback',
+    combination: P3,
+  },
+  {
+    name: 'memcg: a list goes to the parent without its lock',
+    file: 'pool/lru.js',
+    from: `    sync.lock(lru.lock, m);
+    sync.lock(lru.lock, heir);`,
+    to: '    sync.lock(lru.lock, heir);',
+    scenario: 'offline-shrink',
+    combination: P4,
+  },
+  {
+    name: "memcg: a list goes to the parent without the lock of the parent's",
+    file: 'pool/lru.js',
+    from: `    sync.lock(lru.lock, m);
+    sync.lock(lru.lock, heir);`,
+    to: '    sync.lock(lru.lock, m);',
+    scenario: 'offline-shrink',
+    combination: P4,
+  },
+  {
+    name: 'memcg: what a list is charged stays where its pages are no more',
+    file: 'pool/lru.js',
+    from: 'lru.charged[heir] += lru.charged[m];',
+    to: '',
+    scenario: 'offline-putback',
+    combination: P3,
+  },
+  {
+    name: 'memcg: a row is given to another while a store is under way to it',
+    file: 'pool/memcg_tree.js',
+    from: 'one.pins.length > 0 || ',
+    to: '',
+    scenario: 'offline-store',
+    combination: P4,
+  },
+  {
+    name: 'memcg: a row is given to another while entries name it',
+    file: 'pool/memcg_tree.js',
+    from: 'currentOf(this.t, one.m) === 0',
+    to: 'true',
+    scenario: 'offline-shrink',
+    combination: P4,
+  },
+  {
+    name: 'memcg: a store that was let in counts for its own memcg alone',
+    file: 'zswap/admission.js',
+    from: `for (let row = m; row !== ROOT; row = t.parent[row])
+        sync.add(t.reserved, row, stores);`,
+    to: 'sync.add(t.reserved, m, stores);',
+    scenario: 'memcgs-parent',
+    combination: P4,
+  },
+  {
+    name: 'memcg: a page is charged to its own memcg alone',
+    file: 'pool/memcg.js',
+    from: `const at = (row * threads + thread) * CELL_COLUMNS;
+        cells[at + (sign`,
+    to: `const at = (row * threads + thread) * CELL_COLUMNS;
+        if (row === m) cells[at + (sign`,
+    scenario: 'memcgs-parent',
+    combination: P4,
+  },
+];
