@@ -10,6 +10,7 @@ import { ConfigError, DEFAULT_CONFIG, type Loaded, loadConfig } from '../config/
 import { programLine } from '../config/program.ts';
 import { loadProblem } from '../config/requirements.ts';
 import { EXIT, ExitError, errorCode } from '../os/exit_error.ts';
+import type { CtlOptions, CtlVerb } from './ctl.ts';
 import type { ExploreFlags } from './explore.ts';
 import { print } from './print.ts';
 
@@ -59,7 +60,8 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
     .option('--check', 'count what must agree while nothing runs; exit 1 if something leaked, or if requests run')
     .option('--control <path>', 'control socket of the server (default: control.listen of the config)')
     .action(async (flags: StatsFlags) => {
-      const { fetchControl, formatCheck, formatStats } = await import('./stats.ts');
+      const { fetchControl } = await import('./ask_control.ts');
+      const { formatCheck, formatStats } = await import('./stats.ts');
       const answer = await fetchControl(controlSocket(flags), flags.check === true ? '/check' : '/stats');
       const format = flags.check === true ? formatCheck : formatStats;
       await print(flags.json ? `${JSON.stringify(answer)}\n` : format(answer));
@@ -67,6 +69,8 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
     });
 
   addSwapVerbs(program);
+
+  addCtl(program);
 
   addExplore(program, done);
 
@@ -109,7 +113,7 @@ function addConfigCheck(program: Command): void {
 /** swapoff and swapon of an export of a running server. */
 function addSwapVerbs(program: Command): void {
   const run = async (path: string, flags: StatsFlags): Promise<void> => {
-    const { fetchControl } = await import('./stats.ts');
+    const { fetchControl } = await import('./ask_control.ts');
     await print(`${JSON.stringify(await fetchControl(controlSocket(flags), path, 'POST'))}\n`);
   };
   const control = 'control socket of the server (default: control.listen of the config)';
@@ -130,6 +134,35 @@ function addSwapVerbs(program: Command): void {
     .argument('<export>', 'name of the export')
     .option('--control <path>', control)
     .action((name: string, flags: StatsFlags) => run(`/swapon?export=${encodeURIComponent(name)}`, flags));
+}
+
+/** The files of a running server. */
+function addCtl(program: Command): void {
+  const commands = program
+    .command('ctl')
+    .description("a running server's files, as the kernel has them: /cgroup, /parameters, /debug and /block");
+  const add = (verb: CtlVerb, description: string): Command =>
+    withConfig(commands.command(verb))
+      .description(description)
+      .argument('<path>', 'such as /cgroup/swap0/memory.zswap.max')
+      .option('--control <path>', 'control socket of the server (default: control.listen of the config)');
+  const run = async (verb: CtlVerb, path: string, flags: StatsFlags, options: CtlOptions = {}): Promise<void> => {
+    const { ctl } = await import('./ctl.ts');
+    await print(await ctl(() => controlSocket(flags), verb, path, options));
+  };
+  add('ls', 'list a folder')
+    .option('-l, --long', 'with modes: what has no w can not be set')
+    .action((path: string, flags: StatsFlags & CtlOptions) => run('ls', path, flags, flags));
+  add('get', 'print a file').action((path: string, flags: StatsFlags) => run('get', path, flags));
+  add('set', 'write a file')
+    .argument('<value>', 'what to write, such as 64M, max or N')
+    // A value may begin with a minus, and then it is for the file to refuse it.
+    .allowUnknownOption()
+    .action((path: string, value: string, flags: StatsFlags) => run('set', path, flags, { value }));
+  add('mkdir', 'make a folder, where that can be done').action((path: string, flags: StatsFlags) =>
+    run('mkdir', path, flags),
+  );
+  add('rmdir', 'remove a folder').action((path: string, flags: StatsFlags) => run('rmdir', path, flags));
 }
 
 /** What a replay string says itself, and what a matrix tries all of: beside those, these flags would mean nothing. */

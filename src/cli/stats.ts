@@ -1,79 +1,8 @@
-// `zswapd stats`: asks a running server for its counters and prints them.
+// What `zswapd stats` prints of the counters that a server sent.
 // Invariant: prints whatever keys the server sends, in its order, so that a new counter needs no change here.
-import { request } from 'node:http';
-import { CONTROL_CONNECTIONS } from '../control/limits.ts';
-import { EXIT, ExitError, errorCode, errorText } from '../os/exit_error.ts';
+import type { Row } from './ask_control.ts';
 
-const TIMEOUT_MS = 5000;
-const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const MIB = 1024 * 1024;
-
-type Row = Record<string, unknown>;
-
-/** GET of a JSON object from the control socket; POST for a verb, which may take as long as it does. */
-export function fetchControl(
-  socketPath: string,
-  path: string,
-  method: 'GET' | 'POST' = 'GET',
-  timeoutMs = TIMEOUT_MS,
-): Promise<Row> {
-  return new Promise((resolve, reject) => {
-    function fail(error: unknown): void {
-      reject(new ExitError(EXIT.failed, explain(socketPath, error), { cause: error }));
-    }
-    const call = request(
-      { socketPath, path, method, agent: false, ...(method === 'GET' ? { timeout: timeoutMs } : {}) },
-      (response) => {
-        const chunks: Buffer[] = [];
-        let bytes = 0;
-        response.on('data', (chunk: Buffer) => {
-          bytes += chunk.length;
-          if (bytes > MAX_ANSWER_BYTES) call.destroy(new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`));
-          else chunks.push(chunk);
-        });
-        response.on('error', fail);
-        response.on('end', () => {
-          try {
-            resolve(readAnswer(response.statusCode, Buffer.concat(chunks).toString('utf8')));
-          } catch (error) {
-            fail(error);
-          }
-        });
-      },
-    );
-    call.on('timeout', () => call.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
-    call.on('error', fail);
-    call.end();
-  });
-}
-
-function readAnswer(status: number | undefined, text: string): Row {
-  if (status !== 200) throw new Error(refusal(status, text));
-  const value: unknown = JSON.parse(text);
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new Error('the answer is not an object');
-  return value as Row;
-}
-
-/** What the server says is wrong, where it says so in a line of its own. */
-function refusal(status: number | undefined, text: string): string {
-  const { 1: error } = /^\{"error":"((?:[^"\\]|\\.)*)"\}\s*$/.exec(text) ?? [];
-  return (status === 500 ? undefined : error) ?? `the server answered ${status}: ${text.trim().slice(0, 200)}`;
-}
-
-function explain(socketPath: string, error: unknown): string {
-  const code = errorCode(error);
-  if (code === 'ENOENT' || code === 'ECONNREFUSED')
-    return `${socketPath}: no server answers there (control.listen); is zswapd running?`;
-  if (code === 'EPIPE' || code === 'ECONNRESET') {
-    const why = `the server takes ${CONTROL_CONNECTIONS} connections at a time, or has ended; try again`;
-    return `${socketPath}: the connection was closed without an answer (${errorText(error)}): ${why}`;
-  }
-  if (code.startsWith('HPE_')) {
-    return `${socketPath}: is not a control socket: who answers there does not speak HTTP, allowed: that of control.listen`;
-  }
-  return `${socketPath}: ${errorText(error)}`;
-}
 
 /** The human form: plain values first, then a table for each group and each list. */
 export function formatStats(stats: Row): string {

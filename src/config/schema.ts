@@ -212,11 +212,9 @@ const faults = z
 
 const controlGroup = group(
   {
-    listen: fileOrNull('Unix socket of the control plane (HTTP and JSON), mode 0600. null: none.').prefault(
-      'var/zswapd.sock',
-    ),
+    listen: fileOrNull('Unix socket of the control plane (HTTP), mode 0600. null: none.').prefault('var/zswapd.sock'),
   },
-  'The control plane, which zswapd stats asks.',
+  'The control plane, which zswapd stats, swapoff, swapon and ctl ask.',
 );
 
 const log = group(

@@ -1,11 +1,14 @@
-// The control plane: HTTP and JSON on a unix socket, for `zswapd stats` and for monitoring.
+// The control plane: HTTP on a unix socket, JSON for `zswapd stats` and for monitoring, text for the files of `zswapd ctl`.
 // Invariant: bounded in connections, header, body and time, so that a client here can't hurt those who swap.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { listenUnix } from '../os/unix_socket.ts';
+import { answerFile, FILE_BODY_BYTES, isFilePath } from './fs/route.ts';
+import type { FileTree } from './fs/tree.ts';
 import { CONTROL_CONNECTIONS } from './limits.ts';
 
-const MAX_HEADER_BYTES = 8 * 1024;
-/** No route takes a body so far; a small one is read and dropped, because some clients always send one. */
+/** A path of 4096 bytes, each of them encoded as three, and as much again for the rest. */
+const MAX_HEADER_BYTES = 16 * 1024;
+/** Only files take a body, and a smaller one; any up to this is read, because some clients always send one. */
 const MAX_BODY_BYTES = 64 * 1024;
 const REQUEST_TIMEOUT_MS = 5000;
 
@@ -19,6 +22,8 @@ export interface ControlOptions {
   /** POST /swapoff?export=NAME&force&keep, or force=1, and POST /swapon?export=NAME. A ControlError is the client's answer. */
   swapoff?(name: string, flags: { force: boolean; keep: boolean }): Promise<object>;
   swapon?(name: string): object;
+  /** GET, PUT, POST, DELETE /v1/fs<PATH>. */
+  files?: FileTree;
   /** How long a client may take for its request, and a GET for its answer, in milliseconds; 5 s unless given. */
   timeoutMs?: number;
   /** Told of a route that threw, when the client gets a 500, and of a failed accept. */
@@ -58,7 +63,7 @@ export async function startControl(options: ControlOptions): Promise<Control> {
       connectionsCheckingInterval: 1000,
     },
     (request, response) => {
-      drainBody(request, response, () => void route(routes, request, response, options));
+      readBody(request, response, (body) => void route(routes, request, response, body, options));
     },
   );
   server.maxConnections = CONTROL_CONNECTIONS;
@@ -118,9 +123,12 @@ function flag(query: URLSearchParams, name: string): boolean {
   return value !== null;
 }
 
-function drainBody(request: IncomingMessage, response: ServerResponse, done: () => void): void {
+/** Reads it to its end, and keeps the first FILE_BODY_BYTES of it. */
+function readBody(request: IncomingMessage, response: ServerResponse, done: (body: Buffer) => void): void {
   let bytes = 0;
+  const kept: Buffer[] = [];
   request.on('data', (chunk: Buffer) => {
+    if (bytes < FILE_BODY_BYTES) kept.push(Buffer.from(chunk.subarray(0, FILE_BODY_BYTES - bytes)));
     bytes += chunk.length;
     if (bytes <= MAX_BODY_BYTES || response.headersSent) return;
     request.pause();
@@ -128,16 +136,27 @@ function drainBody(request: IncomingMessage, response: ServerResponse, done: () 
     send(response, 413, { error: `the body has more than ${MAX_BODY_BYTES} bytes` });
     response.once('finish', () => request.destroy());
   });
-  request.on('end', done);
+  request.on('end', () => done(Buffer.concat(kept)));
 }
 
 async function route(
   routes: ReadonlyMap<string, Route>,
   request: IncomingMessage,
   response: ServerResponse,
+  body: Buffer,
   options: ControlOptions,
 ): Promise<void> {
   const [path, query] = (request.url ?? '/').split('?', 2);
+  const { files } = options;
+  if (files !== undefined && isFilePath(path)) {
+    await answer(request, response, options, async () => {
+      const { method = '' } = request;
+      const { status, text, allow } = await answerFile(files, method, path, new URLSearchParams(query ?? ''), body);
+      if (allow !== undefined) response.setHeader('allow', allow);
+      sendText(response, status, 'text/plain; charset=utf-8', text);
+    });
+    return;
+  }
   const found = routes.get(path);
   if (found === undefined) {
     send(response, 404, { error: `no route ${path}`, routes: [...routes.keys()] });
@@ -148,10 +167,21 @@ async function route(
     send(response, 405, { error: `${path} takes ${found.method}` });
     return;
   }
+  await answer(request, response, options, async () =>
+    send(response, 200, await found.answer(new URLSearchParams(query ?? ''))),
+  );
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: ControlOptions,
+  make: () => Promise<void>,
+): Promise<void> {
   // A verb may take as long as its image does; the client waits, and closes when it has had enough.
-  if (found.method === 'POST') request.socket.setTimeout(0);
+  if (request.method !== 'GET') request.socket.setTimeout(0);
   try {
-    send(response, 200, await found.answer(new URLSearchParams(query ?? '')));
+    await make();
   } catch (error) {
     if (error instanceof ControlError) {
       send(response, error.status, { error: error.message });
@@ -163,7 +193,10 @@ async function route(
 }
 
 function send(response: ServerResponse, status: number, body: object): void {
-  const text = `${JSON.stringify(body)}\n`;
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) });
+  sendText(response, status, 'application/json', `${JSON.stringify(body)}\n`);
+}
+
+function sendText(response: ServerResponse, status: number, type: string, text: string): void {
+  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text) });
   response.end(text);
 }

@@ -4,6 +4,7 @@
  */
 import { PerformanceObserver } from 'node:perf_hooks';
 import { Connection, type Device, type ExportInfo } from 'node-nbd-server';
+import { countPages } from '../image/counted_image.ts';
 import { openImage } from '../image/open.ts';
 import { NODE_LOOP } from '../os/loop.ts';
 import { isUnixSocket, peek, peerClosed, receive } from '../os/syscalls.ts';
@@ -41,7 +42,9 @@ export class LaneRole {
     this.data = data;
     this.post = post;
     this.zswap = new Zswap(data.shared, chooseProtocols(data.settings.protocols), data.thread);
-    const images = data.settings.images.map((image, x) => openImage(image, data.shared.imageFlags[x]));
+    const images = data.settings.images.map((image, x) =>
+      countPages(openImage(image, data.shared.imageFlags[x]), data.traffic, data.thread, x),
+    );
     this.lane = new Lane(this.zswap, images, data.settings.lane.readsMax, NODE_LOOP);
     this.volumes = new Map(data.settings.exports.map((info, x) => [info.name, new Volume(this.lane, x, info)]));
     this.observeGarbageCollection();

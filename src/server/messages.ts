@@ -1,7 +1,9 @@
 /** What the threads say to each other by messages: start, hand-over of sockets, stop, drain. Pages go by shared memory. */
+import type { ImageTraffic } from '../image/counted_image.ts';
 import type { Shared } from '../pool/shared.ts';
 import type { Places } from './places.ts';
 import type { ThreadSettings } from './settings.ts';
+import type { TunableCells } from './tunables.ts';
 
 /**
  * What a thread is given at its start, whichever its role: the memory that all share, which has the pool's settings, and
@@ -11,6 +13,9 @@ export interface ThreadData {
   readonly thread: number;
   readonly shared: Shared;
   readonly places: Places;
+  /** What can be changed while the thread runs (tunables.ts); `shared.settings` has its values. */
+  readonly cells: TunableCells;
+  readonly traffic: ImageTraffic;
   readonly settings: ThreadSettings;
 }
 

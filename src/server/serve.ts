@@ -10,15 +10,20 @@ import { setFlagsFromString } from 'node:v8';
 import { checkExports } from 'node-nbd-server';
 import { makeStateFolder, removeStateFolder } from '../config/environment.ts';
 import { REPOSITORY } from '../config/fields.ts';
+import { usableMemory } from '../config/memory.ts';
 import { protocolWarning } from '../config/protocol_checks.ts';
 import type { Config } from '../config/schema.ts';
 import { type Control, ControlError, startControl } from '../control/control.ts';
+import { kernelFiles } from '../control/fs/files.ts';
+import type { FileTree } from '../control/fs/tree.ts';
 import { poolCheck, shareRuns } from '../control/pool_check.ts';
 import { statsReport } from '../control/stats_report.ts';
+import { createImageTraffic, imagePages } from '../image/counted_image.ts';
 import { EXIT, named } from '../os/exit_error.ts';
 import { foreignSockets } from '../os/inherited_sockets.ts';
 import { endProcess } from '../os/process.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
+import { MemcgTree } from '../pool/memcg_tree.ts';
 import type { Shared } from '../pool/shared.ts';
 import { attachHelp } from './attach_help.ts';
 import { imageBudget, poolTooSmall } from './budget.ts';
@@ -32,12 +37,13 @@ import type { FromShrinker } from './messages.ts';
 import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
 import { createPlaces } from './places.ts';
 import { ServiceManager } from './service_manager.ts';
-import { reserveShared, threadSettings } from './settings.ts';
+import { reserveShared, threadSettings, tunableCells } from './settings.ts';
 import { closeInspector, Signals } from './signals.ts';
 import { type Running, stop } from './stop.ts';
 import { SwapControl } from './swap_control.ts';
 import { beginThread } from './thread_start.ts';
 import { startThreads } from './threads.ts';
+import { LiveTunables } from './tunables.ts';
 
 /**
  * Serves until a signal, and ends the process. `notFlusher`: why the threads are no I/O flushers, if so. `notes`: what to say
@@ -95,7 +101,9 @@ async function startWith(
     budget,
   );
   checkExports(settings.exports);
-  const shared = reserveShared(config);
+  const cells = tunableCells(config);
+  const shared = reserveShared(config, cells);
+  const traffic = createImageTraffic();
   findUsers(images, shared);
   beginThread({ thread: THREAD_MAIN, shared, settings });
   // A young generation that starts at 4 MiB instead of 1: four times fewer collections of the views made per page. Must
@@ -114,7 +122,7 @@ async function startWith(
   const places = createPlaces(config.listen.maxConnections, config.exports.length);
   let listeners: Listeners | null = null;
   const starting = startThreads({
-    data: { shared, places, settings },
+    data: { shared, places, settings, cells, traffic },
     onFault: (error) => fault(error),
     onLane: (message) => listeners?.heard(message),
     onShrinker: (message) => {
@@ -127,7 +135,15 @@ async function startWith(
   listeners = await listen({ config, lanes: threads.lanes, places, onError: warn });
   let control: Control | null = null;
   try {
-    control = await Promise.race([failed, openControl(config, shared, swap, log)]);
+    const files = kernelFiles({
+      shared,
+      memcgs: new MemcgTree(shared, THREAD_MAIN),
+      config,
+      tunables: new LiveTunables(cells, config.pool.acceptThresholdPercent),
+      usableMemory: usableMemory(),
+      imagePages: (x) => imagePages(traffic, x),
+    });
+    control = await Promise.race([failed, openControl(config, shared, swap, files, log)]);
     listeners.admit(writeMarkers(images, config.durability));
     fault = (error) => void stopOnFault(log, error);
     return { config, log, shared, images, threads, listeners, control, swap, manager };
@@ -138,7 +154,13 @@ async function startWith(
   }
 }
 
-async function openControl(config: Config, shared: Shared, swap: SwapControl, log: Log): Promise<Control | null> {
+async function openControl(
+  config: Config,
+  shared: Shared,
+  swap: SwapControl,
+  files: FileTree,
+  log: Log,
+): Promise<Control | null> {
   if (config.control.listen === null) return null;
   const { version } = JSON.parse(readFileSync(resolve(REPOSITORY, 'package.json'), 'utf8'));
   const started = performance.now();
@@ -153,6 +175,7 @@ async function openControl(config: Config, shared: Shared, swap: SwapControl, lo
         throw error;
       }),
     swapon: (name) => swap.swapon(name),
+    files,
     onError: (error) => log.logger.error({ err: error }, 'control'),
   });
   return named('control.listen', control);

@@ -19,6 +19,7 @@ import { canonicalPath } from '../pool/memcg_path.ts';
 import { createShared, type PoolSettings, type Shared } from '../pool/shared.ts';
 import { type Combination, PROTOCOLS } from '../protocols/index.ts';
 import type { ImageBudget } from './budget.ts';
+import { createCells, liveSettings, type TunableCells } from './tunables.ts';
 
 /** What threads are set to, besides the pool's settings: plain values, the same in every thread. */
 export interface ThreadSettings {
@@ -91,10 +92,15 @@ function poolSettings(config: Config): PoolSettings {
   };
 }
 
+/** What can be changed while the server runs, as the config has it. */
+export function tunableCells(config: Config): TunableCells {
+  return createCells(poolSettings(config));
+}
+
 /** Reserves the shared memory; what is reserved and not touched costs address space alone. Exit code 2 where it can't be had. */
-export function reserveShared(config: Config): Shared {
+export function reserveShared(config: Config, cells = tunableCells(config)): Shared {
   try {
-    return createShared(poolSettings(config));
+    return createShared(liveSettings(poolSettings(config), cells));
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     const total = config.exports.reduce((sum, one) => sum + one.size, 0);

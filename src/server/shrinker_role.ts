@@ -1,5 +1,6 @@
 /** The shrinker at work, with the image queues of all exports: in a worker thread, or on the main thread in inline mode. */
 
+import { countPages } from '../image/counted_image.ts';
 import { ImageQueue } from '../image/image_queue.ts';
 import { openImage } from '../image/open.ts';
 import { NODE_LOOP } from '../os/loop.ts';
@@ -15,7 +16,7 @@ export class ShrinkerRole {
   private readonly post: (message: FromShrinker) => void;
   private closed = false;
 
-  constructor({ shared, settings, thread }: ThreadData, post: (message: FromShrinker) => void) {
+  constructor({ shared, settings, thread, traffic }: ThreadData, post: (message: FromShrinker) => void) {
     this.post = post;
     const queues: ImageQueue[] = [];
     const zswap = new Zswap(shared, chooseProtocols(settings.protocols), thread, (x, slot, buffer) =>
@@ -23,7 +24,7 @@ export class ShrinkerRole {
     );
     const { batch, runPages, writesMax: parallel, syncEvery } = settings.shrinker;
     for (const [x, image] of settings.images.entries()) {
-      const handle = openImage(image, shared.imageFlags[x]);
+      const handle = countPages(openImage(image, shared.imageFlags[x]), traffic, thread, x);
       const queue = new ImageQueue(zswap, x, handle, {
         runPages,
         parallel,

@@ -4,7 +4,7 @@ import { setDelays } from '../shm/sync.ts';
 import type { ThreadData } from './messages.ts';
 import { nameThreads } from './thread_names.ts';
 
-export function beginThread({ thread, shared, settings }: Omit<ThreadData, 'places'>): void {
+export function beginThread({ thread, shared, settings }: Pick<ThreadData, 'thread' | 'shared' | 'settings'>): void {
   enterPool(shared, thread, (report) => {
     throw new Error(nameThreads(report));
   });

@@ -5,7 +5,8 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { fetchControl, formatCheck, formatStats } from '#src/cli/stats.js';
+import { fetchControl } from '#src/cli/ask_control.js';
+import { formatCheck, formatStats } from '#src/cli/stats.js';
 import { type Control, type ControlOptions, startControl } from '#src/control/control.js';
 
 const STATS = {

@@ -1,6 +1,6 @@
 // The oracle of a server (debug.oracle) knows what was discarded: zeros are right there, and no mismatch.
 import t from 'tap';
-import { fetchControl } from '#src/cli/stats.js';
+import { fetchControl } from '#src/cli/ask_control.js';
 import { makePage } from '../support/pool.ts';
 import { startServer } from '../support/zswapd.ts';
 

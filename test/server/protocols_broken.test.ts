@@ -1,6 +1,6 @@
 // Broken protocols on a real server: with a thread stalled at a step, what goes wrong is reported by the server itself.
 import t from 'tap';
-import { fetchControl } from '#src/cli/stats.js';
+import { fetchControl } from '#src/cli/ask_control.js';
 import { makePage } from '../support/pool.ts';
 import { type RunningServer, startServer } from '../support/zswapd.ts';
 

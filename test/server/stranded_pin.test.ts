@@ -5,7 +5,7 @@
  */
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { fetchControl } from '#src/cli/stats.js';
+import { fetchControl } from '#src/cli/ask_control.js';
 import { chooseSeed, Random } from '../support/random.ts';
 import { Traffic } from '../support/traffic.ts';
 import { type RunningServer, startServer } from '../support/zswapd.ts';

@@ -1,6 +1,6 @@
 // swapoff while the shrinker writes back, on a real server: nothing is left, nothing old is read, and swapon starts anew.
 import t from 'tap';
-import { fetchControl } from '#src/cli/stats.js';
+import { fetchControl } from '#src/cli/ask_control.js';
 import { makePage } from '../support/pool.ts';
 import { startServer } from '../support/zswapd.ts';
 

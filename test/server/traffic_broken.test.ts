@@ -7,7 +7,7 @@
  */
 import { execFile } from 'node:child_process';
 import t, { type Test } from 'tap';
-import { fetchControl } from '#src/cli/stats.js';
+import { fetchControl } from '#src/cli/ask_control.js';
 import { makePage } from '../support/pool.ts';
 import { chooseSeed, Random } from '../support/random.ts';
 import { Traffic, type TrafficOptions } from '../support/traffic.ts';

@@ -6,7 +6,7 @@ import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { NbdClient, type NbdClientOptions } from 'node-nbd-server';
 import type { Test } from 'tap';
-import { fetchControl } from '#src/cli/stats.js';
+import { fetchControl } from '#src/cli/ask_control.js';
 import { REPOSITORY } from '#src/config/fields.js';
 import type { Ending } from '#src/scripts/support/child.js';
 import { startZswapd, zswapdArguments } from '#src/scripts/support/zswapd.js';

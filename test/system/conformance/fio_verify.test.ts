@@ -3,7 +3,7 @@
  * Two of the protocol combinations that hold in a plain run, all of them with ZSWAPD_LONG=1.
  */
 import t, { type Test } from 'tap';
-import { fetchControl } from '#src/cli/stats.js';
+import { fetchControl } from '#src/cli/ask_control.js';
 import { safeCombinations, settingsOf } from '#src/scripts/support/safe_combinations.js';
 import { missing } from '../../support/requires.ts';
 import { tempFolder } from '../../support/tmp.ts';

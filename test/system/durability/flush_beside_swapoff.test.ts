@@ -1,6 +1,6 @@
 // swapoff --force while a FLUSH is at work: both end, and what the FLUSH was for is where it should be.
 import t from 'tap';
-import { fetchControl } from '#src/cli/stats.js';
+import { fetchControl } from '#src/cli/ask_control.js';
 import { fuseImage } from '../../support/fuse_image.ts';
 import { pageOf } from '../../support/random.ts';
 import { missing } from '../../support/requires.ts';

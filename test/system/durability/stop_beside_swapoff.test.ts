@@ -1,7 +1,7 @@
 // A stop and the verbs of the control plane exclude each other: the stop waits for the one that runs, and refuses those that
 // come later.
 import t from 'tap';
-import { fetchControl } from '#src/cli/stats.js';
+import { fetchControl } from '#src/cli/ask_control.js';
 import { fuseImage } from '../../support/fuse_image.ts';
 import { missing } from '../../support/requires.ts';
 import { type RunningServer, startServer } from '../../support/zswapd.ts';

@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { fetchControl } from '#src/cli/stats.js';
+import { fetchControl } from '#src/cli/ask_control.js';
 import { loopDevice, mount } from '../../image/images.ts';
 import { fuseImage } from '../../support/fuse_image.ts';
 import { missing } from '../../support/requires.ts';

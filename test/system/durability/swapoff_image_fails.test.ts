@@ -1,6 +1,6 @@
 // swapoff on an image that fails: what could not be copied is not discarded, and the export serves on.
 import t from 'tap';
-import { fetchControl } from '#src/cli/stats.js';
+import { fetchControl } from '#src/cli/ask_control.js';
 import { fuseImage } from '../../support/fuse_image.ts';
 import { missing } from '../../support/requires.ts';
 import { startServer } from '../../support/zswapd.ts';

@@ -1,0 +1,77 @@
+/** /cgroup: a folder for each memcg, with the files that the kernel has for zswap. What is behind them is asked of a Cgroups. */
+import { formatLimit, formatLines, parseInteger, parseLimit } from './notations.ts';
+import { type FilesOf, type Folder, filesOf } from './tree.ts';
+
+/** memory.stat: bytes the first three, pages (events) the others. */
+export interface CgroupStat {
+  readonly zswap: number;
+  readonly zswapped: number;
+  readonly zswap_incomp: number;
+  readonly zswpin: number;
+  readonly zswpout: number;
+  readonly zswpwb: number;
+}
+
+/** The memcgs, each by a number of its own. Sums are with descendants. */
+export interface Cgroups {
+  readonly root: number;
+  /** Undefined where there is none of this name. */
+  child(parent: number, name: string): number | undefined;
+  children(parent: number): string[];
+  /** `online` ones below it, and `dying` ones: gone, and still named by a page or a store. */
+  descendants(m: number): { readonly online: number; readonly dying: number };
+  current(m: number): number;
+  /** NO_LIMIT (notations.ts) for none. */
+  max(m: number): number;
+  writeback(m: number): boolean;
+  stat(m: number): CgroupStat;
+  /** What follows throws an FsError where it can't be done. */
+  setMax(m: number, bytes: number): void;
+  setWriteback(m: number, on: boolean): void;
+  create(parent: number, name: string): void;
+  remove(m: number): void;
+}
+
+function files(groups: Cgroups): FilesOf<number> {
+  return {
+    'cgroup.stat': {
+      read: (m) => {
+        const { online, dying } = groups.descendants(m);
+        return formatLines({ nr_descendants: online, nr_dying_descendants: dying });
+      },
+    },
+    'memory.stat': { read: (m) => formatLines({ ...groups.stat(m) }) },
+    'memory.zswap.current': { read: (m) => String(groups.current(m)) },
+    'memory.zswap.max': {
+      read: (m) => formatLimit(groups.max(m)),
+      write: (m, text) => groups.setMax(m, parseLimit(text)),
+    },
+    'memory.zswap.writeback': {
+      read: (m) => (groups.writeback(m) ? '1' : '0'),
+      write: (m, text) => groups.setWriteback(m, parseInteger(text, 0, 1) === 1),
+    },
+  };
+}
+
+/** What the root has not, as in the kernel: it is the machine, which no cgroup limits. */
+const NOT_OF_ROOT = ['memory.zswap.current', 'memory.zswap.max'];
+
+export function cgroupFolder(groups: Cgroups): Folder {
+  const ofAll = files(groups);
+  const ofRoot = Object.fromEntries(Object.entries(ofAll).filter(([name]) => !NOT_OF_ROOT.includes(name)));
+  const folder = (m: number): Folder => {
+    const mine = filesOf(m === groups.root ? ofRoot : ofAll, m);
+    return {
+      // A memcg of the config may be called as a file is; the file is what is found.
+      names: () => [...Object.keys(mine), ...groups.children(m).filter((name) => !Object.hasOwn(mine, name))],
+      at: (name) => {
+        if (Object.hasOwn(mine, name)) return mine[name];
+        const child = groups.child(m, name);
+        return child === undefined ? undefined : folder(child);
+      },
+      mkdir: (name) => groups.create(m, name),
+      rmdir: (name) => groups.remove(groups.child(m, name) as number),
+    };
+  };
+  return folder(groups.root);
+}

@@ -1,0 +1,32 @@
+/** The files of a server, where the kernel has them in its file systems: a file is a line in the table of its area. */
+import type { Config } from '../../config/schema.ts';
+import type { MemcgTree } from '../../pool/memcg_tree.ts';
+import type { Shared } from '../../pool/shared.ts';
+import { blockFolder, type ImagePages } from './block.ts';
+import { cgroupFolder } from './cgroup.ts';
+import { zswapCounters } from './debug.ts';
+import { parameters, type Tunables } from './parameters.ts';
+import { FileTree, table } from './tree.ts';
+import { treeCgroups } from './tree_cgroups.ts';
+import { zsmallocClasses } from './zsmalloc.ts';
+
+interface FileSources {
+  readonly shared: Shared;
+  readonly memcgs: MemcgTree;
+  readonly config: Config;
+  readonly tunables: Tunables;
+  /** What percentages of the pool are of, in bytes. */
+  readonly usableMemory: number;
+  readonly imagePages: ImagePages;
+}
+
+export function kernelFiles({ shared, memcgs, config, tunables, usableMemory, imagePages }: FileSources): FileTree {
+  return new FileTree(
+    table({
+      block: blockFolder(shared, imagePages),
+      cgroup: cgroupFolder(treeCgroups(shared, memcgs)),
+      debug: table({ zsmalloc: table({ classes: zsmallocClasses(shared) }), zswap: zswapCounters(shared) }),
+      parameters: parameters(config, tunables, usableMemory),
+    }),
+  );
+}

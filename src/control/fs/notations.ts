@@ -1,0 +1,74 @@
+/**
+ * How the kernel's files write and read numbers: kstrtoint, kstrtobool, page_counter_memparse. Numbers may be octal (010) or
+ * hexadecimal (0x10), as there. One thing is refused that the kernel takes: an empty text, which sets 0 there.
+ */
+import { PAGE_SIZE } from '../../pool/limits.ts';
+import { FsError } from './errors.ts';
+
+/** A limit that is none: "max". */
+export const NO_LIMIT = Number.MAX_SAFE_INTEGER;
+
+const NUMBER = /^(0[xX][\da-fA-F]+|0[0-7]*|[1-9]\d*)$/;
+const SUFFIXES = 'KMGTPE';
+const YES = ['y', 'yes', 't', 'true', '1', 'on'];
+const NO = ['n', 'no', 'f', 'false', '0', 'off'];
+
+function invalid(text: string, allowed: string): FsError {
+  const shown = text.length > 40 ? `${text.slice(0, 40)}...` : text;
+  return new FsError('EINVAL', `${JSON.stringify(shown)} is not valid, allowed: ${allowed}`);
+}
+
+/** Undefined for what is no number. BigInt, because a text may name any. */
+function number(text: string): bigint | undefined {
+  if (!NUMBER.test(text)) return undefined;
+  // BigInt knows 0x10 as C does, and octal numbers by another prefix.
+  return BigInt(/^0[0-7]+$/.test(text) ? `0o${text.slice(1)}` : text);
+}
+
+/** An integer in [min, max]. */
+export function parseInteger(text: string, min: number, max: number): number {
+  const digits = text.trim().replace(/^\+/, '');
+  const value = number(digits);
+  if (value === undefined || value < min || value > max) throw invalid(text, `an integer from ${min} to ${max}`);
+  return Number(value);
+}
+
+export function parseBool(text: string): boolean {
+  const word = text.trim().toLowerCase();
+  if (YES.includes(word)) return true;
+  if (NO.includes(word)) return false;
+  throw invalid(text, 'Y or N');
+}
+
+/** Bytes, with the kernel's suffixes, rounded down to a page; NO_LIMIT for "max" and for more than anything can have. */
+export function parseLimit(text: string): number {
+  const word = text.trim();
+  if (word === 'max') return NO_LIMIT;
+  const bytes = parseBytes(word);
+  if (bytes === undefined) throw invalid(text, 'max, or bytes, which may end in K, M, G, T, P or E');
+  return bytes >= BigInt(NO_LIMIT) ? NO_LIMIT : Math.floor(Number(bytes) / PAGE_SIZE) * PAGE_SIZE;
+}
+
+function parseBytes(word: string): bigint | undefined {
+  // The E of a hexadecimal number is one of its digits, and so C reads it.
+  const whole = number(word);
+  if (whole !== undefined) return whole;
+  const value = number(word.slice(0, -1));
+  const power = SUFFIXES.indexOf(word.slice(-1).toUpperCase()) + 1;
+  return value === undefined || power === 0 ? undefined : value << BigInt(10 * power);
+}
+
+export function formatBool(on: boolean): string {
+  return on ? 'Y' : 'N';
+}
+
+export function formatLimit(bytes: number): string {
+  return bytes >= NO_LIMIT ? 'max' : String(bytes);
+}
+
+/** Lines of a name and a number each, as memory.stat has them. */
+export function formatLines(values: Readonly<Record<string, number>>): string {
+  return Object.entries(values)
+    .map(([name, value]) => `${name} ${value}`)
+    .join('\n');
+}

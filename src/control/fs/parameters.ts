@@ -1,0 +1,84 @@
+/**
+ * /parameters: the module's parameters under their kernel names, and this server's own under those of its config. What can be
+ * written changes in every thread before the write is answered; the others are as they were at the start.
+ */
+import type { Config } from '../../config/schema.ts';
+import { PAGE_SIZE } from '../../pool/limits.ts';
+import { FsError } from './errors.ts';
+import { formatBool, formatLimit, parseBool, parseInteger, parseLimit } from './notations.ts';
+import { type File, type Folder, table } from './tree.ts';
+
+/** What can be set while the server runs. */
+export interface Tunables {
+  /** pool.max, in bytes; at most what was reserved at the start. */
+  poolMax: number;
+  readonly poolReserved: number;
+  acceptThresholdPercent: number;
+  sameFilled: boolean;
+}
+
+const fixed = (text: string): File => ({ read: () => text });
+
+/** `usable`: what percentages of the pool are of, in bytes. */
+export function parameters(config: Config, tunables: Tunables, usable: number): Folder {
+  return table({
+    enabled: fixed(formatBool(true)),
+    compressor: fixed('zstd'),
+    zpool: fixed(config.pool.allocator),
+    max_pool_percent: maxPoolPercent(tunables, usable),
+    accept_threshold_percent: {
+      read: () => String(tunables.acceptThresholdPercent),
+      write: (text) => {
+        tunables.acceptThresholdPercent = parseInteger(text, 1, 100);
+      },
+    },
+    // There is no shrinker for a host under memory pressure; the one there is writes back when a limit is met.
+    shrinker_enabled: fixed(formatBool(false)),
+    same_filled_pages_enabled: {
+      read: () => formatBool(tunables.sameFilled),
+      write: (text) => {
+        tunables.sameFilled = parseBool(text);
+      },
+    },
+    non_same_filled_pages_enabled: fixed(formatBool(true)),
+    'pool.max': {
+      read: () => String(tunables.poolMax),
+      write: (text) => setPoolMax(tunables, parseLimit(text)),
+    },
+    ...protocols(config),
+  });
+}
+
+function protocols({ protocol }: Config): Record<string, File> {
+  const text = (value: string | boolean | null): string =>
+    typeof value === 'boolean' ? formatBool(value) : (value ?? 'none');
+  return Object.fromEntries(Object.entries(protocol).map(([key, value]) => [`protocol.${key}`, fixed(text(value))]));
+}
+
+function setPoolMax(tunables: Tunables, bytes: number): void {
+  const { poolReserved } = tunables;
+  if (bytes > poolReserved) {
+    throw new FsError(
+      'EINVAL',
+      `${formatLimit(bytes)} is more than pool.max was at the start, allowed: 0 to ${poolReserved}`,
+    );
+  }
+  tunables.poolMax = bytes;
+}
+
+/**
+ * In whole percent, as in the kernel, while pool.max may lie between them. What is shown for all that was reserved stands for
+ * exactly that, so that a script can set the limit lower and then to what it was.
+ */
+function maxPoolPercent(tunables: Tunables, usable: number): File {
+  const percentOf = (bytes: number): number => (bytes === 0 ? 0 : Math.max(1, Math.round((bytes * 100) / usable)));
+  return {
+    read: () => String(percentOf(tunables.poolMax)),
+    write: (text) => {
+      const most = percentOf(tunables.poolReserved);
+      const percent = parseInteger(text, 0, most);
+      const bytes = Math.floor((usable * percent) / 100 / PAGE_SIZE) * PAGE_SIZE;
+      setPoolMax(tunables, percent === most ? tunables.poolReserved : Math.min(bytes, tunables.poolReserved));
+    },
+  };
+}

@@ -1,0 +1,95 @@
+/**
+ * /cgroup of the tree of memcgs, which is in shared memory: what is set, made or removed here holds for the next page of every
+ * thread. The root's sums are those of the pool, because the tree counts nothing for it.
+ */
+import { POOL } from '../../pool/counters.ts';
+import { PAGE_SIZE } from '../../pool/limits.ts';
+import { CELL, countOf, currentOf, MEMCG, type Memcgs, pathOf, ROOT, TABLE } from '../../pool/memcg.ts';
+import { MemcgError } from '../../pool/memcg_path.ts';
+import type { MemcgTree } from '../../pool/memcg_tree.ts';
+import type { Shared } from '../../pool/shared.ts';
+import { sum } from '../../shm/counters.ts';
+import { C } from '../../zswap/counters.ts';
+import type { CgroupStat, Cgroups } from './cgroup.ts';
+import { FsError } from './errors.ts';
+import { NO_LIMIT } from './notations.ts';
+
+export function treeCgroups({ memcgs: t, counters }: Shared, tree: MemcgTree): Cgroups {
+  const join = (parent: number, name: string): string => (parent === ROOT ? name : `${pathOf(t, parent)}/${name}`);
+  const total = (column: number): number => sum(counters, column);
+  return {
+    root: ROOT,
+    child: (parent, name) => {
+      try {
+        return tree.lookup(join(parent, name));
+      } catch (error) {
+        // Neither one that is not there, nor one that can't be.
+        if (error instanceof MemcgError) return undefined;
+        throw error;
+      }
+    },
+    children: (parent) => tree.list(pathOf(t, parent)),
+    descendants: (m) => {
+      // Nobody else looks for rows that have become free while no memcg is made.
+      tree.reap();
+      return descendants(t, m);
+    },
+    current: (m) => currentOf(t, m),
+    max: (m) => Math.min(t.max[m], NO_LIMIT),
+    writeback: (m) => t.keeps[m] === 0,
+    stat: (m) => (m === ROOT ? statOfPool(total) : statOf(t, m)),
+    setMax: (m, bytes) => named(() => tree.setMax(pathOf(t, m), bytes === NO_LIMIT ? Number.POSITIVE_INFINITY : bytes)),
+    setWriteback: (m, on) => named(() => tree.setWriteback(pathOf(t, m), on)),
+    create: (parent, name) => named(() => void tree.create(join(parent, name))),
+    remove: (m) => named(() => tree.remove(pathOf(t, m))),
+  };
+}
+
+function statOf(t: Memcgs, m: number): CgroupStat {
+  return {
+    zswap: currentOf(t, m),
+    zswapped: countOf(t, m, CELL.PAGES) * PAGE_SIZE,
+    zswap_incomp: countOf(t, m, CELL.INCOMPRESSIBLE) * PAGE_SIZE,
+    zswpin: countOf(t, m, CELL.ZSWPIN),
+    zswpout: countOf(t, m, CELL.ZSWPOUT),
+    zswpwb: countOf(t, m, CELL.ZSWPWB),
+  };
+}
+
+function statOfPool(total: (column: number) => number): CgroupStat {
+  return {
+    zswap: total(POOL.compressed_bytes),
+    zswapped: total(POOL.stored_pages) * PAGE_SIZE,
+    zswap_incomp: total(POOL.stored_incompressible_pages) * PAGE_SIZE,
+    zswpin: total(C.zswpin),
+    zswpout: total(C.zswpout),
+    zswpwb: total(C.written_back_pages),
+  };
+}
+
+function descendants(t: Memcgs, m: number): { online: number; dying: number } {
+  let online = 0;
+  let dying = 0;
+  for (let row = ROOT + 1; row < t.control[TABLE.END]; row++) {
+    if (t.state[row] === MEMCG.FREE || row === m || !isBelow(t, row, m)) continue;
+    if (t.state[row] === MEMCG.ONLINE) online++;
+    else dying++;
+  }
+  return { online, dying };
+}
+
+function isBelow(t: Memcgs, row: number, m: number): boolean {
+  let above = row;
+  while (above !== ROOT && above !== m) above = t.parent[above];
+  return above === m;
+}
+
+/** The error of a file, of what the tree refuses. */
+function named(change: () => void): void {
+  try {
+    change();
+  } catch (error) {
+    if (!(error instanceof MemcgError)) throw error;
+    throw new FsError(error.code, error.message.slice(error.code.length + 2));
+  }
+}
