@@ -80,6 +80,11 @@ function maskOf(from: number, to: number): number {
   return below & ~((1 << from) - 1);
 }
 
+/** The same slots in ascending order, each once. Sorts where they are. */
+export function inOrder(slots: Uint32Array): Uint32Array {
+  return slots.sort().filter((slot, i) => i === 0 || slot !== slots[i - 1]);
+}
+
 /** Slots that are gathered one by one, four bytes each. */
 export class SlotList {
   private held = new Uint32Array(64);

@@ -17,7 +17,7 @@ import { NBD_EIO } from 'node-nbd-server';
 import type { ImageQueue } from '../image/image_queue.ts';
 import { testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
-import { SlotList } from '../pool/dirty.ts';
+import { inOrder, SlotList } from '../pool/dirty.ts';
 import { highWater, isLive } from '../pool/entries.ts';
 import { LOAD_EIO, LOAD_MISS, LOAD_OK } from '../protocols/protocol.ts';
 import type { Zswap } from './zswap.ts';
@@ -175,7 +175,6 @@ export function heldSlots({ entries, settings }: Zswap, queue: ImageQueue): Uint
     if (slot < pages) held.push(slot);
   }
   queue.eachWriteback((slot) => held.push(slot));
-  const slots = held.slots().sort();
   // One that was written again while its old page is on its way stands here twice.
-  return slots.filter((slot, i) => i === 0 || slot !== slots[i - 1]);
+  return inOrder(held.slots());
 }

@@ -9,7 +9,7 @@
  * took it, and back if the round fails, so at each moment it is known somewhere. What a FLUSH has taken and not ended, a FUA
  * of it copies once more; a FLUSH waits for the round of FUAs that was there before it, if that owes anything.
  */
-import { type Dirty, setDirty, takeDirty } from '../pool/dirty.ts';
+import { type Dirty, inOrder, setDirty, takeDirty } from '../pool/dirty.ts';
 
 interface Waiting {
   readonly first: number;
@@ -133,5 +133,5 @@ function merge(lists: readonly Uint32Array[]): Uint32Array {
     all.set(list, at);
     at += list.length;
   }
-  return all.sort().filter((slot, i) => i === 0 || slot !== all[i - 1]);
+  return inOrder(all);
 }

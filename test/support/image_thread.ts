@@ -87,3 +87,7 @@ export function imageThread(
     shrink: () => own.protocols.entry.shrinkOne(own, 1, own.protocols.busy),
   };
 }
+
+/** What a kill would leave of the slot. */
+export const durable = ({ image }: ImageThread, slot: number): Uint8Array =>
+  image.durable.subarray(slot * 4096, (slot + 1) * 4096);

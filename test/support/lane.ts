@@ -2,14 +2,16 @@
 // a shrinker would get. Nothing runs by itself, so that a test says what comes when.
 
 import type { DeviceRequest, ExportInfo } from 'node-nbd-server';
+import type { Test } from 'tap';
 import { NODE_LOOP } from '#src/os/loop.js';
+import { freeBuffers } from '#src/pool/buffers.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import type { PoolSettings } from '#src/pool/shared.js';
 import { pop, RECORD_WORDS } from '#src/shm/mailbox.js';
 import { Lane } from '#src/zswap/lane.js';
 import { answerOrder } from '#src/zswap/orders.js';
 import { Volume } from '#src/zswap/volume.js';
-import { newZswap, type TestZswap } from './pool.ts';
+import { freeRecords, newZswap, type TestZswap } from './pool.ts';
 
 export interface ImageRead {
   readonly slot: number;
@@ -116,4 +118,10 @@ export class Bench {
     this.lane.look();
     this.run();
   }
+}
+
+/** Neither pin nor buffer is left. */
+export function nothingHeld(t: Test, b: Bench): void {
+  t.equal(freeRecords(b.z.shared.slotTable), b.z.shared.slotTable.next.length - 1);
+  t.equal(freeBuffers(b.z.shared.requestBuffers), b.z.settings.buffers);
 }

@@ -4,15 +4,12 @@ import { IMAGE } from '#src/image/counters.js';
 import { sum } from '#src/shm/counters.js';
 import { ORDER } from '#src/zswap/orders.js';
 import { STORED } from '#src/zswap/store.js';
-import { type ImageThread, imageThread } from '../support/image_thread.ts';
+import { durable, imageThread } from '../support/image_thread.ts';
 import { makePage, put } from '../support/pool.ts';
 
 const A = makePage('text', 1);
 const B = makePage('text', 2);
 const strict = { strict: true };
-
-const durable = ({ image }: ImageThread, slot: number): Uint8Array =>
-  image.durable.subarray(slot * 4096, (slot + 1) * 4096);
 
 for (const first of ['the FUA', 'the FLUSH'])
   t.test(`a FUA that comes with the FLUSH of many pages does not wait for all of it: ${first} first`, async (t) => {

@@ -4,15 +4,12 @@ import { IMAGE } from '#src/image/counters.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import { sum } from '#src/shm/counters.js';
 import { ORDER } from '#src/zswap/orders.js';
-import { type ImageThread, imageThread, PAGES } from '../support/image_thread.ts';
+import { durable, imageThread, PAGES } from '../support/image_thread.ts';
 import { makePage, put } from '../support/pool.ts';
 
 const A = makePage('text', 1);
 const B = makePage('text', 2);
 const strict = { strict: true };
-
-const durable = ({ image }: ImageThread, slot: number): Uint8Array =>
-  image.durable.subarray(slot * 4096, (slot + 1) * 4096);
 
 t.test('a page that is overwritten after the FLUSH was sent is there in one version or the other', async (t) => {
   const i = imageThread(t, strict);

@@ -1,18 +1,11 @@
 // A block of a WRITE that waits for its slot: it has it before READs that came later, and whoever gives up leaves nothing.
 import { OK, TAKEN, WAIT } from 'node-nbd-server';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { setBit } from '#src/pool/bits.js';
-import { freeBuffers } from '#src/pool/buffers.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
 import { EEXIST } from '#src/pool/slots.js';
-import { Bench, Request } from '../support/lane.ts';
-import { freeRecords, makePage, take } from '../support/pool.ts';
-
-/** Neither pin nor buffer is left. */
-function nothingHeld(t: Test, b: Bench): void {
-  t.equal(freeRecords(b.z.shared.slotTable), b.z.shared.slotTable.next.length - 1);
-  t.equal(freeBuffers(b.z.shared.requestBuffers), b.z.settings.buffers);
-}
+import { Bench, nothingHeld, Request } from '../support/lane.ts';
+import { makePage, take } from '../support/pool.ts';
 
 for (const part of [false, true]) {
   const name = part ? 'a part' : 'a page';

@@ -1,45 +1,11 @@
 // Ranges that wait for others: their turn, and what becomes of their place.
 import { NBD_ESHUTDOWN } from 'node-nbd-server';
 import t from 'tap';
-import { claimsHeld, release } from '#src/pool/claims.js';
-import { PAGE_SIZE, SLICE_SLOTS } from '#src/pool/limits.js';
+import { release } from '#src/pool/claims.js';
+import { SLICE_SLOTS } from '#src/pool/limits.js';
 import { ORDER } from '#src/zswap/orders.js';
-import { Bench, Request } from '../support/lane.ts';
 import { makePage, put, standing } from '../support/pool.ts';
-
-const PAGES = 3 * SLICE_SLOTS;
-
-function bench(): Bench {
-  return new Bench({ exports: [{ name: 'a', pages: PAGES, memcg: 0 }] });
-}
-
-function trim(b: Bench, first: number, end: number): Request {
-  const request = new Request();
-  b.volume.trim(request, first * PAGE_SIZE, (end - first) * PAGE_SIZE);
-  b.run();
-  return request;
-}
-
-function zero(b: Bench, first: number, end: number, noHole: boolean): Request {
-  const request = new Request();
-  b.volume.zero(request, first * PAGE_SIZE, (end - first) * PAGE_SIZE, noHole);
-  b.run();
-  return request;
-}
-
-const claims = (b: Bench) => claimsHeld(b.z.shared.claims);
-
-/** Answers each order with 0 until there are none; answers what was punched. */
-function punchAll(b: Bench): number[][] {
-  const all: number[][] = [];
-  for (let got = b.orders(); got.length > 0; got = b.orders()) {
-    for (const order of got) {
-      all.push([order.kind, order.slot, order.n]);
-      b.answer(order);
-    }
-  }
-  return all;
-}
+import { bench, claims, PAGES, punchAll, trim, zero } from '../support/ranges.ts';
 
 t.test('a TRIM of a slice goes before small ranges that came after it, however many come', async (t) => {
   const b = bench();

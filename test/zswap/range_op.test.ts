@@ -2,50 +2,18 @@
 import { NBD_EIO, NBD_ESHUTDOWN } from 'node-nbd-server';
 import t, { type Test } from 'tap';
 import { countBits, setBit, testBit } from '#src/pool/bits.js';
-import { claimsHeld, release } from '#src/pool/claims.js';
+import { release } from '#src/pool/claims.js';
 import { STATE } from '#src/pool/export_state.js';
-import { PAGE_SIZE, SLICE_SLOTS } from '#src/pool/limits.js';
+import { PAGE_SIZE } from '#src/pool/limits.js';
 import { EEXIST } from '#src/pool/slots.js';
 import { C } from '#src/zswap/counters.js';
 import { ORDER } from '#src/zswap/orders.js';
 import { LOAD_FAILED, ON_IMAGE } from '#src/zswap/zswap.js';
 import { Bench, Request } from '../support/lane.ts';
 import { held, makePage, put, standing, take } from '../support/pool.ts';
-
-const PAGES = 3 * SLICE_SLOTS;
-
-function bench(): Bench {
-  return new Bench({ exports: [{ name: 'a', pages: PAGES, memcg: 0 }] });
-}
-
-function trim(b: Bench, first: number, end: number): Request {
-  const request = new Request();
-  b.volume.trim(request, first * PAGE_SIZE, (end - first) * PAGE_SIZE);
-  b.run();
-  return request;
-}
-
-function zero(b: Bench, first: number, end: number, noHole: boolean): Request {
-  const request = new Request();
-  b.volume.zero(request, first * PAGE_SIZE, (end - first) * PAGE_SIZE, noHole);
-  b.run();
-  return request;
-}
+import { bench, claims, PAGES, punchAll, trim, zero } from '../support/ranges.ts';
 
 const used = (b: Bench) => countBits(b.z.shared.users, 0, PAGES);
-const claims = (b: Bench) => claimsHeld(b.z.shared.claims);
-
-/** Answers each order with 0 until there are none; answers what was punched. */
-function punchAll(b: Bench, errno = 0): number[][] {
-  const all: number[][] = [];
-  for (let got = b.orders(); got.length > 0; got = b.orders()) {
-    for (const order of got) {
-      all.push([order.kind, order.slot, order.n]);
-      b.answer(order, errno);
-    }
-  }
-  return all;
-}
 
 t.test('a range goes slice by slice, each to the next multiple, and ends after the last', async (t) => {
   const b = bench();

@@ -1,8 +1,8 @@
 // Requests that don't fit slots: parts of a page, ragged TRIM and WRITE_ZEROES, what is made durable, and extents.
 import { NBD_EIO, NBD_ESHUTDOWN, NBD_STATE_HOLE, NBD_STATE_ZERO, OK, TAKEN, WAIT } from 'node-nbd-server';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { clearBit, setBit, testBit } from '#src/pool/bits.js';
-import { freeBuffers, takeBuffer } from '#src/pool/buffers.js';
+import { takeBuffer } from '#src/pool/buffers.js';
 import { POOL } from '#src/pool/counters.js';
 import { STATE } from '#src/pool/export_state.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
@@ -10,16 +10,10 @@ import { C } from '#src/zswap/counters.js';
 import { ORDER } from '#src/zswap/orders.js';
 import { LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
 import { passing } from '../support/facade.ts';
-import { Bench, Request } from '../support/lane.ts';
+import { Bench, nothingHeld, Request } from '../support/lane.ts';
 import { freeRecords, makePage, put, take } from '../support/pool.ts';
 
 const bytes = (length: number, value: number) => new Uint8Array(length).fill(value);
-
-/** Neither pin nor buffer is left. */
-function nothingHeld(t: Test, b: Bench): void {
-  t.equal(freeRecords(b.z.shared.slotTable), b.z.shared.slotTable.next.length - 1);
-  t.equal(freeBuffers(b.z.shared.requestBuffers), b.z.settings.buffers);
-}
 
 function merged(base: Uint8Array, within: number, part: Uint8Array): Buffer {
   const page = Buffer.from(base);
