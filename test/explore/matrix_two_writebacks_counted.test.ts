@@ -2,4 +2,4 @@
 import t from 'tap';
 import { checkGroup } from './matrix_group.ts';
 
-await checkGroup(t, ['two-writebacks'], ['refcount-2013', 'cas-2013']);
+await checkGroup(t, ['two-writebacks'], { entries: ['refcount-2013', 'cas-2013'] });

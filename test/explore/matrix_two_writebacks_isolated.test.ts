@@ -2,4 +2,4 @@
 import t from 'tap';
 import { checkGroup } from './matrix_group.ts';
 
-await checkGroup(t, ['two-writebacks'], ['refcount-lru-isolate']);
+await checkGroup(t, ['two-writebacks'], { entries: ['refcount-lru-isolate'] });

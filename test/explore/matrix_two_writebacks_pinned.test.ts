@@ -2,4 +2,4 @@
 import t from 'tap';
 import { checkGroup } from './matrix_group.ts';
 
-await checkGroup(t, ['two-writebacks'], ['pin-validate']);
+await checkGroup(t, ['two-writebacks'], { entries: ['pin-validate'] });
