@@ -120,7 +120,7 @@ export class Slots {
     t.locked[r] = me;
     sync.unlock(t.buckets, b);
     if (claimed(this.claims, x, slot, waiter, place)) {
-      this.unpin(r);
+      this.drop(r, false);
       return EEXIST;
     }
     return r;
@@ -128,14 +128,24 @@ export class Slots {
 
   /** Drops the pin, or hands it on. Whoever waited for it looks again. */
   unpin(r: number): void {
+    this.drop(r, true);
+  }
+
+  /**
+   * Who undoes his pin for a claim hands it to nobody: all who want it find the claim too, and then wait for that.
+   *   1. a range is claimed   2. A is handed the pin, finds the claim, and hands the pin to B   3. another of A's thread wants it
+   *   4. B finds the claim, and hands the pin to A's thread, and so on for as long as the claim stands
+   */
+  private drop(r: number, handOn: boolean): void {
     const { t } = this;
     const b = bucketOf(t.volume[r], t.slot[r]);
     sync.lock(t.buckets, b);
     const held = t.locked[r] !== 0 && (t.locked[r] & HANDED) === 0;
-    const next = held ? nextInTurn(t.wants[r], this.thread) : -1;
+    const next = held && handOn ? nextInTurn(t.wants[r], this.thread) : -1;
     if (held) t.locked[r] = next < 0 ? 0 : HANDED | (next + 1);
-    if (next >= 0) t.wants[r] &= ~(1 << next);
-    const waiters = (t.waiters[r] & ~WATCHED) | (next < 0 ? 0 : 1 << next);
+    const told = next < 0 ? t.wants[r] : 1 << next;
+    t.wants[r] &= ~told;
+    const waiters = (t.waiters[r] & ~WATCHED) | told;
     t.waiters[r] = 0;
     const retired = t.retired[r];
     t.retired[r] = 0;
@@ -148,13 +158,16 @@ export class Slots {
     if ((waiters | refused) !== 0) wakeMask(this.boxes, waiters | refused);
   }
 
-  /** True if somebody holds the pin; then this thread is woken when it is dropped. */
+  /**
+   * True if somebody holds the pin; then this thread is woken when it is dropped. For who has claimed the slot: whoever is
+   * handed the pin, and has not come for it, will find the claim when he comes, and undo it.
+   */
   isPinned(x: number, slot: number): boolean {
     const { t } = this;
     const b = bucketOf(x, slot);
     sync.lock(t.buckets, b);
     const r = this.find(b, x, slot);
-    const pinned = r !== 0 && t.locked[r] !== 0;
+    const pinned = r !== 0 && t.locked[r] !== 0 && (t.locked[r] & HANDED) === 0;
     if (pinned) t.waiters[r] |= 1 << this.thread;
     sync.unlock(t.buckets, b);
     return pinned;
