@@ -195,13 +195,16 @@ export function setName(t: Memcgs, m: number, name: string): void {
   t.names.set(bytes, at + 1);
 }
 
+/** The last name on the path of `m`; the root has none. */
+export function nameOf(t: Memcgs, m: number): string {
+  const at = m * (NAME_BYTES + 1);
+  // Of shared memory a decoder takes copies only.
+  return decoder.decode(t.names.slice(at + 1, at + 1 + t.names[at]));
+}
+
 /** The path from the root, without a leading slash; `/` is the root. */
 export function pathOf(t: Memcgs, m: number): string {
   const names: string[] = [];
-  for (let row = m; row !== ROOT; row = t.parent[row]) {
-    const at = row * (NAME_BYTES + 1);
-    // Of shared memory a decoder takes copies only.
-    names.unshift(decoder.decode(t.names.slice(at + 1, at + 1 + t.names[at])));
-  }
+  for (let row = m; row !== ROOT; row = t.parent[row]) names.unshift(nameOf(t, row));
   return names.length === 0 ? '/' : names.join('/');
 }

@@ -89,11 +89,10 @@ export class MemcgTree {
     return m;
   }
 
-  /** Names of what is directly below a path, in the order in which it was created. */
-  list(path: string): string[] {
-    const m = this.lookup(path);
-    const children = onlineRows(this.t).filter((row) => row !== ROOT && this.t.parent[row] === m);
-    return children.map((row) => pathOf(this.t, row).split('/').at(-1) ?? '');
+  /** Rows that are online directly below `m`, in their order. One look at all rows: some 100 us for a full table. */
+  children(m: number): number[] {
+    const { parent } = this.t;
+    return onlineRows(this.t).filter((row) => row !== ROOT && parent[row] === m);
   }
 
   /** mkdir: EEXIST, ENOENT without its parent, EAGAIN where it would be too deep, ENOSPC when all rows are in use. */

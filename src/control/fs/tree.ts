@@ -17,19 +17,20 @@ export interface File {
 }
 
 export interface Folder {
-  names(): string[];
+  /** What is in it, by name. */
+  parts(): Iterable<[name: string, node: File | Folder]>;
   at(name: string): File | Folder | undefined;
   /** Both throw an FsError where they can't. A folder without them has the parts that it has. */
   mkdir?(name: string): void;
   rmdir?(name: string): void;
 }
 
-const isFolder = (node: File | Folder): node is Folder => 'names' in node;
+const isFolder = (node: File | Folder): node is Folder => 'parts' in node;
 
 /** A folder whose parts are known beforehand. */
 export function table(parts: Readonly<Record<string, File | Folder>>): Folder {
   const map = new Map(Object.entries(parts));
-  return { names: () => [...map.keys()], at: (name) => map.get(name) };
+  return { parts: () => map, at: (name) => map.get(name) };
 }
 
 /** Of a table of files that are read of one of several things, those of `subject`. */
@@ -59,8 +60,8 @@ export class FileTree {
     const parsed = parsePath(path);
     const node = this.find(parsed);
     if (!isFolder(node)) return `${long ? `${mode(node)} ` : ''}/${parsed.names.join('/')}\n`;
-    const names = node.names().sort();
-    return names.map((name) => `${long ? `${mode(part(node, name))} ` : ''}${name}\n`).join('');
+    const parts = [...node.parts()].sort(([a], [b]) => (a < b ? -1 : 1));
+    return parts.map(([name, part]) => `${long ? `${mode(part)} ` : ''}${name}\n`).join('');
   }
 
   async get(path: string): Promise<string> {
@@ -116,12 +117,6 @@ export class FileTree {
     if (folder && !isFolder(node)) throw new FsError('ENOTDIR');
     return node;
   }
-}
-
-function part(folder: Folder, name: string): File | Folder {
-  const node = folder.at(name);
-  if (node === undefined) throw new Error(`a folder lists ${name} and has no such part`);
-  return node;
 }
 
 /** As ls -l shows it. Whoever may use the control socket is the owner of all that it shows. */

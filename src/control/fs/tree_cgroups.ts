@@ -4,7 +4,7 @@
  */
 import { POOL } from '../../pool/counters.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
-import { CELL, countOf, currentOf, MEMCG, type Memcgs, pathOf, ROOT, TABLE } from '../../pool/memcg.ts';
+import { CELL, countOf, currentOf, MEMCG, type Memcgs, nameOf, pathOf, ROOT, TABLE } from '../../pool/memcg.ts';
 import { MemcgError } from '../../pool/memcg_path.ts';
 import type { MemcgTree } from '../../pool/memcg_tree.ts';
 import type { Shared } from '../../pool/shared.ts';
@@ -28,7 +28,7 @@ export function treeCgroups({ memcgs: t, counters }: Shared, tree: MemcgTree): C
         throw error;
       }
     },
-    children: (parent) => tree.list(pathOf(t, parent)),
+    children: (parent) => tree.children(parent).map((m) => [nameOf(t, m), m]),
     descendants: (m) => {
       // Nobody else looks for rows that have become free while no memcg is made.
       tree.reap();

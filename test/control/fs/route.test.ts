@@ -26,7 +26,7 @@ async function start(t: Test): Promise<Started> {
   const written: string[] = [];
   const reported: unknown[] = [];
   const folders: Folder = {
-    names: () => ['old'],
+    parts: () => [['old', table({})]],
     at: (name) => (name === 'old' ? table({}) : undefined),
     mkdir: (name) => void written.push(`mkdir ${name}`),
     rmdir: () => {
