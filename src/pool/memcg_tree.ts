@@ -57,7 +57,8 @@ export class MemcgTree {
   /** Rows in use directly below each, offline ones among them; and those of them that are online. */
   private readonly below: Int32Array;
   private readonly online: Int32Array;
-  private readonly free: number[] = [];
+  /** Rows before END that are free. */
+  private free: number[] = [];
   private dying: Dying[] = [];
 
   /** `thread`: who changes lists here, the main thread's number. */
@@ -226,7 +227,16 @@ export class MemcgTree {
     const cells = t.threads * CELL_COLUMNS;
     t.cells.fill(0, m * cells, (m + 1) * cells);
     this.setState(m, MEMCG.FREE);
-    this.free.push(m);
+    if (m === t.control[TABLE.END] - 1) this.lowerEnd();
+    else this.free.push(m);
+  }
+
+  /** So that loops over the rows are as long as there are memcgs, and not as there once were. */
+  private lowerEnd(): void {
+    const { control, state } = this.t;
+    const end = --control[TABLE.END];
+    while (state[control[TABLE.END] - 1] === MEMCG.FREE) control[TABLE.END]--;
+    if (control[TABLE.END] < end) this.free = this.free.filter((row) => row < control[TABLE.END]);
   }
 
   private setState(m: number, state: number): void {
