@@ -6,10 +6,11 @@ import { setCount } from '../pool/bits.ts';
 import { freeBuffers } from '../pool/buffers.ts';
 import { stateOf, TABLE } from '../pool/export_state.ts';
 import { THREAD_LANE0 } from '../pool/limits.ts';
-import { CELL, countOf, currentOf, hasHomes, onlineRows, pathOf, ROOT } from '../pool/memcg.ts';
+import { currentOf, hasHomes, onlineRows, pathOf } from '../pool/memcg.ts';
 import { metadataBytes, type Shared } from '../pool/shared.ts';
 import { rowOf, sum } from '../shm/counters.ts';
 import { readHeader } from '../zswap/swap_header.ts';
+import { cgroupStat } from './fs/tree_cgroups.ts';
 
 /** What is counted, in the order in which it is shown: the name of each counter, and its column. */
 export interface ShownCounters {
@@ -66,20 +67,18 @@ function memcgsOfNote({ memcgs }: Shared): number[] {
   return onlineRows(memcgs).filter((m) => hasHomes(memcgs, m) || isSet(m) || currentOf(memcgs, m) > 0);
 }
 
-/** What is below a memcg counts for it, but on the list; of the root, as in the kernel, nothing but what is its own. */
-function memcgReport({ memcgs, lru }: Shared, m: number): object {
+/** What is below a memcg counts for it, but on the list. The root has what the pool has. */
+function memcgReport(shared: Shared, m: number): object {
+  const { memcgs, lru } = shared;
   const { max } = memcgs;
+  const { zswap, ...stat } = cgroupStat(shared, m);
   return {
     name: pathOf(memcgs, m),
-    'zswap.current': m === ROOT ? lru.charged[m] : currentOf(memcgs, m),
+    'zswap.current': zswap,
     'zswap.max': max[m] === Number.POSITIVE_INFINITY ? 'max' : max[m],
     'zswap.writeback': memcgs.keeps[m] === 0,
     lru_pages: lru.count[m],
-    zswapped: countOf(memcgs, m, CELL.PAGES),
-    zswap_incomp: countOf(memcgs, m, CELL.INCOMPRESSIBLE),
-    zswpin: countOf(memcgs, m, CELL.ZSWPIN),
-    zswpout: countOf(memcgs, m, CELL.ZSWPOUT),
-    zswpwb: countOf(memcgs, m, CELL.ZSWPWB),
+    ...stat,
   };
 }
 
