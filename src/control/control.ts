@@ -2,7 +2,7 @@
 // Invariant: bounded in connections, header, body and time, so that a client here can't hurt those who swap.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { listenUnix } from '../os/unix_socket.ts';
-import { answerFile, FILE_BODY_BYTES, isFilePath } from './fs/route.ts';
+import { answerFile, FILE_BODY_BYTES, FILES_PREFIX, isFilePath } from './fs/route.ts';
 import type { FileTree } from './fs/tree.ts';
 import { CONTROL_CONNECTIONS } from './limits.ts';
 import { REQUESTS_PER_CONNECTION, RequestLine } from './line.ts';
@@ -168,7 +168,8 @@ async function route(
   }
   const found = routes.get(path);
   if (found === undefined) {
-    send(response, 404, { error: `no route ${path}`, routes: [...routes.keys()] });
+    const known = [...routes.keys(), ...(files === undefined ? [] : [FILES_PREFIX])];
+    send(response, 404, { error: `no route ${path}`, routes: known });
     return;
   }
   if (request.method !== found.method) {

@@ -1,4 +1,5 @@
 /** /cgroup: a folder for each memcg, with the files that the kernel has for zswap. What is behind them is asked of a Cgroups. */
+import type { CGROUP_FILES } from '../../pool/memcg_path.ts';
 import { formatLimit, formatLines, parseInteger, parseLimit } from './notations.ts';
 import { type File, type FilesOf, type Folder, filesOf } from './tree.ts';
 
@@ -33,7 +34,7 @@ export interface Cgroups {
   remove(m: number): void;
 }
 
-function files(groups: Cgroups): FilesOf<number> {
+function files(groups: Cgroups): Readonly<Record<(typeof CGROUP_FILES)[number], FilesOf<number>[string]>> {
   return {
     'cgroup.stat': {
       read: (m) => {
@@ -77,11 +78,9 @@ class CgroupFolder implements Folder {
   }
 
   parts(): [string, File | Folder][] {
-    const mine = filesOf(this.filesFor(this.m), this.m);
-    const parts: [string, File | Folder][] = Object.entries(mine);
-    // A memcg of the config may be called as a file is; the file is what is found.
+    const parts: [string, File | Folder][] = Object.entries(filesOf(this.filesFor(this.m), this.m));
     for (const [name, m] of this.groups.children(this.m)) {
-      if (!Object.hasOwn(mine, name)) parts.push([name, new CgroupFolder(this.groups, this.filesFor, m)]);
+      parts.push([name, new CgroupFolder(this.groups, this.filesFor, m)]);
     }
     return parts;
   }

@@ -48,18 +48,27 @@ export function filesOf<S>(files: FilesOf<S>, subject: S): Record<string, File> 
   return Object.fromEntries(Object.entries(files).map(([name, file]) => [name, bind(file)]));
 }
 
+/** What was done, after it was. */
+export interface FileChange {
+  readonly verb: 'set' | 'mkdir' | 'rmdir';
+  readonly path: string;
+  readonly value?: string;
+}
+
 export class FileTree {
   private readonly root: Folder;
+  private readonly changed: (change: FileChange) => void;
 
-  constructor(root: Folder) {
+  constructor(root: Folder, changed: (change: FileChange) => void = () => undefined) {
     this.root = root;
+    this.changed = changed;
   }
 
   /** A name in each line, sorted, or with its mode before it. */
   ls(path: string, long: boolean): string {
     const parsed = parsePath(path);
     const node = this.find(parsed);
-    if (!isFolder(node)) return `${long ? `${mode(node)} ` : ''}/${parsed.names.join('/')}\n`;
+    if (!isFolder(node)) return `${long ? `${mode(node)} ` : ''}${canonical(path)}\n`;
     const parts = [...node.parts()].sort(([a], [b]) => (a < b ? -1 : 1));
     return parts.map(([name, part]) => `${long ? `${mode(part)} ` : ''}${name}\n`).join('');
   }
@@ -75,6 +84,7 @@ export class FileTree {
     if (write === undefined) throw new FsError('EACCES', 'this file can only be read');
     checkValue(text);
     await write(text);
+    this.changed({ verb: 'set', path: canonical(path), value: text.trim() });
   }
 
   mkdir(path: string): void {
@@ -82,6 +92,7 @@ export class FileTree {
     if (parent.at(name) !== undefined) throw new FsError('EEXIST');
     if (parent.mkdir === undefined) throw new FsError('EPERM', 'no folders can be made here');
     parent.mkdir(name);
+    this.changed({ verb: 'mkdir', path: canonical(path) });
   }
 
   rmdir(path: string): void {
@@ -91,6 +102,7 @@ export class FileTree {
     if (!isFolder(node)) throw new FsError('ENOTDIR', 'is a file, not a folder');
     if (parent.rmdir === undefined) throw new FsError('EPERM', 'this folder can not be removed');
     parent.rmdir(name);
+    this.changed({ verb: 'rmdir', path: canonical(path) });
   }
 
   private file(path: string): File {
@@ -118,6 +130,8 @@ export class FileTree {
     return node;
   }
 }
+
+const canonical = (path: string): string => `/${parsePath(path).names.join('/')}`;
 
 /** As ls -l shows it. Whoever may use the control socket is the owner of all that it shows. */
 function mode(node: File | Folder): string {
