@@ -12,6 +12,11 @@ import { rowOf, sum } from '../shm/counters.ts';
 import { readHeader } from '../zswap/swap_header.ts';
 import { cgroupStat } from './fs/tree_cgroups.ts';
 
+/**
+ * Memcgs in one answer. The main thread makes it in one go, and each may have a path of 4 KiB; all are at /v1/fs/cgroup.
+ */
+const MEMCGS_SHOWN = 1024;
+
 /** What is counted, in the order in which it is shown: the name of each counter, and its column. */
 export interface ShownCounters {
   readonly all: Readonly<Record<string, number>>;
@@ -28,6 +33,8 @@ export function statsReport(
   droppedLines: number,
 ): object {
   const { settings, memcgs } = shared;
+  const rows = memcgsOfNote(shared);
+  const shownRows = mostNoted(shared, rows);
   return {
     version,
     uptime_s: Math.round((performance.now() - startedMs) / 1000),
@@ -43,7 +50,8 @@ export function statsReport(
       request_buffers_free: freeBuffers(shared.requestBuffers),
       ...each(shown.all, (column) => sum(shared.counters, column)),
     },
-    memcgs: memcgsOfNote(shared).map((m) => memcgReport(shared, m)),
+    memcgs: shownRows.map((m) => memcgReport(shared, m)),
+    memcgs_left_out: rows.length - shownRows.length,
     exports: settings.exports.map((one, x) => ({
       name: one.name,
       size: config.exports[x].size,
@@ -65,6 +73,14 @@ export function statsReport(
 function memcgsOfNote({ memcgs }: Shared): number[] {
   const isSet = (m: number): boolean => memcgs.max[m] !== Number.POSITIVE_INFINITY || memcgs.keeps[m] !== 0;
   return onlineRows(memcgs).filter((m) => hasHomes(memcgs, m) || isSet(m) || currentOf(memcgs, m) > 0);
+}
+
+/** So many, in their order: those that can have pages of their own before those that have a setting alone. */
+function mostNoted({ memcgs }: Shared, rows: readonly number[]): readonly number[] {
+  if (rows.length <= MEMCGS_SHOWN) return rows;
+  const homes = rows.filter((m) => hasHomes(memcgs, m));
+  const others = rows.filter((m) => !hasHomes(memcgs, m));
+  return [...homes, ...others].slice(0, MEMCGS_SHOWN).sort((a, b) => a - b);
 }
 
 /** What is below a memcg counts for it, but on the list. The root has what the pool has. */

@@ -3,6 +3,8 @@ import t from 'tap';
 import type { Config } from '#src/config/schema.js';
 import { statsReport } from '#src/control/stats_report.js';
 import { setBit } from '#src/pool/bits.js';
+import { THREAD_MAIN } from '#src/pool/limits.js';
+import { MemcgTree } from '#src/pool/memcg_tree.js';
 import type { Shared } from '#src/pool/shared.js';
 import { SHOWN } from '#src/server/counters.js';
 import { makePage, newZswap, put, take } from '../support/pool.ts';
@@ -50,4 +52,25 @@ t.test('an export in the root is counted there, in the units of memory.stat', as
     { name: '/', 'zswap.current': all, lru_pages: 1, zswapped: 3 * 4096, zswap_incomp: 4096, zswpin: 1, zswpout: 3 },
     { name: 'g', 'zswap.current': 4096, lru_pages: 1, zswapped: 4096, zswap_incomp: 4096, zswpin: 0, zswpout: 1 },
   ]);
+});
+
+t.test('of very many memcgs those are shown that can have pages, and it is said how many are not', async (t) => {
+  const z = newZswap({
+    memcgs: [{ name: 'first', max: Number.POSITIVE_INFINITY, writeback: true }],
+    exports: EXPORTS,
+  });
+  const tree = new MemcgTree(z.shared, THREAD_MAIN);
+  for (let i = 0; i < 3000; i++) {
+    tree.create(`m${i}`);
+    tree.setMax(`m${i}`, 2 ** 20);
+  }
+  tree.attach(1, 'm2999');
+  const report = statsReport(z.shared, SHOWN, config, '0', 0, 0) as {
+    memcgs: { name: string }[];
+    memcgs_left_out: number;
+  };
+  const names = report.memcgs.map(({ name }) => name);
+  t.equal(names.length, 1024);
+  t.equal(report.memcgs_left_out, 3001 - 1024);
+  t.strictSame([names[0], names[1], names.at(-1)], ['first', 'm0', 'm2999'], 'in their order');
 });
