@@ -8,12 +8,12 @@ const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 
 export type Row = Record<string, unknown>;
 
-interface Question {
+export interface Question {
   readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
   readonly path: string;
   readonly body?: string | undefined;
-  /** For a GET alone: everything else may take as long as it does. */
-  readonly timeoutMs?: number;
+  /** Null for what may take as long as it does. */
+  readonly timeoutMs?: number | null | undefined;
 }
 
 interface Answer {
@@ -31,7 +31,7 @@ export function askControl<T>(socketPath: string, question: Question, read: (ans
       else reject(new ExitError(EXIT.failed, explain(socketPath, error), { cause: error }));
     }
     const call = request(
-      { socketPath, path, method, agent: false, ...(method === 'GET' ? { timeout: timeoutMs } : {}) },
+      { socketPath, path, method, agent: false, ...(timeoutMs === null ? {} : { timeout: timeoutMs }) },
       (response) => {
         const chunks: Buffer[] = [];
         let bytes = 0;
@@ -53,7 +53,8 @@ export function askControl<T>(socketPath: string, question: Question, read: (ans
         });
       },
     );
-    call.on('timeout', () => call.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
+    const perhaps = method === 'GET' ? '' : '; it may be done yet';
+    call.on('timeout', () => call.destroy(new Error(`no answer within ${(timeoutMs ?? 0) / 1000} s${perhaps}`)));
     call.on('error', fail);
     call.end(body);
   });
@@ -66,7 +67,7 @@ export function fetchControl(
   method: 'GET' | 'POST' = 'GET',
   timeoutMs = TIMEOUT_MS,
 ): Promise<Row> {
-  return askControl(socketPath, { method, path, timeoutMs }, readObject);
+  return askControl(socketPath, { method, path, timeoutMs: method === 'GET' ? timeoutMs : null }, readObject);
 }
 
 function readObject({ status, text }: Answer): Row {

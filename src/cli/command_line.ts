@@ -159,9 +159,9 @@ function addCtl(program: Command): void {
     // A value may begin with a minus, and then it is for the file to refuse it.
     .allowUnknownOption()
     .action((path: string, value: string, flags: StatsFlags) => run('set', path, flags, { value }));
-  add('mkdir', 'make a folder, where that can be done').action((path: string, flags: StatsFlags) =>
-    run('mkdir', path, flags),
-  );
+  add('mkdir', 'make a folder, where that can be done')
+    .option('-p, --parents', 'with those above it; what is there already is no mistake')
+    .action((path: string, flags: StatsFlags & CtlOptions) => run('mkdir', path, flags, flags));
   add('rmdir', 'remove a folder').action((path: string, flags: StatsFlags) => run('rmdir', path, flags));
 }
 

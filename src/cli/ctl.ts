@@ -4,7 +4,7 @@ import { FsError } from '../control/fs/errors.ts';
 import { checkValue, parsePath } from '../control/fs/path.ts';
 import { FILES_PREFIX } from '../control/fs/route.ts';
 import { EXIT, ExitError } from '../os/exit_error.ts';
-import { askControl, refusal } from './ask_control.ts';
+import { askControl, type Question, refusal } from './ask_control.ts';
 
 const METHODS = { ls: 'GET', get: 'GET', set: 'PUT', mkdir: 'POST', rmdir: 'DELETE' } as const;
 
@@ -15,6 +15,10 @@ export interface CtlOptions {
   readonly value?: string;
   /** For ls. */
   readonly long?: boolean;
+  /** For mkdir: those above as well, and what is there is no mistake. */
+  readonly parents?: boolean;
+  /** How long the server may take for an answer, in milliseconds; 5 s unless given. */
+  readonly timeoutMs?: number;
 }
 
 /** What is to be printed. `socket`: path of the control socket. */
@@ -22,24 +26,37 @@ export async function ctl(
   socket: () => string,
   verb: CtlVerb,
   path: string,
-  { value = '', long = false }: CtlOptions,
+  { value = '', long = false, parents = false, timeoutMs }: CtlOptions,
 ): Promise<string> {
   const problem = (text: string): ExitError =>
     new ExitError(EXIT.failed, `zswapd ctl: ${verb} ${path}: ${text.trim()}`);
   // What is out of bounds would not get there as what it is; the rest is for the server to say.
+  let steps: string[];
   try {
-    parsePath(path);
+    const { names } = parsePath(path);
+    // What was no UTF-8 has become this sign on its way here, and so have others that differ from it.
+    if (path.includes('\u{fffd}'))
+      throw new FsError('EINVAL', 'the path is not UTF-8, or has the sign for what is not');
     checkValue(value);
+    steps = names.map((_, depth) => `/${names.slice(0, depth + 1).join('/')}`);
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
     throw problem(error.message);
   }
   const query = verb !== 'ls' ? '' : long ? '?ls=long' : '?ls';
-  const encoded = path.split('/').map(encodeURIComponent).join('/');
-  const question = { method: METHODS[verb], path: `${FILES_PREFIX}${encoded}${query}`, body: value };
-  return await askControl(socket(), question, ({ status, type, text }) => {
-    if (status === 200) return text;
-    if (!type.startsWith('text/plain')) throw new Error(refusal(status, text));
-    throw problem(text);
-  });
+  const ask = (method: Question['method'], at: string, isFine?: RegExp): Promise<string> => {
+    const encoded = at.split('/').map(encodeURIComponent).join('/');
+    const question = { method, path: `${FILES_PREFIX}${encoded}${query}`, body: value, timeoutMs };
+    return askControl(socket(), question, ({ status, type, text }) => {
+      if (status === 200) return text;
+      if (!type.startsWith('text/plain')) throw new Error(refusal(status, text));
+      if (isFine?.test(text) === true) return '';
+      throw problem(text);
+    });
+  };
+  if (!parents) return await ask(METHODS[verb], path);
+  for (const step of steps) await ask('POST', step, /^EEXIST/);
+  // What is there may be a file, and then it is none of the folders that were asked for.
+  await ask('GET', `${steps.at(-1) ?? ''}/`, /^EISDIR/);
+  return '';
 }

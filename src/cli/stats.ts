@@ -3,6 +3,9 @@
 import type { Row } from './ask_control.ts';
 
 const MIB = 1024 * 1024;
+/** Paths of memcgs may have thousands of characters, and a table is as wide as its widest cell. */
+const NAME_MAX = 60;
+const CUT = `Names of more than ${NAME_MAX} characters are cut in their middle; --json has them whole.`;
 
 /** The human form: plain values first, then a table for each group and each list. */
 export function formatStats(stats: Row): string {
@@ -12,7 +15,8 @@ export function formatStats(stats: Row): string {
     if (Array.isArray(value)) sections.push(`${name}\n${indent(table(value.filter(isObject)))}`);
     else if (isObject(value)) sections.push(`${name}\n${indent(list(value))}`);
   }
-  return `${sections.filter((section) => section !== '').join('\n\n')}\n`;
+  const text = `${sections.filter((section) => section !== '').join('\n\n')}\n`;
+  return hasLongName(stats) ? `${text}\n${CUT}\n` : text;
 }
 
 /** The verdict in a line, then what does not agree, then the figures. */
@@ -52,12 +56,24 @@ function flatten(row: Row, prefix = ''): Row {
 /** A value as shown; names that the kernel and the config use for byte counts are shown in MiB. */
 function cell(key: string, value: unknown): string {
   if (value === undefined || value === null) return '-';
-  if (typeof value !== 'number') return String(value);
-  if (/(^|[._])(bytes|size|max|current|rss)$/.test(key)) {
+  if (typeof value !== 'number') return cut(String(value));
+  if (/(^|[._])(bytes|size|max|current|rss|zswapped|zswap_incomp)$/.test(key)) {
     if (value === Number.MAX_SAFE_INTEGER) return 'max';
     return `${(value / MIB).toFixed(value > 0 && value < MIB ? 3 : 1)} MiB`;
   }
   return Number.isInteger(value) ? String(value) : value.toFixed(3);
+}
+
+function cut(text: string): string {
+  const characters = [...text];
+  if (characters.length <= NAME_MAX) return text;
+  const half = (NAME_MAX - 4) / 2;
+  return `${characters.slice(0, half).join('')}...${characters.slice(-half).join('')}`;
+}
+
+function hasLongName(value: unknown): boolean {
+  if (typeof value === 'string') return cut(value) !== value;
+  return isObject(value) && Object.values(value).some(hasLongName);
 }
 
 /** Aligned columns: the first to the left, all others, which are numbers, to the right. */

@@ -110,7 +110,8 @@ function parsed<T>(parse: (value: unknown) => T | undefined, what: string, meta:
   return z
     .any()
     .transform((value: unknown, context): T => {
-      const result = parse(value);
+      // Half of a surrogate pair has no bytes: what is on the wire or in a path would be another text.
+      const result = typeof value === 'string' && !value.isWellFormed() ? undefined : parse(value);
       if (result !== undefined) return result;
       context.issues.push({ code: 'custom', message: wrong(value, what, meta.allowed), input: value });
       return z.NEVER;
@@ -125,7 +126,7 @@ export function text(min: number, max: number, description: string) {
     'a valid string',
     {
       description,
-      allowed: `a string of ${min} to ${max} bytes without control characters`,
+      allowed: `a string of ${min} to ${max} bytes of UTF-8 without control characters`,
       json: { type: 'string', minLength: min, maxLength: max },
     },
   );

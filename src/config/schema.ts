@@ -119,7 +119,7 @@ const pool = group(
     ).prefault('reject'),
     rawMax: size(
       { min: 0, max: TIB },
-      'Bound of the pages that onRejectNoWriteback: raw keeps uncompressed in the pool; beyond it a write is answered ENOSPC.',
+      'Bound of the pages that onRejectNoWriteback: raw keeps uncompressed in the pool, beside what limits allow; beyond it a write is answered ENOSPC.',
     ).prefault('64MiB'),
   },
   'The compressed pool in RAM.',
@@ -161,7 +161,7 @@ const memcg = group(
   {
     'zswap.max': size(
       { min: 0, max: EXPORT_BYTES_MAX, wordMax: true },
-      'Limit of compressed bytes of this memcg and all below it, as memory.zswap.max; one page of 4096 bytes may be above it. 0: none of their pages is kept in the pool. The root has none.',
+      'Limit of compressed bytes of this memcg and all below it, as memory.zswap.max; one page of 4096 bytes may be above it, and what onRejectNoWriteback: raw keeps. 0: none but these is kept in the pool. The root has none.',
     ).prefault('max'),
     'zswap.writeback': bool(
       'May its pages be written back to the image, as memory.zswap.writeback: only if no memcg above it says false.',
@@ -268,7 +268,7 @@ export const configSchema = group(
       .prefault({}),
     onRejectNoWriteback: choice(
       ['fail', 'raw'],
-      'A page that the pool rejects in a memcg without writeback: fail the write, or keep it uncompressed up to pool.rawMax.',
+      'A page that the pool rejects in a memcg without writeback: fail the write, or keep it uncompressed up to pool.rawMax, which may then be above pool.max and above any zswap.max.',
     ).prefault('fail'),
     protocol: protocol.prefault({}),
     shrinker: shrinker.prefault({}),

@@ -2,9 +2,10 @@
 // Invariant: bounded in connections, header, body and time, so that a client here can't hurt those who swap.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { listenUnix } from '../os/unix_socket.ts';
-import { answerFile, FILE_BODY_BYTES, isFilePath } from './fs/route.ts';
+import { answerFile, FILE_BODY_BYTES, FILES_PREFIX, isFilePath } from './fs/route.ts';
 import type { FileTree } from './fs/tree.ts';
 import { CONTROL_CONNECTIONS } from './limits.ts';
+import { REQUESTS_PER_CONNECTION, RequestLine } from './line.ts';
 
 /** A path of 4096 bytes, each of them encoded as three, and as much again for the rest. */
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -54,6 +55,7 @@ export class ControlError extends Error {
 export async function startControl(options: ControlOptions): Promise<Control> {
   const routes = makeRoutes(options);
   const timeout = options.timeoutMs ?? REQUEST_TIMEOUT_MS;
+  const line = new RequestLine();
   const server = createServer(
     {
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -63,7 +65,9 @@ export async function startControl(options: ControlOptions): Promise<Control> {
       connectionsCheckingInterval: 1000,
     },
     (request, response) => {
-      readBody(request, response, (body) => void route(routes, request, response, body, options));
+      readBody(request, response, (body) => {
+        if (!line.join(request, response, () => route(routes, request, response, body, options))) refuse(response);
+      });
     },
   );
   server.maxConnections = CONTROL_CONNECTIONS;
@@ -123,6 +127,11 @@ function flag(query: URLSearchParams, name: string): boolean {
   return value !== null;
 }
 
+function refuse(response: ServerResponse): void {
+  response.setHeader('connection', 'close');
+  send(response, 503, { error: `more than ${REQUESTS_PER_CONNECTION} requests of this connection wait` });
+}
+
 /** Reads it to its end, and keeps the first FILE_BODY_BYTES of it. */
 function readBody(request: IncomingMessage, response: ServerResponse, done: (body: Buffer) => void): void {
   let bytes = 0;
@@ -159,7 +168,8 @@ async function route(
   }
   const found = routes.get(path);
   if (found === undefined) {
-    send(response, 404, { error: `no route ${path}`, routes: [...routes.keys()] });
+    const known = [...routes.keys(), ...(files === undefined ? [] : [FILES_PREFIX])];
+    send(response, 404, { error: `no route ${path}`, routes: known });
     return;
   }
   if (request.method !== found.method) {

@@ -6,10 +6,16 @@ import { setCount } from '../pool/bits.ts';
 import { freeBuffers } from '../pool/buffers.ts';
 import { stateOf, TABLE } from '../pool/export_state.ts';
 import { THREAD_LANE0 } from '../pool/limits.ts';
-import { CELL, countOf, currentOf, hasHomes, onlineRows, pathOf, ROOT } from '../pool/memcg.ts';
+import { currentOf, hasHomes, onlineRows, pathOf } from '../pool/memcg.ts';
 import { metadataBytes, type Shared } from '../pool/shared.ts';
 import { rowOf, sum } from '../shm/counters.ts';
 import { readHeader } from '../zswap/swap_header.ts';
+import { cgroupStat } from './fs/tree_cgroups.ts';
+
+/**
+ * Memcgs in one answer. The main thread makes it in one go, and each may have a path of 4 KiB; all are at /v1/fs/cgroup.
+ */
+const MEMCGS_SHOWN = 1024;
 
 /** What is counted, in the order in which it is shown: the name of each counter, and its column. */
 export interface ShownCounters {
@@ -27,6 +33,8 @@ export function statsReport(
   droppedLines: number,
 ): object {
   const { settings, memcgs } = shared;
+  const rows = memcgsOfNote(shared);
+  const shownRows = mostNoted(shared, rows);
   return {
     version,
     uptime_s: Math.round((performance.now() - startedMs) / 1000),
@@ -42,7 +50,8 @@ export function statsReport(
       request_buffers_free: freeBuffers(shared.requestBuffers),
       ...each(shown.all, (column) => sum(shared.counters, column)),
     },
-    memcgs: memcgsOfNote(shared).map((m) => memcgReport(shared, m)),
+    memcgs: shownRows.map((m) => memcgReport(shared, m)),
+    memcgs_left_out: rows.length - shownRows.length,
     exports: settings.exports.map((one, x) => ({
       name: one.name,
       size: config.exports[x].size,
@@ -66,20 +75,26 @@ function memcgsOfNote({ memcgs }: Shared): number[] {
   return onlineRows(memcgs).filter((m) => hasHomes(memcgs, m) || isSet(m) || currentOf(memcgs, m) > 0);
 }
 
-/** What is below a memcg counts for it, but on the list; of the root, as in the kernel, nothing but what is its own. */
-function memcgReport({ memcgs, lru }: Shared, m: number): object {
+/** So many, in their order: those that can have pages of their own before those that have a setting alone. */
+function mostNoted({ memcgs }: Shared, rows: readonly number[]): readonly number[] {
+  if (rows.length <= MEMCGS_SHOWN) return rows;
+  const homes = rows.filter((m) => hasHomes(memcgs, m));
+  const others = rows.filter((m) => !hasHomes(memcgs, m));
+  return [...homes, ...others].slice(0, MEMCGS_SHOWN).sort((a, b) => a - b);
+}
+
+/** What is below a memcg counts for it, but on the list. The root has what the pool has. */
+function memcgReport(shared: Shared, m: number): object {
+  const { memcgs, lru } = shared;
   const { max } = memcgs;
+  const { zswap, ...stat } = cgroupStat(shared, m);
   return {
     name: pathOf(memcgs, m),
-    'zswap.current': m === ROOT ? lru.charged[m] : currentOf(memcgs, m),
+    'zswap.current': zswap,
     'zswap.max': max[m] === Number.POSITIVE_INFINITY ? 'max' : max[m],
     'zswap.writeback': memcgs.keeps[m] === 0,
     lru_pages: lru.count[m],
-    zswapped: countOf(memcgs, m, CELL.PAGES),
-    zswap_incomp: countOf(memcgs, m, CELL.INCOMPRESSIBLE),
-    zswpin: countOf(memcgs, m, CELL.ZSWPIN),
-    zswpout: countOf(memcgs, m, CELL.ZSWPOUT),
-    zswpwb: countOf(memcgs, m, CELL.ZSWPWB),
+    ...stat,
   };
 }
 

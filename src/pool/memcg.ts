@@ -39,7 +39,7 @@ export const CELL_COLUMNS = 8;
 
 /** Words of `control`. */
 export const TABLE = {
-  /** Rows [0, END) may be in use. */
+  /** Rows [0, END) may be in use, and the last of them is. */
   END: 0,
   /** Rows that are online and have, or have had, an export: none but these can have pages. */
   HOMES: 1,
@@ -64,6 +64,8 @@ export interface Memcgs {
   readonly ofExport: Int32Array;
   /** Bits: exports whose pages may be on the row's list. */
   readonly homes: Int32Array;
+  /** A bit for each row: it has homes. So the worker finds its next memcg among 65,000 without homes by 2,048 words. */
+  readonly homeRows: Int32Array;
   readonly cells: Float64Array;
   /** Per row NAME_BYTES + 1: length, then bytes of UTF-8. */
   readonly names: Uint8Array;
@@ -82,6 +84,7 @@ export function createMemcgs(rows: number, threads: number): Memcgs {
     reserved: int32(rows),
     ofExport: int32(EXPORTS_MAX),
     homes: int32(rows * HOME_WORDS),
+    homeRows: int32(Math.ceil(rows / 32)),
     cells: float64(rows * threads * CELL_COLUMNS),
     names: uint8(rows * (NAME_BYTES + 1)),
     control: int32(Object.keys(TABLE).length),
@@ -152,10 +155,25 @@ export function currentOf(t: Memcgs, m: number): number {
   return countOf(t, m, CELL.ADDED) - freed;
 }
 
-/** Notes that pages of export `x` may be on the list of `m`. */
+/**
+ * Homes: which exports' pages may be on which lists. The main thread alone writes them, so plain writes do, a row's exports
+ * before its bit, and at an end the heir's before what is taken from `m`. The worker may see them at any moment between:
+ *
+ *   1. the main thread gives `m` a home   2. the worker passes `m` by   3. a page is stored: the next round finds it
+ *   1. the worker finds the bit of `m`   2. its homes move to its parent   3. the worker asks whose pages: of no export, so
+ *      `m` counts as empty, and the parent, which has the bit already, comes in its turn
+ */
 export function makeHome(t: Memcgs, m: number, x: number): void {
-  if (!hasHomes(t, m)) t.control[TABLE.HOMES]++;
+  const had = hasHomes(t, m);
   t.homes[m * HOME_WORDS + (x >> 5)] |= 1 << (x & 31);
+  if (!had) noteHomes(t, m, true);
+}
+
+function noteHomes(t: Memcgs, m: number, has: boolean): void {
+  const bit = 1 << (m & 31);
+  if (has) t.homeRows[m >>> 5] |= bit;
+  else t.homeRows[m >>> 5] &= ~bit;
+  t.control[TABLE.HOMES] += has ? 1 : -1;
 }
 
 export function isHome(t: Memcgs, m: number, x: number): boolean {
@@ -163,19 +181,33 @@ export function isHome(t: Memcgs, m: number, x: number): boolean {
 }
 
 export function hasHomes(t: Memcgs, m: number): boolean {
-  for (let word = 0; word < HOME_WORDS; word++) if (t.homes[m * HOME_WORDS + word] !== 0) return true;
-  return false;
+  return (t.homeRows[m >>> 5] & (1 << (m & 31))) !== 0;
+}
+
+/** The next row that has homes, from row `from` on and then from the first one; the root where none has. */
+export function nextHome({ control, homeRows }: Memcgs, from: number): number {
+  const end = control[TABLE.END];
+  const start = from < end ? from : 0;
+  const words = (end + 31) >>> 5;
+  // The first word is looked at twice, for its rows from `start` on, and in the end for those before.
+  for (let i = 0; i <= words; i++) {
+    const word = ((start >>> 5) + i) % words;
+    const bits = i === 0 ? homeRows[word] & (-1 << (start & 31)) : homeRows[word];
+    if (bits !== 0) return word * 32 + 31 - Math.clz32(bits & -bits);
+  }
+  return ROOT;
 }
 
 /** The list of `m` has become that of `heir`, and so has the place of what is stored there. */
 export function moveHomes(t: Memcgs, m: number, heir: number): void {
   if (!hasHomes(t, m)) return;
-  if (!hasHomes(t, heir)) t.control[TABLE.HOMES]++;
+  const had = hasHomes(t, heir);
   for (let word = 0; word < HOME_WORDS; word++) {
     t.homes[heir * HOME_WORDS + word] |= t.homes[m * HOME_WORDS + word];
-    t.homes[m * HOME_WORDS + word] = 0;
   }
-  t.control[TABLE.HOMES]--;
+  if (!had) noteHomes(t, heir, true);
+  t.homes.fill(0, m * HOME_WORDS, (m + 1) * HOME_WORDS);
+  noteHomes(t, m, false);
 }
 
 /** Rows that are online, the root among them: what a loop over memcgs goes over. */
@@ -195,13 +227,16 @@ export function setName(t: Memcgs, m: number, name: string): void {
   t.names.set(bytes, at + 1);
 }
 
+/** The last name on the path of `m`; the root has none. */
+export function nameOf(t: Memcgs, m: number): string {
+  const at = m * (NAME_BYTES + 1);
+  // Of shared memory a decoder takes copies only.
+  return decoder.decode(t.names.slice(at + 1, at + 1 + t.names[at]));
+}
+
 /** The path from the root, without a leading slash; `/` is the root. */
 export function pathOf(t: Memcgs, m: number): string {
   const names: string[] = [];
-  for (let row = m; row !== ROOT; row = t.parent[row]) {
-    const at = row * (NAME_BYTES + 1);
-    // Of shared memory a decoder takes copies only.
-    names.unshift(decoder.decode(t.names.slice(at + 1, at + 1 + t.names[at])));
-  }
+  for (let row = m; row !== ROOT; row = t.parent[row]) names.unshift(nameOf(t, row));
   return names.length === 0 ? '/' : names.join('/');
 }

@@ -11,6 +11,15 @@ export class MemcgError extends Error {
   }
 }
 
+/** What is in the folder of every memcg (control/fs/cgroup.ts), so that none can be called so. */
+export const CGROUP_FILES = [
+  'cgroup.stat',
+  'memory.stat',
+  'memory.zswap.current',
+  'memory.zswap.max',
+  'memory.zswap.writeback',
+] as const;
+
 /** The names on a path, outermost first; none for the root, which is `/` or the empty path. */
 export function namesOf(path: string): string[] {
   if (path === '' || path === '/') return [];
@@ -33,6 +42,8 @@ function problemOf(name: string): string | null {
   if (name === '.' || name === '..') return `${name} is no name`;
   // The kernel refuses a newline, because /proc/PID/cgroup has a path per line; a zero ends every path.
   if (name.includes('\n') || name.includes('\0')) return 'a name has a newline or a zero';
+  if (!name.isWellFormed()) return 'a name has half of a surrogate pair';
+  if ((CGROUP_FILES as readonly string[]).includes(name)) return `${name} is a file of every memcg`;
   const bytes = Buffer.byteLength(name);
   return bytes > NAME_BYTES ? `a name has ${bytes} bytes, allowed: at most ${NAME_BYTES}` : null;
 }

@@ -142,6 +142,7 @@ async function startWith(
       tunables: new LiveTunables(cells, config.pool.acceptThresholdPercent),
       usableMemory: usableMemory(),
       imagePages: (x) => imagePages(traffic, x),
+      changed: (change) => log.logger.info(change, 'a file was changed (zswapd ctl)'),
     });
     control = await Promise.race([failed, openControl(config, shared, swap, files, log)]);
     listeners.admit(writeMarkers(images, config.durability));

@@ -14,7 +14,8 @@
  *   1. a batch makes room for one page   2. a store that does not wait sees the room and takes it   3. one that waits is let in
  * The owner's pages are charged to all its ancestors, so what leaves for a store leaves each limit that it is charged to.
  *
- * What is let in last may begin one byte below a limit: every memcg is charged at most its limit + 4096 bytes. A limit that
+ * What is let in last may begin one byte below a limit: every memcg is charged at most its limit + 4096 bytes, but for pages
+ * that are kept raw instead of an error (keepRaw), which nobody lets in, and which have a bound of their own. A limit that
  * is moved while stores are under way holds for those that reserved before they looked: of the others, which found no limit
  * on their path, there is at most one per lane.
  */

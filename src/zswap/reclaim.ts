@@ -20,7 +20,7 @@ import { allocator } from '../pool/allocator/index.ts';
 import * as buffers from '../pool/buffers.ts';
 import { POOL } from '../pool/counters.ts';
 import { mayWriteBack } from '../pool/export_state.ts';
-import { hasHomes, isHome, isOnline, TABLE, writesBack } from '../pool/memcg.ts';
+import { isHome, nextHome, TABLE, writesBack } from '../pool/memcg.ts';
 import { CTL, type Shared, WORK } from '../pool/shared.ts';
 import { ENOENT, ENOMEM } from '../pool/slots.ts';
 import { beginWalk } from '../protocols/entry/victim.ts';
@@ -120,16 +120,11 @@ export class Reclaim {
     return empty + behind < memcgs;
   }
 
-  /** The next memcg that can have pages, in the order of rows; of those that go offline meanwhile the root, which has none. */
+  /** The next memcg that can have pages, in the order of rows. One that goes offline meanwhile has an empty list. */
   private nextMemcg(): number {
-    const { memcgs } = this.shared;
-    const end = memcgs.control[TABLE.END];
-    for (let looked = 0; looked < end; looked++) {
-      const m = this.cursor % end;
-      this.cursor = m + 1;
-      if (isOnline(memcgs, m) && hasHomes(memcgs, m)) return m;
-    }
-    return 0;
+    const m = nextHome(this.shared.memcgs, this.cursor);
+    this.cursor = m + 1;
+    return m;
   }
 
   /** Exports whose pages may be on the list of memcg `m`. */

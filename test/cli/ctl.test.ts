@@ -1,6 +1,11 @@
 // `zswapd ctl` as a process, and a script for the kernel's files with nothing changed but how a file is read and written.
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
 import t from 'tap';
+import { type CtlVerb, ctl } from '#src/cli/ctl.js';
 import { run, runCommand } from '../support/run_process.ts';
+import { tempFolder } from '../support/tmp.ts';
 import { MAIN, startServer } from '../support/zswapd.ts';
 
 t.setTimeout(120_000);
@@ -25,10 +30,34 @@ t.test('files are listed, read and set; a mistake is one line with its kernel na
     [/^zswapd ctl: set \/parameters\/enabled: EACCES: [^\n]+\n$/, 'set', '/parameters/enabled', 'N'],
     [/^zswapd ctl: mkdir \/parameters\/a: EPERM: [^\n]+\n$/, 'mkdir', '/parameters/a'],
     [/^zswapd ctl: mkdir \/cgroup\/swap0: EEXIST: [^\n]+\n$/, 'mkdir', '/cgroup/swap0'],
+    [/^zswapd ctl: mkdir \/cgroup\/.: EINVAL: the path is not UTF-8[^\n]*\n$/u, 'mkdir', '/cgroup/\u{fffd}'],
+    [/^zswapd ctl: mkdir \/parameters\/a\/b: EPERM: [^\n]+\n$/, 'mkdir', '-p', '/parameters/a/b'],
+    [/^zswapd ctl: mkdir \/cgroup\/memory.stat: ENOTDIR: [^\n]+\n$/, 'mkdir', '-p', '/cgroup/memory.stat'],
+    [/^zswapd ctl: mkdir \/cgroup\/memory.stat\/a: ENOTDIR: [^\n]+\n$/, 'mkdir', '-p', '/cgroup/memory.stat/a'],
   ];
   for (const [stderr, ...args] of refused) {
     t.match(await ctl(...args), { code: 1, stdout: '', stderr }, args.join(' ').slice(0, 60));
   }
+  const made = { code: 0, stdout: '', stderr: '' };
+  for (let i = 0; i < 2; i++) t.same(await ctl('mkdir', '-p', '/cgroup//a/b/c d/'), made);
+  t.match(await ctl('ls', '/cgroup/a/b'), { code: 0, stdout: /^c d$/m });
+});
+
+t.test('a server that stands still is said to, whatever is asked of it', async (t) => {
+  const listen = join(tempFolder(t), 'c');
+  const silent = createServer().listen(listen);
+  t.teardown(() => silent.close());
+  await once(silent, 'listening');
+  const answers = ['get', 'mkdir', 'rmdir', 'set'].map(async (verb) => {
+    const value = verb === 'set' ? { value: '1' } : {};
+    await t.rejects(
+      ctl(() => listen, verb as CtlVerb, '/cgroup/a', { ...value, timeoutMs: 50 }),
+      {
+        message: verb === 'get' ? /no answer within 0\.05 s$/ : /no answer within 0\.05 s; it may be done yet$/,
+      },
+    );
+  });
+  await Promise.all(answers);
 });
 
 t.test('mistakes of usage are exit 2, whether a server runs or not', async (t) => {

@@ -49,6 +49,28 @@ const refused: [string, object, string | undefined, string | undefined, RegExp][
   ['a deep path', { ['a/'.repeat(64).concat('a')]: {} }, undefined, undefined, /65 levels, allowed: at most 64/],
   ['a memcg twice', { a: {}, '/a': {} }, undefined, undefined, /memcgs\["\/a"\]: is the memcg of "a" too/],
   ['a limit of the root', { '': { 'zswap.max': 0 } }, undefined, undefined, /the root has no limit, allowed: "max"/],
+  [
+    'half of a character',
+    { 'a\ud800': {} },
+    undefined,
+    undefined,
+    /memcgs\[.*\]: .* is not a valid string, allowed: .* UTF-8/,
+  ],
+  [
+    'half of a character of an export',
+    {},
+    undefined,
+    'a\udfff',
+    /exports\[0\]\.name: .* is not a valid string, allowed: .* UTF-8/,
+  ],
+  [
+    'the name of a file',
+    { 'a/memory.stat': {} },
+    undefined,
+    undefined,
+    /memory\.stat is a file of every memcg, allowed: a path/,
+  ],
+  ['the name of a file, as an export is called', {}, undefined, 'cgroup.stat', /cgroup\.stat is a file of every memcg/],
   ['a limit below zero', { a: { 'zswap.max': -1 } }, undefined, undefined, /zswap\.max"\]: -1 is not a valid size/],
 ];
 

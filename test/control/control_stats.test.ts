@@ -249,3 +249,16 @@ t.test('who finds every control connection taken is told so', async (t) => {
   await Promise.all(taken.map((one) => new Promise((done) => one.once('connect', done))));
   await t.rejects(fetchControl(socket, '/stats'), { message: /takes 16 connections at a time.*try again/ });
 });
+
+t.test('a path that is too wide for a table is cut in its middle, and that is said', async (t) => {
+  const long = `a${'/b'.repeat(2000)}/ä\u{1f642}`;
+  const text = formatStats({ memcgs: [{ name: long, lru_pages: 1 }], exports: [{ name: 'swap0', memcg: long }] });
+  const lines = text.trimEnd().split('\n');
+  t.ok(
+    lines.every((line) => line.length <= 80),
+    'no line is wider than a terminal',
+  );
+  t.match(lines[2], /^ {2}a\/b\/[b/]+\.\.\.[b/]+\/ä\u{1f642} +1$/u);
+  t.equal(lines.at(-1), 'Names of more than 60 characters are cut in their middle; --json has them whole.');
+  t.notMatch(formatStats({ memcgs: [{ name: 'b'.repeat(60), lru_pages: 1 }] }), /--json/);
+});

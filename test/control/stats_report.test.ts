@@ -1,11 +1,13 @@
-// What GET /stats says of exports: sums that are kept, not counted for the answer.
+// What GET /stats says of exports and memcgs: sums that are kept, not counted for the answer.
 import t from 'tap';
 import type { Config } from '#src/config/schema.js';
 import { statsReport } from '#src/control/stats_report.js';
 import { setBit } from '#src/pool/bits.js';
+import { THREAD_MAIN } from '#src/pool/limits.js';
+import { MemcgTree } from '#src/pool/memcg_tree.js';
 import type { Shared } from '#src/pool/shared.js';
 import { SHOWN } from '#src/server/counters.js';
-import { makePage, newZswap, put } from '../support/pool.ts';
+import { makePage, newZswap, put, take } from '../support/pool.ts';
 
 const EXPORTS = ['a', 'b'].map((name) => ({ name, pages: 65_536, memcg: 0 }));
 const config = {
@@ -33,4 +35,42 @@ t.test('pages in use and lost are told without a look at the bits of every slot'
     { name: 'a', used_pages: 0, lost_pages: 0 },
     { name: 'b', used_pages: 3, lost_pages: 1 },
   ]);
+});
+
+t.test('an export in the root is counted there, in the units of memory.stat', async (t) => {
+  const memcgs = [
+    { name: '/', max: Number.POSITIVE_INFINITY, writeback: true },
+    { name: 'g', max: Number.POSITIVE_INFINITY, writeback: true },
+  ];
+  const z = newZswap({ memcgs, exports: EXPORTS.map((one, x) => ({ ...one, memcg: x })) });
+  put(z, 1, makePage('text', 1), 0);
+  put(z, 2, makePage('same', 2), 0);
+  put(z, 1, makePage('random', 1), 1);
+  take(z, 1);
+  const all = z.lru.charged[0] + 4096;
+  t.match((statsReport(z.shared, SHOWN, config, '0', 0, 0) as { memcgs: unknown }).memcgs, [
+    { name: '/', 'zswap.current': all, lru_pages: 1, zswapped: 3 * 4096, zswap_incomp: 4096, zswpin: 1, zswpout: 3 },
+    { name: 'g', 'zswap.current': 4096, lru_pages: 1, zswapped: 4096, zswap_incomp: 4096, zswpin: 0, zswpout: 1 },
+  ]);
+});
+
+t.test('of very many memcgs those are shown that can have pages, and it is said how many are not', async (t) => {
+  const z = newZswap({
+    memcgs: [{ name: 'first', max: Number.POSITIVE_INFINITY, writeback: true }],
+    exports: EXPORTS,
+  });
+  const tree = new MemcgTree(z.shared, THREAD_MAIN);
+  for (let i = 0; i < 3000; i++) {
+    tree.create(`m${i}`);
+    tree.setMax(`m${i}`, 2 ** 20);
+  }
+  tree.attach(1, 'm2999');
+  const report = statsReport(z.shared, SHOWN, config, '0', 0, 0) as {
+    memcgs: { name: string }[];
+    memcgs_left_out: number;
+  };
+  const names = report.memcgs.map(({ name }) => name);
+  t.equal(names.length, 1024);
+  t.equal(report.memcgs_left_out, 3001 - 1024);
+  t.strictSame([names[0], names[1], names.at(-1)], ['first', 'm0', 'm2999'], 'in their order');
 });

@@ -30,7 +30,7 @@ t.test('test_zswap_usage and test_zswapin: what is stored is charged to its memc
   await writeSlots(client, 0, 100);
   t.same(await wrongSlots(client, 0, 100), []);
   const [a, above, b] = [await memcg('guests.slice/a'), await memcg('guests.slice'), await memcg('guests.slice/b')];
-  t.match(a, { zswpout: 100, zswpin: 100, zswapped: 100, zswpwb: 0 });
+  t.match(a, { zswpout: 100, zswpin: 100, zswapped: 100 * 4096, zswpwb: 0 });
   t.ok(a['zswap.current'] > 0);
   for (const [name, count] of Object.entries(a)) {
     if (name !== 'name' && name !== 'lru_pages') t.equal(above[name], count, name);

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { NbdClient } from 'node-nbd-server';
 import t from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
@@ -26,6 +26,18 @@ t.test('the tarball', async (t) => {
   t.ok(files.includes('node_modules/node-nbd-server/dist/index.js'), 'the library is bundled');
   const map = JSON.parse(readFileSync(resolve(REPOSITORY, 'dist/main.js.map'), 'utf8'));
   t.equal(map.sourcesContent?.length, map.sources.length, 'maps carry their sources');
+});
+
+t.test('a page that a packed page names is packed', async (t) => {
+  const { files } = packed;
+  const pages = files.filter((path) => path.endsWith('.md'));
+  const missing = pages.flatMap((page) => {
+    const links = readFileSync(resolve(REPOSITORY, page), 'utf8').matchAll(/\]\(([^)#:]+\.(?:md|jsonc))/g);
+    const named = [...links].map(([, link]) => join(dirname(page), link));
+    return named.filter((path) => !files.includes(path)).map((path) => `${page}: ${path}`);
+  });
+  t.same(missing, []);
+  t.ok(pages.includes('src/control/README.md'));
 });
 
 t.test('installed into an empty folder, it serves from there', async (t) => {

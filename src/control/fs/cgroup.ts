@@ -1,6 +1,7 @@
 /** /cgroup: a folder for each memcg, with the files that the kernel has for zswap. What is behind them is asked of a Cgroups. */
+import type { CGROUP_FILES } from '../../pool/memcg_path.ts';
 import { formatLimit, formatLines, parseInteger, parseLimit } from './notations.ts';
-import { type FilesOf, type Folder, filesOf } from './tree.ts';
+import { type File, type FilesOf, type Folder, filesOf } from './tree.ts';
 
 /** memory.stat: bytes the first three, pages (events) the others. */
 export interface CgroupStat {
@@ -17,7 +18,8 @@ export interface Cgroups {
   readonly root: number;
   /** Undefined where there is none of this name. */
   child(parent: number, name: string): number | undefined;
-  children(parent: number): string[];
+  /** Name and number of each. There may be 65,000, so they come without another look at any of them. */
+  children(parent: number): [name: string, m: number][];
   /** `online` ones below it, and `dying` ones: gone, and still named by a page or a store. */
   descendants(m: number): { readonly online: number; readonly dying: number };
   current(m: number): number;
@@ -32,7 +34,7 @@ export interface Cgroups {
   remove(m: number): void;
 }
 
-function files(groups: Cgroups): FilesOf<number> {
+function files(groups: Cgroups): Readonly<Record<(typeof CGROUP_FILES)[number], FilesOf<number>[string]>> {
   return {
     'cgroup.stat': {
       read: (m) => {
@@ -59,19 +61,42 @@ const NOT_OF_ROOT = ['memory.zswap.current', 'memory.zswap.max'];
 export function cgroupFolder(groups: Cgroups): Folder {
   const ofAll = files(groups);
   const ofRoot = Object.fromEntries(Object.entries(ofAll).filter(([name]) => !NOT_OF_ROOT.includes(name)));
-  const folder = (m: number): Folder => {
-    const mine = filesOf(m === groups.root ? ofRoot : ofAll, m);
-    return {
-      // A memcg of the config may be called as a file is; the file is what is found.
-      names: () => [...Object.keys(mine), ...groups.children(m).filter((name) => !Object.hasOwn(mine, name))],
-      at: (name) => {
-        if (Object.hasOwn(mine, name)) return mine[name];
-        const child = groups.child(m, name);
-        return child === undefined ? undefined : folder(child);
-      },
-      mkdir: (name) => groups.create(m, name),
-      rmdir: (name) => groups.remove(groups.child(m, name) as number),
-    };
-  };
-  return folder(groups.root);
+  const filesFor = (m: number): FilesOf<number> => (m === groups.root ? ofRoot : ofAll);
+  return new CgroupFolder(groups, filesFor, groups.root);
+}
+
+/** A class, because a list makes one of it for each of 65,000 memcgs. */
+class CgroupFolder implements Folder {
+  private readonly groups: Cgroups;
+  private readonly filesFor: (m: number) => FilesOf<number>;
+  private readonly m: number;
+
+  constructor(groups: Cgroups, filesFor: (m: number) => FilesOf<number>, m: number) {
+    this.groups = groups;
+    this.filesFor = filesFor;
+    this.m = m;
+  }
+
+  parts(): [string, File | Folder][] {
+    const parts: [string, File | Folder][] = Object.entries(filesOf(this.filesFor(this.m), this.m));
+    for (const [name, m] of this.groups.children(this.m)) {
+      parts.push([name, new CgroupFolder(this.groups, this.filesFor, m)]);
+    }
+    return parts;
+  }
+
+  at(name: string): File | Folder | undefined {
+    const mine = this.filesFor(this.m);
+    if (Object.hasOwn(mine, name)) return filesOf(mine, this.m)[name];
+    const m = this.groups.child(this.m, name);
+    return m === undefined ? undefined : new CgroupFolder(this.groups, this.filesFor, m);
+  }
+
+  mkdir(name: string): void {
+    this.groups.create(this.m, name);
+  }
+
+  rmdir(name: string): void {
+    this.groups.remove(this.groups.child(this.m, name) as number);
+  }
 }

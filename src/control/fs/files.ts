@@ -6,7 +6,7 @@ import { blockFolder, type ImagePages } from './block.ts';
 import { cgroupFolder } from './cgroup.ts';
 import { zswapCounters } from './debug.ts';
 import { parameters, type Tunables } from './parameters.ts';
-import { FileTree, table } from './tree.ts';
+import { type FileChange, FileTree, table } from './tree.ts';
 import { treeCgroups } from './tree_cgroups.ts';
 import { zsmallocClasses } from './zsmalloc.ts';
 
@@ -18,9 +18,11 @@ interface FileSources {
   /** What percentages of the pool are of, in bytes. */
   readonly usableMemory: number;
   readonly imagePages: ImagePages;
+  readonly changed: (change: FileChange) => void;
 }
 
-export function kernelFiles({ shared, memcgs, config, tunables, usableMemory, imagePages }: FileSources): FileTree {
+export function kernelFiles(sources: FileSources): FileTree {
+  const { shared, memcgs, config, tunables, usableMemory, imagePages, changed } = sources;
   return new FileTree(
     table({
       block: blockFolder(shared, imagePages),
@@ -28,5 +30,6 @@ export function kernelFiles({ shared, memcgs, config, tunables, usableMemory, im
       debug: table({ zsmalloc: table({ classes: zsmallocClasses(shared) }), zswap: zswapCounters(shared) }),
       parameters: parameters(config, tunables, usableMemory),
     }),
+    changed,
   );
 }

@@ -10,6 +10,7 @@ export const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 
 const NUMBER = /^(0[xX][\da-fA-F]+|0[0-7]*|[1-9]\d*)$/;
 const SUFFIXES = 'KMGTPE';
+const SUFFIXED = 'which may end in K, M, G, T, P or E';
 const YES = ['y', 'yes', 't', 'true', '1', 'on'];
 const NO = ['n', 'no', 'f', 'false', '0', 'off'];
 
@@ -45,8 +46,15 @@ export function parseLimit(text: string): number {
   const word = text.trim();
   if (word === 'max') return NO_LIMIT;
   const bytes = parseBytes(word);
-  if (bytes === undefined) throw invalid(text, 'max, or bytes, which may end in K, M, G, T, P or E');
+  if (bytes === undefined) throw invalid(text, `max, or bytes, ${SUFFIXED}`);
   return bytes >= BigInt(NO_LIMIT) ? NO_LIMIT : Math.floor(Number(bytes) / PAGE_SIZE) * PAGE_SIZE;
+}
+
+/** As a limit, where there is a most of it: no more than that, and no "max". */
+export function parseSize(text: string, most: number): number {
+  const bytes = parseBytes(text.trim());
+  if (bytes === undefined || bytes > most) throw invalid(text, `bytes from 0 to ${most}, ${SUFFIXED}`);
+  return Math.floor(Number(bytes) / PAGE_SIZE) * PAGE_SIZE;
 }
 
 function parseBytes(word: string): bigint | undefined {

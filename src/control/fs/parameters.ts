@@ -4,8 +4,7 @@
  */
 import type { Config } from '../../config/schema.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
-import { FsError } from './errors.ts';
-import { formatBool, formatLimit, parseBool, parseInteger, parseLimit } from './notations.ts';
+import { formatBool, parseBool, parseInteger, parseSize } from './notations.ts';
 import { type File, type Folder, table } from './tree.ts';
 
 /** What can be set while the server runs. */
@@ -43,7 +42,9 @@ export function parameters(config: Config, tunables: Tunables, usable: number): 
     non_same_filled_pages_enabled: fixed(formatBool(true)),
     'pool.max': {
       read: () => String(tunables.poolMax),
-      write: (text) => setPoolMax(tunables, parseLimit(text)),
+      write: (text) => {
+        tunables.poolMax = parseSize(text, tunables.poolReserved);
+      },
     },
     ...protocols(config),
   });
@@ -53,17 +54,6 @@ function protocols({ protocol }: Config): Record<string, File> {
   const text = (value: string | boolean | null): string =>
     typeof value === 'boolean' ? formatBool(value) : (value ?? 'none');
   return Object.fromEntries(Object.entries(protocol).map(([key, value]) => [`protocol.${key}`, fixed(text(value))]));
-}
-
-function setPoolMax(tunables: Tunables, bytes: number): void {
-  const { poolReserved } = tunables;
-  if (bytes > poolReserved) {
-    throw new FsError(
-      'EINVAL',
-      `${formatLimit(bytes)} is more than pool.max was at the start, allowed: 0 to ${poolReserved}`,
-    );
-  }
-  tunables.poolMax = bytes;
 }
 
 /**
@@ -78,7 +68,7 @@ function maxPoolPercent(tunables: Tunables, usable: number): File {
       const most = percentOf(tunables.poolReserved);
       const percent = parseInteger(text, 0, most);
       const bytes = Math.floor((usable * percent) / 100 / PAGE_SIZE) * PAGE_SIZE;
-      setPoolMax(tunables, percent === most ? tunables.poolReserved : Math.min(bytes, tunables.poolReserved));
+      tunables.poolMax = percent === most ? tunables.poolReserved : Math.min(bytes, tunables.poolReserved);
     },
   };
 }

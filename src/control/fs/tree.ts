@@ -17,19 +17,20 @@ export interface File {
 }
 
 export interface Folder {
-  names(): string[];
+  /** What is in it, by name. */
+  parts(): Iterable<[name: string, node: File | Folder]>;
   at(name: string): File | Folder | undefined;
   /** Both throw an FsError where they can't. A folder without them has the parts that it has. */
   mkdir?(name: string): void;
   rmdir?(name: string): void;
 }
 
-const isFolder = (node: File | Folder): node is Folder => 'names' in node;
+const isFolder = (node: File | Folder): node is Folder => 'parts' in node;
 
 /** A folder whose parts are known beforehand. */
 export function table(parts: Readonly<Record<string, File | Folder>>): Folder {
   const map = new Map(Object.entries(parts));
-  return { names: () => [...map.keys()], at: (name) => map.get(name) };
+  return { parts: () => map, at: (name) => map.get(name) };
 }
 
 /** Of a table of files that are read of one of several things, those of `subject`. */
@@ -47,20 +48,29 @@ export function filesOf<S>(files: FilesOf<S>, subject: S): Record<string, File> 
   return Object.fromEntries(Object.entries(files).map(([name, file]) => [name, bind(file)]));
 }
 
+/** What was done, after it was. */
+export interface FileChange {
+  readonly verb: 'set' | 'mkdir' | 'rmdir';
+  readonly path: string;
+  readonly value?: string;
+}
+
 export class FileTree {
   private readonly root: Folder;
+  private readonly changed: (change: FileChange) => void;
 
-  constructor(root: Folder) {
+  constructor(root: Folder, changed: (change: FileChange) => void = () => undefined) {
     this.root = root;
+    this.changed = changed;
   }
 
   /** A name in each line, sorted, or with its mode before it. */
   ls(path: string, long: boolean): string {
     const parsed = parsePath(path);
     const node = this.find(parsed);
-    if (!isFolder(node)) return `${long ? `${mode(node)} ` : ''}/${parsed.names.join('/')}\n`;
-    const names = node.names().sort();
-    return names.map((name) => `${long ? `${mode(part(node, name))} ` : ''}${name}\n`).join('');
+    if (!isFolder(node)) return `${long ? `${mode(node)} ` : ''}${canonical(path)}\n`;
+    const parts = [...node.parts()].sort(([a], [b]) => (a < b ? -1 : 1));
+    return parts.map(([name, part]) => `${long ? `${mode(part)} ` : ''}${name}\n`).join('');
   }
 
   async get(path: string): Promise<string> {
@@ -74,6 +84,7 @@ export class FileTree {
     if (write === undefined) throw new FsError('EACCES', 'this file can only be read');
     checkValue(text);
     await write(text);
+    this.changed({ verb: 'set', path: canonical(path), value: text.trim() });
   }
 
   mkdir(path: string): void {
@@ -81,6 +92,7 @@ export class FileTree {
     if (parent.at(name) !== undefined) throw new FsError('EEXIST');
     if (parent.mkdir === undefined) throw new FsError('EPERM', 'no folders can be made here');
     parent.mkdir(name);
+    this.changed({ verb: 'mkdir', path: canonical(path) });
   }
 
   rmdir(path: string): void {
@@ -90,6 +102,7 @@ export class FileTree {
     if (!isFolder(node)) throw new FsError('ENOTDIR', 'is a file, not a folder');
     if (parent.rmdir === undefined) throw new FsError('EPERM', 'this folder can not be removed');
     parent.rmdir(name);
+    this.changed({ verb: 'rmdir', path: canonical(path) });
   }
 
   private file(path: string): File {
@@ -118,11 +131,7 @@ export class FileTree {
   }
 }
 
-function part(folder: Folder, name: string): File | Folder {
-  const node = folder.at(name);
-  if (node === undefined) throw new Error(`a folder lists ${name} and has no such part`);
-  return node;
-}
+const canonical = (path: string): string => `/${parsePath(path).names.join('/')}`;
 
 /** As ls -l shows it. Whoever may use the control socket is the owner of all that it shows. */
 function mode(node: File | Folder): string {

@@ -4,7 +4,7 @@
  */
 import { POOL } from '../../pool/counters.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
-import { CELL, countOf, currentOf, MEMCG, type Memcgs, pathOf, ROOT, TABLE } from '../../pool/memcg.ts';
+import { CELL, countOf, currentOf, MEMCG, type Memcgs, nameOf, pathOf, ROOT, TABLE } from '../../pool/memcg.ts';
 import { MemcgError } from '../../pool/memcg_path.ts';
 import type { MemcgTree } from '../../pool/memcg_tree.ts';
 import type { Shared } from '../../pool/shared.ts';
@@ -14,9 +14,9 @@ import type { CgroupStat, Cgroups } from './cgroup.ts';
 import { FsError } from './errors.ts';
 import { NO_LIMIT } from './notations.ts';
 
-export function treeCgroups({ memcgs: t, counters }: Shared, tree: MemcgTree): Cgroups {
+export function treeCgroups(shared: Shared, tree: MemcgTree): Cgroups {
+  const { memcgs: t } = shared;
   const join = (parent: number, name: string): string => (parent === ROOT ? name : `${pathOf(t, parent)}/${name}`);
-  const total = (column: number): number => sum(counters, column);
   return {
     root: ROOT,
     child: (parent, name) => {
@@ -28,7 +28,7 @@ export function treeCgroups({ memcgs: t, counters }: Shared, tree: MemcgTree): C
         throw error;
       }
     },
-    children: (parent) => tree.list(pathOf(t, parent)),
+    children: (parent) => tree.children(parent).map((m) => [nameOf(t, m), m]),
     descendants: (m) => {
       // Nobody else looks for rows that have become free while no memcg is made.
       tree.reap();
@@ -37,7 +37,7 @@ export function treeCgroups({ memcgs: t, counters }: Shared, tree: MemcgTree): C
     current: (m) => currentOf(t, m),
     max: (m) => Math.min(t.max[m], NO_LIMIT),
     writeback: (m) => t.keeps[m] === 0,
-    stat: (m) => (m === ROOT ? statOfPool(total) : statOf(t, m)),
+    stat: (m) => cgroupStat(shared, m),
     setMax: (m, bytes) => named(() => tree.setMax(pathOf(t, m), bytes === NO_LIMIT ? Number.POSITIVE_INFINITY : bytes)),
     setWriteback: (m, on) => named(() => tree.setWriteback(pathOf(t, m), on)),
     create: (parent, name) => named(() => void tree.create(join(parent, name))),
@@ -45,7 +45,9 @@ export function treeCgroups({ memcgs: t, counters }: Shared, tree: MemcgTree): C
   };
 }
 
-function statOf(t: Memcgs, m: number): CgroupStat {
+/** What memory.stat and `zswapd stats` say of a memcg. */
+export function cgroupStat({ memcgs: t, counters }: Shared, m: number): CgroupStat {
+  if (m === ROOT) return statOfPool((column) => sum(counters, column));
   return {
     zswap: currentOf(t, m),
     zswapped: countOf(t, m, CELL.PAGES) * PAGE_SIZE,

@@ -94,6 +94,18 @@ t.test('memcgs come and go at run time', async (t) => {
   t.equal(await get(server, '/cgroup.stat'), 'nr_descendants 2\nnr_dying_descendants 0\n');
   t.equal(await set(server, '/memory.zswap.writeback', '0'), '');
   t.equal(await get(server, '/memory.zswap.writeback'), '0\n');
+  // The log comes after the answers. What was refused changed nothing, so it is not among the first lines either.
+  const changes = await server.until(() => {
+    const lines = server.stderr().match(/^.*"msg":"a file was changed.*$/gm) ?? [];
+    return lines.length < 5 ? undefined : lines.map((line) => JSON.parse(line));
+  });
+  t.match(changes, [
+    { level: 30, verb: 'mkdir', path: '/cgroup/guest/db' },
+    { level: 30, verb: 'mkdir', path: '/cgroup/guest/db/ä b' },
+    { level: 30, verb: 'rmdir', path: '/cgroup/guest/db/ä b' },
+    { level: 30, verb: 'rmdir', path: '/cgroup/guest/db' },
+    { level: 30, verb: 'set', path: '/cgroup/memory.zswap.writeback', value: '0' },
+  ]);
 });
 
 function inProcess() {

@@ -26,7 +26,7 @@ async function start(t: Test): Promise<Started> {
   const written: string[] = [];
   const reported: unknown[] = [];
   const folders: Folder = {
-    names: () => ['old'],
+    parts: () => [['old', table({})]],
     at: (name) => (name === 'old' ? table({}) : undefined),
     mkdir: (name) => void written.push(`mkdir ${name}`),
     rmdir: () => {
@@ -115,6 +115,7 @@ t.test('the status says the kind of mistake, and the text its name', async (t) =
   t.match(await send('PUT', FILE, 'x'.repeat(70_000)), { status: 413, type: /json/ });
   t.match(await send('PATCH', FILE), { status: 405, allow: 'GET, PUT, POST, DELETE' });
   t.match(await send('GET', '/v1/fsx'), { status: 404, type: /json/ }, 'no path of these');
+  t.match(await send('GET', '/'), { status: 404, text: /"routes":\[.*"\/v1\/fs"\]/ }, 'and these are said');
 });
 
 t.test('a fault of ours is no answer of a file', async (t) => {

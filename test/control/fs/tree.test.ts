@@ -25,7 +25,7 @@ function memoryGroups(): { groups: Cgroups; list: Group[] } {
   const groups: Cgroups = {
     root: 0,
     child: (parent, name) => children(parent).find((m) => at(m).name === name),
-    children: (parent) => children(parent).map((m) => at(m).name),
+    children: (parent) => children(parent).map((m) => [at(m).name, m]),
     descendants: (m) => ({ online: descendants(m), dying: 0 }),
     current: (m) => at(m).bytes,
     max: (m) => at(m).max,
