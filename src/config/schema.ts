@@ -119,7 +119,7 @@ const pool = group(
     ).prefault('reject'),
     rawMax: size(
       { min: 0, max: TIB },
-      'Bound of the pages that onRejectNoWriteback: raw keeps uncompressed in the pool, beside what limits allow; beyond it a write is answered ENOSPC.',
+      'Bound of the pages of all exports together that onRejectNoWriteback: raw keeps uncompressed in the pool, beside what limits allow; beyond it a write is answered ENOSPC.',
     ).prefault('64MiB'),
   },
   'The compressed pool in RAM.',

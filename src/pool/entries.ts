@@ -13,6 +13,8 @@ import { int32, uint8, uint16, uint32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
 
 export const NONE = 0;
+/** `fill` of a page of 4096 bytes that is kept because it may not be written back, and 0 of any other such. */
+export const KEPT = 1;
 /** `length` of a same-filled page: it has no object, and `fill` holds its 32-bit word. */
 export const LENGTH_SAME_FILLED = 0;
 
@@ -25,6 +27,7 @@ export interface Entries {
   readonly memcg: Uint16Array;
   /** Bytes of the compressed object; 4096 stands for a page stored raw; 0 for a same-filled page. */
   readonly length: Uint16Array;
+  /** By length: the word of a same-filled page, and KEPT or 0 of a page stored raw. */
   readonly fill: Uint32Array;
   readonly prev: Int32Array;
   readonly next: Int32Array;

@@ -217,7 +217,8 @@ export function onlineRows(t: Memcgs): number[] {
   return rows;
 }
 
-const decoder = new TextDecoder();
+// A name may begin with what a decoder would take for a byte order mark, and leave out.
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 const encoder = new TextEncoder();
 
 export function setName(t: Memcgs, m: number, name: string): void {

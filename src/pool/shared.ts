@@ -50,8 +50,8 @@ export interface PoolSettings {
 export const CTL = {
   /** 1 while the pool is full: from the limit down to the accept threshold. */
   FULL: 0,
-  /** Pages stored raw (length 4096). */
-  RAW_PAGES: 1,
+  /** Pages that onRejectNoWriteback: raw keeps. Those that are stored raw because they do not get smaller have limits of their own. */
+  KEPT_RAW: 1,
   /** What stores were short of, as bits of WORK: asks the shrinker for its global worker. */
   WORK: 2,
 } as const;

@@ -9,7 +9,7 @@ import { allocator } from '../pool/allocator/index.ts';
 import { clearBit, setBit } from '../pool/bits.ts';
 import { COMPRESS_FAILED, POOR_BYTES } from '../pool/codec.ts';
 import { POOL } from '../pool/counters.ts';
-import { allocEntry, freeEntry, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
+import { allocEntry, freeEntry, KEPT, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { limitOf } from '../pool/memcg.ts';
 import { CTL, WORK } from '../pool/shared.ts';
@@ -111,9 +111,9 @@ export function storeAgain(zswap: Zswap, x: number, slot: number, page: Uint8Arr
 /** Stores a page raw because its memcg may not write back; REJECTED beyond the bound on such pages. */
 export function storeRaw(zswap: Zswap, x: number, slot: number, src: Uint8Array, at: number): number {
   // Lanes that look at the same moment may exceed the bound by a page each.
-  const pages = sync.load(zswap.shared.control, CTL.RAW_PAGES) + 1;
+  const pages = sync.load(zswap.shared.control, CTL.KEPT_RAW) + 1;
   if (pages * PAGE_SIZE > zswap.settings.rawMaxBytes) return REJECTED;
-  const result = storeObject(zswap, x, slot, zswap.memcgs.ofExport[x], src.subarray(at, at + PAGE_SIZE));
+  const result = storeObject(zswap, x, slot, zswap.memcgs.ofExport[x], src.subarray(at, at + PAGE_SIZE), true);
   if (zswap.oracle !== null && result === STORED) zswap.oracle.note(x, slot, src, at);
   return result;
 }
@@ -151,7 +151,8 @@ function storeFilled(zswap: Zswap, x: number, slot: number, m: number, word: num
   return publish(zswap, e, x, slot, m, LENGTH_SAME_FILLED);
 }
 
-function storeObject(zswap: Zswap, x: number, slot: number, m: number, object: Uint8Array): number {
+/** `kept`: by storeRaw. */
+function storeObject(zswap: Zswap, x: number, slot: number, m: number, object: Uint8Array, kept = false): number {
   const { objects } = zswap;
   const bytes = object.length;
   const e = allocEntry(zswap.entries);
@@ -163,6 +164,7 @@ function storeObject(zswap: Zswap, x: number, slot: number, m: number, object: U
   }
   objects.segment(e).set(object, objects.offset(e));
   objects.unmap(e);
+  if (bytes === PAGE_SIZE) zswap.entries.fill[e] = kept ? KEPT : 0;
   return publish(zswap, e, x, slot, m, bytes);
 }
 
@@ -190,7 +192,7 @@ function publish(zswap: Zswap, e: number, x: number, slot: number, m: number, by
   counters[C.zswpout]++;
   counters[POOL.compressed_bytes] += bytes;
   if (bytes === LENGTH_SAME_FILLED) counters[POOL.same_filled_pages]++;
-  else if (bytes === PAGE_SIZE) zswap.countRaw(1);
+  else if (bytes === PAGE_SIZE) zswap.countRaw(e, 1);
   return STORED;
 }
 

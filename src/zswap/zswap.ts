@@ -13,7 +13,7 @@ import type { Claim } from '../pool/claims.ts';
 import { Codec, fillPage } from '../pool/codec.ts';
 import { POOL } from '../pool/counters.ts';
 import { setDirty } from '../pool/dirty.ts';
-import { checkLive, type Entries, freeEntry, isLive, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
+import { checkLive, type Entries, freeEntry, isLive, KEPT, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { hasTrees, mayWriteBack, takesWrites } from '../pool/export_state.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import * as lru from '../pool/lru.ts';
@@ -219,16 +219,16 @@ export class Zswap implements ProtocolPool {
     lru.del(this.lru, entries, e);
     if (bytes > 0) this.objects.free(e, bytes);
     if (bytes === LENGTH_SAME_FILLED) counters[POOL.same_filled_pages]--;
-    else if (bytes === PAGE_SIZE) this.countRaw(-1);
+    else if (bytes === PAGE_SIZE) this.countRaw(e, -1);
     freeEntry(entries, e);
     counters[POOL.stored_pages]--;
     counters[POOL.compressed_bytes] -= bytes;
     if (this.protocols.swapoff.countsEntries) sync.add(this.live, x, -1);
   }
 
-  countRaw(pages: number): void {
+  countRaw(e: number, pages: number): void {
     this.counters[POOL.stored_incompressible_pages] += pages;
-    sync.add(this.shared.control, CTL.RAW_PAGES, pages);
+    if (this.entries.fill[e] === KEPT) sync.add(this.shared.control, CTL.KEPT_RAW, pages);
   }
 
   decompress(e: number, page: Uint8Array): boolean {

@@ -35,6 +35,16 @@ t.test('what is there, by path', async (t) => {
   t.equal(pathOf(z.memcgs, own.create(name)), name);
 });
 
+t.test('a name that begins with a byte order mark is another name', async (t) => {
+  const { z, tree: own } = tree();
+  const marked = own.create('\uFEFFa');
+  t.equal(pathOf(z.memcgs, marked), '\uFEFFa');
+  t.not(own.lookup('a'), marked);
+  own.remove('\uFEFFa');
+  t.throws(() => own.lookup('\uFEFFa'), { code: 'ENOENT' });
+  t.ok(own.lookup('a/b') > 0);
+});
+
 t.test('errors are the kernel’s', async (t) => {
   const { tree: own } = tree();
   const cases: [string, () => unknown, string][] = [

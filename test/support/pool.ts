@@ -144,10 +144,11 @@ function sumOf({ memcgs }: Shared, column: Int32Array | Float64Array): number {
 
 /** Everything that a page in the pool takes, and that must be back when no page is in it. */
 export function held(s: Shared): Record<string, number> {
-  const counted = { stored: 0, sameFilled: 0, raw: 0, bytes: 0 };
+  const counted = { stored: 0, sameFilled: 0, raw: 0, keptRaw: 0, bytes: 0 };
   counted.stored = sum(s.counters, POOL.stored_pages);
   counted.sameFilled = sum(s.counters, POOL.same_filled_pages);
-  counted.raw = sum(s.counters, POOL.stored_incompressible_pages) + s.control[CTL.RAW_PAGES];
+  counted.raw = sum(s.counters, POOL.stored_incompressible_pages);
+  counted.keptRaw = s.control[CTL.KEPT_RAW];
   counted.bytes = sum(s.counters, POOL.compressed_bytes);
   return {
     ...counted,

@@ -22,7 +22,8 @@ for (const kind of KINDS) {
     const counted = held(z.shared);
     t.equal(counted.stored, 1);
     t.equal(counted.sameFilled, kind === 'same' ? 1 : 0);
-    t.equal(counted.raw, kind === 'random' ? 2 : 0);
+    t.equal(counted.raw, kind === 'random' ? 1 : 0);
+    t.equal(counted.keptRaw, 0);
     t.equal(counted.bytes, counted.charged);
     t.equal(counted.zspageBytes > 0, kind !== 'same');
     z.invalidate(0, 5);
@@ -96,6 +97,20 @@ t.test('raw pages are stored up to their bound, and replacing one makes room', a
   t.ok(Buffer.from(take(z, 2).page).equals(makePage('text', 2)));
   t.equal(put(z, 1, makePage('text', 9)), STORED);
   t.equal(raw(3), STORED);
+});
+
+t.test('incompressible pages that are stored as such take nothing of the bound on raw ones', async (t) => {
+  const z = newZswap({ rawMaxBytes: 2 * 4096, storeIncompressible: true });
+  const raw = (slot: number) => pinned(z, 0, slot, () => storeRaw(z, 0, slot, makePage('random', slot), 0));
+  for (let slot = 10; slot < 20; slot++) t.equal(put(z, slot, makePage('random', slot)), STORED);
+  t.strictSame([raw(1), raw(2), raw(3)], [STORED, STORED, REJECTED]);
+  t.equal(put(z, 10, makePage('text', 1)), STORED);
+  t.equal(raw(3), REJECTED, 'nor does one that goes make room');
+  z.invalidate(0, 1);
+  t.equal(raw(10), STORED);
+  for (const slot of [2, 10]) z.invalidate(0, slot);
+  for (let slot = 11; slot < 20; slot++) z.invalidate(0, slot);
+  checkEmpty(t, z.shared);
 });
 
 t.test('a lost slot fails to load until it is stored or invalidated', async (t) => {
