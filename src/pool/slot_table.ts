@@ -79,8 +79,38 @@ export function nextInTurn(wants: number, thread: number): number {
   return 31 - Math.clz32(among & -among);
 }
 
-/** A free record for a slot of export `x`; 0 when it may have no more, and then the threads in `waiters` are going to be woken. */
-export function recordFor(t: SlotTable, x: number, waiters: number): number {
+/** The slot's record, or 0. Lock of its bucket held, as by all below. */
+export function findRecord(t: SlotTable, b: number, x: number, slot: number): number {
+  let r = t.buckets[b + 1];
+  while (r !== 0 && (t.slot[r] !== slot || t.volume[r] !== x)) r = t.next[r];
+  return r;
+}
+
+/** A new record for the slot; 0 when its export may have no more, and then the threads in `waiters` are going to be woken. */
+export function insertRecord(t: SlotTable, b: number, x: number, slot: number, waiters: number): number {
+  const r = recordFor(t, x, waiters);
+  if (r === 0) return 0;
+  t.volume[r] = x;
+  t.slot[r] = slot;
+  t.next[r] = t.buckets[b + 1];
+  t.buckets[b + 1] = r;
+  return r;
+}
+
+/** Takes a record without pin, page and writeback out of its bucket; returns the threads that waited for one. */
+export function reap(t: SlotTable, b: number, r: number): number {
+  if (t.locked[r] !== 0 || t.page[r] !== 0 || t.wb[r] !== 0) return 0;
+  let at = t.buckets[b + 1];
+  if (at === r) t.buckets[b + 1] = t.next[r];
+  else {
+    while (t.next[at] !== r) at = t.next[at];
+    t.next[at] = t.next[r];
+  }
+  return takeBack(t, r);
+}
+
+/** A free record for a slot of export `x`, or 0. */
+function recordFor(t: SlotTable, x: number, waiters: number): number {
   sync.lock(t.control, LOCK);
   const taken = takeShare(t.shares, x, waiters);
   const r = taken ? t.control[FREE_HEAD] : 0;
@@ -91,7 +121,7 @@ export function recordFor(t: SlotTable, x: number, waiters: number): number {
 }
 
 /** The record is free again; the threads that waited for one. */
-export function takeBack(t: SlotTable, r: number): number {
+function takeBack(t: SlotTable, r: number): number {
   sync.lock(t.control, LOCK);
   t.next[r] = t.control[FREE_HEAD];
   t.control[FREE_HEAD] = r;

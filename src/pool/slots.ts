@@ -27,7 +27,17 @@ import { type Mailboxes, wakeMask } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { type Bits, testBit } from './bits.ts';
 import { type Claim, type Claims, claimed, release, waits } from './claims.ts';
-import { bucketOf, FILLED, HANDED, nextInTurn, recordFor, type SlotTable, takeBack, WATCHED } from './slot_table.ts';
+import {
+  bucketOf,
+  FILLED,
+  findRecord,
+  HANDED,
+  insertRecord,
+  nextInTurn,
+  reap,
+  type SlotTable,
+  WATCHED,
+} from './slot_table.ts';
 
 export const ENOENT = -errno.ENOENT;
 export const ENOMEM = -errno.ENOMEM;
@@ -76,7 +86,7 @@ export class Slots {
     if (waits(place)) release(this.claims, place, this.boxes);
     const b = bucketOf(x, slot);
     sync.lock(t.buckets, b);
-    const r = this.find(b, x, slot);
+    const r = findRecord(t, b, x, slot);
     if (r !== 0) t.wants[r] &= ~(1 << this.thread);
     const handed = r !== 0 && t.locked[r] === (HANDED | (this.thread + 1));
     if (handed) t.locked[r] = this.thread + 1;
@@ -105,8 +115,8 @@ export class Slots {
     const me = this.thread + 1;
     const b = bucketOf(x, slot);
     sync.lock(t.buckets, b);
-    let r = this.find(b, x, slot);
-    if (r === 0) r = this.insert(b, x, slot, waiter);
+    let r = findRecord(t, b, x, slot);
+    if (r === 0) r = insertRecord(t, b, x, slot, waiter);
     if (r === 0) {
       sync.unlock(t.buckets, b);
       return ENOMEM;
@@ -120,7 +130,7 @@ export class Slots {
     t.locked[r] = me;
     sync.unlock(t.buckets, b);
     if (claimed(this.claims, x, slot, waiter, place)) {
-      this.unpin(r);
+      this.drop(r, false);
       return EEXIST;
     }
     return r;
@@ -128,33 +138,46 @@ export class Slots {
 
   /** Drops the pin, or hands it on. Whoever waited for it looks again. */
   unpin(r: number): void {
+    this.drop(r, true);
+  }
+
+  /**
+   * Who undoes his pin for a claim hands it to nobody: all who want it find the claim too, and then wait for that.
+   *   1. a range is claimed   2. A is handed the pin, finds the claim, and hands the pin to B   3. another of A's thread wants it
+   *   4. B finds the claim, and hands the pin to A's thread, and so on for as long as the claim stands
+   */
+  private drop(r: number, handOn: boolean): void {
     const { t } = this;
     const b = bucketOf(t.volume[r], t.slot[r]);
     sync.lock(t.buckets, b);
     const held = t.locked[r] !== 0 && (t.locked[r] & HANDED) === 0;
-    const next = held ? nextInTurn(t.wants[r], this.thread) : -1;
+    const next = held && handOn ? nextInTurn(t.wants[r], this.thread) : -1;
     if (held) t.locked[r] = next < 0 ? 0 : HANDED | (next + 1);
-    if (next >= 0) t.wants[r] &= ~(1 << next);
-    const waiters = (t.waiters[r] & ~WATCHED) | (next < 0 ? 0 : 1 << next);
+    const told = next < 0 ? t.wants[r] : 1 << next;
+    t.wants[r] &= ~told;
+    const waiters = (t.waiters[r] & ~WATCHED) | told;
     t.waiters[r] = 0;
     const retired = t.retired[r];
     t.retired[r] = 0;
     if (retired !== 0 && t.page[r] === retired) t.page[r] = 0;
     // A record that was unpinned before may be on the free list already, where reap would look for it without end.
-    const refused = held ? this.reap(b, r) : 0;
+    const refused = held ? reap(t, b, r) : 0;
     sync.unlock(t.buckets, b);
     if (retired !== 0) this.onRetired?.(retired);
     if (!held) throw new Error(`slot record ${r} was unpinned twice`);
     if ((waiters | refused) !== 0) wakeMask(this.boxes, waiters | refused);
   }
 
-  /** True if somebody holds the pin; then this thread is woken when it is dropped. */
+  /**
+   * True if somebody holds the pin; then this thread is woken when it is dropped. For who has claimed the slot: whoever is
+   * handed the pin, and has not come for it, will find the claim when he comes, and undo it.
+   */
   isPinned(x: number, slot: number): boolean {
     const { t } = this;
     const b = bucketOf(x, slot);
     sync.lock(t.buckets, b);
-    const r = this.find(b, x, slot);
-    const pinned = r !== 0 && t.locked[r] !== 0;
+    const r = findRecord(t, b, x, slot);
+    const pinned = r !== 0 && t.locked[r] !== 0 && (t.locked[r] & HANDED) === 0;
     if (pinned) t.waiters[r] |= 1 << this.thread;
     sync.unlock(t.buckets, b);
     return pinned;
@@ -173,7 +196,7 @@ export class Slots {
     const { t } = this;
     const b = bucketOf(x, slot);
     sync.lock(t.buckets, b);
-    const r = this.find(b, x, slot);
+    const r = findRecord(t, b, x, slot);
     const holder = r === 0 ? 0 : t.locked[r];
     const hasPage = holder !== 0 && ((holder & FILLED) !== 0 || t.page[r] !== 0);
     sync.unlock(t.buckets, b);
@@ -203,7 +226,7 @@ export class Slots {
     const { t } = this;
     const b = bucketOf(x, slot);
     sync.lock(t.buckets, b);
-    const r = this.find(b, x, slot);
+    const r = findRecord(t, b, x, slot);
     if (r !== 0) t.page[r] = 0;
     sync.unlock(t.buckets, b);
   }
@@ -213,7 +236,7 @@ export class Slots {
     const { t } = this;
     const b = bucketOf(x, slot);
     sync.lock(t.buckets, b);
-    const r = this.find(b, x, slot);
+    const r = findRecord(t, b, x, slot);
     const same = r !== 0 && t.page[r] === buffer;
     sync.unlock(t.buckets, b);
     return same;
@@ -229,7 +252,7 @@ export class Slots {
     const { t } = this;
     const b = bucketOf(x, slot);
     sync.lock(t.buckets, b);
-    const r = this.find(b, x, slot);
+    const r = findRecord(t, b, x, slot);
     const counted = r !== 0 && t.wb[r] > 0;
     let ended: number = ENDED.SUPERSEDED;
     let refused = 0;
@@ -238,7 +261,7 @@ export class Slots {
       if (t.page[r] === buffer) ended = t.locked[r] !== 0 ? ENDED.RETIRED : ENDED.WRITTEN;
       if (ended === ENDED.RETIRED) t.retired[r] = buffer;
       else if (ended === ENDED.WRITTEN) t.page[r] = 0;
-      refused = this.reap(b, r);
+      refused = reap(t, b, r);
     }
     sync.unlock(t.buckets, b);
     if (refused !== 0) wakeMask(this.boxes, refused);
@@ -254,7 +277,7 @@ export class Slots {
     const { t } = this;
     const b = bucketOf(x, slot);
     sync.lock(t.buckets, b);
-    const r = this.find(b, x, slot);
+    const r = findRecord(t, b, x, slot);
     const buffer = r === 0 ? 0 : t.retired[r];
     if (buffer !== 0) {
       t.retired[r] = 0;
@@ -262,36 +285,5 @@ export class Slots {
     }
     sync.unlock(t.buckets, b);
     return buffer;
-  }
-
-  private find(b: number, x: number, slot: number): number {
-    const { t } = this;
-    let r = t.buckets[b + 1];
-    while (r !== 0 && (t.slot[r] !== slot || t.volume[r] !== x)) r = t.next[r];
-    return r;
-  }
-
-  private insert(b: number, x: number, slot: number, waiter: number): number {
-    const { t } = this;
-    const r = recordFor(t, x, waiter);
-    if (r === 0) return 0;
-    t.volume[r] = x;
-    t.slot[r] = slot;
-    t.next[r] = t.buckets[b + 1];
-    t.buckets[b + 1] = r;
-    return r;
-  }
-
-  /** Takes a record without pin, page and writeback out of its bucket; returns the threads that waited for one. Bucket lock held. */
-  private reap(b: number, r: number): number {
-    const { t } = this;
-    if (t.locked[r] !== 0 || t.page[r] !== 0 || t.wb[r] !== 0) return 0;
-    let at = t.buckets[b + 1];
-    if (at === r) t.buckets[b + 1] = t.next[r];
-    else {
-      while (t.next[at] !== r) at = t.next[at];
-      t.next[at] = t.next[r];
-    }
-    return takeBack(t, r);
   }
 }

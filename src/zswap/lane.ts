@@ -79,7 +79,7 @@ export class Lane {
     });
   }
 
-  /** One entry per waiting request: bounded by the requests in flight. */
+  /** One entry per request that waits, or slice of a READ: bounded by the requests in flight, and by their read buffers. */
   park(waiting: Parkable): void {
     if (waiting.counted === false) {
       waiting.counted = true;

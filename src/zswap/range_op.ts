@@ -34,6 +34,8 @@ export class RangeOp implements Parkable {
   private readonly done: (errno: number) => void;
   private readonly claim = noClaim();
   private sliceEnd = 0;
+  /** Slots of the claimed slice below this one were seen without a pin. */
+  private unpinned = 0;
 
   /** Slots [first, end). `provision`: leave zeros on the image instead of a hole. `done` is never called from here. */
   constructor(
@@ -59,9 +61,10 @@ export class RangeOp implements Parkable {
     const { zswap, x } = this;
     const claimed = stands(this.claim);
     if (!this.lane.turns.take(this, claimed) || (!claimed && !this.nextSlice())) return;
-    // The claim keeps new pins out, so this ends once the old ones are dropped; each drop wakes us.
-    for (let slot = this.cursor; slot < this.sliceEnd; slot++) {
-      if (zswap.slots.isPinned(x, slot)) {
+    // The claim keeps new pins out, so this ends once the old ones are dropped; each drop wakes us. A slot that was seen without
+    // its pin is done: who pins it later finds the claim, and we need not meet all of those at a moment without one.
+    for (; this.unpinned < this.sliceEnd; this.unpinned++) {
+      if (zswap.slots.isPinned(x, this.unpinned)) {
         this.lane.park(this);
         return;
       }
@@ -103,6 +106,7 @@ export class RangeOp implements Parkable {
       this.lane.park(this);
       return false;
     }
+    this.unpinned = this.cursor;
     // Asked when the claim stands, because then whatever is newer has to wait for us; asked before it, another
     // connection's write could still be answered between the question and the claim.
     if (!this.fenced()) return true;

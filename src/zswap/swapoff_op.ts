@@ -26,6 +26,7 @@ import { POOL } from '../pool/counters.ts';
 import { NONE } from '../pool/entries.ts';
 import { enter, STATE } from '../pool/export_state.ts';
 import { SLICE_SLOTS, TREE_PAGES } from '../pool/limits.ts';
+import { EEXIST } from '../pool/slots.ts';
 import { get, isEmpty, lockTree, reviveTree, treeOf, unlockTree } from '../pool/tree.ts';
 import { firstEntry } from '../pool/tree_walk.ts';
 import * as sync from '../shm/sync.ts';
@@ -52,6 +53,8 @@ export class SwapoffOp implements Parkable {
   private pinned: number[] = [];
   private cursor = 0;
   private readonly claim = noClaim();
+  /** Slots of the claimed slice below this one were seen without a pin, which is enough, as in RangeOp. */
+  private unpinned = 0;
   /** The trees that held anything. */
   private readonly discarded: Discarded[] = [];
   /** Stored pages that the discards freed, without slot 0's if the image has got it for good. */
@@ -102,8 +105,8 @@ export class SwapoffOp implements Parkable {
   }
 
   private waitForWrites(): void {
-    const { slots, shared, thread } = this.zswap;
-    this.pinned = this.pinned.filter((slot) => slots.isPinned(this.x, slot));
+    const { shared, thread } = this.zswap;
+    this.pinned = this.pinned.filter((slot) => !this.takeTurn(slot));
     // A TRIM that was under way decides at its end what its slots are, used and lost if its punch fails:
     //   1. a TRIM clears its slots' bits, and its punch is queued   2. we note which slots are in use   3. the punch fails, and the
     //   slots are lost   4. we discard them, and would not punch what the image still has of them
@@ -125,6 +128,19 @@ export class SwapoffOp implements Parkable {
       }
       this.next();
     });
+  }
+
+  /**
+   * Has the slot's pin for a moment: who held it when the export closed is gone then. To look whether it is held is not enough:
+   *   1. a READ drops the pin, and hands it to another that has waited   2. we are woken, and find it held   3. the first READ's
+   *   client asks for the slot again, and waits   4. the second READ drops the pin, and so on
+   */
+  private takeTurn(slot: number): boolean {
+    const { slots } = this.zswap;
+    const r = slots.pinInTurn(this.x, slot);
+    if (r > 0) slots.unpin(r);
+    // Without a record for the slot nobody holds it.
+    return r !== EEXIST;
   }
 
   private headerIsStored(): boolean {
@@ -239,11 +255,11 @@ export class SwapoffOp implements Parkable {
    */
   private anyPinned(end: number): boolean {
     const { users } = this.zswap.shared;
-    for (let slot = findBit(users, this.x, this.cursor, end, true); slot < end; ) {
-      if (this.zswap.slots.isPinned(this.x, slot)) return true;
-      slot = findBit(users, this.x, slot + 1, end, true);
+    for (this.unpinned = Math.max(this.unpinned, this.cursor); ; this.unpinned++) {
+      this.unpinned = findBit(users, this.x, this.unpinned, end, true);
+      if (this.unpinned === end) return false;
+      if (this.zswap.slots.isPinned(this.x, this.unpinned)) return true;
     }
-    return false;
   }
 }
 

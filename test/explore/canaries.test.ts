@@ -1,5 +1,5 @@
 // Canaries: the explorer must find each mutant of a safe protocol, or its "clean" means nothing.
-import { cpSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { BESIDE_MATRIX } from '#src/explore/scenarios/scenarios_beside.js';
@@ -19,12 +19,21 @@ const SERVED = formatCombination(USUAL[DEFAULT_COMBINATION.entry]);
 /** A copy of what is compiled, inside the repository so that packages are found, with one line changed. */
 function mutate({ file, from, to }: Mutant, number: number): URL {
   const copy = new URL(`mutants/${process.pid}-${number}/`, DIST);
-  for (const part of PARTS) cpSync(new URL(part, DIST), new URL(part, copy), { recursive: true });
+  for (const part of PARTS) {
+    for (const name of readdirSync(new URL(part, DIST), { recursive: true, encoding: 'utf8' })) {
+      if (!name.endsWith('.js')) continue;
+      const to = new URL(`${part}/${name}`, copy);
+      mkdirSync(new URL('.', to), { recursive: true });
+      // A module is known by its path, so a link is another one.
+      linkSync(new URL(`${part}/${name}`, DIST), to);
+    }
+  }
   // Native types can be declared once in a process: one module for all copies.
   symlinkSync(new URL('os', DIST), new URL('os', copy));
   const path = new URL(file, copy);
   const text = readFileSync(path, 'utf8');
   if (!text.includes(from)) throw new Error(`${file} has no longer: ${from}`);
+  rmSync(path);
   writeFileSync(path, text.replaceAll(from, to));
   return copy;
 }

@@ -12,7 +12,10 @@ const CELLS = [
   ['stale-data', 'refcount-2013+free-immediately+skip-eexist+erase+leakFix+validate'],
   ['load', 'cas-2013+free-immediately+none+erase'],
   ['fast-path', 'pin-validate+pin-first+skip-eexist+load-noreload'],
-  ['fast-path', 'pin-validate+pin-first+skip-eexist+load-reload'],
+  // Clean, so plain search runs all of its 90,000 schedules.
+  ...(process.env.ZSWAPD_LONG === '1'
+    ? [['fast-path', 'pin-validate+pin-first+skip-eexist+load-reload'] as const]
+    : []),
   ['swapoff', 'refcount-lru-isolate+drain+skip-eexist+erase'],
   ['slot-reuse', 'pin-validate+pin-first+skip-eexist+erase+slotReusableBeforeInvalidate'],
 ] as const;

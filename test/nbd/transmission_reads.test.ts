@@ -118,12 +118,12 @@ t.test('a simple read that fails at once says so', async (t) => {
   t.equal((await client.read(BLOCK, BLOCK)).length, BLOCK);
 });
 
-t.test('a simple read that fails half-way ends the connection', async (t) => {
+t.test('a simple read that is too long to be gathered, and fails half-way, ends the connection', async (t) => {
   const device = filled();
   device.failing = (op, n) => (op === 'read' && n === 32 ? wire.NBD_EIO : 0);
   const { connect, ended } = await serve(t, device);
   const client = await connect({ structured: false, baseAllocation: false });
-  await t.rejects(client.read(0, 8 * 131072), { code: 'ENOTCONN' });
+  await t.rejects(client.read(0, 4 * MIB + 1), { code: 'ENOTCONN' });
   await ended(1);
 });
 
@@ -170,7 +170,7 @@ t.test('a simple reply under way goes first, whoever waits for room already', as
     later.push(() => request.settle(0));
   };
   const later: (() => void)[] = [];
-  const length = 4 * MIB;
+  const length = 4 * MIB + BLOCK;
   slow.request(wire.NBD_CMD_READ, 0, 1, 0, length);
   await until(() => later.length === 1);
   const before = counters.reads;

@@ -22,6 +22,33 @@ t.test('a waiting unit is repeated after resume, and what is behind it stays beh
   t.equal(counters.parks, 1);
 });
 
+t.test(
+  'a unit that may go on is offered before READs that wait for a buffer: others may wait for what it holds',
+  async (t) => {
+    const device = new RamDevice();
+    const { connect } = await serve(t, device);
+    const client = await connect({ maxInFlight: 256 });
+    const calls: string[] = [];
+    const { write, readNow, read } = device;
+    device.others = 'held';
+    const reads = Array.from({ length: 64 }, (_, i) => client.read(i * BLOCK, BLOCK));
+    await until(() => device.held > 0);
+    const buffers = device.held;
+    device.writes = 'wait';
+    const answered = client.write(100 * BLOCK, block(1));
+    await until(() => device.waiters === 1);
+    t.equal(device.held, buffers, 'the other READs wait for a buffer');
+    t.ok(buffers < reads.length);
+    device.write = (...args) => calls.push('write') && write.apply(device, args);
+    device.readNow = (...args) => calls.push('read') && readNow.apply(device, args);
+    device.read = (...args) => void (calls.push('read') && read.apply(device, args));
+    device.release();
+    await Promise.all([...reads, answered]);
+    t.equal(calls[0], 'write');
+    t.equal(calls.filter((call) => call === 'read').length, reads.length - buffers);
+  },
+);
+
 t.test('spurious resumes do no harm', async (t) => {
   const device = new RamDevice();
   const { connect, counters } = await serve(t, device);

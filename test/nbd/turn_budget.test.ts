@@ -4,10 +4,13 @@
  *
  * Seen to fail with TurnBudget.spent answering false: every bound below is exceeded.
  */
-import type * as wire from 'node-nbd-server';
+import { Duplex } from 'node:stream';
+import * as wire from 'node-nbd-server';
 import t, { type Test } from 'tap';
+import { option, u32 } from '../support/handshake_driver.ts';
 import { type Served, serve, until } from '../support/nbd_server.ts';
 import { BLOCK, RamDevice } from '../support/ram_device.ts';
+import { rawRequest } from '../support/raw_client.ts';
 
 const MIB = 1024 * 1024;
 /** As in src/nbd/server/turn_budget.ts. A connection can have one budget when it receives, and one at the end of the turn. */
@@ -111,6 +114,59 @@ for (const [name, others] of [
     t.ok(device.most.blocks <= MAX_BLOCKS + 2 * SLICE_BLOCKS, `${device.most.blocks} blocks in a turn`);
   });
 }
+
+for (const [length, whole] of [
+  [256 * 1024, 64],
+  [4 * MIB, 0],
+] as const) {
+  t.test(`simple reads of ${length} bytes`, async (t) => {
+    const { device, served } = await counted(t);
+    const client = await served.connect({ structured: false, baseAllocation: false });
+    const n = (32 * MIB) / length;
+    const all = await Promise.all(Array.from({ length: n }, (_, i) => client.read(i * length, length)));
+    t.equal(all.length, n);
+    t.equal(device.total.blocks, 32 * 256);
+    // One that fits into a chunk of the outbox is copied there as a whole.
+    t.ok(
+      device.most.blocks <= MAX_BLOCKS + 2 * Math.max(whole, SLICE_BLOCKS),
+      `${device.most.blocks} blocks in a turn`,
+    );
+  });
+}
+
+t.test('a gathered read to a client that takes all at once', async (t) => {
+  const length = 4 * MIB;
+  const device = new RamDevice();
+  Object.assign(device, { readNow: undefined });
+  device.others = 'held';
+  const server = new wire.NbdServer({ devices: [device] });
+  let [turn, most, total] = [0, 0, 0];
+  const stream = new Duplex({
+    read: () => undefined,
+    write(bytes: Buffer, _encoding, done) {
+      turn += bytes.length;
+      total += bytes.length;
+      done();
+    },
+  });
+  server.accept(stream);
+  // Its flags, the export, and the request.
+  stream.push(u32(3));
+  stream.push(option(wire.NBD_OPT_EXPORT_NAME, 'ram'));
+  stream.push(rawRequest(wire.NBD_CMD_READ, 0, 1, 0, length));
+  await until(() => device.held === length / (128 * 1024));
+  const whole = total + 16 + length;
+  turn = 0;
+  device.release(true);
+  for (;;) {
+    most = Math.max(most, turn);
+    turn = 0;
+    if (total === whole) break;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  t.ok(most <= (UNITS / 2) * 4096 + 2 * 128 * 1024, `${most} bytes in a turn`);
+  await server.close();
+});
 
 t.test('writes of 32 MiB, of which the kernel holds more than one read can take', async (t) => {
   // A socket with that much is read again and again in one turn, and all these reads share one budget.

@@ -37,7 +37,7 @@ t.test('a pin that is dropped belongs to who has waited in turn, and to nobody w
   a.unpin(r);
   t.strictSame([...boxes], [0, 0, 1, 0]);
   t.strictSame([a.pinInTurn(0, 5), c.tryPin(0, 5), c.pin(0, 5), b.tryPin(0, 5)], Array(4).fill(EEXIST));
-  t.ok(c.isPinned(0, 5), 'who claims a range waits for it');
+  t.notOk(c.isPinned(0, 5), 'who claims a range need not wait: b will find the claim');
   t.throws(() => a.unpin(r), /unpinned twice/);
   t.equal(b.pinInTurn(0, 5), r);
   b.unpin(r);
@@ -115,4 +115,36 @@ t.test('who gives up in line leaves his place', async (t) => {
   t.equal(claimsHeld(claims), 2);
   a.forgo(0, 5, place);
   t.strictSame([claimsHeld(claims), freeRecords(shared)], [1, RECORDS]);
+});
+
+t.test('threads that are handed the pin of a claimed slot come to rest, and wait for the claim', async (t) => {
+  const { threads, claims, boxes, shared } = table();
+  const [owner, a, b] = threads;
+  const r = owner.pin(0, 5);
+  // Two requests of each thread.
+  const waiting = [a, b].flatMap((slots) =>
+    [0, 1].map(() => ({ slots, thread: threads.indexOf(slots), place: noClaim() })),
+  );
+  for (const { slots, place } of waiting) t.equal(slots.pinInTurn(0, 5, place), EEXIST);
+  const trim = standing(claims, 0, 0, 10, 3);
+  owner.unpin(r);
+  for (let round = 0; boxes.some((box) => box !== 0); round++) {
+    if (round === 10) return t.fail('the pin is handed on and on');
+    for (const thread of [1, 2]) {
+      if (boxes[thread] === 0) continue;
+      boxes[thread] = 0;
+      for (const one of waiting.filter((one) => one.thread === thread)) {
+        t.equal(one.slots.pinInTurn(0, 5, one.place), EEXIST);
+      }
+    }
+  }
+  t.notOk(threads[3].isPinned(0, 5));
+  t.ok(
+    waiting.every(({ place }) => waits(place)),
+    'each in the line of ranges',
+  );
+  release(claims, trim, boxes);
+  t.strictSame([boxes[1], boxes[2]], [1, 1]);
+  for (const { slots, place } of waiting) slots.unpin(slots.pinInTurn(0, 5, place));
+  t.strictSame([claimsHeld(claims), freeRecords(shared)], [0, RECORDS]);
 });

@@ -106,6 +106,26 @@ t.test('a write that is under way is waited for, before anything is copied', asy
   t.strictSame(host.asked, ['copy slot 0 of 0']);
 });
 
+t.test('READs that hand the pin to one another do not hold it up', async (t) => {
+  const host = filled(0, 1);
+  const z = host.zswap;
+  const { users, claims, boxes } = z.shared;
+  const readers = [3, 4].map((thread) => new Slots(z.slots.t, users, claims, boxes, thread));
+  let r = readers[0].pinInTurn(0, 1);
+  host.swapoff();
+  for (let round = 0; host.waits; round++) {
+    if (round === 4) return t.fail('it has not had its turn');
+    const [holder, next] = round % 2 === 0 ? readers : [...readers].reverse();
+    next.pinInTurn(0, 1);
+    if (r > 0) holder.unpin(r);
+    // Before the swapoff's thread looks, the next one has it, and the holder wants it again.
+    r = next.pinInTurn(0, 1);
+    holder.pinInTurn(0, 1);
+    host.wake();
+  }
+  t.strictSame(host.asked, ['copy slot 0 of 0']);
+});
+
 t.test('a pin and a claim that come later are waited for by the slice and by the whole', async (t) => {
   const host = filled(0, 1);
   const z = host.zswap;

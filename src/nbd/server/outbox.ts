@@ -8,7 +8,8 @@
 import type { ConnectionCounters } from './counters.ts';
 import type { ConnectionTransport } from './transport.ts';
 
-const CHUNK_BYTES = 256 * 1024;
+/** For the payload of a READ of 256 KiB, a common size, in one piece with its header. */
+export const CHUNK_BYTES = 260 * 1024;
 const MAX_CHUNKS = 8;
 /** Free chunks that a thread keeps for all its connections; an idle connection holds none. */
 const MAX_SPARE = 16;

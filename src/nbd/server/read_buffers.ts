@@ -2,12 +2,14 @@
  * Buffers for reads that have to wait for their device, shared by all connections of a thread.
  *
  * Invariants:
- * - a connection without a buffer is always given one, so no client can keep another from reading by not reading its replies;
+ * - a connection without a buffer is always given what its request needs, so no client can keep another from reading by not
+ *   reading its replies;
  * - further ones come from a pool of POOL_BUFFERS, at most MAX_PER_CONNECTION each. Half of the pool is divided evenly among the
  *   devices that have any, the rest is for whoever comes first: a device that stands still can't take what others need.
  *   One that comes when others hold more than their part by now gets its own all the same: of 64, 32, 21 … for the first, the
- *   second, the third. Memory is bounded by three pools, and two buffers per connection (one as said, one for a read whose
- *   reply has begun).
+ *   second, the third. All but the first of a request that needs several count as of the pool, also where they are beyond it;
+ * - memory is bounded by three pools, and per connection by what it is given in any case: two buffers (one as said, one for a read
+ *   whose reply has begun), and with simple replies MAX_PER_REQUEST and that one.
  */
 import { MAX_BLOCK_SIZE } from './inbox.ts';
 
@@ -15,8 +17,12 @@ import { MAX_BLOCK_SIZE } from './inbox.ts';
 export const READ_SLICE = 128 * 1024;
 /** Buffers of one thread. */
 const POOL_BUFFERS = 128;
-/** Buffers that one connection may hold at a time. */
+/** Buffers that one connection may hold at a time, unless a single request of it needs more. */
 const MAX_PER_CONNECTION = 32;
+/** Buffers that one request may need: for 4 MiB, and one more where those don't begin with a block. */
+const MAX_PER_REQUEST = 33;
+/** Bytes that these are enough for, wherever they begin: a block is smaller than a buffer. */
+export const MAX_GATHERED = (MAX_PER_REQUEST - 1) * READ_SLICE;
 
 export interface ReadBuffer {
   readonly bytes: Uint8Array;
@@ -47,16 +53,17 @@ function make(): ReadBuffer {
   return { bytes: new Uint8Array(new SharedArrayBuffer(size, { maxByteLength: size })) };
 }
 
-/** Whether a connection to `device` that holds `held` would be given a buffer now. */
-export function hasReadBuffer(device: object, held: number): boolean {
+/** Whether a connection to `device` that holds `held` would be given `n` more now. */
+export function hasReadBuffers(device: object, held: number, n: number): boolean {
   if (held === 0) return true;
+  if (held + n > MAX_PER_CONNECTION) return false;
   const pooled = shares.get(device)?.pooled ?? 0;
-  return held < MAX_PER_CONNECTION && (pooled < own || beyond < POOL_BUFFERS - own * shares.size);
+  const more = Math.max(0, pooled + n - own) - Math.max(0, pooled - own);
+  return more === 0 || beyond + more <= POOL_BUFFERS - own * shares.size;
 }
 
-/** A buffer for a connection to `device` that holds `held`, or null if it has to wait until it gave one back. */
-export function takeReadBuffer(device: object, held: number, urgent: boolean): ReadBuffer | null {
-  if (!urgent && !hasReadBuffer(device, held)) return null;
+/** A buffer for a connection to `device` that holds `held`: the caller has asked whether there is one, or must have it. */
+export function takeReadBuffer(device: object, held: number): ReadBuffer {
   let share = shares.get(device);
   if (share === undefined) {
     share = { all: 0, pooled: 0 };

@@ -4,7 +4,11 @@
  * A slice that needs no waiting is copied by the device straight into the outbox. Any other goes through a read buffer,
  * because the outbox cannot be kept open for a slow device while later requests are answered.
  *
- * Invariants:
+ * Where replies are simple and a request has several slices, they are gathered before the first is delivered (see
+ * `gathered_reads.ts`), unless they are too many. Then its reply begins with its first slice, and an error that comes later
+ * is told by the connection's end.
+ *
+ * Invariants, of what is not gathered:
  * - of a request at most one slice is fetched at a time, and it is delivered before the next one begins;
  * - a request that has waited keeps its read buffer to its end, so it never waits for a second one;
  * - structured chunks of one request don't overlap, and the last one carries DONE.
@@ -13,15 +17,13 @@
 import * as wire from '../wire.ts';
 import type { Device, DeviceExtent } from './device.ts';
 import { extentAt } from './extents.ts';
-import { giveReadBuffer, hasReadBuffer, READ_SLICE, takeReadBuffer } from './read_buffers.ts';
+import { Gathering } from './gathered_reads.ts';
+import { HeldBuffers } from './held_buffers.ts';
+import { READ_SLICE } from './read_buffers.ts';
+import { READ_DONE, READ_WAITS, ReadSource } from './read_source.ts';
 import type { Replies } from './replies.ts';
 import { PHASE_READ, type Request } from './request.ts';
-import { BLOCK_UNITS, type TurnBudget } from './turn_budget.ts';
-
-/** What became of a request. */
-export const READ_DONE = 0;
-/** It is with the device, in the list of those that wait for room or for the next turn, or in that of the hungry ones. */
-const READ_WAITS = 1;
+import type { TurnBudget } from './turn_budget.ts';
 
 const DATA_HEAD = wire.NBD_STRUCTURED_REPLY_BYTES + 8;
 const HOLE_BYTES = DATA_HEAD + 4;
@@ -31,26 +33,21 @@ export class ReadPath {
   readonly #blockSize: number;
   readonly #replies: Replies;
   readonly #budget: TurnBudget;
-  readonly #scratch: Uint8Array;
   readonly #extent: DeviceExtent = { end: 0, status: 0 };
   readonly #tellsHoles: boolean;
-  readonly #hasNow: boolean;
-  #held = 0;
-  /**
-   * Requests that wait for a read buffer, in order. They are no reason to stop what comes behind them: a WRITE that the device
-   * takes at once must not wait for the reads of another client. The bound of requests in flight bounds them.
-   */
-  #hungry: Request | null = null;
-  #hungriest: Request | null = null;
+  readonly #source: ReadSource;
+  readonly #held: HeldBuffers;
+  readonly #gathering: Gathering;
 
   constructor(device: Device, replies: Replies, budget: TurnBudget) {
     this.#device = device;
     this.#blockSize = device.blockSize;
     this.#replies = replies;
     this.#budget = budget;
-    this.#scratch = new Uint8Array(device.blockSize);
     this.#tellsHoles = device.extent !== undefined;
-    this.#hasNow = device.readNow !== undefined;
+    this.#source = new ReadSource(device, budget);
+    this.#held = new HeldBuffers(device);
+    this.#gathering = new Gathering(replies, budget, this.#source, this.#held);
   }
 
   /**
@@ -59,8 +56,9 @@ export class ReadPath {
    */
   advance(request: Request): number {
     request.phase = PHASE_READ;
-    const end = request.offset + request.length;
     const replies = this.#replies;
+    if (!replies.structured && this.#gathering.concerns(request)) return this.#gathering.advance(request);
+    const end = request.offset + request.length;
     for (;;) {
       if (request.loaded) {
         if (!this.#deliver(request)) return this.#wait(request);
@@ -80,33 +78,21 @@ export class ReadPath {
 
   /** Gives back what a request holds; also used when it fails. */
   release(request: Request): void {
-    if (request.buffer === null) return;
-    giveReadBuffer(this.#device, this.#held, request.buffer);
-    request.buffer = null;
-    this.#held--;
+    if (request.buffers.length > 0) this.#held.giveBack(request);
   }
 
-  /** Whether requests wait for a read buffer. A connection that has such holds a buffer, whose return is an event for it. */
   get hungry(): boolean {
-    return this.#hungry !== null;
+    return this.#held.hungry;
   }
 
-  /** The next request that waits for a buffer, if there is one for it, or `anyway`. */
-  fed(anyway = false): Request | null {
-    const request = this.#hungry;
-    if (request === null || (!anyway && !hasReadBuffer(this.#device, this.#held))) return null;
-    this.#hungry = request.next;
-    if (this.#hungry === null) this.#hungriest = null;
-    request.next = null;
-    return request;
+  /** The next request that waited for buffers and has them now. */
+  fed(): Request | null {
+    return this.#held.fed();
   }
 
-  #starve(request: Request): number {
-    request.next = null;
-    if (this.#hungriest === null) this.#hungry = request;
-    else this.#hungriest.next = request;
-    this.#hungriest = request;
-    return READ_WAITS;
+  /** The next request that waits for buffers, which gets none. */
+  forgo(): Request | null {
+    return this.#held.forgo();
   }
 
   /** Whether the simple reply has begun, so that an error can no longer be told. */
@@ -165,24 +151,16 @@ export class ReadPath {
     }
     const head = this.#headBytes(request);
     if (!outbox.reserve(head + length)) return this.#wait(request);
-    if (this.#hasNow && this.#now(request.position, length, outbox.bytes, outbox.at + head)) {
+    if (this.#source.now(request.position, length, outbox.bytes, outbox.at + head)) {
       this.#head(request, length, end);
       outbox.at += length;
       request.position += length;
       return READ_DONE;
     }
-    if (request.buffer === null) {
-      request.buffer = takeReadBuffer(this.#device, this.#held, replies.exclusive === request);
-      if (request.buffer === null) return this.#starve(request);
-      this.#held++;
-    }
+    if (request.buffers.length === 0 && !this.#held.take(request, 1, replies.exclusive === request)) return READ_WAITS;
     request.slice = length;
     request.outstanding = 1;
-    const size = this.#blockSize;
-    const first = Math.floor(request.position / size);
-    const count = Math.ceil((request.position + length) / size) - first;
-    if (this.#device.read !== undefined) this.#device.read(request, first, count, request.buffer.bytes, 0);
-    else setImmediate(() => request.settle(wire.NBD_EIO));
+    this.#source.fetch(request, request.position, length, request.buffers[0]);
     return READ_WAITS;
   }
 
@@ -207,40 +185,10 @@ export class ReadPath {
     if (!outbox.reserve(this.#headBytes(request) + length)) return false;
     this.#head(request, length, request.offset + request.length);
     const from = request.position % this.#blockSize;
-    outbox.bytes.set(request.buffer!.bytes.subarray(from, from + length), outbox.at);
+    outbox.bytes.set(request.buffers[0].bytes.subarray(from, from + length), outbox.at);
     outbox.at += length;
     request.position += length;
     request.loaded = false;
-    return true;
-  }
-
-  /** Copies [position, position + length) to dst[at..] if the device has all of it at hand. */
-  #now(position: number, length: number, dst: Uint8Array, at: number): boolean {
-    const size = this.#blockSize;
-    this.#budget.spend((length / size) * BLOCK_UNITS);
-    let block = Math.floor(position / size);
-    let left = length;
-    let to = at;
-    const within = position - block * size;
-    if (within > 0 || left < size) {
-      const n = Math.min(size - within, left);
-      if (!this.#edge(block, within, n, dst, to)) return false;
-      block++;
-      left -= n;
-      to += n;
-    }
-    const whole = Math.floor(left / size);
-    if (whole > 0) {
-      if (this.#device.readNow!(block, whole, dst, to) < whole) return false;
-      left -= whole * size;
-      to += whole * size;
-    }
-    return left === 0 || this.#edge(block + whole, 0, left, dst, to);
-  }
-
-  #edge(block: number, within: number, length: number, dst: Uint8Array, at: number): boolean {
-    if (this.#device.readNow!(block, 1, this.#scratch, 0) < 1) return false;
-    dst.set(this.#scratch.subarray(within, within + length), at);
     return true;
   }
 }

@@ -47,11 +47,15 @@ export class Request implements ConnectionRequest {
   position = 0;
   /** WRITE: bytes of payload that were not consumed yet. */
   missing = 0;
-  /** READ: the buffer of its slices, once a slice had to wait for the device. */
-  buffer: ReadBuffer | null = null;
-  /** READ: bytes asked from the device into `buffer`, and later there. */
+  /** READ: one for its slices, once a slice had to wait for the device; or one for each, where they are gathered. */
+  readonly buffers: ReadBuffer[] = [];
+  /** READ: how many of those it needs, while it waits for them. */
+  hunger = 0;
+  /** READ: slices that were gathered, or asked from the device. */
+  gathered = 0;
+  /** READ: bytes asked from the device into its one buffer, and later there. */
   slice = 0;
-  /** READ: whether `buffer` holds a slice that waits to be delivered. */
+  /** READ: whether that buffer holds a slice that waits to be delivered. */
   loaded = false;
   /** Next in the list of requests that wait for room. */
   next: Request | null = null;
@@ -76,6 +80,7 @@ export class Request implements ConnectionRequest {
     this.position = offset;
     this.missing = 0;
     this.loaded = false;
+    this.gathered = 0;
   }
 
   fail(error: number, why: string): void {

@@ -8,7 +8,8 @@ import { blockStatus } from './block_status.ts';
 import type { ConnectionCounters } from './counters.ts';
 import type { Device } from './device.ts';
 import type { Outbox } from './outbox.ts';
-import { READ_DONE, ReadPath } from './read_path.ts';
+import { ReadPath } from './read_path.ts';
+import { READ_DONE } from './read_source.ts';
 import { Replies } from './replies.ts';
 import { PHASE_READ, PHASE_REPLY, PHASE_STATUS, Request, type RequestOwner } from './request.ts';
 import type { TurnBudget } from './turn_budget.ts';
@@ -77,7 +78,7 @@ export class Answers {
     else this.#advance(request);
   }
 
-  /** The device has fetched a slice, or failed to. False if the error can't be told any more. */
+  /** The device has fetched what it was asked for, or failed to. False if the error can't be told any more. */
   fetched(request: Request): boolean {
     if (request.error === 0) {
       request.loaded = true;
@@ -140,7 +141,7 @@ export class Answers {
   /** The connection has ended: releases what waits for room. What is with the device is released when it settles. */
   abandon(): void {
     for (let request = this.#replies.take(); request !== null; request = this.#replies.take()) this.release(request);
-    for (let request = this.#reads.fed(true); request !== null; request = this.#reads.fed(true)) this.release(request);
+    for (let request = this.#reads.forgo(); request !== null; request = this.#reads.forgo()) this.release(request);
   }
 
   #advance(request: Request): void {

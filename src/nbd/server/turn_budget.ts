@@ -21,7 +21,7 @@ const SHARED_UNITS = 2 * TURN_UNITS;
 export const REQUEST_UNITS = 1;
 /** To compress, or to decompress, and to copy a block. */
 export const BLOCK_UNITS = 8;
-/** Bytes from the kernel for a unit. */
+/** Bytes from the kernel, or from one buffer to another, for a unit. */
 const BYTES_PER_UNIT = 4096;
 /** Blocks whose status a device looks at for a unit, if they are alike. */
 const SCANNED_PER_UNIT = 4096;
@@ -45,6 +45,11 @@ export class TurnBudget {
 
   /** Charges for `bytes` from the kernel. */
   received(bytes: number): void {
+    this.#left -= bytes / BYTES_PER_UNIT;
+  }
+
+  /** Charges for `bytes` that go from one buffer to another. */
+  copied(bytes: number): void {
     this.#left -= bytes / BYTES_PER_UNIT;
   }
 

@@ -97,7 +97,7 @@ const REQUESTS: readonly Mutant[] = [
   {
     name: 'requests: WRITE_ZEROES does not wait for pins',
     file: 'zswap/range_op.js',
-    from: 'if (zswap.slots.isPinned(x, slot)) {',
+    from: 'if (zswap.slots.isPinned(x, this.unpinned)) {',
     to: 'if (false) {',
     scenario: 'zero',
     combination: P4,

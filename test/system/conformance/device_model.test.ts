@@ -59,7 +59,7 @@ const SETUPS: Record<string, Setup> = {
 const BYTES = 8 << 20;
 const LONG = process.env.ZSWAPD_LONG === '1';
 const ALONE = process.env.ZSWAPD_SETUP;
-const ROUNDS = LONG ? 20 : 3;
+const ROUNDS = LONG ? 20 : 2;
 const ROUNDS_MAX = 20;
 const OPERATIONS = LONG ? 1500 : 160;
 /**

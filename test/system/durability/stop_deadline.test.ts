@@ -35,7 +35,7 @@ t.test('a client that owes bytes has all of stop.deadline for them', async (t) =
   server.child.kill('SIGTERM');
   // One line a second; a connection that is not told of a deadline waits 10 s by itself.
   const waits = (): number => server.stderr().split('waiting for connections').length - 1;
-  while (waits() < 11 && server.child.exitCode === null) await new Promise((resolve) => setImmediate(resolve));
+  await server.until(() => (waits() < 11 ? undefined : true));
   slow.socket.write(pageOf(1, 1));
   t.equal((await slow.take(wire.NBD_SIMPLE_REPLY_BYTES)).readUInt32BE(4), 0);
   const { code, stderr } = await server.ended;
