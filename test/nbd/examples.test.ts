@@ -8,6 +8,8 @@ import { join, resolve } from 'node:path';
 import { NbdClient } from 'node-nbd-server';
 import t, { type Test } from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
+import { loopDevice } from '../image/images.ts';
+import { missing } from '../support/requires.ts';
 import { runAt } from '../support/run_process.ts';
 import { tempFolder } from '../support/tmp.ts';
 
@@ -41,6 +43,9 @@ async function example(t: Test, name: string, ...args: string[]): Promise<Exampl
   };
 }
 
+const runExample = (name: string, ...args: string[]) =>
+  runAt(REPOSITORY, process.execPath, [resolve(REPOSITORY, 'src/nbd/dist/examples', `${name}.js`), ...args]);
+
 t.test('RAM', async (t) => {
   const { socketPath, said, stop } = await example(t, 'ram', '0');
   t.match(said, /127\.0\.0\.1/, 'a port too');
@@ -71,6 +76,37 @@ t.test('a file', async (t) => {
   await t.rejects(client.read(900_000, 10), { code: 'EIO' });
   await client.disconnect();
   t.equal(await stop(), 0);
+});
+
+t.test('a block device', { skip: missing('root', '/dev/loop-control') }, async (t) => {
+  const { socketPath, stop } = await example(t, 'file', loopDevice(t, 1 << 20));
+  const client = await NbdClient.connect({ socketPath });
+  t.equal(client.size, 1 << 20);
+  await client.write((1 << 20) - 10, Buffer.alloc(10, 4));
+  t.ok((await client.read((1 << 20) - 11, 11)).equals(Buffer.of(0, ...Buffer.alloc(10, 4))));
+  await client.disconnect();
+  t.equal(await stop(), 0);
+});
+
+t.test('what has no bytes is not served', async (t) => {
+  const { code, stderr } = await runExample('file', '/dev/null', join(tempFolder(t), 's'));
+  t.equal(code, 1);
+  t.match(stderr, /\/dev\/null has no bytes to serve/);
+});
+
+t.test('without what they need they say what that is', async (t) => {
+  for (const [name, ...args] of [
+    ['ram'],
+    ['file'],
+    ['file', '/dev/null'],
+    ['http_image'],
+    ['http_image', 'http://x'],
+  ]) {
+    const { code, stdout, stderr } = await runExample(name, ...args);
+    t.equal(code, 2);
+    t.equal(stdout, '');
+    t.match(stderr, new RegExp(`^usage: node ${name}.js [A-Z]`));
+  }
 });
 
 t.test('an image behind HTTP', async (t) => {

@@ -1,4 +1,6 @@
 // Devices that fail, and devices that never answer: what their client sees, and that nothing old lands after something newer.
+
+import { PassThrough } from 'node:stream';
 import * as wire from 'node-nbd-server';
 import t, { type Test } from 'tap';
 import { type Held, held, ram, running } from '../support/byte_server.ts';
@@ -86,6 +88,22 @@ t.test('what onError throws is an uncaught exception, and the call is over all t
   const { code, stdout } = await runAt('.', process.execPath, ['--input-type=module', '-e', program]);
   t.equal(code, 0);
   t.same(stdout.trim().split('\n').sort(), ['closed', 'uncaught a bug of the listener', 'write EIO']);
+});
+
+t.test('who finds no place is told of at once, and the others not one by one', async (t) => {
+  const told: unknown[] = [];
+  const { server, connect } = await running(t, ram({}), { maxConnections: 2, onError: (error) => told.push(error) });
+  const first = [await connect(), await connect()];
+  for (let i = 0; i < 20; i++) await t.rejects(connect());
+  t.equal(server.refused, 20);
+  t.same(
+    told.map((error) => (error as Error).message),
+    ['no place for 1 more: all 2 connections are taken (maxConnections)'],
+  );
+  for (const client of first) client.destroy();
+  await server.close();
+  server.accept(new PassThrough());
+  t.equal(told.length, 1, 'and nobody is told of those who come after the end');
 });
 
 t.test('a long write of which one chunk fails is answered once, and the stream stays in step', async (t) => {

@@ -94,6 +94,23 @@ t.test('names in a device that look like others', (t) => {
   t.end();
 });
 
+t.test('a class of devices by bytes that has an info of its own', (t) => {
+  class Own {
+    readonly size = 4096;
+    readonly info: unknown;
+    constructor(info: unknown) {
+      this.info = info;
+    }
+    read(): void {}
+  }
+  for (const info of [() => 'a disk', 'a disk', null, { size: 4096, mtime: new Date() }]) {
+    t.doesNotThrow(() => server({ devices: [new Own(info) as unknown as ByteDevice] }));
+  }
+  const none = { info: () => 'a disk', read: () => 0 } as unknown as ByteDevice;
+  t.throws(() => server({ devices: [none] }), { name: 'TypeError', message: /size of devices\[0\] is undefined/ });
+  t.end();
+});
+
 t.test('devices by blocks', (t) => {
   const info = {
     name: 'b',

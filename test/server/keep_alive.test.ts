@@ -1,25 +1,11 @@
 // A TCP peer that vanished is noticed: the server's end of each connection asks for a sign of life.
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import koffi from 'koffi';
 import t from 'tap';
 import { keepAlive } from '#src/os/syscalls.js';
+import { KEEP_ALIVE_PENDING, timerOf } from '../support/tcp_timer.ts';
 import { startServer } from '../support/zswapd.ts';
-
-const KEEP_ALIVE_PENDING = '02';
-
-/** Timer of the connection from `local` to `remote` in /proc/net/tcp: which one runs, and in how many 1/100 s it fires. */
-function timerOf(local: number, remote: number): { kind: string; ticks: number } {
-  const end = (port: number): string => `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  for (const line of readFileSync('/proc/net/tcp', 'utf8').split('\n')) {
-    const [, from, to, , , timer] = line.trim().split(/\s+/);
-    if (from !== end(local) || to !== end(remote)) continue;
-    const [kind, when] = timer.split(':');
-    return { kind, ticks: Number.parseInt(when, 16) };
-  }
-  throw new Error('no such connection');
-}
 
 t.test('of a real server', async (t) => {
   const server = await startServer(t, { size: '8MiB', set: ['listen.tcp=127.0.0.1:0'] });

@@ -17,6 +17,8 @@ import { tempFolder } from './tmp.ts';
 
 export interface Served {
   readonly socketPath: string;
+  /** The path, or the port with `tcp`. */
+  readonly where: string | number;
   readonly counters: ConnectionCounters;
   readonly connections: Connection[];
   /** The descriptor of each connection, also when it is closed. */
@@ -86,6 +88,7 @@ export async function serve(t: Test, device: Device, o: ServeOptions = {}): Prom
   });
   return {
     socketPath,
+    where: 'port' in where ? where.port : socketPath,
     counters,
     connections,
     fds,

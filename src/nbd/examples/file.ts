@@ -1,10 +1,15 @@
-// A file: node file.js FILE SOCKET
-import { open } from 'node:fs/promises';
+// A file, or a block device of Linux: node file.js FILE SOCKET
+import { open, readFile } from 'node:fs/promises';
 import { serve } from 'node-nbd-server';
 
 const [path, socket] = process.argv.slice(2);
+if (socket === undefined) {
+  console.error('usage: node file.js FILE SOCKET');
+  process.exit(2);
+}
 const file = await open(path, 'r+');
-const { size } = await file.stat();
+const size = await sizeOf();
+if (size === 0) throw new Error(`${path} has no bytes to serve`);
 
 const server = await serve(
   {
@@ -29,3 +34,12 @@ const server = await serve(
 );
 console.log('serving', server.addresses);
 process.once('SIGTERM', () => server.close().then(() => file.close()));
+
+async function sizeOf(): Promise<number> {
+  const stat = await file.stat();
+  if (!stat.isBlockDevice()) return stat.size;
+  // Of a block device stat tells nothing, but its number, by which the kernel tells how many sectors it has.
+  const major = (stat.rdev >>> 8) & 0xfff;
+  const minor = (stat.rdev & 0xff) | ((stat.rdev >>> 12) & 0xfff00);
+  return 512 * Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, 'utf8'));
+}

@@ -2,6 +2,10 @@
 import { serve } from 'node-nbd-server';
 
 const [url, socket] = process.argv.slice(2);
+if (socket === undefined) {
+  console.error('usage: node http_image.js URL SOCKET');
+  process.exit(2);
+}
 const head = await fetch(url, { method: 'HEAD', headers: { 'accept-encoding': 'identity' } });
 const length = head.headers.get('content-length');
 if (!head.ok || head.headers.get('accept-ranges') !== 'bytes' || length === null) {

@@ -2,6 +2,10 @@
 import { serve } from 'node-nbd-server';
 
 const addresses = process.argv.slice(2).map((address) => (/^\d+$/.test(address) ? Number(address) : address));
+if (addresses.length === 0) {
+  console.error('usage: node ram.js ADDRESS...');
+  process.exit(2);
+}
 const disk = Buffer.alloc(64 * 2 ** 20);
 
 const server = await serve(

@@ -15,12 +15,23 @@ export class Commands {
   readonly #answers: Answers;
   readonly #counters: ConnectionCounters;
   readonly #budget: TurnBudget;
+  /** Calls that the device has not settled, but for READs and the blocks of WRITEs. */
+  #calls = 0;
 
   constructor(device: Device, answers: Answers, counters: ConnectionCounters, budget: TurnBudget) {
     this.#device = device;
     this.#answers = answers;
     this.#counters = counters;
     this.#budget = budget;
+  }
+
+  get busy(): boolean {
+    return this.#calls > 0;
+  }
+
+  /** The device has settled one of its calls. */
+  returned(): void {
+    this.#calls--;
   }
 
   /** Begins a request that carries no payload. */
@@ -61,6 +72,7 @@ export class Commands {
     if (request.error === 0 && request.length > 0 && (request.flags & wire.NBD_CMD_FLAG_FUA) !== 0) {
       request.phase = phase.PHASE_PERSIST;
       request.outstanding = 1;
+      this.#calls++;
       this.#device.persist!(request, request.offset, request.length);
     } else {
       this.#answers.reply(request);
@@ -83,6 +95,7 @@ export class Commands {
   #range(request: Request): void {
     request.phase = phase.PHASE_RANGE;
     request.outstanding = 1;
+    this.#calls++;
     // A device looks at the whole range for what is in use there, however little that is.
     this.#budget.scanned(request.length / this.#device.blockSize, 1);
   }

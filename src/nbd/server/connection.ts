@@ -14,12 +14,14 @@ import { type ConnectionCounters, connectionCounters } from './counters.ts';
 import { Deadline } from './deadline.ts';
 import type { Device } from './device.ts';
 import { openDevice } from './device_check.ts';
+import { Farewell } from './farewell.ts';
 import { OpenFence } from './fence.ts';
 import { Greeter } from './greeter.ts';
 import type { Negotiated } from './handshake.ts';
 import { Inbox } from './inbox.ts';
 import { Outbox } from './outbox.ts';
-import { Transmission, type TransmissionHost } from './transmission.ts';
+import { Transmission } from './transmission.ts';
+import type { TransmissionHost } from './transmission_host.ts';
 import { type ConnectionTransport, openTransport } from './transport.ts';
 import { TurnBudget } from './turn_budget.ts';
 
@@ -30,6 +32,7 @@ export class Connection implements TransmissionHost {
   readonly #greeter: Greeter;
   readonly #fence: OpenFence | null;
   readonly #arrivals: Arrivals;
+  readonly #farewell = new Farewell();
   readonly #budget = new TurnBudget();
   readonly #onTurn = (): void => this.#turn();
   /** Of the export that the client has chosen. */
@@ -46,7 +49,6 @@ export class Connection implements TransmissionHost {
   /** Nothing is read any more, for good. */
   #deaf = false;
   #stopping = false;
-  #finishing = false;
   #closed = false;
   #reported = false;
   /** What the socket was offered for its next read. */
@@ -75,6 +77,7 @@ export class Connection implements TransmissionHost {
     this.#socket.on('end', () => this.#peerEnded());
     this.#socket.on('close', () => {
       this.#closed = true;
+      this.#farewell.over();
       this.#report();
     });
     this.#deadline.set(o.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS);
@@ -136,21 +139,17 @@ export class Connection implements TransmissionHost {
 
   stopReading(): void {
     this.#deaf = true;
+    this.#farewell.watch(this.#socket);
   }
 
   finish(): void {
-    if (this.#finishing) return;
-    this.#finishing = true;
+    if (this.#farewell.begun) return;
     this.#deaf = true;
-    this.#socket.pause();
     this.#outbox?.flush();
-    if (this.#socket.destroyed) {
-      this.#report();
-      return;
-    }
     // A stop has set its own deadline already.
     if (!this.#deadline.running) this.#deadline.set(LINGER_MS);
-    this.#socket.end(() => this.#socket.destroy());
+    this.#farewell.begin(this.#socket, this.#transmission?.leaving ?? true);
+    this.#report();
   }
 
   cut(): void {
@@ -165,14 +164,15 @@ export class Connection implements TransmissionHost {
   }
 
   #space(): Uint8Array {
-    const space = this.#inbox === null ? this.#greeter.small : this.#inbox.space();
-    this.#offered = space;
-    return space;
+    if (this.#farewell.begun) return this.#farewell.space;
+    this.#offered = this.#inbox === null ? this.#greeter.small : this.#inbox.space();
+    return this.#offered;
   }
 
   /** The socket has put `n` bytes where it was told to. False makes it pause. */
   #received(n: number): boolean {
     this.counters.bytesIn += n;
+    if (this.#farewell.begun) return this.#farewell.received(n);
     if (this.#deaf) return false;
     const arrivals = this.#arrivals;
     const empty = arrivals.read(n < this.#offered.length);
@@ -211,7 +211,7 @@ export class Connection implements TransmissionHost {
       if (this.#paused && !this.#deaf && !this.#socket.destroyed && this.#greet()) this.#socket.resume();
       return;
     }
-    if (transmission.ended || this.#finishing) return;
+    if (transmission.ended || this.#farewell.begun) return;
     const more = this.#mayRead(transmission) && this.#arrivals.catchUp(this.#inbox!, (n) => this.#took(n));
     if (more) transmission.writes.giveBack();
     if (more) return;
@@ -249,9 +249,7 @@ export class Connection implements TransmissionHost {
   /** Enters the transmission phase with what has arrived behind the handshake. */
   #transmit(negotiated: Negotiated, rest: Uint8Array): void {
     this.#deadline.clear();
-    const inbox = new Inbox();
-    inbox.bytes.set(rest);
-    inbox.end = rest.length;
+    const inbox = new Inbox(rest);
     const outbox = new Outbox(this.#socket, this.counters, () => this.kick());
     this.#inbox = inbox;
     this.#outbox = outbox;
@@ -263,6 +261,8 @@ export class Connection implements TransmissionHost {
   }
 
   #peerEnded(): void {
+    this.#farewell.peerEnded();
+    if (this.#farewell.begun) return;
     if (this.#transmission === null) this.cut();
     else this.#transmission.peerEnded();
   }
@@ -282,7 +282,7 @@ export class Connection implements TransmissionHost {
   /** The socket has failed or is about to be closed; its descriptor is still open. */
   #lost(): void {
     const transmission = this.#transmission;
-    if (transmission === null || transmission.ended || this.#finishing) return;
+    if (transmission === null || transmission.ended || this.#farewell.begun) return;
     transmission.peerEnded();
     this.#outbox!.kill();
   }
@@ -291,7 +291,7 @@ export class Connection implements TransmissionHost {
     if (!this.#closed || this.#reported || !this.idle) return;
     const transmission = this.#transmission;
     // A promise that is not yet kept: requests lie parsed or not, and `finish` comes back here.
-    if (transmission !== null && !transmission.ended && !this.#finishing) return;
+    if (transmission !== null && !transmission.ended && !this.#farewell.begun) return;
     this.#reported = true;
     this.#deadline.clear();
     transmission?.over();

@@ -2,6 +2,7 @@
 
 import type { ExportInfo } from '../export_info.ts';
 import * as wire from '../wire.ts';
+import type { ByteDevice } from './byte_device.ts';
 import type { Device } from './device.ts';
 import { MAX_BLOCK_SIZE } from './inbox.ts';
 
@@ -12,6 +13,16 @@ const NEEDED: readonly (readonly [flag: number, name: string, method: keyof Devi
   [wire.NBD_FLAG_SEND_WRITE_ZEROES, 'SEND_WRITE_ZEROES', 'zero'],
   [wire.NBD_FLAG_SEND_FAST_ZERO, 'SEND_FAST_ZERO', 'zero'],
 ];
+
+/**
+ * A `Device` says in `info` what it exports. A device by bytes has a size of its own, and may be an instance of a class that
+ * has something else by that name, such as a method, or what its file system tells of its file.
+ */
+export function isByBlocks(device: Device | ByteDevice): device is Device {
+  const info: unknown = device.info;
+  if (typeof info !== 'object' || info === null) return false;
+  return !('size' in device) || ('size' in info && 'flags' in info);
+}
 
 /** Throws RangeError if the device can't keep what its `info` says. */
 export function checkDevice(device: Device): void {

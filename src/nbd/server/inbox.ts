@@ -34,11 +34,14 @@ export class Inbox {
   /** What the inbox goes back to when it has grown: of two, one has not been handed out. */
   readonly #usual: Uint8Array[] = [];
 
-  constructor() {
+  /** `rest` is what is there already. */
+  constructor(rest: Uint8Array = new Uint8Array(0)) {
     this.bytes = allocate(INBOX_BYTES);
     this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
     this.#usual.push(this.bytes);
     this.#handed = this.bytes.buffer;
+    this.bytes.set(rest);
+    this.end = rest.length;
   }
 
   get unread(): number {

@@ -30,7 +30,6 @@ const BLOCK_BYTES = 64 * 1024;
 
 /** Where all sockets that are read on put their bytes; they are copied in the same call. */
 const landing = new Uint8Array(BLOCK_BYTES);
-const NOTHING = new Uint8Array(0);
 /** Bytes that the connections of this thread have put by, and who waits for such. */
 let reserved = 0;
 const line = new Set<LookAhead>();
@@ -38,9 +37,8 @@ const line = new Set<LookAhead>();
 /** As much of a socket as is needed here. */
 export interface AheadSocket {
   readonly destroyed: boolean;
-  readonly writableEnded: boolean;
-  readonly writableLength: number;
-  write(bytes: Uint8Array): unknown;
+  /** An empty write. */
+  probe(): void;
   /** Reads on, or not, whatever its connection has said. */
   reading(on: boolean): void;
 }
@@ -211,8 +209,7 @@ export class LookAhead implements ConnectionFence {
       line.add(this);
       this.#begin();
     }
-    const socket = this.#socket!;
-    if (!this.#looking && !socket.writableEnded && socket.writableLength === 0) socket.write(NOTHING);
+    if (!this.#looking) this.#socket!.probe();
   }
 
   /** Looks, if there is memory for it now. */

@@ -40,6 +40,8 @@ export class Outbox {
   at = 0;
   /** Set when `reserve` failed, cleared when a chunk came back. */
   full = false;
+  /** Set when replies go nowhere. */
+  dead = false;
   /** Bytes written so far. */
   total = 0;
 
@@ -51,7 +53,6 @@ export class Outbox {
   #held = 0;
   /** One entry per write that the socket has not confirmed, in order; null where the chunk is already back. */
   readonly #writing: (Chunk | null)[] = [];
-  #dead = false;
 
   /** `onRoom` is called when a chunk came back after `reserve` had failed. */
   constructor(socket: ConnectionTransport, counters: ConnectionCounters, onRoom: () => void) {
@@ -66,7 +67,7 @@ export class Outbox {
       if (this.at + n <= CHUNK_BYTES) return true;
       this.flush();
     }
-    if (this.#held >= MAX_CHUNKS && !this.#dead) {
+    if (this.#held >= MAX_CHUNKS && !this.dead) {
       this.full = true;
       return false;
     }
@@ -85,7 +86,7 @@ export class Outbox {
     const n = this.at;
     this.#chunk = null;
     this.at = 0;
-    if (n === 0 || this.#dead) {
+    if (n === 0 || this.dead) {
       this.#back(chunk);
       return;
     }
@@ -102,7 +103,7 @@ export class Outbox {
 
   /** From now on replies go nowhere: the peer is gone. Chunks that the socket holds come back with its confirmations. */
   kill(): void {
-    this.#dead = true;
+    this.dead = true;
     this.full = false;
     this.flush();
   }

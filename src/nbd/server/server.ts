@@ -9,11 +9,12 @@ import { checkMs } from '../complaints.ts';
 import { checkExports, type ExportInfo } from '../export_info.ts';
 import { ByteAdapter } from './byte_adapter.ts';
 import type { ByteDevice } from './byte_device.ts';
+import { tell } from './byte_errors.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionOptions } from './connection_options.ts';
 import { type ConnectionCounters, connectionCounters } from './counters.ts';
 import type { Device } from './device.ts';
-import { checkDevice } from './device_check.ts';
+import { checkDevice, isByBlocks } from './device_check.ts';
 import { LookAhead } from './look_ahead.ts';
 import { checkAddress, checkServerOptions, checkStream } from './server_options.ts';
 import { Standstill } from './standstill.ts';
@@ -24,6 +25,8 @@ export const MAX_CONNECTIONS = 100;
 const GRACE_MS = 5000;
 /** For how long a connection may stand still before a newcomer may have its place, unless another time is given. */
 const STANDSTILL_MS = 30_000;
+/** `onError` is told so often that there was no place for somebody, whoever keeps connecting. */
+const TELL_MS = 60_000;
 
 /** A unix socket by its path, a TCP port of this machine by its number, or anything that `net.Server` listens on. */
 export type Address = string | number | ListenOptions;
@@ -40,7 +43,8 @@ export interface ServerOptions {
   readonly listing?: boolean;
   /**
    * Is told what a ByteDevice threw or rejected with, whose client gets an error number in any case, and why a connection
-   * could not be accepted. What it throws itself is an uncaught exception, after the client has its answer.
+   * could not be accepted: when all places are taken at once, and then at most once a minute, with how many found none. What it
+   * throws itself is an uncaught exception, after the client has its answer.
    */
   readonly onError?: (error: unknown) => void;
 }
@@ -64,6 +68,9 @@ export class NbdServer {
   readonly #ousted = new Set<Connection>();
   readonly #places: number;
   readonly #standstill: Standstill;
+  /** Who found no place and was not told of, and when somebody was. */
+  #untold = 0;
+  #toldAt = Number.NEGATIVE_INFINITY;
   #closed: Promise<void> | null = null;
   #whenEmpty: (() => void) | null = null;
 
@@ -74,7 +81,7 @@ export class NbdServer {
     this.#places = o.maxConnections ?? MAX_CONNECTIONS;
     this.#standstill = new Standstill(o.standstillMs ?? STANDSTILL_MS);
     const devices = o.devices.map((device) =>
-      device.info !== undefined ? device : new ByteAdapter(device, (e) => o.onError?.(e)),
+      isByBlocks(device) ? device : new ByteAdapter(device, (e) => o.onError?.(e)),
     );
     this.#exports = devices.map(({ info }) => info);
     checkExports(this.#exports);
@@ -182,8 +189,10 @@ export class NbdServer {
   }
 
   #accept(from: Pick<ConnectionOptions, 'socket' | 'stream'>): void {
-    if (this.#closed !== null || !this.#hasPlace()) {
+    const closed = this.#closed !== null;
+    if (closed || !this.#hasPlace()) {
       this.refused++;
+      if (!closed) this.#tellRefused();
       (from.socket ?? from.stream)?.destroy();
       return;
     }
@@ -215,6 +224,16 @@ export class NbdServer {
     ousted.add(still);
     still.destroy();
     return true;
+  }
+
+  #tellRefused(): void {
+    this.#untold++;
+    const now = performance.now();
+    if (now - this.#toldAt < TELL_MS) return;
+    this.#toldAt = now;
+    const why = `no place for ${this.#untold} more: all ${this.#places} connections are taken (maxConnections)`;
+    this.#untold = 0;
+    tell((error) => this.#o.onError?.(error), new Error(why));
   }
 
   #ended(connection: Connection): void {

@@ -15,6 +15,7 @@ import { NBD_MAX_STRING } from '../wire.ts';
 import { BLOCK_SIZE } from './byte_adapter.ts';
 import type { ByteDevice } from './byte_device.ts';
 import type { Device } from './device.ts';
+import { isByBlocks } from './device_check.ts';
 import { checkDeviceNames } from './device_names.ts';
 import { MAX_BLOCK_SIZE } from './inbox.ts';
 
@@ -44,7 +45,7 @@ export function checkServerOptions(o: Options): void {
   checkType('onError', o.onError, 'function', 'a function');
   for (const [i, device] of o.devices.entries()) {
     if (typeof device !== 'object' || device === null) wrong(TypeError, `devices[${i}]`, device, 'an object');
-    if (device.info === undefined) checkByteDevice(device, i);
+    if (!isByBlocks(device)) checkByteDevice(device, i);
   }
 }
 

@@ -11,42 +11,28 @@
  * - steady state allocates nothing per request: requests are pooled, and whatever can't be done at once is a field.
  *
  * When the peer has ended (see `fence.ts`), `ended` is set and what was not yet applied is dropped, or `promised` is set
- * and everything up to DISC is done although nobody reads the replies.
+ * and everything up to DISC is done although nobody reads the replies. What is known to have no reader is not asked of the
+ * device any more then, and when all that changes data is done, READs that the device still has are given up.
  */
 
 import { setMaxListeners } from 'node:events';
 import * as wire from '../wire.ts';
 import { Commands } from './commands.ts';
 import type { ConnectionCounters } from './counters.ts';
-import type { ConnectionFence, Device } from './device.ts';
+import type { Device } from './device.ts';
 import { PeerFence } from './fence.ts';
-import type { Negotiated } from './handshake.ts';
 import type { Inbox } from './inbox.ts';
 import type { Outbox } from './outbox.ts';
 import type { Request, RequestOwner } from './request.ts';
 import * as phase from './request.ts';
 import { Answers } from './request_pool.ts';
+import type { TransmissionHost, TransmissionOptions } from './transmission_host.ts';
 import { REQUEST_UNITS, type TurnBudget } from './turn_budget.ts';
 import { Rules } from './validate.ts';
 import { RECEIVED, WritePath } from './write_path.ts';
 
 /** Requests of one connection that are begun and not answered. */
 const MAX_IN_FLIGHT = 256;
-
-/** What the transmission asks of its connection. */
-export interface TransmissionHost {
-  readonly stopping: boolean;
-  /** Asks for `run` in a later turn; may be called any number of times. */
-  kick(): void;
-  /** No byte shall be read from the socket any more. */
-  stopReading(): void;
-  /** Nothing is left to do: send what is in the outbox and close. */
-  finish(): void;
-  /** Close at once. */
-  cut(): void;
-  /** The last request that the device had was released, after the connection had ended. */
-  drained(): void;
-}
 
 export class Transmission implements RequestOwner {
   /** Set when the connection ended and its unapplied units are void. */
@@ -75,16 +61,7 @@ export class Transmission implements RequestOwner {
   #over = false;
   #settled = 0;
 
-  constructor(o: {
-    host: TransmissionHost;
-    device: Device;
-    negotiated: Negotiated;
-    inbox: Inbox;
-    outbox: Outbox;
-    fence: ConnectionFence | null;
-    counters: ConnectionCounters;
-    budget: TurnBudget;
-  }) {
+  constructor(o: TransmissionOptions) {
     this.#host = o.host;
     this.#device = o.device;
     this.#inbox = o.inbox;
@@ -137,6 +114,7 @@ export class Transmission implements RequestOwner {
       this.#host.kick();
     }
     if (this.idle && (this.leaving || this.#host.stopping)) this.#host.finish();
+    else if (this.leaving && this.#outbox.dead && !this.writes.busy && !this.#commands.busy) this.drop();
     else this.#outbox.flush();
   }
 
@@ -195,6 +173,7 @@ export class Transmission implements RequestOwner {
     request.outstanding--;
     this.#settled++;
     if (request.phase === phase.PHASE_WRITE) this.writes.returned();
+    else if (request.phase !== phase.PHASE_READ) this.#commands.returned();
     if (this.ended) {
       if (request.outstanding === 0) this.#answers.release(request);
       if (this.idle) this.#host.drained();
@@ -279,6 +258,7 @@ export class Transmission implements RequestOwner {
       this.#host.stopReading();
       return;
     }
+    if (this.#outbox.dead && type === wire.NBD_CMD_READ) return;
     const flags = view.getUint16(at + 4);
     const offset = view.getUint32(at + 16) * 0x1_0000_0000 + view.getUint32(at + 20);
     const length = view.getUint32(at + 24);

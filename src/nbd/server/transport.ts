@@ -21,6 +21,10 @@ export interface ConnectionTransport {
   readonly writableLength: number;
   on(event: 'error' | 'end' | 'close', listener: () => void): unknown;
   once(event: 'drain', listener: () => void): unknown;
+  /** Finds out whether the peer takes anything, as far as that goes without a byte for it; an `error` tells if it does not. */
+  probe?(): void;
+  /** Lets the system ask after a peer that says nothing, first after `ms`. */
+  setKeepAlive?(on: boolean, ms?: number): unknown;
   /** Memory behind `bytes` may be used again when `done` was called, or at once if `writableLength` is 0 then. */
   write(bytes: Uint8Array, done?: () => void): unknown;
   pause(): unknown;
@@ -41,6 +45,8 @@ interface WithHandle {
   _handle: unknown;
 }
 
+const NOTHING = new Uint8Array(0);
+
 type Done = (error?: Error | null) => void;
 
 /** A socket that tells, before its descriptor is closed, that it is about to be. */
@@ -58,6 +64,10 @@ class ConnectionSocket extends Socket implements AheadSocket {
 
   override resume(): this {
     return this.#ahead === null || this.#ahead.resume() ? super.resume() : this;
+  }
+
+  probe(): void {
+    if (!this.destroyed && !this.writableEnded && this.writableLength === 0) this.write(NOTHING);
   }
 
   reading(on: boolean): void {
@@ -102,6 +112,9 @@ function openSocket(o: Source, onread: OnReadOpts): ConnectionSocket {
   const accepted = o.socket as unknown as WithHandle;
   const socket = new ConnectionSocket({ ...common, handle: accepted._handle } as SocketConstructorOpts);
   accepted._handle = null;
+  // Or a peer that has vanished while it was idle would keep its place for ever. The system's own times: Node knows no others
+  // but with ten questions a second apart, and so short an outage shall not be the end of anybody.
+  socket.setKeepAlive(true);
   o.socket.destroy();
   return socket;
 }

@@ -84,6 +84,11 @@ export class WritePath {
     this.#woken = true;
   }
 
+  /** Whether a WRITE is arriving, or a block of one is with the device. */
+  get busy(): boolean {
+    return this.receiving !== null || this.#taken > 0;
+  }
+
   /** The device has settled a block that it had taken. */
   returned(): void {
     this.#taken--;
