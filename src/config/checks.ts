@@ -1,10 +1,12 @@
 // What options must fulfil together, beyond the bounds of each one. Pure: looks at the config and nothing else.
 import { BlockList } from 'node:net';
+import { RANGES_MAX } from '../pool/attribution.ts';
 import { MEMCGS_MAX } from '../pool/limits.ts';
 import { MemcgError, namesOf } from '../pool/memcg_path.ts';
 import type { Problem } from './option_path.ts';
 import { checkProtocols } from './protocol_checks.ts';
 import type { Config } from './schema.ts';
+import { formatSize } from './units.ts';
 
 /** sockaddr_un holds 108 bytes, the last one a zero; a longer path would be cut in silence. */
 const MAX_SOCKET_PATH = 107;
@@ -19,7 +21,9 @@ function isLoopback(host: string): boolean {
 }
 
 export function crossCheck(config: Config): Problem[] {
-  return [checkListen, checkExports, checkMemcgs, checkTuning, checkProtocols].flatMap((check) => check(config));
+  return [checkListen, checkExports, checkRanges, checkMemcgs, checkTuning, checkProtocols].flatMap((check) =>
+    check(config),
+  );
 }
 
 function checkListen({ listen, control }: Config): Problem[] {
@@ -92,6 +96,40 @@ function checkExports({ exports, listen, control }: Config): Problem[] {
   return problems;
 }
 
+/** Ranges are on their device, apart from each other, and named where they count. */
+function checkRanges({ exports }: Config): Problem[] {
+  const problems: Problem[] = [];
+  let all = 0;
+  for (const [index, { size, attribution, ranges }] of exports.entries()) {
+    const path = ['exports', index, 'ranges'];
+    all += ranges.length;
+    if (attribution === 'ranges' && ranges.length === 0) {
+      problems.push({ path, message: 'is empty, allowed: at least one for attribution: "ranges"' });
+    }
+    if (attribution !== 'ranges' && ranges.length > 0) {
+      const message = `does nothing with attribution: ${JSON.stringify(attribution)}, allowed: attribution: "ranges"`;
+      problems.push({ path, message });
+    }
+    const sorted = [...ranges.entries()].sort(([, a], [, b]) => a.offset - b.offset);
+    for (const [i, [at, one]] of sorted.entries()) {
+      const [before, last] = sorted[i - 1] ?? [];
+      if (one.offset + one.size > size) {
+        const message = `ends at ${formatSize(one.offset + one.size)}, allowed: up to ${formatSize(size)}, the end of the device`;
+        problems.push({ path: [...path, at], message });
+      }
+      if (last !== undefined && last.offset + last.size > one.offset) {
+        const message = `overlaps ranges[${before}], allowed: each slot once`;
+        problems.push({ path: [...path, at], message });
+      }
+    }
+  }
+  if (all > RANGES_MAX) {
+    const message = `${all} ranges, allowed: at most ${RANGES_MAX} of all exports together`;
+    problems.push({ path: ['exports'], message });
+  }
+  return problems;
+}
+
 /** Paths as the tree of memcgs takes them, each once, and no more than it has rows for. */
 function checkMemcgs({ exports, memcgs }: Config): Problem[] {
   const problems: Problem[] = [];
@@ -107,7 +145,10 @@ function checkMemcgs({ exports, memcgs }: Config): Problem[] {
       return null;
     }
   };
-  for (const [index, { memcg }] of exports.entries()) know(['exports', index, 'memcg'], memcg);
+  for (const [index, { memcg, ranges }] of exports.entries()) {
+    know(['exports', index, 'memcg'], memcg);
+    for (const [at, range] of ranges.entries()) know(['exports', index, 'ranges', at, 'memcg'], range.memcg);
+  }
   const written = new Map<string, string>();
   for (const [key, value] of Object.entries(memcgs)) {
     const name = know(['memcgs', key], key);

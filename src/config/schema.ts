@@ -3,7 +3,7 @@
 // Invariant: defaults are in the notation of the file, so that what the reference shows can be pasted.
 import { z } from 'zod';
 import { ZSPAGE_BYTES, ZSPAGES_MAX } from '../pool/allocator/size_classes.ts';
-import { EXPORT_BYTES_MAX, EXPORTS_MAX, LANES_MAX, PAGE_SIZE } from '../pool/limits.ts';
+import { EXPORT_BYTES_MAX, EXPORTS_MAX, LANES_MAX } from '../pool/limits.ts';
 import { STEP_LABELS } from '../protocols/steps.ts';
 import {
   BATCH_MAX,
@@ -11,21 +11,19 @@ import {
   BUFFERS_MIN,
   CONNECTIONS_MAX,
   DELAY_US_MAX,
-  DESCRIPTION_MAX,
   HANDSHAKE_MS_MIN,
   LEVEL_MAX,
   LEVEL_MIN,
   MEMCG_PATH_MAX,
-  NAME_MAX,
   RUN_PAGES_MAX,
   WAIT_MS_MAX,
 } from './bounds.ts';
+import { exportOptions } from './export_options.ts';
 import {
   bool,
   byName,
   choice,
   duration,
-  file,
   fileOrNull,
   group,
   groupOrNull,
@@ -73,31 +71,6 @@ const listen = group(
   },
   'Where NBD clients connect. Sockets inherited by LISTEN_FDS replace unix and tcp.',
 );
-
-const exportOptions = group(
-  {
-    name: text(1, NAME_MAX, 'Export name, as the client asks for it.'),
-    size: size({ min: PAGE_SIZE, max: EXPORT_BYTES_MAX, multiple: PAGE_SIZE }, 'Size of the device.'),
-    image: file(
-      'Raw image of the device: a regular file (made sparse where it is missing and its folder exists) or a block device. A file has one name: no second hard link, and no bind mount of the file alone.',
-    ),
-    memcg: text(
-      0,
-      MEMCG_PATH_MAX,
-      "Path of the memory cgroup that the export's pages are charged to, such as guests.slice/a. / is the root. Without it: the export's name.",
-    ).optional(),
-    onUnclean: choice(
-      ['refuse', 'reset', 'serve'],
-      'Start after an unclean stop, when the image is stale: refuse (exit 3), reset (discard its content), or serve the old bytes. An image that is gone or empty beside its marker is refused by serve too, and started anew by reset. Only refuse can never corrupt a guest.',
-    ).prefault('refuse'),
-    description: text(
-      0,
-      DESCRIPTION_MAX,
-      'Text that the client can ask for (NBD_INFO_DESCRIPTION). Empty: none.',
-    ).prefault(''),
-  },
-  'One NBD export.',
-).transform((value) => ({ ...value, memcg: value.memcg ?? value.name }));
 
 const pool = group(
   {

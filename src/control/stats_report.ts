@@ -56,6 +56,7 @@ export function statsReport(
       name: one.name,
       size: config.exports[x].size,
       memcg: pathOf(memcgs, memcgs.ofExport[x]),
+      attribution: config.exports[x].attribution,
       used_pages: setCount(shared.users, x),
       lost_pages: setCount(shared.lost, x),
       state: TABLE[stateOf(shared.states, x)].name,

@@ -14,6 +14,7 @@
  * have is counted for the pool as a whole.
  */
 import { float64, int32, uint8, uint16 } from '../shm/columns.ts';
+import { type Attribution, createAttribution } from './attribution.ts';
 import { EXPORTS_MAX } from './limits.ts';
 
 export const ROOT = 0;
@@ -48,7 +49,7 @@ export const TABLE = {
 /** Bits of all exports, in words. */
 const HOME_WORDS = EXPORTS_MAX / 32;
 
-export interface Memcgs {
+export interface Memcgs extends Attribution {
   readonly rows: number;
   readonly threads: number;
   /** See MEMCG. Written under the lock of the row's list. */
@@ -60,8 +61,6 @@ export interface Memcgs {
   readonly keeps: Uint8Array;
   /** Stores that were let in at the limit of this row, or of one on its path, and are not over yet (zswap/admission.ts). */
   readonly reserved: Int32Array;
-  /** Per export: the memcg that its pages are stored for. */
-  readonly ofExport: Int32Array;
   /** Bits: exports whose pages may be on the row's list. */
   readonly homes: Int32Array;
   /** A bit for each row: it has homes. So the worker finds its next memcg among 65,000 without homes by 2,048 words. */
@@ -72,8 +71,8 @@ export interface Memcgs {
   readonly control: Int32Array;
 }
 
-/** A table with its root. `threads`: those that will store, load or free. */
-export function createMemcgs(rows: number, threads: number): Memcgs {
+/** A table with its root. `threads`: those that will store, load or free; `ranges` of slots with a memcg of their own. */
+export function createMemcgs(rows: number, threads: number, ranges = 0): Memcgs {
   const table: Memcgs = {
     rows,
     threads,
@@ -82,7 +81,7 @@ export function createMemcgs(rows: number, threads: number): Memcgs {
     max: float64(rows),
     keeps: uint8(rows),
     reserved: int32(rows),
-    ofExport: int32(EXPORTS_MAX),
+    ...createAttribution(ranges),
     homes: int32(rows * HOME_WORDS),
     homeRows: int32(Math.ceil(rows / 32)),
     cells: float64(rows * threads * CELL_COLUMNS),

@@ -11,6 +11,7 @@
  * when it went offline, each of which is seen dropped at some time; and for its entries, and for the rows below it.
  */
 import * as sync from '../shm/sync.ts';
+import { exportOf, noteRanges, type SlotRange } from './attribution.ts';
 import type { Entries } from './entries.ts';
 import * as lru from './lru.ts';
 import {
@@ -156,6 +157,15 @@ export class MemcgTree {
     sync.store(this.t.ofExport, x, m);
   }
 
+  /** Ranges of slots of export `x` have memcgs of their own, from the start on. */
+  attachRanges(x: number, ranges: readonly SlotRange[], nameOfMemcg: (memcg: number) => string): void {
+    noteRanges(this.t, x, ranges, (memcg) => {
+      const m = this.lookup(nameOfMemcg(memcg));
+      makeHome(this.t, m, x);
+      return m;
+    });
+  }
+
   /** rmdir: EBUSY while it has memcgs, exports or pages. */
   remove(path: string): void {
     const m = this.leaf(path);
@@ -174,7 +184,7 @@ export class MemcgTree {
     const name = JSON.stringify(canonicalPath(path));
     if (m === ROOT) throw new MemcgError('EBUSY', 'the root stays');
     if (this.online[m] > 0) throw new MemcgError('EBUSY', `memcg ${name} has ${this.online[m]} memcgs`);
-    const x = this.pool.settings.exports.findIndex((_, at) => this.t.ofExport[at] === m);
+    const x = exportOf(this.t, m, this.pool.settings.exports.length);
     if (x >= 0) throw new MemcgError('EBUSY', `memcg ${name} has export ${this.pool.settings.exports[x].name}`);
     return m;
   }
@@ -251,7 +261,11 @@ interface Start {
   /** `name`: its path. */
   readonly memcgs: readonly { readonly name: string; readonly max: number; readonly writeback: boolean }[];
   /** `memcg`: an index of memcgs. */
-  readonly exports: readonly { readonly name: string; readonly memcg: number }[];
+  readonly exports: readonly {
+    readonly name: string;
+    readonly memcg: number;
+    readonly ranges?: readonly SlotRange[];
+  }[];
 }
 
 /** Makes the memcgs that settings begin with, in their order, each after those above it. */
@@ -263,5 +277,8 @@ export function fillMemcgs(pool: Omit<Pool, 'settings'> & { readonly settings: S
     if (m !== ROOT && max < Number.MAX_SAFE_INTEGER) tree.setMax(name, max);
     tree.setWriteback(name, writeback);
   }
-  for (const [x, { memcg }] of exports.entries()) tree.attach(x, memcgs[memcg].name);
+  for (const [x, { memcg, ranges = [] }] of exports.entries()) {
+    tree.attach(x, memcgs[memcg].name);
+    tree.attachRanges(x, ranges, (index) => memcgs[index].name);
+  }
 }

@@ -7,6 +7,7 @@ import { int32, uint8, wideInt32 } from '../shm/columns.ts';
 import { type Counters, createCounters } from '../shm/counters.ts';
 import { createMailboxes, createRing, type Mailboxes, type Ring } from '../shm/mailbox.ts';
 import { allocator, type ObjectMemory } from './allocator/index.ts';
+import type { SlotRange } from './attribution.ts';
 import { type Bits, createCountedBits } from './bits.ts';
 import { type Buffers, createBuffers } from './buffers.ts';
 import { type Claims, createClaims } from './claims.ts';
@@ -40,8 +41,13 @@ export interface PoolSettings {
   readonly locklessWalks?: boolean;
   /** Each dereference of an entry checks that it is alive (debug.oracle). */
   readonly checkEntries?: boolean;
-  /** Per export: slots, and the index in `memcgs` of the one that it begins with. */
-  readonly exports: readonly { readonly name: string; readonly pages: number; readonly memcg: number }[];
+  /** Per export: slots, the index in `memcgs` of the one that it begins with, and ranges of slots that have another. */
+  readonly exports: readonly {
+    readonly name: string;
+    readonly pages: number;
+    readonly memcg: number;
+    readonly ranges?: readonly SlotRange[];
+  }[];
   /** What the tree of memcgs begins with, by path; at run time the tree says what is (memcg.ts). */
   readonly memcgs: readonly { readonly name: string; readonly max: number; readonly writeback: boolean }[];
 }
@@ -160,6 +166,7 @@ export function createShared(
     THREADS_MAX;
   const nodes = nodesFor(pages, capacity, settings.absoluteIndexing === true);
   const readers = int32(THREADS_MAX);
+  const ranges = settings.exports.reduce((sum, one) => sum + (one.ranges?.length ?? 0), 0);
   const lanes = Math.max(1, settings.lanes);
   const buffers = pages.length === 1 ? settings.buffers : Math.max(settings.buffers, pages.length * BUFFERS_PER_EXPORT);
   const shared: Shared = {
@@ -171,7 +178,7 @@ export function createShared(
       readers: settings.locklessWalks === true ? readers : null,
     }),
     lru: createLists(memcgs),
-    memcgs: createMemcgs(memcgs, threads),
+    memcgs: createMemcgs(memcgs, threads, ranges),
     zs: allocator.create(settings.poolBytes, capacity),
     slotTable: createSlotTable(requestRecords + 2 * buffers, pages.length),
     users: createCountedBits(pages),

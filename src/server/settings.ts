@@ -62,7 +62,8 @@ export function threadSettings(config: Config, images: readonly OpenableImage[],
 function poolSettings(config: Config): PoolSettings {
   const settings = new Map(Object.entries(config.memcgs).map(([path, one]) => [canonicalPath(path), one]));
   // Those that exports name come first; one that is only listed is there for what comes at run time.
-  const names = [...new Set([...config.exports.map(({ memcg }) => canonicalPath(memcg)), ...settings.keys()])];
+  const used = config.exports.flatMap(({ memcg, ranges }) => [memcg, ...ranges.map((range) => range.memcg)]);
+  const names = [...new Set([...used.map(canonicalPath), ...settings.keys()])];
   return {
     poolBytes: config.pool.max,
     acceptBytes: Math.floor((config.pool.max * config.pool.acceptThresholdPercent) / 100),
@@ -83,6 +84,13 @@ function poolSettings(config: Config): PoolSettings {
       name: one.name,
       pages: one.size / PAGE_SIZE,
       memcg: names.indexOf(canonicalPath(one.memcg)),
+      ranges: [...one.ranges]
+        .sort((a, b) => a.offset - b.offset)
+        .map(({ offset, size, memcg }) => ({
+          first: offset / PAGE_SIZE,
+          end: (offset + size) / PAGE_SIZE,
+          memcg: names.indexOf(canonicalPath(memcg)),
+        })),
     })),
     memcgs: names.map((name) => ({
       name,

@@ -6,6 +6,7 @@
  * Nothing here waits for I/O or for another request, throws, or allocates per page beyond one view per zstd call.
  */
 import { allocator } from '../pool/allocator/index.ts';
+import { ownerOf } from '../pool/attribution.ts';
 import { clearBit, setBit } from '../pool/bits.ts';
 import { COMPRESS_FAILED, POOR_BYTES } from '../pool/codec.ts';
 import { POOL } from '../pool/counters.ts';
@@ -30,7 +31,7 @@ export const OVER_LIMIT = 2;
 
 /**
  * Stores src[at, at + 4096) at a pinned slot, whose record is `r`. `checked`: the limits of its memcg were dealt with, and
- * `m` is that memcg, which is held to, whatever the export's is by now.
+ * `m` is that memcg, which is held to, whatever the slot's is by now.
  * Past the limits the page counts as being in place: who waits for the pin's page waits no longer.
  */
 export function store(
@@ -41,7 +42,7 @@ export function store(
   at: number,
   checked: boolean,
   r = 0,
-  m = zswap.memcgs.ofExport[x],
+  m = ownerOf(zswap.memcgs, x, slot),
 ): number {
   const { counters, memcgs } = zswap;
   if (slot === 0 && !checked) noteHeader(zswap.shared, counters, x, src.subarray(at, at + PAGE_SIZE));
@@ -105,7 +106,7 @@ function storePage(
  * most zswap page. Pin held.
  */
 export function storeAgain(zswap: Zswap, x: number, slot: number, page: Uint8Array): number {
-  return storePage(zswap, x, slot, zswap.memcgs.ofExport[x], page, true);
+  return storePage(zswap, x, slot, ownerOf(zswap.memcgs, x, slot), page, true);
 }
 
 /** Stores a page raw because its memcg may not write back; REJECTED beyond the bound on such pages. */
@@ -113,7 +114,8 @@ export function storeRaw(zswap: Zswap, x: number, slot: number, src: Uint8Array,
   // Lanes that look at the same moment may exceed the bound by a page each.
   const pages = sync.load(zswap.shared.control, CTL.KEPT_RAW) + 1;
   if (pages * PAGE_SIZE > zswap.settings.rawMaxBytes) return REJECTED;
-  const result = storeObject(zswap, x, slot, zswap.memcgs.ofExport[x], src.subarray(at, at + PAGE_SIZE), true);
+  const m = ownerOf(zswap.memcgs, x, slot);
+  const result = storeObject(zswap, x, slot, m, src.subarray(at, at + PAGE_SIZE), true);
   if (zswap.oracle !== null && result === STORED) zswap.oracle.note(x, slot, src, at);
   return result;
 }

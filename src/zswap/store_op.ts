@@ -9,6 +9,7 @@
  * error is answered.
  */
 import { type DeviceRequest, NBD_ENOSPC, NBD_ESHUTDOWN } from 'node-nbd-server';
+import { ownerOf } from '../pool/attribution.ts';
 import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
@@ -42,7 +43,7 @@ export class StoreOp {
     this.slot = slot;
     this.r = r;
     this.buffer = buffer;
-    this.m = lane.zswap.memcgs.ofExport[x];
+    this.m = ownerOf(lane.zswap.memcgs, x, slot);
     // In use from here on, though nothing is published yet: a TRIM passes by what nobody uses, and would then be answered
     // before this page lands on top of it. Whoever wants to read the slot waits for the pin first.
     const { users } = lane.zswap.shared;
@@ -83,7 +84,7 @@ export class StoreOp {
     const { zswap, x, slot } = this;
     // The image write needs the shrinker's thread, which must not wait for this pin.
     if (zswap.protocols.busy.waits) zswap.slots.fill(this.r);
-    if (!mayWriteBack(zswap, x)) {
+    if (!mayWriteBack(zswap, x, slot)) {
       const { memory } = zswap.shared.requestBuffers;
       const errno = keepRaw(zswap, x, slot, this.r, memory, this.buffer * PAGE_SIZE);
       if (errno === 0) this.finish(0);
@@ -146,8 +147,8 @@ export class StoreOp {
   }
 }
 
-export function mayWriteBack(zswap: Zswap, x: number): boolean {
-  return writesBack(zswap.memcgs, zswap.memcgs.ofExport[x]);
+export function mayWriteBack(zswap: Zswap, x: number, slot: number): boolean {
+  return writesBack(zswap.memcgs, ownerOf(zswap.memcgs, x, slot));
 }
 
 /** A rejected page of a memcg that may not write back: raw in the pool up to the bound, else ENOSPC. The pin is held. */

@@ -89,7 +89,7 @@ export class Volume implements Device {
       zswap.unpin(r);
       return OK;
     }
-    if (result === REJECTED && !mayWriteBack(zswap, this.x)) {
+    if (result === REJECTED && !mayWriteBack(zswap, this.x, slot)) {
       const errno = keepRaw(zswap, this.x, slot, r, src, at);
       zswap.unpin(r);
       return errno;
