@@ -1,20 +1,13 @@
 // Partitioned swap on a real server: each range is charged to its memcg, and a limit or writeback of one is nothing to the others.
 import t from 'tap';
-import { askControl, fetchControl } from '#src/cli/ask_control.js';
+import { fetchControl } from '#src/cli/ask_control.js';
+import { askFile, memoryStat } from '../support/control_files.ts';
 import { tempFolder } from '../support/tmp.ts';
-import { type RunningServer, startServer } from '../support/zswapd.ts';
+import { startServer } from '../support/zswapd.ts';
 import { writeSlots, wrongSlots } from '../system/durability/images.ts';
 
 const PAGES = 512;
 const MIB = 2 ** 20;
-
-const fileOf = (server: RunningServer, path: string): Promise<string> =>
-  askControl(server.controlPath, { method: 'GET', path: `/v1/fs/cgroup/${path}` }, ({ text }) => text);
-
-async function statOf(server: RunningServer, path: string): Promise<Record<string, number>> {
-  const lines = (await fileOf(server, `${path}/memory.stat`)).trim().split('\n');
-  return Object.fromEntries(lines.map((line) => line.split(' ')).map(([key, value]) => [key, Number(value)]));
-}
 
 t.test('pages are charged to the memcg of their range, and leave with it alone', async (t) => {
   const one = (folder: string) => ({
@@ -34,9 +27,9 @@ t.test('pages are charged to the memcg of their range, and leave with it alone',
   const client = await server.connect();
   for (const first of [0, PAGES, 2 * PAGES, 3 * PAGES]) await writeSlots(client, first, first + PAGES);
   const [rest, limited, free] = [
-    await statOf(server, 'guest'),
-    await statOf(server, 'guest/limited'),
-    await statOf(server, 'guest/free'),
+    await memoryStat(server, 'guest'),
+    await memoryStat(server, 'guest/limited'),
+    await memoryStat(server, 'guest/free'),
   ];
   t.equal(free.zswapped, PAGES * 4096, 'all of its range');
   t.equal(free.zswpwb, 0);
@@ -46,7 +39,7 @@ t.test('pages are charged to the memcg of their range, and leave with it alone',
   t.same(await wrongSlots(client, 0, 4 * PAGES), [], 'whoever owns it');
 
   await client.trim(4 * MIB, 2 * MIB);
-  t.equal((await statOf(server, 'guest/free')).zswapped, 0);
+  t.equal((await memoryStat(server, 'guest/free')).zswapped, 0);
   t.match(await fetchControl(server.controlPath, '/check'), { ok: true, problems: [] });
   const [shown] = (await server.stats()).exports;
   t.match(shown, { memcg: 'guest', attribution: 'ranges' });
@@ -66,10 +59,5 @@ t.test('a memcg that may not write back keeps its range in the pool, and is not 
   );
   await writeSlots(client, PAGES, 2 * PAGES);
   t.same(await wrongSlots(client, PAGES, 2 * PAGES), []);
-  const removed = await askControl(
-    server.controlPath,
-    { method: 'DELETE', path: '/v1/fs/cgroup/kept' },
-    (answer) => answer,
-  );
-  t.match(removed.text, /EBUSY.*swap0/);
+  t.match(await askFile(server, 'DELETE', '/cgroup/kept'), /EBUSY.*swap0/);
 });

@@ -1,7 +1,7 @@
 // The files of a real server: what is in them after traffic, and that what can be set is set in every thread.
 import { NBD_ENOSPC } from 'node-nbd-server';
 import t, { type Test } from 'tap';
-import { askControl } from '#src/cli/ask_control.js';
+import { getFile as get, setFile as set } from '../../support/control_files.ts';
 import { makePage } from '../../support/pool.ts';
 import { type RunningServer, startServer } from '../../support/zswapd.ts';
 
@@ -10,10 +10,6 @@ t.setTimeout(120_000);
 const PAGE = 4096;
 const MIB = 2 ** 20;
 
-const fs = (server: RunningServer, method: 'GET' | 'PUT', path: string, body?: string): Promise<string> =>
-  askControl(server.controlPath, { method, path: `/v1/fs${path}`, body }, ({ text }) => text);
-const get = (server: RunningServer, path: string): Promise<string> => fs(server, 'GET', path);
-const set = (server: RunningServer, path: string, value: string): Promise<string> => fs(server, 'PUT', path, value);
 const numbers = async (server: RunningServer, path: string): Promise<number[]> =>
   (await get(server, path)).trim().split(/\s+/).map(Number);
 
