@@ -3,7 +3,7 @@
 // must see the last version that its slot acknowledged, and at the end nothing may be left behind. Each thing that the
 // threads are there for (support/stress.ts, WANTED) has to have happened, compaction and memory given back among them.
 //
-// ZSWAPD_LONG=1 runs a minute instead of ten seconds; ZSWAPD_SEED chooses what the threads do (not how they interleave).
+// ZSWAPD_LONG=1 runs a minute instead of five seconds; ZSWAPD_SEED chooses what the threads do (not how they interleave).
 import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { checkPool, disagreements } from '#src/pool/check.js';
@@ -17,7 +17,7 @@ import { answerOf } from '../support/pool_threads.ts';
 import { type Done, EXPORTS, pageAt, type StressData, WANTED } from '../support/stress.ts';
 
 const long = process.env.ZSWAPD_LONG === '1';
-const SECONDS = long ? 60 : 10;
+const SECONDS = long ? 60 : 5;
 /** The invalidate protocols that hold; load-noreload is broken on purpose. */
 const SAFE: readonly Combination['invalidate'][] = ['erase', 'empty-check', 'load-reset', 'load-reload'];
 const SEED = Number(process.env.ZSWAPD_SEED ?? Date.now() % 2 ** 31);
