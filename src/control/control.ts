@@ -54,7 +54,7 @@ export class ControlError extends Error {
 /** Listens, or throws an ExitError with exit code 2 where the socket can't be had. */
 export async function startControl(options: ControlOptions): Promise<Control> {
   const routes = makeRoutes(options);
-  const timeout = options.timeoutMs ?? REQUEST_TIMEOUT_MS;
+  const timeout = timeoutOf(options);
   const line = new RequestLine();
   const server = createServer(
     {
@@ -182,6 +182,10 @@ async function route(
   );
 }
 
+function timeoutOf({ timeoutMs = REQUEST_TIMEOUT_MS }: ControlOptions): number {
+  return timeoutMs;
+}
+
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
@@ -195,11 +199,13 @@ async function answer(
   } catch (error) {
     if (error instanceof ControlError) {
       send(response, error.status, { error: error.message });
-      return;
+    } else {
+      options.onError?.(error);
+      send(response, 500, { error: 'internal fault, see the log of the server' });
     }
-    options.onError?.(error);
-    send(response, 500, { error: 'internal fault, see the log of the server' });
   }
+  // Node would set it again only when nothing of the connection is left to be answered.
+  if (request.method !== 'GET') request.socket.setTimeout(timeoutOf(options));
 }
 
 function send(response: ServerResponse, status: number, body: object): void {

@@ -9,6 +9,8 @@ import { EINVAL, ENXIO } from './errno.ts';
 const libc = koffi.load('libc.so.6');
 const cDup = libc.func('int fcntl(int fd, int cmd, int arg)');
 const pollfd = koffi.struct('pollfd', { fd: 'int', events: 'short', revents: 'short' });
+/** The same with a struct pollfd as words, for who asks often: a third of the time. */
+const cPollWords = libc.func('poll', 'int', ['void *', 'unsigned long', 'int']);
 const cPoll = libc.func('__poll', 'int', [koffi.inout(koffi.pointer(pollfd)), 'unsigned long', 'int']);
 const cRecv = libc.func('int64_t recv(int fd, _Out_ uint8_t *buf, size_t len, int flags)');
 const cGetsockopt = libc.func(
@@ -99,10 +101,16 @@ export function dup(fd: number): number {
   return result(cDup(fd, F_DUPFD_CLOEXEC, 0));
 }
 
+/** One struct pollfd: an int, the descriptor, and two shorts, what is asked for and what came. */
+const asked = new Int32Array(2);
+const askedEvents = new Int16Array(asked.buffer, 4);
+
 /** True once the peer has shut its side down, or the socket failed; data may still be unread. */
 export function peerClosed(fd: number): boolean {
-  const entry = { fd, events: POLLRDHUP, revents: 0 };
-  return cPoll(entry, 1, 0) > 0 && (entry.revents & (POLLRDHUP | POLLERR_HUP_NVAL)) !== 0;
+  asked[0] = fd;
+  askedEvents[0] = POLLRDHUP;
+  askedEvents[1] = 0;
+  return cPollWords(asked, 1, 0) > 0 && (askedEvents[1] & (POLLRDHUP | POLLERR_HUP_NVAL)) !== 0;
 }
 
 /** Holds the calling thread until a write would take something, or fail; at most `ms`. */

@@ -1,20 +1,23 @@
 // Clients that write many requests at once: each has its turn, and so has everything else on the main thread.
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { startControl } from '#src/control/control.js';
 import { FileTree, table } from '#src/control/fs/tree.js';
 import { REQUESTS_PER_CONNECTION } from '#src/control/line.js';
+import { until } from '../support/nbd_server.ts';
 import { tempFolder } from '../support/tmp.ts';
 
 /** A server with a file whose reads are `read`. */
-async function start(t: Test, read: () => string): Promise<string> {
+async function start(t: Test, read: () => string, timeoutMs?: number): Promise<string> {
   const socket = join(tempFolder(t), 'c');
   const control = await startControl({
     listen: socket,
     stats: () => ({}),
-    files: new FileTree(table({ f: { read } })),
+    files: new FileTree(table({ f: { read, write: () => undefined } })),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
   });
   t.teardown(() => control.close());
   return socket;
@@ -81,6 +84,21 @@ t.test('of a client that does not read one answer is made, and others have their
     await receive(other, /x\n/g, 1);
   }
   t.equal(reads, 6);
+});
+
+const descriptors = (): number => readdirSync('/proc/self/fd').length;
+
+t.test('a client that does not read is closed in time, also one that has changed something before', async (t) => {
+  const path = await start(t, () => 'x'.repeat(2 ** 20), 200);
+  const change = 'PUT /v1/fs/f HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n1';
+  for (const before of ['', change]) {
+    const deaf = await open(t, path);
+    deaf.write(before + REQUEST.repeat(20));
+    // Who does not read isn't told; but the server's end is one of our own descriptors.
+    const all = descriptors();
+    await until(() => descriptors() < all);
+    t.pass('closed');
+  }
 });
 
 t.test('a client that has too many under way is refused, after those before', async (t) => {

@@ -2,7 +2,8 @@
  * A thread can stand still at any place, also in the middle of what it has read: its process is stopped, or the host
  * swaps. What it still holds then may be of a connection that has ended meanwhile.
  *
- * Seen to fail with Transmission.fenced() asking the flag `behind` alone: blocks after the stall are written.
+ * Seen to fail with Transmission.fenced() asking the flag `behind` alone: blocks after the stall are written; and with it asking
+ * only for what is older than half a second: a block of a client that has gone a moment ago is.
  */
 import * as wire from 'node-nbd-server';
 import t from 'tap';
@@ -52,6 +53,20 @@ t.test('a thread that stood still inside a run asks for the peer, and drops what
   t.same([...device.written.subarray(0, 8)], [1, 1, 0, 0, 0, 0, 0, 0]);
   t.equal(counters.fencedUnits, 6);
 });
+
+t.test(
+  'a block is dropped as soon as its peer has gone: the lane of a connection that sends it again may be quicker',
+  async (t) => {
+    const device = new StallingDevice();
+    const { socketPath, ended, counters } = await serve(t, device);
+    const old = await rawClient(t, socketPath, 'ram');
+    device.atStall = () => old.socket.destroy();
+    old.socket.write(write(0, 8));
+    await ended(1);
+    t.same([...device.written.subarray(0, 8)], [1, 1, 0, 0, 0, 0, 0, 0]);
+    t.equal(counters.fencedUnits, 6);
+  },
+);
 
 t.test('a peer that is still there loses nothing by it', async (t) => {
   const device = new StallingDevice();

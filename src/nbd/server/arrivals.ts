@@ -25,7 +25,7 @@ const FULL_BUFFER = 32 * 1024;
 
 export class Arrivals {
   /** When the socket was found empty before the bytes that came last: those came after it. */
-  cameAfter = Number.NEGATIVE_INFINITY;
+  #cameAfter = Number.NEGATIVE_INFINITY;
   /** When it was last found empty. Nobody knows for how long the first bytes have lain there. */
   #emptyAt = Number.NEGATIVE_INFINITY;
   #pausedAt = 0;
@@ -49,7 +49,7 @@ export class Arrivals {
   read(partly: boolean): boolean {
     if (this.#ahead?.handing === true) return false;
     const now = performance.now();
-    this.cameAfter = this.#emptyAt;
+    this.#cameAfter = this.#emptyAt;
     if (partly) this.#emptyAt = now;
     // If it pauses now, what stands behind old bytes may be as old.
     this.#pausedAt = this.#ahead !== null && this.stale ? Number.NEGATIVE_INFINITY : now;
@@ -58,7 +58,7 @@ export class Arrivals {
 
   /** Whether what came last may have lain there for long. */
   get stale(): boolean {
-    return performance.now() - this.cameAfter > STALE_AFTER_MS;
+    return performance.now() - this.#cameAfter > STALE_AFTER_MS;
   }
 
   /** Whether the end may stand behind the `n` bytes that came last, and more; then the socket has to pause, for `catchUp`. */

@@ -184,8 +184,6 @@ export class Connection implements TransmissionHost {
     inbox.received(this.#offered, n);
     const transmission = this.#transmission!;
     if (arrivals.stale) transmission.behind = true;
-    // What was left over came earlier, and keeps its time.
-    if (transmission.starved) transmission.cameAfter(arrivals.cameAfter);
     this.#budget.received(n);
     if (arrivals.mayHideEnd(n)) {
       this.#paused = true;
@@ -256,7 +254,6 @@ export class Connection implements TransmissionHost {
     const { counters } = this;
     const [fence, budget, device] = [this.#fence, this.#budget, this.#device!];
     this.#transmission = new Transmission({ host: this, device, negotiated, inbox, outbox, fence, counters, budget });
-    this.#transmission.cameAfter(this.#arrivals.cameAfter);
     this.#transmission.run();
   }
 

@@ -97,12 +97,10 @@ function withUnread(here: Uint8Array, fence: ConnectionFence): Uint8Array {
 
 /** The state of one connection's peer. */
 export class PeerFence {
-  /** While this connection may hold bytes that are old, the peer is polled before each unit. */
+  /** While this connection may hold bytes that are old, the peer is asked for before each request and each block, too. */
   behind = false;
   /** The client said, or is known to say, DISC: everything before that is done. */
   promised = false;
-  /** Nothing that is in hand arrived before this time. */
-  since = Number.NEGATIVE_INFINITY;
 
   readonly #fence: ConnectionFence | null;
   readonly #inbox: Inbox;
@@ -112,14 +110,6 @@ export class PeerFence {
     this.#fence = fence;
     this.#inbox = inbox;
     this.#stopReading = stopReading;
-  }
-
-  /**
-   * Whether what is in hand may be old by now. The clock is asked as well, because a thread can stand still at any place:
-   * its process is stopped, or the host swaps.
-   */
-  get suspect(): boolean {
-    return this.behind || performance.now() - this.since > STALE_AFTER_MS;
   }
 
   /** Whether the peer has ended without a promise. `missing` is the payload still to come of the WRITE that has begun. */

@@ -23,7 +23,7 @@ export const PHASE_REPLY = 5;
 /** What a request needs of its connection. */
 export interface RequestOwner {
   readonly signal: AbortSignal;
-  fenced(request: Request): boolean;
+  fenced(): boolean;
   settled(request: Request, error: number): void;
   resumed(request: Request): void;
 }
@@ -94,7 +94,7 @@ export class Request implements ConnectionRequest {
   }
 
   fenced(): boolean {
-    return this.#owner.fenced(this);
+    return this.#owner.fenced();
   }
 
   settle(error: number): void {

@@ -95,11 +95,6 @@ export class Transmission implements RequestOwner {
     this.#fence.behind = behind;
   }
 
-  /** Tells the time before which nothing arrived of what is in hand, as `performance.now()` does. */
-  cameAfter(time: number): void {
-    this.#fence.since = time;
-  }
-
   /** Does all that can be done: replies that waited for room, then requests. */
   run(): void {
     if (this.#void) this.drop();
@@ -155,11 +150,10 @@ export class Transmission implements RequestOwner {
     return this.#end.signal;
   }
 
-  fenced(request: Request): boolean {
+  fenced(): boolean {
     if (this.ended || this.#void) return true;
-    // Asked in the call that offers a block, it is worth a system call only if the block may be old. Asked later, the
-    // block has waited, and the peer may have gone since.
-    if (request === this.writes.receiving && this.writes.offering && !this.#fence.suspect) return false;
+    // Asked for each block, however young: its client may have gone a moment ago, and sent it again over a connection whose
+    // lane was quicker than ours, which other connections keep busy for tens of milliseconds.
     if (!this.#fence.gone(this.#missing)) return false;
     // The device is in the middle of something, so the rest of the connection is taken down after that.
     this.#void = true;
@@ -214,7 +208,7 @@ export class Transmission implements RequestOwner {
     const writes = this.writes;
     this.starved = false;
     while (!this.ended) {
-      // What is left over waits for its turn. That makes it no older than its time of arrival says.
+      // What is left over waits for its turn.
       if (this.#budget.spent) return;
       if (!this.#receive()) {
         this.starved = !writes.waiting && !this.#budget.spent;

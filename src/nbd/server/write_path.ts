@@ -31,8 +31,6 @@ export class WritePath {
   receiving: Request | null = null;
   /** Whether its next block waits, for `resume` or until fewer blocks are with the device. */
   waiting = false;
-  /** Whether the device is being offered a block right now. */
-  offering = false;
   /** Whether the request was counted as one that waited. */
   #counted = false;
   /** Set from a WAIT until the device has answered otherwise: `resume` makes no end of it, the repeated call does. */
@@ -123,12 +121,10 @@ export class WritePath {
       }
       this.#budget.spend(BLOCK_UNITS);
       this.#woken = false;
-      this.offering = true;
       const result =
         n === size
           ? this.#device.write!(request, block, inbox.bytes, inbox.start)
           : this.#device.writePart!(request, block, within, n, inbox.bytes, inbox.start);
-      this.offering = false;
       if (result === WAIT) {
         this.#unsettled = true;
         this.#wait();
