@@ -33,6 +33,8 @@ export const CELL = {
   ZSWPOUT: 4,
   ZSWPIN: 5,
   ZSWPWB: 6,
+  /** Bytes of objects that were written back for memory.reclaim. */
+  PROACTIVE: 7,
 } as const;
 /** A cache line of 64 bytes. */
 export const CELL_COLUMNS = 8;
@@ -131,10 +133,10 @@ export function chargePath(t: Memcgs, thread: number, m: number, bytes: number, 
   }
 }
 
-/** Counts an event for the whole path of `m`. */
-export function countEvent(t: Memcgs, thread: number, m: number, column: number): void {
+/** Counts an event, or `by` of them, for the whole path of `m`. */
+export function countEvent(t: Memcgs, thread: number, m: number, column: number, by = 1): void {
   const { cells, parent, threads } = t;
-  for (let row = m; row !== ROOT; row = parent[row]) cells[(row * threads + thread) * CELL_COLUMNS + column]++;
+  for (let row = m; row !== ROOT; row = parent[row]) cells[(row * threads + thread) * CELL_COLUMNS + column] += by;
 }
 
 /** What all threads have counted of `m` and what is below it. */
