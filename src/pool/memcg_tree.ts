@@ -17,15 +17,16 @@ import * as lru from './lru.ts';
 import {
   CELL_COLUMNS,
   currentOf,
+  dropHomes,
   hasHomes,
   MEMCG,
   type Memcgs,
   makeHome,
-  moveHomes,
   onlineRows,
   pathOf,
   ROOT,
   setName,
+  shareHomes,
   TABLE,
 } from './memcg.ts';
 import { canonicalPath, MemcgError, namesOf } from './memcg_path.ts';
@@ -193,8 +194,9 @@ export class MemcgTree {
     this.online[t.parent[m]]--;
     const wasHome = hasHomes(t, m);
     // Before the list moves: whoever walks the parent's list asks whose pages may be on it.
-    moveHomes(t, m, t.parent[m]);
+    shareHomes(t, m, t.parent[m]);
     lru.reparent(this.lists, this.pool.entries, m);
+    dropHomes(t, m);
     // What no export has been in nobody has looked up.
     this.dying.push({ m, pins: wasHome ? this.pinsHeld() : [] });
     this.reap();

@@ -9,8 +9,6 @@ export interface Walk {
   x: number;
   slot: number;
   e: number;
-  /** Of its object. */
-  bytes: number;
   /** Its tree, and which life of that; an entry protocol that comes back to the tree without a pin keeps them. */
   tree: number;
   life: number;
@@ -22,5 +20,5 @@ export interface Walk {
 }
 
 export function newWalk(): Walk {
-  return { x: 0, slot: 0, e: NONE, bytes: 0, tree: 0, life: 0, neighbour: NONE, list: 0, next: NONE };
+  return { x: 0, slot: 0, e: NONE, tree: 0, life: 0, neighbour: NONE, list: 0, next: NONE };
 }

@@ -5,7 +5,7 @@
  *
  *   a batch of the coldest of each memcg of the subtree, in the order of the worker's cursor, round after round, until
  *     enough has left                                     0
- *     a round finds nothing that may leave                EAGAIN
+ *     a round finds nothing that may leave, and no list moved meanwhile: EAGAIN
  *     16 rounds in a row achieve nothing                  EAGAIN, as in the kernel
  *     the deadline is over, or who asked has gone         EAGAIN
  *
@@ -14,8 +14,8 @@
  *
  * The worker, stores at their limits and others who asked may be at the same lists meanwhile. Each batch begins at the head,
  * under the lock of its list, and counts what it has written itself, so that two never count a page twice. A memcg of the
- * subtree that goes offline leaves its pages to its parent, which is met in its turn; where it is the one that was named,
- * they have left the subtree, and a round finds nothing. Its row stays its own until the answer (MemcgTree.hold).
+ * subtree that goes offline leaves its pages to its parent, which is met in its turn or, if it was passed by before, in another
+ * round; where it is the one that was named, they have left the subtree, and a round finds nothing. Its row stays its own until the answer (MemcgTree.hold).
  */
 import * as errno from '../os/errno.ts';
 import type { Loop, Timer } from '../os/loop.ts';
@@ -44,6 +44,8 @@ interface Request {
   achieved: boolean;
   tried: boolean;
   behind: boolean;
+  /** TABLE.MOVED when it began. */
+  moved: number;
   /** Rounds in a row that achieved nothing. */
   failures: number;
 }
@@ -68,9 +70,10 @@ export class Proactive {
 
   /** Calls `done` once, never from here; after `ms` at the latest. Returns what ends it before. */
   begin(m: number, bytes: number, ms: number, done: (errno: number) => void): () => void {
+    const moved = this.zswap.memcgs.control[TABLE.MOVED];
     const request: Request = {
       ...{ m, done, left: bytes, cursor: this.cursor, failures: 0, deadline: null },
-      ...{ looked: 0, achieved: false, tried: false, behind: false },
+      ...{ looked: 0, achieved: false, tried: false, behind: false, moved },
     };
     const giveUp = (): void => {
       if (this.requests.includes(request)) this.end(request, errno.EAGAIN);
@@ -120,7 +123,9 @@ export class Proactive {
       this.batch(request, m);
       return true;
     }
-    return request.looked < homes || this.endRound(request);
+    if (request.looked < homes) return true;
+    budget.looks--;
+    return this.endRound(request);
   }
 
   private batch(request: Request, m: number): void {
@@ -145,10 +150,12 @@ export class Proactive {
 
   private endRound(request: Request): boolean {
     const { achieved, tried, behind } = request;
-    Object.assign(request, { looked: 0, achieved: false, tried: false, behind: false });
+    const moved = this.zswap.memcgs.control[TABLE.MOVED];
+    const complete = moved === request.moved;
+    Object.assign(request, { looked: 0, achieved: false, tried: false, behind: false, moved });
     if (achieved) request.failures = 0;
     else if (behind) return false;
-    else if (!tried || ++request.failures >= FAILURES_MAX) this.end(request, errno.EAGAIN);
+    else if (tried ? ++request.failures >= FAILURES_MAX : complete) this.end(request, errno.EAGAIN);
     return true;
   }
 

@@ -155,7 +155,10 @@ export class Reclaim {
   /** No export of the memcg could take a batch of buffers, and each has calls on its image under way, whose ends make turns. */
   isBehind(m: number): boolean {
     const { writebackBuffers } = this.shared;
-    return this.exportsOf(m).every((x) => buffers.buffersFor(writebackBuffers, x) < this.batch && !this.queues[x].idle);
+    const exports = this.exportsOf(m);
+    const waits = (x: number): boolean => buffers.buffersFor(writebackBuffers, x) < this.batch && !this.queues[x].idle;
+    // One that has just gone offline has none, and nothing to wait for.
+    return exports.length > 0 && exports.every(waits);
   }
 
   /** shrink_memcg: walks up to a batch of the memcg's coldest entries. Rotated ones count as work done. */
@@ -184,7 +187,7 @@ export class Reclaim {
       scanned++;
       if (result === SHRINK.WRITTEN) {
         written++;
-        this.writtenBytes += zswap.walk.bytes;
+        this.writtenBytes += zswap.lastBytes;
       } else zswap.count('reject_reclaim_fail');
       if (result !== SHRINK.ENOMEM) continue;
       refused++;

@@ -29,7 +29,6 @@ export function lockVictim(pool: ProtocolPool, m: number): typeof SHRINK.EMPTY |
   walk.x = entries.volume[e];
   walk.slot = entries.slot[e];
   walk.e = e;
-  walk.bytes = entries.length[e];
   if (!pool.secondChance || entries.referenced[e] === 0) return null;
   entries.referenced[e] = 0;
   lru.rotate(list, entries, m, e);
