@@ -1,6 +1,6 @@
 /** Scenarios of a memcg that goes offline: its pages become its parent's, whatever is under way with them. */
 import { PAGE_SIZE } from '../../pool/limits.ts';
-import { client, offline, read, reclaim, type Scenario, storer, trim, walker } from './scenario.ts';
+import { client, offline, pressure, read, reclaim, type Scenario, storer, trim, walker } from './scenario.ts';
 
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 const two = [
@@ -44,6 +44,13 @@ export const MEMCG_SCENARIOS: readonly Scenario[] = [
     stored: two,
     parentMax: NO_LIMIT,
     actors: [reclaim(PAGE_SIZE), offline],
+  },
+  {
+    name: 'reclaim-worker',
+    about: 'as reclaim-offline, and the worker takes pages of the same memcgs for want of room',
+    stored: two,
+    parentMax: NO_LIMIT,
+    actors: [reclaim(PAGE_SIZE), offline, pressure],
   },
   {
     name: 'reclaim-two',
