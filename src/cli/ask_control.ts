@@ -3,7 +3,8 @@ import { request } from 'node:http';
 import { CONTROL_CONNECTIONS } from '../control/limits.ts';
 import { EXIT, ExitError, errorCode, errorText } from '../os/exit_error.ts';
 
-const TIMEOUT_MS = 5000;
+/** How long a server may take for an ordinary answer. */
+export const TIMEOUT_MS = 5000;
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 
 export type Row = Record<string, unknown>;

@@ -3,8 +3,9 @@
 import { FsError } from '../control/fs/errors.ts';
 import { checkValue, parsePath } from '../control/fs/path.ts';
 import { FILES_PREFIX } from '../control/fs/route.ts';
+import { RECLAIM_DEADLINE_MS } from '../control/limits.ts';
 import { EXIT, ExitError } from '../os/exit_error.ts';
-import { askControl, type Question, refusal } from './ask_control.ts';
+import { askControl, type Question, refusal, TIMEOUT_MS } from './ask_control.ts';
 
 const METHODS = { ls: 'GET', get: 'GET', set: 'PUT', mkdir: 'POST', rmdir: 'DELETE' } as const;
 
@@ -17,7 +18,7 @@ export interface CtlOptions {
   readonly long?: boolean;
   /** For mkdir: those above as well, and what is there is no mistake. */
   readonly parents?: boolean;
-  /** How long the server may take for an answer, in milliseconds; 5 s unless given. */
+  /** How long the server may take for an answer, in milliseconds; 5 s unless given, and more for memory.reclaim. */
   readonly timeoutMs?: number;
 }
 
@@ -44,9 +45,12 @@ export async function ctl(
     throw problem(error.message);
   }
   const query = verb !== 'ls' ? '' : long ? '?ls=long' : '?ls';
+  const isReclaim = verb === 'set' && steps.at(-1)?.endsWith('/memory.reclaim') === true;
+  // A server that takes all its time for it still has as long for the answer as for any.
+  const waits = timeoutMs ?? (isReclaim ? RECLAIM_DEADLINE_MS + TIMEOUT_MS : TIMEOUT_MS);
   const ask = (method: Question['method'], at: string, isFine?: RegExp): Promise<string> => {
     const encoded = at.split('/').map(encodeURIComponent).join('/');
-    const question = { method, path: `${FILES_PREFIX}${encoded}${query}`, body: value, timeoutMs };
+    const question = { method, path: `${FILES_PREFIX}${encoded}${query}`, body: value, timeoutMs: waits };
     return askControl(socket(), question, ({ status, type, text }) => {
       if (status === 200) return text;
       if (!type.startsWith('text/plain')) throw new Error(refusal(status, text));

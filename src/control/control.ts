@@ -160,7 +160,10 @@ async function route(
   if (files !== undefined && isFilePath(path)) {
     await answer(request, response, options, async () => {
       const { method = '' } = request;
-      const { status, text, allow } = await answerFile(files, method, path, new URLSearchParams(query ?? ''), body);
+      const gone = new AbortController();
+      response.once('close', () => gone.abort());
+      const asked = { path, body, query: new URLSearchParams(query ?? ''), gone: gone.signal };
+      const { status, text, allow } = await answerFile(files, method, asked);
       if (allow !== undefined) response.setHeader('allow', allow);
       sendText(response, status, 'text/plain; charset=utf-8', text);
     });

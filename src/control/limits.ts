@@ -2,3 +2,9 @@
 
 /** How many the control socket serves at a time; it closes others without a word. */
 export const CONTROL_CONNECTIONS = 16;
+
+/**
+ * How long one write to memory.reclaim may take, in milliseconds; then it is EAGAIN, whatever has left by then. The kernel
+ * has no such bound, and tries until a signal comes.
+ */
+export const RECLAIM_DEADLINE_MS = 30_000;

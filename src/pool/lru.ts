@@ -23,7 +23,7 @@ import { float64, int32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
 import { type Entries, NONE } from './entries.ts';
 import { PAGE_SIZE } from './limits.ts';
-import { chargePath, heirOf, MEMCG, type Memcgs } from './memcg.ts';
+import { chargePath, heirOf, MEMCG, type Memcgs, TABLE } from './memcg.ts';
 
 /** `prev` and `next` of an isolated entry. */
 const ISOLATED = -1;
@@ -183,7 +183,7 @@ export function belongs({ memcgs }: Pick<Lru, 'memcgs'>, t: Entries, m: number, 
  * what is added, freed or put back from now on goes there too. The parent is online, and everything below `m` is offline.
  */
 export function reparent(lru: Lru, t: Entries, m: number): void {
-  const { parent, state } = lru.memcgs;
+  const { control, parent, state } = lru.memcgs;
   const heir = parent[m];
   sync.lock(lru.lock, m);
   sync.lock(lru.lock, heir);
@@ -203,6 +203,7 @@ export function reparent(lru: Lru, t: Entries, m: number): void {
   lru.count[m] = 0;
   lru.charged[m] = 0;
   state[m] = MEMCG.OFFLINE;
+  control[TABLE.MOVED]++;
   sync.unlock(lru.lock, heir);
   sync.unlock(lru.lock, m);
 }

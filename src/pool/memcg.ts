@@ -34,6 +34,8 @@ export const CELL = {
   ZSWPOUT: 4,
   ZSWPIN: 5,
   ZSWPWB: 6,
+  /** Bytes of objects that were written back for memory.reclaim. */
+  PROACTIVE: 7,
 } as const;
 /** A cache line of 64 bytes. */
 export const CELL_COLUMNS = 8;
@@ -44,6 +46,8 @@ export const TABLE = {
   END: 0,
   /** Rows that are online and have, or have had, an export: none but these can have pages. */
   HOMES: 1,
+  /** Lists that have gone to a parent's. Written under the locks of both (lru.ts). */
+  MOVED: 2,
 } as const;
 
 /** Bits of all exports, in words. */
@@ -130,10 +134,10 @@ export function chargePath(t: Memcgs, thread: number, m: number, bytes: number, 
   }
 }
 
-/** Counts an event for the whole path of `m`. */
-export function countEvent(t: Memcgs, thread: number, m: number, column: number): void {
+/** Counts an event, or `by` of them, for the whole path of `m`. */
+export function countEvent(t: Memcgs, thread: number, m: number, column: number, by = 1): void {
   const { cells, parent, threads } = t;
-  for (let row = m; row !== ROOT; row = parent[row]) cells[(row * threads + thread) * CELL_COLUMNS + column]++;
+  for (let row = m; row !== ROOT; row = parent[row]) cells[(row * threads + thread) * CELL_COLUMNS + column] += by;
 }
 
 /** What all threads have counted of `m` and what is below it. */
@@ -156,11 +160,15 @@ export function currentOf(t: Memcgs, m: number): number {
 
 /**
  * Homes: which exports' pages may be on which lists. The main thread alone writes them, so plain writes do, a row's exports
- * before its bit, and at an end the heir's before what is taken from `m`. The worker may see them at any moment between:
+ * before its bit, and at an end the heir's before the list moves, and what is taken from `m` after it. The worker may see them at
+ * any moment between:
  *
  *   1. the main thread gives `m` a home   2. the worker passes `m` by   3. a page is stored: the next round finds it
  *   1. the worker finds the bit of `m`   2. its homes move to its parent   3. the worker asks whose pages: of no export, so
  *      `m` counts as empty, and the parent, which has the bit already, comes in its turn
+ *   1. a round passes the parent by   2. the list of `m` moves there   3. the round finds `m` empty: MOVED has changed, and whoever
+ *      has to have seen every page goes round once more. A row keeps its homes until its list has gone, because who walks that list
+ *      takes its lock, and so knows of MOVED
  */
 export function makeHome(t: Memcgs, m: number, x: number): void {
   const had = hasHomes(t, m);
@@ -197,14 +205,19 @@ export function nextHome({ control, homeRows }: Memcgs, from: number): number {
   return ROOT;
 }
 
-/** The list of `m` has become that of `heir`, and so has the place of what is stored there. */
-export function moveHomes(t: Memcgs, m: number, heir: number): void {
+/** The list of `m` is about to become that of `heir`, and so is the place of what is stored there. */
+export function shareHomes(t: Memcgs, m: number, heir: number): void {
   if (!hasHomes(t, m)) return;
   const had = hasHomes(t, heir);
   for (let word = 0; word < HOME_WORDS; word++) {
     t.homes[heir * HOME_WORDS + word] |= t.homes[m * HOME_WORDS + word];
   }
   if (!had) noteHomes(t, heir, true);
+}
+
+/** The list of `m` has gone, and nothing is stored for it any more. */
+export function dropHomes(t: Memcgs, m: number): void {
+  if (!hasHomes(t, m)) return;
   t.homes.fill(0, m * HOME_WORDS, (m + 1) * HOME_WORDS);
   noteHomes(t, m, false);
 }

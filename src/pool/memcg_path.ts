@@ -14,6 +14,7 @@ export class MemcgError extends Error {
 /** What is in the folder of every memcg (control/fs/cgroup.ts), so that none can be called so. */
 export const CGROUP_FILES = [
   'cgroup.stat',
+  'memory.reclaim',
   'memory.stat',
   'memory.zswap.current',
   'memory.zswap.max',

@@ -3,12 +3,13 @@
  * rows are given out and taken back here, under no lock. The tables are in shared memory, so other threads see a change as soon
  * as it is made, in the order in which it is written here: a row is filled in before it is online.
  *
- * remove is rmdir for what is empty. offline is what a cgroup that goes away leaves behind: its pages become its parent's.
- * Both leave the row to be reaped, when nobody can name it any more:
+ * offline is rmdir: the pages of a cgroup that goes away become its parent's. It leaves the row to be reaped, when nobody can
+ * name it any more:
  *
  *   1. a store looks its memcg up   2. the row goes offline, empty   3. another memcg gets the row   4. the store charges that
  * Whoever stores holds the pin of a slot from before the look until it has charged. So a row waits for the pins that were held
- * when it went offline, each of which is seen dropped at some time; and for its entries, and for the rows below it.
+ * when it went offline, each of which is seen dropped at some time; and for its entries, for the rows below it, and for
+ * requests of the main thread's own that hold it.
  */
 import * as sync from '../shm/sync.ts';
 import { exportOf, noteRanges, type SlotRange } from './attribution.ts';
@@ -17,15 +18,16 @@ import * as lru from './lru.ts';
 import {
   CELL_COLUMNS,
   currentOf,
+  dropHomes,
   hasHomes,
   MEMCG,
   type Memcgs,
   makeHome,
-  moveHomes,
   onlineRows,
   pathOf,
   ROOT,
   setName,
+  shareHomes,
   TABLE,
 } from './memcg.ts';
 import { canonicalPath, MemcgError, namesOf } from './memcg_path.ts';
@@ -61,6 +63,8 @@ export class MemcgTree {
   /** Rows before END that are free. */
   private free: number[] = [];
   private dying: Dying[] = [];
+  /** Rows that requests under way name, and how many of them do. */
+  private readonly held = new Map<number, number>();
 
   /** `thread`: who changes lists here, the main thread's number. */
   constructor(pool: Pool, thread: number) {
@@ -166,17 +170,22 @@ export class MemcgTree {
     });
   }
 
-  /** rmdir: EBUSY while it has memcgs, exports or pages. */
-  remove(path: string): void {
-    const m = this.leaf(path);
-    const bytes = currentOf(this.t, m);
-    if (bytes > 0) throw new MemcgError('EBUSY', `memcg ${JSON.stringify(path)} has ${bytes} bytes in the pool`);
-    this.end(m);
-  }
-
-  /** Takes a memcg offline: its pages are its parent's coldest from now on. EBUSY while it has memcgs or exports. */
+  /**
+   * rmdir, which takes a memcg offline: its pages are its parent's coldest from now on. As in the kernel it is EBUSY while
+   * there are memcgs below it or somebody is in it, here exports, and pages are no reason.
+   */
   offline(path: string): void {
     this.end(this.leaf(path));
+  }
+
+  /** Until what it returns is called the row is given to nobody else, so that somebody may go on naming it. */
+  hold(m: number): () => void {
+    this.held.set(m, (this.held.get(m) ?? 0) + 1);
+    return () => {
+      const others = (this.held.get(m) ?? 0) - 1;
+      if (others > 0) this.held.set(m, others);
+      else this.held.delete(m);
+    };
   }
 
   private leaf(path: string): number {
@@ -195,8 +204,9 @@ export class MemcgTree {
     this.online[t.parent[m]]--;
     const wasHome = hasHomes(t, m);
     // Before the list moves: whoever walks the parent's list asks whose pages may be on it.
-    moveHomes(t, m, t.parent[m]);
+    shareHomes(t, m, t.parent[m]);
     lru.reparent(this.lists, this.pool.entries, m);
+    dropHomes(t, m);
     // What no export has been in nobody has looked up.
     this.dying.push({ m, pins: wasHome ? this.pinsHeld() : [] });
     this.reap();
@@ -227,7 +237,7 @@ export class MemcgTree {
   private isGone(one: Dying): boolean {
     const { locked } = this.pool.slotTable;
     one.pins = one.pins.filter((r) => locked[r] !== 0);
-    if (one.pins.length > 0 || this.below[one.m] > 0) return false;
+    if (one.pins.length > 0 || this.below[one.m] > 0 || this.held.has(one.m)) return false;
     return this.t.reserved[one.m] === 0 && currentOf(this.t, one.m) === 0;
   }
 

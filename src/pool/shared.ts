@@ -22,6 +22,8 @@ import { createTrees, NODE, NODE_BYTES, nodesFor, nodesInUse, type Trees } from 
 
 /** What the pool is set to; plain values, the same in every thread. */
 export interface PoolSettings {
+  /** No page is stored any more if false; what is stored stays. True unless given. */
+  readonly enabled?: boolean;
   readonly poolBytes: number;
   readonly acceptBytes: number;
   readonly level: number;

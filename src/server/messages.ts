@@ -47,6 +47,9 @@ export type ToShrinker =
   | { readonly type: 'copyOut'; readonly x: number; readonly all: boolean }
   /** For swapoff: punch slots, after everything queued. */
   | { readonly type: 'punch'; readonly x: number; readonly first: number; readonly count: number }
+  /** For memory.reclaim: write back so many bytes of memcg `m` and what is below it, in `ms` milliseconds; and end that. */
+  | { readonly type: 'reclaim'; readonly id: number; readonly m: number; readonly bytes: number; readonly ms: number }
+  | { readonly type: 'endReclaim'; readonly id: number }
   | { readonly type: 'close' };
 
 export type FromShrinker =
@@ -62,5 +65,6 @@ export type FromShrinker =
   | { readonly type: 'drained'; readonly x: number; readonly failed: number; readonly errno: number }
   | { readonly type: 'copied'; readonly x: number; readonly errno: number }
   | { readonly type: 'punched'; readonly x: number; readonly errno: number }
+  | { readonly type: 'reclaimed'; readonly id: number; readonly errno: number }
   | { readonly type: 'imageError'; readonly x: number; readonly what: string; readonly errno: number }
   | { readonly type: 'closed' };

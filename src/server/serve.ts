@@ -21,9 +21,9 @@ import { statsReport } from '../control/stats_report.ts';
 import { createImageTraffic, imagePages } from '../image/counted_image.ts';
 import { EXIT, named } from '../os/exit_error.ts';
 import { foreignSockets } from '../os/inherited_sockets.ts';
+import { NODE_LOOP } from '../os/loop.ts';
 import { endProcess } from '../os/process.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
-import { MemcgTree } from '../pool/memcg_tree.ts';
 import type { Shared } from '../pool/shared.ts';
 import { attachHelp } from './attach_help.ts';
 import { imageBudget, poolTooSmall } from './budget.ts';
@@ -36,6 +36,7 @@ import { createLog, type Log } from './log.ts';
 import type { FromShrinker } from './messages.ts';
 import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
 import { createPlaces } from './places.ts';
+import { ServedMemcgs } from './served_memcgs.ts';
 import { ServiceManager } from './service_manager.ts';
 import { reserveShared, threadSettings, tunableCells } from './settings.ts';
 import { closeInspector, Signals } from './signals.ts';
@@ -117,6 +118,7 @@ async function startWith(
   failed.catch(() => undefined);
   const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
   const swap = new SwapControl(shared, config, (message) => threads.shrinker.send(message));
+  const memcgs = new ServedMemcgs(shared, NODE_LOOP, (message) => threads.shrinker.send(message));
   const note = imageErrorLog(config, log, manager);
   if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget));
   const places = createPlaces(config.listen.maxConnections, config.exports.length);
@@ -127,6 +129,7 @@ async function startWith(
     onLane: (message) => listeners?.heard(message),
     onShrinker: (message) => {
       note(message);
+      if (message.type === 'reclaimed') memcgs.answered(message);
       if (message.type === 'copied' || message.type === 'punched' || message.type === 'drained') swap.answered(message);
     },
   });
@@ -137,7 +140,8 @@ async function startWith(
   try {
     const files = kernelFiles({
       shared,
-      memcgs: new MemcgTree(shared, THREAD_MAIN),
+      memcgs: memcgs.tree,
+      reclaim: memcgs.reclaim,
       config,
       tunables: new LiveTunables(cells, config.pool.acceptThresholdPercent),
       usableMemory: usableMemory(),
@@ -150,6 +154,7 @@ async function startWith(
     return { config, log, shared, images, threads, listeners, control, swap, manager };
   } catch (error) {
     listeners.close();
+    memcgs.close();
     await control?.close();
     throw error;
   }

@@ -15,6 +15,8 @@ export class ShrinkerRole {
   private readonly shrinker: Shrinker;
   private readonly post: (message: FromShrinker) => void;
   private closed = false;
+  /** By number: what ends a reclaim that is under way. */
+  private readonly reclaims = new Map<number, () => void>();
 
   constructor({ shared, settings, thread, traffic }: ThreadData, post: (message: FromShrinker) => void) {
     this.post = post;
@@ -56,7 +58,9 @@ export class ShrinkerRole {
     } else if (message.type === 'punch') {
       const { x, first, count } = message;
       this.shrinker.punch(x, first, count, (errno) => this.post({ type: 'punched', x, errno }));
-    } else {
+    } else if (message.type === 'reclaim') this.reclaim(message);
+    else if (message.type === 'endReclaim') this.reclaims.get(message.id)?.();
+    else {
       this.closed = true;
       this.shrinker.close();
       this.post({ type: 'closed' });
@@ -69,6 +73,14 @@ export class ShrinkerRole {
       (done, total, failed) => this.post({ type: 'progress', x, done, total, failed }),
       ({ failed, errno }) => this.post({ type: 'drained', x, failed: failed.length, errno }),
     );
+  }
+
+  private reclaim({ id, m, bytes, ms }: Extract<ToShrinker, { type: 'reclaim' }>): void {
+    const end = this.shrinker.proactive.begin(m, bytes, ms, (errno) => {
+      this.reclaims.delete(id);
+      this.post({ type: 'reclaimed', id, errno });
+    });
+    this.reclaims.set(id, end);
   }
 
   private imageError(x: number, what: string, errno: number): void {

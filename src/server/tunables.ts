@@ -10,16 +10,18 @@ import { float64 } from '../shm/columns.ts';
 const POOL_BYTES = 0;
 const ACCEPT_BYTES = 1;
 const SAME_FILLED = 2;
-const CELLS = 3;
+const ENABLED = 3;
+const CELLS = 4;
 
 /** Shared by all threads; only the main thread writes. */
 export type TunableCells = Float64Array;
 
-export function createCells({ poolBytes, acceptBytes, sameFilled }: PoolSettings): TunableCells {
+export function createCells({ poolBytes, acceptBytes, sameFilled, enabled = true }: PoolSettings): TunableCells {
   const cells = float64(CELLS);
   cells[POOL_BYTES] = poolBytes;
   cells[ACCEPT_BYTES] = acceptBytes;
   cells[SAME_FILLED] = Number(sameFilled);
+  cells[ENABLED] = Number(enabled);
   return cells;
 }
 
@@ -27,6 +29,9 @@ export function createCells({ poolBytes, acceptBytes, sameFilled }: PoolSettings
 export function liveSettings(settings: PoolSettings, cells: TunableCells): PoolSettings {
   return {
     ...settings,
+    get enabled() {
+      return cells[ENABLED] !== 0;
+    },
     get poolBytes() {
       return cells[POOL_BYTES];
     },
@@ -76,6 +81,14 @@ export class LiveTunables implements Tunables {
 
   set sameFilled(on: boolean) {
     this.cells[SAME_FILLED] = Number(on);
+  }
+
+  get enabled(): boolean {
+    return this.cells[ENABLED] !== 0;
+  }
+
+  set enabled(on: boolean) {
+    this.cells[ENABLED] = Number(on);
   }
 
   private setAccept(): void {

@@ -56,7 +56,9 @@ export class Reclaim {
   private cursor = 0;
   private failures = 0;
   /** Entries that the last batch passed by because they had their second chance coming. */
-  private rotated = 0;
+  rotated = 0;
+  /** Bytes of the objects that the last batch has written back. */
+  writtenBytes = 0;
 
   /** `batch`: victims of one walk. */
   constructor(zswap: Zswap, queues: readonly ImageQueue[], batch: number) {
@@ -151,9 +153,12 @@ export class Reclaim {
   }
 
   /** No export of the memcg could take a batch of buffers, and each has calls on its image under way, whose ends make turns. */
-  private isBehind(m: number): boolean {
+  isBehind(m: number): boolean {
     const { writebackBuffers } = this.shared;
-    return this.exportsOf(m).every((x) => buffers.buffersFor(writebackBuffers, x) < this.batch && !this.queues[x].idle);
+    const exports = this.exportsOf(m);
+    const waits = (x: number): boolean => buffers.buffersFor(writebackBuffers, x) < this.batch && !this.queues[x].idle;
+    // One that has just gone offline has none, and nothing to wait for.
+    return exports.length > 0 && exports.every(waits);
   }
 
   /** shrink_memcg: walks up to a batch of the memcg's coldest entries. Rotated ones count as work done. */
@@ -161,6 +166,7 @@ export class Reclaim {
     const { zswap } = this;
     const { entry, busy } = zswap.protocols;
     this.rotated = 0;
+    this.writtenBytes = 0;
     if (!writesBack(this.shared.memcgs, m)) return ENOENT;
     const exports = this.exportsOf(m);
     // Where none may write back any more, in a stop say, whoever walked the list would only turn it over.
@@ -179,8 +185,10 @@ export class Reclaim {
         continue;
       }
       scanned++;
-      if (result === SHRINK.WRITTEN) written++;
-      else zswap.count('reject_reclaim_fail');
+      if (result === SHRINK.WRITTEN) {
+        written++;
+        this.writtenBytes += zswap.lastBytes;
+      } else zswap.count('reject_reclaim_fail');
       if (result !== SHRINK.ENOMEM) continue;
       refused++;
       // The next page may be of an export that has buffers.

@@ -17,6 +17,7 @@ import { Cleaning, type CleanResult, heldSlots } from './cleaner.ts';
 import { C } from './counters.ts';
 import { Flusher } from './flusher.ts';
 import { answerOrder, ORDER } from './orders.ts';
+import { Proactive } from './proactive.ts';
 import { Reclaim } from './reclaim.ts';
 import type { Zswap } from './zswap.ts';
 
@@ -47,6 +48,8 @@ export class Shrinker {
   private readonly shared: Shared;
   private readonly queues: readonly ImageQueue[];
   private readonly reclaim: Reclaim;
+  /** What memory.reclaim asks for. */
+  readonly proactive: Proactive;
   private readonly release: Release;
   private readonly record = new Int32Array(RECORD_WORDS);
   /** By export; none where FLUSH is not offered. */
@@ -61,6 +64,7 @@ export class Shrinker {
     this.shared = zswap.shared;
     this.queues = queues;
     this.reclaim = new Reclaim(zswap, queues, batch);
+    this.proactive = new Proactive(zswap, this.reclaim, loop, () => this.schedule());
     this.release = release;
     this.loop = loop;
     for (const queue of queues) queue.onDone = () => this.schedule();
@@ -81,6 +85,7 @@ export class Shrinker {
 
   close(): void {
     this.maintenance.cancel();
+    this.proactive.close();
     for (const queue of this.queues) queue.close();
   }
 
@@ -176,6 +181,7 @@ export class Shrinker {
     }
     more = this.reclaim.answerStores() || more;
     more = this.work() || more;
+    more = this.proactive.turn() || more;
     for (const queue of this.queues) queue.pump();
     if (more) this.schedule();
   }
@@ -198,6 +204,7 @@ export class Shrinker {
     this.compactIfSparse();
     this.zswap.counters[C.trimmed_zspages] += this.zswap.objects.trim(KEEP_RESIDENT, TRIM_PER_TURN, this.release);
     // Cleanings wait for pins whose holders may not know of them, and reclaim for slot records; a look now and then costs little.
-    if (this.cleanings.length > 0 || sync.load(this.shared.control, CTL.WORK) !== 0) this.schedule();
+    const waits = this.cleanings.length > 0 || this.proactive.waits;
+    if (waits || sync.load(this.shared.control, CTL.WORK) !== 0) this.schedule();
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Store of a page, in the order of mm/zswap.c. The caller holds the slot's pin.
  *
- *   limits (memcg, then pool) -> same-filled? -> compress -> allocate -> copy -> publish (drops the old entry)
+ *   enabled? -> limits (memcg, then pool) -> same-filled? -> compress -> allocate -> copy -> publish (drops the old entry)
  *
  * Nothing here waits for I/O or for another request, throws, or allocates per page beyond one view per zstd call.
  */
@@ -47,6 +47,8 @@ export function store(
   const { counters, memcgs } = zswap;
   if (slot === 0 && !checked) noteHeader(zswap.shared, counters, x, src.subarray(at, at + PAGE_SIZE));
   if (checked) return storeNoted(zswap, x, slot, src, at, r, m);
+  // As in the kernel nothing counts it, and the older page of the slot goes when this one is on the image.
+  if (zswap.settings.enabled === false) return REJECTED;
   const max = limitOf(memcgs, m);
   if (max === Number.POSITIVE_INFINITY) return storeNoted(zswap, x, slot, src, at, r, m);
   if (max === 0) {

@@ -70,8 +70,9 @@ export class Zswap implements ProtocolPool {
   /** Compares what is read with what was stored (`debug.oracle`); null in ordinary service. */
   readonly oracle: PageOracle | null;
   private readonly queueWrite: OnWrite;
-  /** Whose page was decompressed last: what is loaded or written back has just been. A same-filled page is nobody's. */
+  /** Whose page was decompressed last: what is loaded or written back has just been. A same-filled page is nobody's. And its bytes. */
   private lastMemcg = ROOT;
+  lastBytes = 0;
 
   constructor(shared: Shared, protocols: Protocols, thread: number, onWrite: OnWrite = writesNothing) {
     this.shared = shared;
@@ -236,6 +237,7 @@ export class Zswap implements ProtocolPool {
     checkLive(entries, e);
     const bytes = entries.length[e];
     this.lastMemcg = entries.memcg[e];
+    this.lastBytes = bytes;
     if (bytes === LENGTH_SAME_FILLED) {
       this.lastMemcg = ROOT;
       fillPage(page, entries.fill[e]);

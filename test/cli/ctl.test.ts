@@ -27,7 +27,7 @@ t.test('files are listed, read and set; a mistake is one line with its kernel na
     [/^zswapd ctl: set \/parameters\/pool.max: EINVAL: "-10M" [^\n]+\n$/, 'set', '/parameters/pool.max', '-10M'],
     [/^zswapd ctl: set \/parameters\/pool.max: EINVAL: "" [^\n]+\n$/, 'set', '/parameters/pool.max', ''],
     [/^zswapd ctl: set \/parameters\/pool.max: E2BIG: [^\n]+\n$/, 'set', '/parameters/pool.max', 'x'.repeat(4097)],
-    [/^zswapd ctl: set \/parameters\/enabled: EACCES: [^\n]+\n$/, 'set', '/parameters/enabled', 'N'],
+    [/^zswapd ctl: set \/parameters\/zpool: EACCES: [^\n]+\n$/, 'set', '/parameters/zpool', 'zbud'],
     [/^zswapd ctl: mkdir \/parameters\/a: EPERM: [^\n]+\n$/, 'mkdir', '/parameters/a'],
     [/^zswapd ctl: mkdir \/cgroup\/swap0: EEXIST: [^\n]+\n$/, 'mkdir', '/cgroup/swap0'],
     [/^zswapd ctl: mkdir \/cgroup\/.: EINVAL: the path is not UTF-8[^\n]*\n$/u, 'mkdir', '/cgroup/\u{fffd}'],

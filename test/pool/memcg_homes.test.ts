@@ -87,7 +87,7 @@ t.test('the table ends behind the last row in use, and no row is given out twice
     const numbers = Array.from({ length: 1000 }, (_, i) => i);
     for (const i of numbers) tree.create(`m${i}`);
     t.equal(control[TABLE.END], end + 1000);
-    for (const i of numbers.sort(order)) tree.remove(`m${i}`);
+    for (const i of numbers.sort(order)) tree.offline(`m${i}`);
     while (tree.offlineRows > 0) tree.reap();
     t.equal(control[TABLE.END], end);
   }
@@ -100,7 +100,7 @@ t.test('the table ends behind the last row in use, and no row is given out twice
       rows.set(m, `x${i}`);
     } else {
       const [m, name] = [...rows][random(rows.size)];
-      tree.remove(name);
+      tree.offline(name);
       rows.delete(m);
     }
     while (tree.offlineRows > 0) tree.reap();

@@ -1,9 +1,9 @@
 /** /cgroup: a folder for each memcg, with the files that the kernel has for zswap. What is behind them is asked of a Cgroups. */
 import type { CGROUP_FILES } from '../../pool/memcg_path.ts';
-import { formatLimit, formatLines, parseInteger, parseLimit } from './notations.ts';
+import { formatLimit, formatLines, parseInteger, parseLimit, parseReclaim } from './notations.ts';
 import { type File, type FilesOf, type Folder, filesOf } from './tree.ts';
 
-/** memory.stat: bytes the first three, pages (events) the others. */
+/** memory.stat: bytes the first three and the last one, pages (events) the others. */
 export interface CgroupStat {
   readonly zswap: number;
   readonly zswapped: number;
@@ -11,6 +11,8 @@ export interface CgroupStat {
   readonly zswpin: number;
   readonly zswpout: number;
   readonly zswpwb: number;
+  /** Of objects that were written back for memory.reclaim. */
+  readonly zswpwb_proactive_b: number;
 }
 
 /** The memcgs, each by a number of its own. Sums are with descendants. */
@@ -32,6 +34,8 @@ export interface Cgroups {
   setWriteback(m: number, on: boolean): void;
   create(parent: number, name: string): void;
   remove(m: number): void;
+  /** Writes back so many bytes of it and what is below it; ends when `gone` says that nobody waits for it. */
+  reclaim(m: number, bytes: number, gone: AbortSignal): Promise<void>;
 }
 
 function files(groups: Cgroups): Readonly<Record<(typeof CGROUP_FILES)[number], FilesOf<number>[string]>> {
@@ -40,6 +44,12 @@ function files(groups: Cgroups): Readonly<Record<(typeof CGROUP_FILES)[number], 
       read: (m) => {
         const { online, dying } = groups.descendants(m);
         return formatLines({ nr_descendants: online, nr_dying_descendants: dying });
+      },
+    },
+    'memory.reclaim': {
+      write: async (m, text, gone) => {
+        const bytes = parseReclaim(text);
+        if (bytes > 0) await groups.reclaim(m, bytes, gone);
       },
     },
     'memory.stat': { read: (m) => formatLines({ ...groups.stat(m) }) },

@@ -7,12 +7,13 @@ import { cgroupFolder } from './cgroup.ts';
 import { zswapCounters } from './debug.ts';
 import { parameters, type Tunables } from './parameters.ts';
 import { type FileChange, FileTree, table } from './tree.ts';
-import { treeCgroups } from './tree_cgroups.ts';
+import { type ReclaimBytes, treeCgroups } from './tree_cgroups.ts';
 import { zsmallocClasses } from './zsmalloc.ts';
 
 interface FileSources {
   readonly shared: Shared;
   readonly memcgs: MemcgTree;
+  readonly reclaim: ReclaimBytes;
   readonly config: Config;
   readonly tunables: Tunables;
   /** What percentages of the pool are of, in bytes. */
@@ -22,11 +23,11 @@ interface FileSources {
 }
 
 export function kernelFiles(sources: FileSources): FileTree {
-  const { shared, memcgs, config, tunables, usableMemory, imagePages, changed } = sources;
+  const { shared, memcgs, reclaim, config, tunables, usableMemory, imagePages, changed } = sources;
   return new FileTree(
     table({
       block: blockFolder(shared, imagePages),
-      cgroup: cgroupFolder(treeCgroups(shared, memcgs)),
+      cgroup: cgroupFolder(treeCgroups(shared, memcgs, reclaim)),
       debug: table({ zsmalloc: table({ classes: zsmallocClasses(shared) }), zswap: zswapCounters(shared) }),
       parameters: parameters(config, tunables, usableMemory),
     }),

@@ -57,6 +57,22 @@ export function parseSize(text: string, most: number): number {
   return Math.floor(Number(bytes) / PAGE_SIZE) * PAGE_SIZE;
 }
 
+/** Of memory.reclaim: bytes, rounded down to a page, then keys, which change nothing here. */
+export function parseReclaim(text: string): number {
+  const [size, ...keys] = text.trim().split(/ +/);
+  const bytes = parseBytes(size);
+  const takes = `bytes, ${SUFFIXED}, then source=zswap or swappiness=0 to 200 or max`;
+  if (bytes === undefined || !keys.every(isReclaimKey)) throw invalid(text, takes);
+  return Math.floor(Math.min(Number(bytes), NO_LIMIT) / PAGE_SIZE) * PAGE_SIZE;
+}
+
+/** Everything here is swapped out already, so that there is nothing for swappiness to choose between. */
+function isReclaimKey(word: string): boolean {
+  if (word === 'source=zswap' || word === 'swappiness=max') return true;
+  const value = word.startsWith('swappiness=') ? number(word.slice('swappiness='.length)) : undefined;
+  return value !== undefined && value <= 200;
+}
+
 function parseBytes(word: string): bigint | undefined {
   // The E of a hexadecimal number is one of its digits, and so C reads it.
   const whole = number(word);

@@ -14,6 +14,7 @@ export interface Tunables {
   readonly poolReserved: number;
   acceptThresholdPercent: number;
   sameFilled: boolean;
+  enabled: boolean;
 }
 
 const fixed = (text: string): File => ({ read: () => text });
@@ -21,7 +22,12 @@ const fixed = (text: string): File => ({ read: () => text });
 /** `usable`: what percentages of the pool are of, in bytes. */
 export function parameters(config: Config, tunables: Tunables, usable: number): Folder {
   return table({
-    enabled: fixed(formatBool(true)),
+    enabled: {
+      read: () => formatBool(tunables.enabled),
+      write: (text) => {
+        tunables.enabled = parseBool(text);
+      },
+    },
     compressor: fixed('zstd'),
     zpool: fixed(config.pool.allocator),
     max_pool_percent: maxPoolPercent(tunables, usable),

@@ -17,24 +17,32 @@ interface TextAnswer {
   readonly allow?: string;
 }
 
-type Verb = (files: FileTree, path: string, body: Buffer, query: URLSearchParams) => Promise<string>;
+interface Asked {
+  readonly path: string;
+  readonly body: Buffer;
+  readonly query: URLSearchParams;
+  /** The client has gone. */
+  readonly gone: AbortSignal;
+}
+
+type Verb = (files: FileTree, asked: Asked) => Promise<string>;
 
 const VERBS: Readonly<Record<string, Verb>> = {
-  async GET(files, path, _, query) {
+  async GET(files, { path, query }) {
     const ls = query.get('ls');
     if (ls === null) return await files.get(path);
     if (ls !== '' && ls !== 'long') throw new FsError('EINVAL', `ls is ${JSON.stringify(ls)}, allowed: ls or ls=long`);
     return files.ls(path, ls === 'long');
   },
-  async PUT(files, path, body) {
-    await files.set(path, textOf(body));
+  async PUT(files, { path, body, gone }) {
+    await files.set(path, textOf(body), gone);
     return '';
   },
-  async POST(files, path) {
+  async POST(files, { path }) {
     files.mkdir(path);
     return '';
   },
-  async DELETE(files, path) {
+  async DELETE(files, { path }) {
     files.rmdir(path);
     return '';
   },
@@ -45,22 +53,16 @@ export function isFilePath(path: string): boolean {
   return path === FILES_PREFIX || path.startsWith(`${FILES_PREFIX}/`);
 }
 
-/** `path`: as it came, with the prefix and encoded. Throws what is no fault of the client. */
-export async function answerFile(
-  files: FileTree,
-  method: string,
-  path: string,
-  query: URLSearchParams,
-  body: Buffer,
-): Promise<TextAnswer> {
+/** `asked.path`: as it came, with the prefix and encoded. Throws what is no fault of the client. */
+export async function answerFile(files: FileTree, method: string, asked: Asked): Promise<TextAnswer> {
   const verb = Object.hasOwn(VERBS, method) ? VERBS[method] : undefined;
   const allow = Object.keys(VERBS).join(', ');
   if (verb === undefined) return { status: 405, text: `${FILES_PREFIX} takes ${allow}\n`, allow };
   try {
-    for (const key of query.keys()) {
+    for (const key of asked.query.keys()) {
       if (method !== 'GET' || key !== 'ls') throw new FsError('EINVAL', `${key} is unknown, allowed: GET with ls`);
     }
-    return { status: 200, text: await verb(files, decode(path), body, query) };
+    return { status: 200, text: await verb(files, { ...asked, path: decode(asked.path) }) };
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
     return { status: error.status, text: `${error.message}\n` };

@@ -12,8 +12,8 @@ import { checkValue, type Path, parsePath } from './path.ts';
 
 export interface File {
   readonly read?: () => string | Promise<string>;
-  /** Throws an FsError for a text that it does not take. */
-  readonly write?: (text: string) => void | Promise<void>;
+  /** Throws an FsError for a text that it does not take. `gone`: whoever writes does not wait for it any more. */
+  readonly write?: (text: string, gone: AbortSignal) => void | Promise<void>;
 }
 
 export interface Folder {
@@ -37,13 +37,13 @@ export function table(parts: Readonly<Record<string, File | Folder>>): Folder {
 export type FilesOf<S> = Readonly<Record<string, FileOf<S>>>;
 interface FileOf<S> {
   read?(subject: S): string | Promise<string>;
-  write?(subject: S, text: string): void;
+  write?(subject: S, text: string, gone: AbortSignal): void | Promise<void>;
 }
 
 export function filesOf<S>(files: FilesOf<S>, subject: S): Record<string, File> {
   const bind = ({ read, write }: FileOf<S>): File => ({
     ...(read === undefined ? {} : { read: () => read(subject) }),
-    ...(write === undefined ? {} : { write: (text: string) => write(subject, text) }),
+    ...(write === undefined ? {} : { write: (text: string, gone: AbortSignal) => write(subject, text, gone) }),
   });
   return Object.fromEntries(Object.entries(files).map(([name, file]) => [name, bind(file)]));
 }
@@ -79,11 +79,11 @@ export class FileTree {
     return `${await read()}\n`;
   }
 
-  async set(path: string, text: string): Promise<void> {
+  async set(path: string, text: string, gone: AbortSignal = new AbortController().signal): Promise<void> {
     const { write } = this.file(path);
     if (write === undefined) throw new FsError('EACCES', 'this file can only be read');
     checkValue(text);
-    await write(text);
+    await write(text, gone);
     this.changed({ verb: 'set', path: canonical(path), value: text.trim() });
   }
 

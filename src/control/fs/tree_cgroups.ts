@@ -14,7 +14,10 @@ import type { CgroupStat, Cgroups } from './cgroup.ts';
 import { FsError } from './errors.ts';
 import { NO_LIMIT } from './notations.ts';
 
-export function treeCgroups(shared: Shared, tree: MemcgTree): Cgroups {
+/** Has so many bytes of a memcg and what is below it written back: 0, or the errno of what kept it from that. */
+export type ReclaimBytes = (m: number, bytes: number, gone: AbortSignal) => Promise<number>;
+
+export function treeCgroups(shared: Shared, tree: MemcgTree, reclaim: ReclaimBytes): Cgroups {
   const { memcgs: t } = shared;
   const join = (parent: number, name: string): string => (parent === ROOT ? name : `${pathOf(t, parent)}/${name}`);
   return {
@@ -41,7 +44,12 @@ export function treeCgroups(shared: Shared, tree: MemcgTree): Cgroups {
     setMax: (m, bytes) => named(() => tree.setMax(pathOf(t, m), bytes === NO_LIMIT ? Number.POSITIVE_INFINITY : bytes)),
     setWriteback: (m, on) => named(() => tree.setWriteback(pathOf(t, m), on)),
     create: (parent, name) => named(() => void tree.create(join(parent, name))),
-    remove: (m) => named(() => tree.remove(pathOf(t, m))),
+    reclaim: async (m, bytes, gone) => {
+      const release = tree.hold(m);
+      const result = await reclaim(m, bytes, gone).finally(release);
+      if (result !== 0) throw new FsError('EAGAIN', 'less could be written back than was asked for');
+    },
+    remove: (m) => named(() => tree.offline(pathOf(t, m))),
   };
 }
 
@@ -55,6 +63,7 @@ export function cgroupStat({ memcgs: t, counters }: Shared, m: number): CgroupSt
     zswpin: countOf(t, m, CELL.ZSWPIN),
     zswpout: countOf(t, m, CELL.ZSWPOUT),
     zswpwb: countOf(t, m, CELL.ZSWPWB),
+    zswpwb_proactive_b: countOf(t, m, CELL.PROACTIVE),
   };
 }
 
@@ -66,6 +75,7 @@ function statOfPool(total: (column: number) => number): CgroupStat {
     zswpin: total(C.zswpin),
     zswpout: total(C.zswpout),
     zswpwb: total(C.written_back_pages),
+    zswpwb_proactive_b: total(C.zswpwb_proactive_b),
   };
 }
 

@@ -1,5 +1,6 @@
 /** Scenarios of a memcg that goes offline: its pages become its parent's, whatever is under way with them. */
-import { client, offline, read, type Scenario, storer, trim, walker } from './scenario.ts';
+import { PAGE_SIZE } from '../../pool/limits.ts';
+import { client, offline, pressure, read, reclaim, type Scenario, storer, trim, walker } from './scenario.ts';
 
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 const two = [
@@ -36,5 +37,27 @@ export const MEMCG_SCENARIOS: readonly Scenario[] = [
     stored: two,
     parentMax: NO_LIMIT,
     actors: [walker(), offline, client('trim', 0, trim(2))],
+  },
+  {
+    name: 'reclaim-offline',
+    about: 'everything below a memcg is to be written back, and the one that has the pages goes offline',
+    stored: two,
+    parentMax: NO_LIMIT,
+    actors: [reclaim(PAGE_SIZE), offline],
+  },
+  {
+    name: 'reclaim-worker',
+    about: 'as reclaim-offline, and the worker takes pages of the same memcgs for want of room',
+    stored: two,
+    parentMax: NO_LIMIT,
+    actors: [reclaim(PAGE_SIZE), offline, pressure],
+  },
+  {
+    name: 'reclaim-two',
+    about:
+      'two shrinkers at one list: a page is to be written back for memory.reclaim, and another thread takes one as well',
+    stored: two,
+    parentMax: NO_LIMIT,
+    actors: [reclaim(PAGE_SIZE), walker()],
   },
 ];

@@ -3,7 +3,7 @@ import { allocator } from '../../pool/allocator/index.ts';
 import { claim, noClaim, release } from '../../pool/claims.ts';
 import { enter, STATE } from '../../pool/export_state.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
-import { pathOf } from '../../pool/memcg.ts';
+import { CELL, countOf, currentOf, pathOf } from '../../pool/memcg.ts';
 import { MemcgTree } from '../../pool/memcg_tree.ts';
 import { WORK } from '../../pool/shared.ts';
 import { beginWalk } from '../../protocols/entry/victim.ts';
@@ -18,7 +18,7 @@ import { type ActorSpec, firstSlot } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
 import { Client } from './client.ts';
 import { MESSAGE, post, takeAnswer } from './shrinker.ts';
-import { describePage, fillPage, NEW_MEMCG, pageAt, placeOf, rowOf, SLOTS, versionOf } from './world.ts';
+import { describePage, fillPage, NEW_MEMCG, PARENT_ROW, pageAt, placeOf, rowOf, SLOTS, versionOf } from './world.ts';
 
 const X = 0;
 const SHRINK_NAMES = Object.fromEntries(Object.entries(SHRINK).map(([name, value]) => [value, name]));
@@ -31,6 +31,7 @@ export function runActor(env: Env, spec: ActorSpec): void {
   else if (spec.kind === 'swapoff') swapOff(env, spec.swapon, spec.keep);
   else if (spec.kind === 'stop') stop(env);
   else if (spec.kind === 'offline') goOffline(env);
+  else if (spec.kind === 'reclaim') reclaimBytes(env, spec.bytes);
   else if (spec.kind === 'storer') storeLate(env, spec.slot, spec.version);
   else if (spec.kind === 'compactor') compact(env);
   else if (spec.kind === 'pressure') requestWork(env.zswap.shared, WORK.POOL);
@@ -64,6 +65,30 @@ function goOffline({ zswap, baton }: Env): void {
   tree.offline(path);
   baton.note(`${path} is offline`);
   tree.create(`${parent}/${NEW_MEMCG}`);
+}
+
+/**
+ * memory.reclaim of the memcg that all are below, as a client of the control socket asks for it. Where less has left than was
+ * asked for, there must be nothing that could: pages of the subtree stay in it, whatever goes offline.
+ */
+function reclaimBytes({ world, zswap, baton, scenario }: Env, bytes: number): void {
+  const { memcgs, boxes } = zswap.shared;
+  const had = currentOf(memcgs, PARENT_ROW);
+  let seen = sync.load(boxes, zswap.thread);
+  post(world, zswap, MESSAGE.RECLAIM, X, PARENT_ROW, bytes);
+  let errno = takeAnswer(world, zswap.thread);
+  for (; errno === null; errno = takeAnswer(world, zswap.thread)) {
+    sync.retry(boxes, zswap.thread, seen);
+    seen = sync.load(boxes, zswap.thread);
+  }
+  const written = countOf(memcgs, PARENT_ROW, CELL.PROACTIVE);
+  baton.note(`${written} bytes were written back, answer ${errno}`);
+  if (written > had) baton.violate('charge', `${written} bytes are said to have left, and there were ${had}`);
+  if (errno === 0 && written < bytes) baton.violate('charge', `${written} bytes have left, and not ${bytes}`);
+  const alone = !scenario.actors.some(({ kind }) => kind === 'walker');
+  const left = currentOf(memcgs, PARENT_ROW);
+  if (errno !== 0 && alone && left > 0)
+    baton.violate('livelock', `${left} bytes could leave, and nothing more is tried`);
 }
 
 /** A connection that no client has. */

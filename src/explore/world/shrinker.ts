@@ -18,10 +18,10 @@ import { describePage, pageAt, placeOf, SLOTS, versionOf, type World } from './w
 
 const QUEUE = { runPages: 8, syncEvery: Number.POSITIVE_INFINITY, onError: () => undefined };
 
-export const MESSAGE = { WALKED: 0, COPY_OUT: 1, PUNCH: 2, DRAIN: 3 } as const;
+export const MESSAGE = { WALKED: 0, COPY_OUT: 1, PUNCH: 2, DRAIN: 3, RECLAIM: 4 } as const;
 type Message = (typeof MESSAGE)[keyof typeof MESSAGE];
 
-/** Sends a message about export `x` to the shrinker's thread: of WALKED slot and buffer, of COPY_OUT whether all, of PUNCH slot and count. */
+/** Sends a message about export `x` to the shrinker's thread: of WALKED slot and buffer, of COPY_OUT whether all, of PUNCH slot and count, of RECLAIM memcg and bytes. */
 export function post(
   { messages }: World,
   { shared, thread }: Zswap,
@@ -118,6 +118,7 @@ function receive(world: World, zswap: Zswap, queues: readonly ImageQueue[], shri
     if (message === MESSAGE.WALKED) queues[x].push('writeback', a, 1, b, null);
     else if (message === MESSAGE.COPY_OUT) shrinker.copyOut(x, a === 1, answer);
     else if (message === MESSAGE.PUNCH) shrinker.punch(x, a, b, answer);
+    else if (message === MESSAGE.RECLAIM) shrinker.proactive.begin(a, b, Number.POSITIVE_INFINITY, answer);
     else
       shrinker.drain(
         x,

@@ -51,7 +51,7 @@ for (const lanes of [2, 0]) {
     t.equal(await get(server, '/guest/web/memory.zswap.current'), `${current}\n`, 'the parent has what its child has');
     t.equal(
       await get(server, '/guest/memory.stat'),
-      `zswap ${current}\nzswapped ${100 * PAGE}\nzswap_incomp 0\nzswpin 0\nzswpout 100\nzswpwb 0\n`,
+      `zswap ${current}\nzswapped ${100 * PAGE}\nzswap_incomp 0\nzswpin 0\nzswpout 100\nzswpwb 0\nzswpwb_proactive_b 0\n`,
     );
     t.equal(await set(server, '/guest/memory.zswap.max', '64K\n'), '');
     t.equal(await get(server, '/guest/memory.zswap.max'), '65536\n');
@@ -110,8 +110,9 @@ t.test('memcgs come and go at run time', async (t) => {
 
 function inProcess() {
   const z = newZswap();
-  const groups = treeCgroups(z.shared, new MemcgTree(z.shared, THREAD_MAIN));
-  return { z, files: new FileTree(table({ cgroup: cgroupFolder(groups) })) };
+  const tree = new MemcgTree(z.shared, THREAD_MAIN);
+  const groups = treeCgroups(z.shared, tree, () => Promise.resolve(0));
+  return { z, tree, files: new FileTree(table({ cgroup: cgroupFolder(groups) })) };
 }
 
 t.test('a hundred thousand mkdirs end at the rows of the table', async (t) => {
@@ -130,12 +131,36 @@ t.test('a hundred thousand mkdirs end at the rows of the table', async (t) => {
   // The root and m have one row each.
   t.same({ made, refused }, { made: MEMCGS_MAX - 2, refused: 100_000 - MEMCGS_MAX + 2 });
   t.equal(await files.get('/cgroup/cgroup.stat'), `nr_descendants ${MEMCGS_MAX - 1}\nnr_dying_descendants 0\n`);
-  t.equal(files.ls('/cgroup/m', true).split('\n').length, MEMCGS_MAX - 2 + 5 + 1);
+  t.equal(files.ls('/cgroup/m', true).split('\n').length, MEMCGS_MAX - 2 + 6 + 1);
   files.rmdir('/cgroup/m/7');
   files.mkdir('/cgroup/m/new');
 });
 
-t.test('one that is too deep is refused, and so is one that has pages', async (t) => {
+t.test('rmdir of a memcg that has pages takes it offline, as in the kernel: its parent has them', async (t) => {
+  const { z, files, tree } = inProcess();
+  files.mkdir('/cgroup/m/a');
+  files.mkdir('/cgroup/m/a/b');
+  tree.attach(0, 'm/a/b');
+  for (let slot = 1; slot <= 3; slot++) put(z, slot, makePage('text', slot));
+  t.throws(() => files.rmdir('/cgroup/m/a/b'), { message: /^EBUSY: memcg "m\/a\/b" has export a$/ });
+  tree.attach(0, 'm');
+  const current = await files.get('/cgroup/m/memory.zswap.current');
+  t.throws(() => files.rmdir('/cgroup/m/a'), { message: /^EBUSY: memcg "m\/a" has 1 memcgs$/ });
+  files.rmdir('/cgroup/m/a/b');
+  t.notMatch(files.ls('/cgroup/m/a', false), /^b$/m);
+  t.throws(() => files.rmdir('/cgroup/m/a/b'), { message: /^ENOENT: / });
+  t.equal(await files.get('/cgroup/m/a/memory.zswap.current'), current);
+  t.equal(await files.get('/cgroup/m/cgroup.stat'), 'nr_descendants 1\nnr_dying_descendants 1\n');
+  files.rmdir('/cgroup/m/a');
+  t.equal(await files.get('/cgroup/m/memory.zswap.current'), current);
+  t.equal(await files.get('/cgroup/m/cgroup.stat'), 'nr_descendants 0\nnr_dying_descendants 2\n');
+  for (let slot = 1; slot <= 3; slot++) z.invalidate(0, slot);
+  // A row is free after those below it.
+  await files.get('/cgroup/m/cgroup.stat');
+  t.equal(await files.get('/cgroup/m/cgroup.stat'), 'nr_descendants 0\nnr_dying_descendants 0\n');
+});
+
+t.test('one that is too deep is refused, and so is one that has an export', async (t) => {
   const { z, files } = inProcess();
   put(z, 1, makePage('text', 1));
   t.throws(() => files.rmdir('/cgroup/m'), { message: /^EBUSY: memcg "m" has export a$/ });

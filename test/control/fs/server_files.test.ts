@@ -54,12 +54,12 @@ t.test('the files say what the counters say', async (t) => {
   t.equal(await get(server, '/cgroup/a/memory.zswap.writeback'), '0\n');
   t.equal(
     await get(server, '/cgroup/a/memory.stat'),
-    `zswap ${current}\nzswapped ${30 * PAGE}\nzswap_incomp 0\nzswpin 0\nzswpout 30\nzswpwb 0\n`,
+    `zswap ${current}\nzswapped ${30 * PAGE}\nzswap_incomp 0\nzswpin 0\nzswpout 30\nzswpwb 0\nzswpwb_proactive_b 0\n`,
     'same-filled pages are charged to nobody',
   );
   t.equal(
     await get(server, '/cgroup/memory.stat'),
-    `zswap ${current}\nzswapped ${35 * PAGE}\nzswap_incomp 0\nzswpin 0\nzswpout 35\nzswpwb 0\n`,
+    `zswap ${current}\nzswapped ${35 * PAGE}\nzswap_incomp 0\nzswpin 0\nzswpout 35\nzswpwb 0\nzswpwb_proactive_b 0\n`,
   );
   t.equal(await get(server, '/cgroup/cgroup.stat'), 'nr_descendants 3\nnr_dying_descendants 0\n');
   const mm = await numbers(server, '/block/a/mm_stat');
@@ -122,6 +122,44 @@ for (const lanes of [2, 0]) {
   });
 }
 
+for (const lanes of [2, 0]) {
+  t.test(`enabled: N stores no page in any thread and keeps those it has, Y does again, lanes=${lanes}`, async (t) => {
+    const server = await startServer(t, { set: [`lanes=${lanes}`] });
+    await write(server, 'text', 1, 8);
+    t.equal(await get(server, '/parameters/enabled'), 'Y\n');
+    t.equal(await set(server, '/parameters/enabled', 'n\n'), '');
+    t.equal(await get(server, '/parameters/enabled'), 'N\n');
+    // Connections go to all lanes in turn.
+    for (let i = 0; i < 4; i++) await write(server, i % 2 === 0 ? 'text' : 'same', 100 + i, 1);
+    t.equal(await get(server, '/debug/zswap/stored_pages'), '8\n', 'what was there stays');
+    const client = await server.connect();
+    for (let slot = 1; slot <= 8; slot++)
+      t.ok((await client.read(slot * PAGE, PAGE)).equals(makePage('text', slot + 1)));
+    await client.write(PAGE, Buffer.from(makePage('text', 1000)));
+    t.equal(await get(server, '/debug/zswap/stored_pages'), '7\n', 'and goes when it is overwritten');
+    t.ok((await client.read(PAGE, PAGE)).equals(makePage('text', 1000)), 'the image has the new one');
+    await client.disconnect();
+    t.equal(await set(server, '/cgroup/memory.reclaim', '4K'), '', 'or is written back');
+    const left = Number(await get(server, '/debug/zswap/stored_pages'));
+    t.ok(left < 7);
+    t.equal(await set(server, '/parameters/enabled', 'Y'), '');
+    for (let i = 0; i < 4; i++) await write(server, 'text', 200 + i, 1);
+    t.equal(await get(server, '/debug/zswap/stored_pages'), `${left + 4}\n`);
+    t.match(await set(server, '/parameters/enabled', '2'), /^EINVAL: .*allowed: Y or N/);
+  });
+}
+
+t.test('enabled: N where writeback is off does what onRejectNoWriteback says', async (t) => {
+  const fails = await startServer(t, { set: [FROZEN, 'onRejectNoWriteback=fail'] });
+  await set(fails, '/parameters/enabled', 'N');
+  await refused(t, fails, 1);
+  t.equal(await get(fails, '/debug/zswap/stored_pages'), '0\n');
+  const keeps = await startServer(t, { set: [FROZEN, 'onRejectNoWriteback=raw'] });
+  await set(keeps, '/parameters/enabled', 'N');
+  await write(keeps, 'text', 1, 1);
+  t.equal(await get(keeps, '/debug/zswap/stored_incompressible_pages'), '1\n', 'raw, in the pool');
+});
+
 t.test('a full pool takes pages again at the threshold that is set', async (t) => {
   const server = await startServer(t, { set: ['pool.max=4MiB', 'pool.acceptThresholdPercent=80', FROZEN] });
   t.equal(await get(server, '/parameters/accept_threshold_percent'), '80\n');
@@ -168,7 +206,7 @@ t.test('every file that is listed is read, and written only where its mode says 
   await walk('');
   t.ok(files.length > 50);
   for (const { path, mode } of files) {
-    t.match(await get(server, path), /^[^A-Z]|^[YN]\n/, path);
+    t.match(await get(server, path), mode[1] === 'r' ? /^[^A-Z]|^[YN]\n/ : /^EACCES: /, path);
     const refusal = await set(server, path, 'no such value');
     t.match(refusal, mode[2] === 'w' ? /^EINVAL: .*, allowed: / : /^EACCES: /, `${mode} ${path}`);
   }

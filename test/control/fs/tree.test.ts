@@ -30,7 +30,10 @@ function memoryGroups(): { groups: Cgroups; list: Group[] } {
     current: (m) => at(m).bytes,
     max: (m) => at(m).max,
     writeback: (m) => at(m).writeback,
-    stat: (m) => ({ zswap: at(m).bytes, zswapped: 4096, zswap_incomp: 0, zswpin: 1, zswpout: 2, zswpwb: 3 }),
+    stat: (m) => {
+      const events = { zswpin: 1, zswpout: 2, zswpwb: 3, zswpwb_proactive_b: 4 };
+      return { zswap: at(m).bytes, zswapped: 4096, zswap_incomp: 0, ...events };
+    },
     setMax: (m, bytes) => {
       at(m).max = bytes;
     },
@@ -45,6 +48,7 @@ function memoryGroups(): { groups: Cgroups; list: Group[] } {
       if (children(m).length > 0 || at(m).bytes > 0) throw new FsError('EBUSY');
       list[m] = undefined;
     },
+    reclaim: () => Promise.resolve(),
   };
   return { groups, list: list as Group[] };
 }
@@ -74,7 +78,7 @@ t.test('a folder is made, set and removed', async (t) => {
   t.equal(await files.get('/cgroup/cgroup.stat'), 'nr_descendants 2\nnr_dying_descendants 0\n');
   t.equal(
     await files.get('/cgroup/guest/memory.stat'),
-    'zswap 0\nzswapped 4096\nzswap_incomp 0\nzswpin 1\nzswpout 2\nzswpwb 3\n',
+    'zswap 0\nzswapped 4096\nzswap_incomp 0\nzswpin 1\nzswpout 2\nzswpwb 3\nzswpwb_proactive_b 4\n',
   );
   t.throws(() => files.rmdir('/cgroup/guest'), code('EBUSY'));
   list[2].bytes = 1;
@@ -82,7 +86,7 @@ t.test('a folder is made, set and removed', async (t) => {
   list[2].bytes = 0;
   files.rmdir('/cgroup/guest/web/');
   files.rmdir('/cgroup/guest');
-  t.equal(files.ls('/cgroup', false), 'cgroup.stat\nmemory.stat\nmemory.zswap.writeback\n');
+  t.equal(files.ls('/cgroup', false), 'cgroup.stat\nmemory.reclaim\nmemory.stat\nmemory.zswap.writeback\n');
 });
 
 t.test('the root has neither a limit nor a sum of its own', async (t) => {
@@ -100,7 +104,14 @@ t.test('a list says with the mode what can be done, and of a file its path', asy
   files.mkdir('/cgroup/a');
   t.equal(
     files.ls('/cgroup/', true),
-    'drwxr-xr-x a\ndrwxr-xr-x b\n-r--r--r-- cgroup.stat\n-r--r--r-- memory.stat\n-rw-r--r-- memory.zswap.writeback\n',
+    [
+      'drwxr-xr-x a',
+      'drwxr-xr-x b',
+      '-r--r--r-- cgroup.stat',
+      '--w------- memory.reclaim',
+      '-r--r--r-- memory.stat',
+      '-rw-r--r-- memory.zswap.writeback\n',
+    ].join('\n'),
   );
   t.equal(files.ls('/', true), 'drwxr-xr-x cgroup\ndr-xr-xr-x parameters\n');
   t.equal(files.ls('/parameters', true), '-r--r--r-- a\n--w------- w\n');

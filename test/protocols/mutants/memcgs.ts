@@ -98,4 +98,30 @@ export const MEMCG_MUTANTS: readonly Mutant[] = [
     scenario: 'memcgs-parent',
     combination: P4,
   },
+  {
+    name: 'memory.reclaim: a round that a list moved past is taken for one that has seen all pages',
+    file: 'zswap/proactive.js',
+    from: 'const complete = moved === request.moved;',
+    to: 'const complete = true;',
+    scenario: 'reclaim-offline',
+    combination: P4,
+  },
+  {
+    name: 'memory.reclaim: a memcg that goes offline has no homes before its list has gone',
+    file: 'pool/memcg_tree.js',
+    from: `lru.reparent(this.lists, this.pool.entries, m);
+        dropHomes(t, m);`,
+    to: `dropHomes(t, m);
+        lru.reparent(this.lists, this.pool.entries, m);`,
+    scenario: 'reclaim-offline',
+    combination: P4,
+  },
+  {
+    name: 'memory.reclaim: a batch that has written nothing counts what the one before had',
+    file: 'zswap/reclaim.js',
+    from: 'this.writtenBytes = 0;\n        if (!writesBack',
+    to: 'if (!writesBack',
+    scenario: 'reclaim-two',
+    combination: P4,
+  },
 ];
