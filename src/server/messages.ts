@@ -63,4 +63,6 @@ export type FromShrinker =
   | { readonly type: 'copied'; readonly x: number; readonly errno: number }
   | { readonly type: 'punched'; readonly x: number; readonly errno: number }
   | { readonly type: 'imageError'; readonly x: number; readonly what: string; readonly errno: number }
+  /** shrinker_enabled is on and does nothing, because nobody can tell whether the host is short of memory. */
+  | { readonly type: 'noPressure'; readonly why: string }
   | { readonly type: 'closed' };

@@ -10,16 +10,18 @@ import { float64 } from '../shm/columns.ts';
 const POOL_BYTES = 0;
 const ACCEPT_BYTES = 1;
 const SAME_FILLED = 2;
-const CELLS = 3;
+const SHRINKER_ENABLED = 3;
+const CELLS = 4;
 
 /** Shared by all threads; only the main thread writes. */
 export type TunableCells = Float64Array;
 
-export function createCells({ poolBytes, acceptBytes, sameFilled }: PoolSettings): TunableCells {
+export function createCells({ poolBytes, acceptBytes, sameFilled, shrinkerEnabled }: PoolSettings): TunableCells {
   const cells = float64(CELLS);
   cells[POOL_BYTES] = poolBytes;
   cells[ACCEPT_BYTES] = acceptBytes;
   cells[SAME_FILLED] = Number(sameFilled);
+  cells[SHRINKER_ENABLED] = Number(shrinkerEnabled);
   return cells;
 }
 
@@ -35,6 +37,9 @@ export function liveSettings(settings: PoolSettings, cells: TunableCells): PoolS
     },
     get sameFilled() {
       return cells[SAME_FILLED] !== 0;
+    },
+    get shrinkerEnabled() {
+      return cells[SHRINKER_ENABLED] !== 0;
     },
   };
 }
@@ -76,6 +81,14 @@ export class LiveTunables implements Tunables {
 
   set sameFilled(on: boolean) {
     this.cells[SAME_FILLED] = Number(on);
+  }
+
+  get shrinkerEnabled(): boolean {
+    return this.cells[SHRINKER_ENABLED] !== 0;
+  }
+
+  set shrinkerEnabled(on: boolean) {
+    this.cells[SHRINKER_ENABLED] = Number(on);
   }
 
   private setAccept(): void {

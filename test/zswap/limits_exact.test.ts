@@ -74,7 +74,7 @@ t.test('raw pages fill their bound exactly, and a page of the right kind counts 
 });
 
 t.test('a new page starts with its second chance, also where its entry had used it up', async (t) => {
-  const z = newZswap({ secondChance: true });
+  const z = newZswap({ heuristic: 'second-chance' });
   put(z, 1, makePage('text', 1));
   const e = z.lru.head[1];
   t.equal(z.entries.referenced[e], 1);
