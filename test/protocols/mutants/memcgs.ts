@@ -64,6 +64,16 @@ export const MEMCG_MUTANTS: readonly Mutant[] = [
     combination: P3,
   },
   {
+    name: 'memcg: what comes back from the image is counted without the lock of the list',
+    file: 'pool/held_back.js',
+    from: `const row = lockList(lru, m);
+    lru.heldBack[row] += pages;
+    sync.unlock(lru.lock, row);`,
+    to: 'lru.heldBack[m] += pages;',
+    scenario: 'offline-swapin',
+    combination: P4,
+  },
+  {
     name: 'memcg: a row is given to another while a store is under way to it',
     file: 'pool/memcg_tree.js',
     from: 'one.pins.length > 0 || ',
