@@ -4,6 +4,7 @@
  *   memcg limit    a store at a limit of its memcg, or of one above it, is let in against pages of its own memcg that leave for
  *                  it (admission.ts)
  *   global worker  once a store was rejected for want of room: memcgs in turn, a batch each, down to the accept threshold
+ *   background     while the host is short of memory, a share of each memcg (background.ts): a scan
  *
  * Counters and outcomes follow shrink_worker and shrink_memcg of mm/zswap.c; what to do with one victim is the entry
  * protocol's. As in the kernel the worker shrinks first and looks at its threshold second, so that whoever asks gets at
