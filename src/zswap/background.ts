@@ -15,7 +15,8 @@ import type { Reclaim } from './reclaim.ts';
 import type { Zswap } from './zswap.ts';
 
 export const POLL_MS = 1000;
-const BATCHES_PER_TURN = 8;
+/** Batches of a turn, and memcgs that it begins with. */
+const STEPS_PER_TURN = 16;
 /**
  * The part of its count that a memcg gives in a round, at least a batch: a pressure that lasts takes about a minute for what
  * the pool could give at its begin, and one that is over in between has cost little.
@@ -52,12 +53,11 @@ export class Background {
 
   /** True while there is more that can be done at once. */
   work(): boolean {
-    for (let batches = 0; batches < BATCHES_PER_TURN; ) {
-      if (this.toScan <= 0 && !this.begin()) return false;
-      if (this.toScan <= 0) continue;
-      if (this.reclaim.isBehind(this.m)) return false;
-      batches++;
-      this.scan(Math.min(this.batch, this.toScan));
+    for (let steps = 0; steps < STEPS_PER_TURN; steps++) {
+      if (this.toScan <= 0) {
+        if (!this.begin()) return false;
+      } else if (this.reclaim.isBehind(this.m)) return false;
+      else this.scan(Math.min(this.batch, this.toScan));
     }
     return this.toScan > 0 || this.memcgsLeft > 0;
   }

@@ -40,15 +40,6 @@ export const EAGAIN = -errno.EAGAIN;
 /** MAX_RECLAIM_RETRIES of the kernel, for each memcg: batches in a row that achieved nothing, after which the worker gives up. */
 const FAILURES_MAX = 16;
 const BATCHES_PER_TURN = 8;
-/** What a scan has come to. */
-interface Scan {
-  /** Entries that it has looked at. */
-  readonly looked: number;
-  readonly written: number;
-  /** There is nothing more to be had for now: the list is empty, there are no buffers, or it has come to pages in use. */
-  readonly stopped: boolean;
-}
-
 /** Entries one walk may pass by; it keeps a turn at a few milliseconds. */
 const ROTATE_MAX = 32_768;
 
@@ -56,6 +47,15 @@ interface WaitingStore {
   readonly m: number;
   readonly thread: number;
   readonly token: number;
+}
+
+/** What a scan has come to. */
+interface Scan {
+  /** Entries that it has looked at. */
+  readonly looked: number;
+  readonly written: number;
+  /** There is nothing more to be had for now: the list is empty, there are no buffers, or it has come to pages in use. */
+  readonly stopped: boolean;
 }
 
 export class Reclaim {

@@ -88,6 +88,23 @@ t.test('nothing leaves below the threshold; from there on each poll takes a 64th
   checkLists(h.b.shared);
 });
 
+t.test('a turn begins with a few memcgs only, however many have nothing to give', async (t) => {
+  const empty = 40;
+  const exports = Array.from({ length: empty + 2 }, (_, x) => ({
+    name: `${x}`,
+    pages: 4096,
+    memcg: x < 2 ? empty + x : x - 2,
+  }));
+  const memcgs = exports.map(({ name }) => ({ name: `m${name}`, max: Number.MAX_SAFE_INTEGER, writeback: true }));
+  const h = host(t, 'none', { exports, memcgs });
+  h.set(THRESHOLD);
+  h.poll();
+  h.b.shrinker.look();
+  t.equal(h.b.count('pressure_written_back'), 0);
+  for (let i = 0; i < 10; i++) h.b.shrinker.look();
+  t.equal(h.b.count('pressure_written_back'), 32);
+});
+
 t.test('shrinker_enabled off: nobody asks how the host is', async (t) => {
   const h = host(t, 'none', { shrinkerEnabled: false });
   h.set(null);
