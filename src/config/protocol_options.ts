@@ -31,7 +31,7 @@ const switches = Object.fromEntries(SWITCHES.map((one) => [one.name, switchOptio
 const options = {
   preset: choice(
     PRESET_NAMES,
-    'The protocols of a kernel version. It stands for entry, swapoff, busy and invalidate, and for the fixes that version had; an option that says otherwise is refused. Its red-black trees are not built: every preset runs on the xarray. What the shrinker of that version did differently is not part of it.',
+    'The protocols of a kernel version. It stands for entry, swapoff, busy and invalidate, and for the fixes that version had; an option that says otherwise is refused. Its red-black trees are not built: every preset runs on the xarray. How the shrinker of that version chose its pages comes with it (shrinker.heuristic, cursor and batch), unless those say otherwise.',
   ).optional(),
   entry: kind('entry'),
   swapoff: kind('swapoff'),

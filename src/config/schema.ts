@@ -6,7 +6,6 @@ import { ZSPAGE_BYTES, ZSPAGES_MAX } from '../pool/allocator/size_classes.ts';
 import { EXPORT_BYTES_MAX, EXPORTS_MAX, LANES_MAX } from '../pool/limits.ts';
 import { STEP_LABELS } from '../protocols/steps.ts';
 import {
-  BATCH_MAX,
   BUFFERS_MAX,
   BUFFERS_MIN,
   CONNECTIONS_MAX,
@@ -15,7 +14,6 @@ import {
   LEVEL_MAX,
   LEVEL_MIN,
   MEMCG_PATH_MAX,
-  RUN_PAGES_MAX,
   WAIT_MS_MAX,
 } from './bounds.ts';
 import { exportOptions } from './export_options.ts';
@@ -35,6 +33,7 @@ import {
 } from './fields.ts';
 import { usableMemory } from './memory.ts';
 import { protocol } from './protocol_options.ts';
+import { shrinker, withPolicy } from './shrinker_options.ts';
 import { formatSize, MIB, parsePercent, TIB } from './units.ts';
 
 const POOL_BYTES_MAX = ZSPAGES_MAX * ZSPAGE_BYTES;
@@ -143,25 +142,6 @@ const memcg = group(
   'One memory cgroup. One that an export names, or that is above one, and that is not listed here has these defaults.',
 );
 
-const shrinker = group(
-  {
-    batch: integer(
-      1,
-      BATCH_MAX,
-      'pages',
-      'Pages that the shrinker takes from one memcg before it goes on to the next.',
-    ).prefault(32),
-    secondChance: bool('Give a page that was loaded since the last walk another round on the LRU.').prefault(true),
-    runPages: integer(
-      1,
-      RUN_PAGES_MAX,
-      'pages of 4 KiB',
-      'Most adjacent slots that are written to the image in one write; at most image.buffers.',
-    ).prefault(64),
-  },
-  'Writeback of cold pages.',
-);
-
 const debug = group(
   {
     delay: byName(
@@ -253,7 +233,9 @@ export const configSchema = group(
     stop: stop.prefault({}),
   },
   'Configuration of zswapd.',
-).transform(({ $schema: _editorOnly, ...options }) => options);
+).transform(({ $schema: _editorOnly, ...options }) => {
+  return { ...options, shrinker: withPolicy(options.shrinker, options.protocol.preset) };
+});
 
 type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
 

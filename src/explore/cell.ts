@@ -32,7 +32,7 @@ export async function cellZswap(
 ): Promise<Zswap> {
   const { scenario } = cell;
   const settings = worldSettings({
-    ...(scenario.secondChance === undefined ? {} : { secondChance: scenario.secondChance }),
+    ...(scenario.heuristic === undefined ? {} : { heuristic: scenario.heuristic }),
     ...(scenario.pages === undefined ? {} : { exports: [{ name: 'swap0', pages: scenario.pages, memcg: 0 }] }),
     // Raw pages without end.
     ...(scenario.sparse === true ? { rawMaxBytes: Number.MAX_SAFE_INTEGER } : {}),

@@ -39,12 +39,16 @@ export interface Lists {
   readonly charged: Float64Array;
   /** How often an entry has left its place, so that a walk in pieces knows whether it still knows where it is (pieces.ts). */
   readonly unlinked: Float64Array;
+  /** What a heuristic keeps from the background shrinker (held_back.ts). */
+  readonly heldBack: Float64Array;
 }
 
 /** The lists as a thread uses them. */
 export interface Lru extends Lists {
   readonly memcgs: Memcgs;
   readonly thread: number;
+  /** What comes to a list protects it (heuristic `protected`). */
+  readonly protects: boolean;
 }
 
 export function createLists(rows: number): Lists {
@@ -55,17 +59,18 @@ export function createLists(rows: number): Lists {
     count: int32(rows),
     charged: float64(rows),
     unlinked: float64(rows),
+    heldBack: float64(rows),
   };
 }
 
 /** The lists as `thread` uses them: one of those that the memcgs have a cell for. */
-export function openLru(lists: Lists, memcgs: Memcgs, thread: number): Lru {
+export function openLru(lists: Lists, memcgs: Memcgs, thread: number, protects = false): Lru {
   assert(thread < memcgs.threads, 'who changes lists has cells to count in');
-  return { ...lists, memcgs, thread };
+  return { ...lists, memcgs, thread, protects };
 }
 
 /** Locks the list that has what `m` names, and answers whose it is. */
-function lockList({ lock, memcgs }: Lru, m: number): number {
+export function lockList({ lock, memcgs }: Lru, m: number): number {
   for (let row = m; ; row = memcgs.parent[row]) {
     sync.lock(lock, row);
     if (memcgs.state[row] !== MEMCG.OFFLINE) return row;
@@ -107,6 +112,12 @@ function charge({ memcgs, thread }: Lru, t: Entries, e: number, sign: 1 | -1): v
   chargePath(memcgs, thread, t.memcg[e], bytes, sign, bytes === PAGE_SIZE);
 }
 
+/** Under the lock. Halved, as the kernel does it, so that what was protected once is let go as other pages come. */
+function protect(lru: Lru, m: number): void {
+  const held = lru.heldBack[m] + 1;
+  lru.heldBack[m] = held > lru.count[m] >>> 2 ? Math.floor(held / 2) : held;
+}
+
 /** Adds at the tail (the warm end) and charges the memcg and its ancestors. Publishing to writeback: call it last. */
 export function add(lru: Lru, t: Entries, e: number): void {
   const m = lockList(lru, t.memcg[e]);
@@ -114,6 +125,7 @@ export function add(lru: Lru, t: Entries, e: number): void {
   lru.count[m]++;
   lru.charged[m] += t.length[e];
   charge(lru, t, e, 1);
+  if (lru.protects) protect(lru, m);
   sync.unlock(lru.lock, m);
 }
 
@@ -169,6 +181,8 @@ export function putback(lru: Lru, t: Entries, e: number): void {
   if (t.prev[e] === ISOLATED) {
     linkTail(lru, t, m, e);
     lru.count[m]++;
+    // As in 6.8, which did not halve here.
+    if (lru.protects) lru.heldBack[m]++;
   }
   sync.unlock(lru.lock, m);
 }
@@ -202,6 +216,8 @@ export function reparent(lru: Lru, t: Entries, m: number): void {
   lru.charged[heir] += lru.charged[m];
   lru.count[m] = 0;
   lru.charged[m] = 0;
+  // Not the parent's: its own pages say what it holds back. A new memcg in this row begins with none.
+  lru.heldBack[m] = 0;
   state[m] = MEMCG.OFFLINE;
   control[TABLE.MOVED]++;
   sync.unlock(lru.lock, heir);

@@ -17,6 +17,7 @@ import { EXPORTS_MAX, LANES_MAX, MEMCGS_MAX, THREAD_LANE0, THREAD_MAIN, THREADS_
 import { createLists, type Lists } from './lru.ts';
 import { createMemcgs, type Memcgs } from './memcg.ts';
 import { fillMemcgs } from './memcg_tree.ts';
+import type { Heuristic } from './policies.ts';
 import { createSlotTable, type SlotTable } from './slot_table.ts';
 import { createTrees, NODE, NODE_BYTES, nodesFor, nodesInUse, type Trees } from './tree.ts';
 
@@ -31,7 +32,9 @@ export interface PoolSettings {
   readonly storeIncompressible: boolean;
   readonly rawMaxBytes: number;
   readonly rawOnReject: boolean;
-  readonly secondChance: boolean;
+  readonly heuristic: Heuristic;
+  /** shrinker_enabled: pages are written back while the host is short of memory. */
+  readonly shrinkerEnabled: boolean;
   readonly strict: boolean;
   /** Keep a checksum per slot and compare what is read with it. */
   readonly oracle: boolean;

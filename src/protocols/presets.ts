@@ -1,4 +1,5 @@
-/** Which kernels made which choice. Their red-black trees are not built: the presets run on the xarray as well. */
+/** Which kernels made which choice, of protocols and of how the shrinker chooses. Their red-black trees are not built: the presets run on the xarray as well. */
+import type { ShrinkerPolicy } from '../pool/policies.ts';
 import { type Combination, DEFAULT_SWITCHES } from './index.ts';
 
 const REFCOUNT = {
@@ -18,7 +19,7 @@ export const PRESETS = {
   'v6.13': { entry: 'pin-validate', swapoff: 'pin-first', busy: 'skip-eexist', invalidate: 'empty-check' },
 } as const satisfies Record<string, Combination>;
 
-type PresetName = keyof typeof PRESETS;
+export type PresetName = keyof typeof PRESETS;
 export const PRESET_NAMES = ['v3.12', 'v3.13', 'v6.4', 'v6.8', 'v6.9', 'v6.13'] as const satisfies PresetName[];
 
 /** Without a word: the newest of all, with everything said. */
@@ -27,3 +28,18 @@ export const DEFAULT_COMBINATION: Required<Combination> = {
   ...PRESETS['v6.13'],
   treeIndexing: 'relative',
 };
+
+/** Before 6.8 there was one list for all, without memcgs, and no word on what is warm. */
+const ONE_LIST = { heuristic: 'none', cursor: 'fixed', batch: 1 } as const;
+
+/** How the shrinker of each kernel chose. It took one page of a memcg at a time in all of them; the 32 are of 2026. */
+export const SHRINKERS = {
+  'v3.12': ONE_LIST,
+  'v3.13': ONE_LIST,
+  'v6.4': ONE_LIST,
+  'v6.8': { heuristic: 'protected', cursor: 'legacy', batch: 1 },
+  'v6.9': { heuristic: 'protected', cursor: 'legacy', batch: 1 },
+  'v6.13': { heuristic: 'second-chance', cursor: 'fixed', batch: 1 },
+} as const satisfies Record<PresetName, ShrinkerPolicy>;
+
+export const SHRINKER_DEFAULT: ShrinkerPolicy = { heuristic: 'second-chance', cursor: 'fixed', batch: 32 };

@@ -67,4 +67,6 @@ export type FromShrinker =
   | { readonly type: 'punched'; readonly x: number; readonly errno: number }
   | { readonly type: 'reclaimed'; readonly id: number; readonly errno: number }
   | { readonly type: 'imageError'; readonly x: number; readonly what: string; readonly errno: number }
+  /** shrinker_enabled is on and does nothing, because nobody can tell whether the host is short of memory. */
+  | { readonly type: 'noPressure'; readonly why: string }
   | { readonly type: 'closed' };

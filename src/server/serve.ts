@@ -13,6 +13,7 @@ import { REPOSITORY } from '../config/fields.ts';
 import { usableMemory } from '../config/memory.ts';
 import { protocolWarning } from '../config/protocol_checks.ts';
 import type { Config } from '../config/schema.ts';
+import { cursorWarning } from '../config/shrinker_options.ts';
 import { type Control, ControlError, startControl } from '../control/control.ts';
 import { kernelFiles } from '../control/fs/files.ts';
 import type { FileTree } from '../control/fs/tree.ts';
@@ -76,7 +77,8 @@ export async function serve(config: Config, notFlusher: string | null, notes: re
 
 async function start(config: Config, log: Log): Promise<Running> {
   const warn = (line: string): void => log.logger.warn(line);
-  for (const line of [protocolWarning(config), foreignSockets(process.env)]) if (line !== null) warn(line);
+  const notes = [protocolWarning(config), cursorWarning(config), foreignSockets(process.env)];
+  for (const line of notes) if (line !== null) warn(line);
   const made = makeStateFolder(config);
   let images: readonly ServedImage[] = [];
   try {
@@ -119,7 +121,7 @@ async function startWith(
   const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
   const swap = new SwapControl(shared, config, (message) => threads.shrinker.send(message));
   const memcgs = new ServedMemcgs(shared, NODE_LOOP, (message) => threads.shrinker.send(message));
-  const note = imageErrorLog(config, log, manager);
+  const note = shrinkerLog(config, log, manager);
   if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget));
   const places = createPlaces(config.listen.maxConnections, config.exports.length);
   let listeners: Listeners | null = null;
@@ -187,8 +189,8 @@ async function openControl(
   return named('control.listen', control);
 }
 
-/** One line per image and kind of failure; the counters have the rest. */
-function imageErrorLog(config: Config, log: Log, manager: ServiceManager): (message: FromShrinker) => void {
+/** What the shrinker has to say: of failures one line per image and kind; the counters have the rest. */
+function shrinkerLog(config: Config, log: Log, manager: ServiceManager): (message: FromShrinker) => void {
   const seen = new Set<string>();
   return (message) => {
     if (message.type === 'progress') {
@@ -199,6 +201,7 @@ function imageErrorLog(config: Config, log: Log, manager: ServiceManager): (mess
         `draining ${name}: ${done} of ${total} pages${failed > 0 ? `, ${failed} refused by the image` : ''}`,
       );
     }
+    if (message.type === 'noPressure') log.logger.warn(`shrinker_enabled does nothing: ${message.why}`);
     if (message.type !== 'imageError') return;
     const { x, what, errno } = message;
     const key = `${x} ${what} ${errno}`;

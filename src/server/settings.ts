@@ -16,6 +16,7 @@ import type { OpenableImage } from '../image/image.ts';
 import { EXIT, ExitError } from '../os/exit_error.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { canonicalPath } from '../pool/memcg_path.ts';
+import type { CursorKind } from '../pool/policies.ts';
 import { createShared, type PoolSettings, type Shared } from '../pool/shared.ts';
 import { type Combination, PROTOCOLS } from '../protocols/index.ts';
 import type { ImageBudget } from './budget.ts';
@@ -33,6 +34,9 @@ export interface ThreadSettings {
   };
   readonly shrinker: {
     readonly batch: number;
+    readonly cursor: CursorKind;
+    /** In percent, see Pressure. */
+    readonly pressure: number;
     readonly runPages: number;
     readonly writesMax: number;
     /** Bytes between two fdatasyncs of an image that is not opened with O_DIRECT. */
@@ -52,6 +56,8 @@ export function threadSettings(config: Config, images: readonly OpenableImage[],
     lane: { readsMax: budget.reads, handshakeTimeoutMs: config.listen.handshakeTimeout },
     shrinker: {
       batch: config.shrinker.batch,
+      cursor: config.shrinker.cursor,
+      pressure: config.shrinker.pressure,
       runPages: config.shrinker.runPages,
       writesMax: budget.writes,
       syncEvery: config.image.syncEvery,
@@ -72,7 +78,8 @@ function poolSettings(config: Config): PoolSettings {
     storeIncompressible: config.pool.incompressible === 'store',
     rawMaxBytes: config.pool.rawMax,
     rawOnReject: config.onRejectNoWriteback === 'raw',
-    secondChance: config.shrinker.secondChance,
+    heuristic: config.shrinker.heuristic,
+    shrinkerEnabled: config.shrinker.enabled,
     strict: config.durability === 'strict',
     oracle: config.debug.oracle,
     buffers: config.image.buffers,

@@ -4,6 +4,7 @@ import { countPages } from '../image/counted_image.ts';
 import { ImageQueue } from '../image/image_queue.ts';
 import { openImage } from '../image/open.ts';
 import { NODE_LOOP } from '../os/loop.ts';
+import { MEMORY_PRESSURE, Pressure } from '../os/pressure.ts';
 import { releaseMemory } from '../os/syscalls.ts';
 import { chooseProtocols } from '../protocols/index.ts';
 import { attend } from '../shm/mailbox.ts';
@@ -24,7 +25,7 @@ export class ShrinkerRole {
     const zswap = new Zswap(shared, chooseProtocols(settings.protocols), thread, (x, slot, buffer) =>
       queues[x].push('writeback', slot, 1, buffer, null),
     );
-    const { batch, runPages, writesMax: parallel, syncEvery } = settings.shrinker;
+    const { batch, cursor, pressure, runPages, writesMax: parallel, syncEvery } = settings.shrinker;
     for (const [x, image] of settings.images.entries()) {
       const handle = countPages(openImage(image, shared.imageFlags[x]), traffic, thread, x);
       const queue = new ImageQueue(zswap, x, handle, {
@@ -40,7 +41,9 @@ export class ShrinkerRole {
       const result = releaseMemory(segment, offset, bytes);
       if (result < 0) throw new Error(`madvise failed with errno ${-result}`);
     };
-    this.shrinker = new Shrinker(zswap, queues, { batch, release, loop: NODE_LOOP });
+    const memory = new Pressure(MEMORY_PRESSURE, (why) => post({ type: 'noPressure', why }));
+    const isPressed = (): boolean => memory.percent() >= pressure;
+    this.shrinker = new Shrinker(zswap, queues, { batch, cursor, isPressed, release, loop: NODE_LOOP });
     void attend(
       shared.boxes,
       thread,

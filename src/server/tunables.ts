@@ -11,17 +11,20 @@ const POOL_BYTES = 0;
 const ACCEPT_BYTES = 1;
 const SAME_FILLED = 2;
 const ENABLED = 3;
-const CELLS = 4;
+const SHRINKER_ENABLED = 4;
+const CELLS = 5;
 
 /** Shared by all threads; only the main thread writes. */
 export type TunableCells = Float64Array;
 
-export function createCells({ poolBytes, acceptBytes, sameFilled, enabled = true }: PoolSettings): TunableCells {
+export function createCells(settings: PoolSettings): TunableCells {
+  const { poolBytes, acceptBytes, sameFilled, shrinkerEnabled, enabled = true } = settings;
   const cells = float64(CELLS);
   cells[POOL_BYTES] = poolBytes;
   cells[ACCEPT_BYTES] = acceptBytes;
   cells[SAME_FILLED] = Number(sameFilled);
   cells[ENABLED] = Number(enabled);
+  cells[SHRINKER_ENABLED] = Number(shrinkerEnabled);
   return cells;
 }
 
@@ -40,6 +43,9 @@ export function liveSettings(settings: PoolSettings, cells: TunableCells): PoolS
     },
     get sameFilled() {
       return cells[SAME_FILLED] !== 0;
+    },
+    get shrinkerEnabled() {
+      return cells[SHRINKER_ENABLED] !== 0;
     },
   };
 }
@@ -89,6 +95,14 @@ export class LiveTunables implements Tunables {
 
   set enabled(on: boolean) {
     this.cells[ENABLED] = Number(on);
+  }
+
+  get shrinkerEnabled(): boolean {
+    return this.cells[SHRINKER_ENABLED] !== 0;
+  }
+
+  set shrinkerEnabled(on: boolean) {
+    this.cells[SHRINKER_ENABLED] = Number(on);
   }
 
   private setAccept(): void {

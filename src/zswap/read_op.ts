@@ -6,6 +6,7 @@
 import { type DeviceRequest, NBD_EIO } from 'node-nbd-server';
 import { testBit } from '../pool/bits.ts';
 import { type Claim, noClaim } from '../pool/claims.ts';
+import { noteSwapins } from '../pool/held_back.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { C } from './counters.ts';
 import type { Lane, Parkable } from './lane.ts';
@@ -109,6 +110,9 @@ export class ReadOp implements Parkable {
   }
 
   private arrived(errno: number): void {
+    const { lru, memcgs, settings } = this.zswap;
+    // While the slots are pinned, or the row might be another memcg's by then.
+    if (errno === 0 && settings.heuristic !== 'none') noteSwapins(lru, memcgs.ofExport[this.x], this.records.length);
     let agrees = true;
     for (const r of this.records.splice(0)) {
       const slot = this.first + this.done;

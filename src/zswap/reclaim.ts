@@ -4,6 +4,7 @@
  *   memcg limit    a store at a limit of its memcg, or of one above it, is let in against pages of its own memcg that leave for
  *                  it (admission.ts)
  *   global worker  once a store was rejected for want of room: memcgs in turn, a batch each, down to the accept threshold
+ *   background     while the host is short of memory, a share of each memcg (background.ts): a scan
  *
  * Counters and outcomes follow shrink_worker and shrink_memcg of mm/zswap.c; what to do with one victim is the entry
  * protocol's. As in the kernel the worker shrinks first and looks at its threshold second, so that whoever asks gets at
@@ -20,7 +21,8 @@ import { allocator } from '../pool/allocator/index.ts';
 import * as buffers from '../pool/buffers.ts';
 import { POOL } from '../pool/counters.ts';
 import { mayWriteBack } from '../pool/export_state.ts';
-import { isHome, nextHome, TABLE, writesBack } from '../pool/memcg.ts';
+import { isHome, TABLE, writesBack } from '../pool/memcg.ts';
+import type { CursorKind } from '../pool/policies.ts';
 import { CTL, type Shared, WORK } from '../pool/shared.ts';
 import { ENOENT, ENOMEM } from '../pool/slots.ts';
 import { beginWalk } from '../protocols/entry/victim.ts';
@@ -28,6 +30,7 @@ import { SHRINK } from '../protocols/protocol.ts';
 import { sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import { admit } from './admission.ts';
+import { Cursor, WENT_BACK } from './cursor.ts';
 import { answerOrder } from './orders.ts';
 import type { Zswap } from './zswap.ts';
 
@@ -46,6 +49,15 @@ interface WaitingStore {
   readonly token: number;
 }
 
+/** What a scan has come to. */
+interface Scan {
+  /** Entries that it has looked at. */
+  readonly looked: number;
+  readonly written: number;
+  /** There is nothing more to be had for now: the list is empty, there are no buffers, or it has come to pages in use. */
+  readonly stopped: boolean;
+}
+
 export class Reclaim {
   private readonly zswap: Zswap;
   private readonly shared: Shared;
@@ -53,19 +65,24 @@ export class Reclaim {
   private readonly batch: number;
   /** First come, first served. Bounded by the orders that lanes may have under way. */
   private waiting: WaitingStore[] = [];
-  private cursor = 0;
+  private readonly cursor: Cursor;
   private failures = 0;
-  /** Entries that the last batch passed by because they had their second chance coming. */
+  /** Of the last walk: entries that it passed by because they had their second chance coming, and bytes of objects written back. */
   rotated = 0;
-  /** Bytes of the objects that the last batch has written back. */
   writtenBytes = 0;
+  /** Of the same: victims, and what they came to. */
+  private scanned = 0;
+  private written = 0;
+  private refused = 0;
+  private busy = 0;
 
   /** `batch`: victims of one walk. */
-  constructor(zswap: Zswap, queues: readonly ImageQueue[], batch: number) {
+  constructor(zswap: Zswap, queues: readonly ImageQueue[], batch: number, cursor: CursorKind) {
     this.zswap = zswap;
     this.shared = zswap.shared;
     this.queues = queues;
     this.batch = batch;
+    this.cursor = new Cursor(this.shared.memcgs, cursor);
   }
 
   /** A store of `thread` waits at the limit of memcg `m`; it is answered in one of the next turns. */
@@ -104,7 +121,12 @@ export class Reclaim {
     let empty = 0;
     let behind = 0;
     for (let batches = 0; batches < BATCHES_PER_TURN && empty + behind < memcgs; ) {
-      const m = this.nextMemcg();
+      const m = this.cursor.next();
+      if (m === WENT_BACK) {
+        if (++this.failures >= FAILURES_MAX * memcgs) return this.rest();
+        continue;
+      }
+      if (this.cursor.endsRun(m)) return this.rest();
       const result = this.isBehind(m) ? ENOMEM : this.shrinkMemcg(m);
       if (result === ENOENT) empty++;
       else if (result === ENOMEM) behind++;
@@ -120,13 +142,6 @@ export class Reclaim {
     // A whole round over the memcgs: another one would find the same.
     if (empty === memcgs) return this.rest();
     return empty + behind < memcgs;
-  }
-
-  /** The next memcg that can have pages, in the order of rows. One that goes offline meanwhile has an empty list. */
-  private nextMemcg(): number {
-    const m = nextHome(this.shared.memcgs, this.cursor);
-    this.cursor = m + 1;
-    return m;
   }
 
   /** Exports whose pages may be on the list of memcg `m`. */
@@ -161,41 +176,61 @@ export class Reclaim {
     return exports.length > 0 && exports.every(waits);
   }
 
+  /** Whether anything of the list of `m` may be written back. */
+  canShrink(m: number): boolean {
+    const { memcgs, states } = this.shared;
+    // Where no export may write back any more, in a stop say, whoever walked the list would only turn it over.
+    return writesBack(memcgs, m) && this.exportsOf(m).some((x) => mayWriteBack(states, x));
+  }
+
   /** shrink_memcg: walks up to a batch of the memcg's coldest entries. Rotated ones count as work done. */
   shrinkMemcg(m: number): number {
-    const { zswap } = this;
-    const { entry, busy } = zswap.protocols;
     this.rotated = 0;
     this.writtenBytes = 0;
-    if (!writesBack(this.shared.memcgs, m)) return ENOENT;
-    const exports = this.exportsOf(m);
-    // Where none may write back any more, in a stop say, whoever walked the list would only turn it over.
-    if (!exports.some((x) => mayWriteBack(this.shared.states, x))) return ENOENT;
-    let scanned = 0;
-    let written = 0;
-    let refused = 0;
-    beginWalk(zswap);
+    if (!this.canShrink(m)) return ENOENT;
     // Entries that only get their second chance don't use up the batch: after one round over the list all have had it.
-    const look = this.batch + Math.min(zswap.lru.count[m], ROTATE_MAX);
-    while (scanned < this.batch && scanned + this.rotated < look) {
+    this.walk(m, this.batch, this.batch + Math.min(this.zswap.lru.count[m], ROTATE_MAX), false);
+    if (this.written > 0) return 0;
+    if (this.refused > 0) return ENOMEM;
+    return this.scanned === 0 && this.rotated === 0 ? ENOENT : EAGAIN;
+  }
+
+  /** zswap_shrinker_scan: looks at up to `entries` of the memcg, and stops at one in use, because there the warm ones begin. */
+  scan(m: number, entries: number): Scan {
+    this.writtenBytes = 0;
+    if (!this.canShrink(m)) return { looked: 0, written: 0, stopped: true };
+    this.walk(m, entries, entries, true);
+    const looked = this.scanned + this.rotated;
+    return { looked, written: this.written, stopped: looked < entries || this.refused > 0 || this.busy > 0 };
+  }
+
+  /** Tries up to `victims`, and looks at no more than `look` entries. */
+  private walk(m: number, victims: number, look: number, stopsAtBusy: boolean): void {
+    const { zswap } = this;
+    const { entry, busy } = zswap.protocols;
+    const oneExport = this.exportsOf(m).length === 1;
+    this.rotated = 0;
+    this.scanned = 0;
+    this.written = 0;
+    this.refused = 0;
+    this.busy = 0;
+    beginWalk(zswap);
+    while (this.scanned < victims && this.scanned + this.rotated < look) {
       const result = entry.shrinkOne(zswap, m, busy);
       if (result === SHRINK.EMPTY) break;
       if (result === SHRINK.ROTATED) {
         this.rotated++;
         continue;
       }
-      scanned++;
+      this.scanned++;
       if (result === SHRINK.WRITTEN) {
-        written++;
+        this.written++;
         this.writtenBytes += zswap.lastBytes;
       } else zswap.count('reject_reclaim_fail');
-      if (result !== SHRINK.ENOMEM) continue;
-      refused++;
+      if (result === SHRINK.ENOMEM) this.refused++;
+      else if (result === SHRINK.EEXIST) this.busy++;
       // The next page may be of an export that has buffers.
-      if (exports.length === 1) break;
+      if ((this.refused > 0 && oneExport) || (this.busy > 0 && stopsAtBusy)) break;
     }
-    if (written > 0) return 0;
-    if (refused > 0) return ENOMEM;
-    return scanned === 0 && this.rotated === 0 ? ENOENT : EAGAIN;
   }
 }

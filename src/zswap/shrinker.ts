@@ -9,10 +9,12 @@ import type { Loop, Timer } from '../os/loop.ts';
 import { allocator, type Release } from '../pool/allocator/index.ts';
 import * as buffers from '../pool/buffers.ts';
 import { POOL } from '../pool/counters.ts';
+import type { CursorKind } from '../pool/policies.ts';
 import { CTL, type Shared } from '../pool/shared.ts';
 import { sum } from '../shm/counters.ts';
 import { pop, RECORD_WORDS } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
+import { Background, POLL_MS } from './background.ts';
 import { Cleaning, type CleanResult, heldSlots } from './cleaner.ts';
 import { C } from './counters.ts';
 import { Flusher } from './flusher.ts';
@@ -35,6 +37,10 @@ const PROGRESS_MS = 1000;
 interface ShrinkerOptions {
   /** Victims of one walk. */
   readonly batch: number;
+  /** Which memcg the global worker takes next: `fixed` unless given. */
+  readonly cursor?: CursorKind;
+  /** Whether the host is short of memory; never, unless given. Asked once in POLL_MS while shrinker_enabled is on. */
+  readonly isPressed?: () => boolean;
   /** Gives memory back to the system. */
   readonly release: Release;
   readonly loop: Loop;
@@ -58,13 +64,17 @@ export class Shrinker {
   private scheduled = false;
   private readonly loop: Loop;
   private readonly maintenance: Timer;
+  private readonly background: Background;
+  private readonly polls: Timer;
 
-  constructor(zswap: Zswap, queues: readonly ImageQueue[], { batch, release, loop }: ShrinkerOptions) {
+  constructor(zswap: Zswap, queues: readonly ImageQueue[], options: ShrinkerOptions) {
+    const { batch, cursor = 'fixed', isPressed = () => false, release, loop } = options;
     this.zswap = zswap;
     this.shared = zswap.shared;
     this.queues = queues;
-    this.reclaim = new Reclaim(zswap, queues, batch);
+    this.reclaim = new Reclaim(zswap, queues, batch, cursor);
     this.proactive = new Proactive(zswap, this.reclaim, loop, () => this.schedule());
+    this.background = new Background(zswap, this.reclaim, batch, isPressed);
     this.release = release;
     this.loop = loop;
     for (const queue of queues) queue.onDone = () => this.schedule();
@@ -73,6 +83,7 @@ export class Shrinker {
       dirty === null ? [] : [new Flusher(dirty, x, (slots, done) => this.clean(x, slots, ({ errno }) => done(errno)))];
     this.flushers = queues.flatMap(({ x }) => flusher(x));
     this.maintenance = loop.every(MAINTENANCE_MS, () => this.maintain());
+    this.polls = loop.every(POLL_MS, () => this.poll());
   }
 
   /** Called on every wake-up: takes the orders in, then works. */
@@ -86,6 +97,7 @@ export class Shrinker {
   close(): void {
     this.maintenance.cancel();
     this.proactive.close();
+    this.polls.cancel();
     for (const queue of this.queues) queue.close();
   }
 
@@ -187,7 +199,8 @@ export class Shrinker {
   }
 
   private work(): boolean {
-    const more = this.reclaim.work();
+    const limits = this.reclaim.work();
+    const more = this.background.work() || limits;
     if (more) this.compactIfSparse();
     return more;
   }
@@ -198,6 +211,10 @@ export class Shrinker {
     const used = sum(this.shared.counters, POOL.compressed_bytes);
     if (total - used > total / 8)
       this.zswap.counters[C.compacted_zspages] += this.zswap.objects.compact(COMPACT_PER_TURN);
+  }
+
+  private poll(): void {
+    if (this.background.poll()) this.schedule();
   }
 
   private maintain(): void {

@@ -6,9 +6,10 @@
 import { type DeviceRequest, OK, TAKEN, WAIT } from 'node-nbd-server';
 import type { Test } from 'tap';
 import { ImageQueue } from '#src/image/image_queue.js';
-import { NODE_LOOP } from '#src/os/loop.js';
+import { type Loop, NODE_LOOP } from '#src/os/loop.js';
 import { buffersFor } from '#src/pool/buffers.js';
 import { PAGE_SIZE, THREAD_LANE0, THREAD_SHRINKER } from '#src/pool/limits.js';
+import type { CursorKind } from '#src/pool/policies.js';
 import { createShared, type PoolSettings, type Shared } from '#src/pool/shared.js';
 import { chooseProtocols } from '#src/protocols/index.js';
 import { SHOWN } from '#src/server/counters.js';
@@ -30,6 +31,10 @@ export interface Write extends DeviceRequest {
 export interface BenchOptions extends Partial<PoolSettings> {
   /** Victims of one walk; 32 unless given. */
   readonly batch?: number;
+  readonly cursor?: CursorKind;
+  readonly isPressed?: () => boolean;
+  /** The shrinker's; Node's unless given. */
+  readonly loop?: Loop;
 }
 
 export class ShrinkerBench {
@@ -43,7 +48,8 @@ export class ShrinkerBench {
   readonly released: number[] = [];
   private readonly volumes: readonly (readonly Volume[])[];
 
-  constructor(t: Pick<Test, 'teardown'>, { batch = 32, ...over }: BenchOptions = {}) {
+  constructor(t: Pick<Test, 'teardown'>, options: BenchOptions = {}) {
+    const { batch = 32, cursor = 'fixed', isPressed = () => false, loop = NODE_LOOP, ...over } = options;
     const settings = poolSettings(over);
     this.shared = createShared(settings);
     const view = (thread: number): Zswap => new Zswap(this.shared, chooseProtocols(NEWEST), thread);
@@ -63,8 +69,10 @@ export class ShrinkerBench {
     );
     this.shrinker = new Shrinker(this.z, queues, {
       batch,
+      cursor,
+      isPressed,
       release: (_segment, _offset, bytes) => this.released.push(bytes),
-      loop: NODE_LOOP,
+      loop,
     });
     t.teardown(() => this.shrinker.close());
     const reads = this.images.map((image) => ({

@@ -76,7 +76,7 @@ t.test('raw pages fill their bound exactly, and one that does not get smaller is
 });
 
 t.test('a new page starts with its second chance, also where its entry had used it up', async (t) => {
-  const z = newZswap({ secondChance: true });
+  const z = newZswap({ heuristic: 'second-chance' });
   put(z, 1, makePage('text', 1));
   const e = z.lru.head[1];
   t.equal(z.entries.referenced[e], 1);

@@ -106,7 +106,7 @@ t.test('pages whose slots are in use are tried a few rounds, and then it is EAGA
 });
 
 t.test('pages with their second chance are passed by once, and written back by the next round', async (t) => {
-  const { b, begin } = bench(t, 40, { secondChance: true });
+  const { b, begin } = bench(t, 40, { heuristic: 'second-chance' });
   const asked = begin('p', 20);
   until(b, () => asked.errno !== null);
   t.equal(asked.errno, 0);

@@ -32,6 +32,19 @@ function unpinned(t: Test, b: Bench): void {
   t.equal(freeRecords(b.z.shared.slotTable), b.z.shared.slotTable.next.length - 1, 'no pin is left');
 }
 
+for (const heuristic of ['none', 'protected', 'second-chance'] as const) {
+  t.test(`pages that came from the image count as swap-ins of their memcg, heuristic ${heuristic}`, async (t) => {
+    const b = new Bench({ heuristic });
+    onImage(b, 10, 13);
+    put(b.z, 13, makePage('text', 13));
+    const before = b.z.lru.heldBack[1];
+    read(b, 10, 4);
+    t.equal(b.z.lru.heldBack[1], before, 'not before they are there');
+    b.arrive();
+    t.equal(b.z.lru.heldBack[1] - before, heuristic === 'none' ? 0 : 3);
+  });
+}
+
 t.test('adjacent slots of the image are read in one run and pinned until the bytes are there', async (t) => {
   const b = new Bench();
   onImage(b, 10, 13);

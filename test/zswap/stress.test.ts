@@ -27,7 +27,7 @@ t.setTimeout(150_000);
 const settings = poolSettings({
   poolBytes: MIB,
   acceptBytes: 0.9 * MIB,
-  secondChance: true,
+  heuristic: 'second-chance',
   buffers: 8,
   exports: Array.from({ length: EXPORTS }, (_, x) => ({ name: `${x}`, pages: SLOTS, memcg: x })),
   memcgs: [

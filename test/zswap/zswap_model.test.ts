@@ -46,7 +46,7 @@ class Run {
       // Three zspages, so that raw pages and text use them up.
       poolBytes: 3 * 65_536,
       acceptBytes: 2 * 65_536,
-      secondChance: true,
+      heuristic: 'second-chance',
       buffers: 4,
       exports: EXPORTS,
       memcgs: [

@@ -73,7 +73,7 @@ t.test('a raw page is written back as it is, a same-filled one is never a victim
 });
 
 t.test('a page that was read or is new gets a second chance', async (t) => {
-  const z = newZswap({ secondChance: true });
+  const z = newZswap({ heuristic: 'second-chance' });
   const image = memoryImage(z);
   put(z, 1, makePage('text', 1));
   put(z, 2, makePage('text', 2));

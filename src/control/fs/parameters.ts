@@ -15,6 +15,7 @@ export interface Tunables {
   acceptThresholdPercent: number;
   sameFilled: boolean;
   enabled: boolean;
+  shrinkerEnabled: boolean;
 }
 
 const fixed = (text: string): File => ({ read: () => text });
@@ -37,8 +38,12 @@ export function parameters(config: Config, tunables: Tunables, usable: number): 
         tunables.acceptThresholdPercent = parseInteger(text, 1, 100);
       },
     },
-    // There is no shrinker for a host under memory pressure; the one there is writes back when a limit is met.
-    shrinker_enabled: fixed(formatBool(false)),
+    shrinker_enabled: {
+      read: () => formatBool(tunables.shrinkerEnabled),
+      write: (text) => {
+        tunables.shrinkerEnabled = parseBool(text);
+      },
+    },
     same_filled_pages_enabled: {
       read: () => formatBool(tunables.sameFilled),
       write: (text) => {

@@ -1,5 +1,6 @@
 /** What a scenario is made of: plain data, so that it can be handed to threads and named in a replay string. */
 import { TREE_PAGES } from '../../pool/limits.ts';
+import type { Heuristic } from '../../pool/policies.ts';
 
 export type Operation =
   | { readonly op: 'write'; readonly slot: number; readonly version: number }
@@ -90,7 +91,7 @@ export interface Scenario {
   readonly pinned?: number;
   /** Slots of the export, if fewer than the world has: swapoff looks at each. */
   readonly pages?: number;
-  readonly secondChance?: boolean;
+  readonly heuristic?: Heuristic;
   /** Compressed bytes that the memcg may have; 1 puts every store at the limit. */
   readonly memcgMax?: number;
   /** Pages that the memcg may have at the end; more are a finding. */

@@ -136,7 +136,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'second-chance',
     about: 'a page is read, which gives it a second chance, while a shrinker walks, which takes it away',
     stored: [...one, { slot: 2, version: 1 }],
-    secondChance: true,
+    heuristic: 'second-chance',
     actors: [walker('shrinker', 16, true), client('load', 0, read(1))],
   },
   {

@@ -60,4 +60,14 @@ export const MEMCG_SCENARIOS: readonly Scenario[] = [
     parentMax: NO_LIMIT,
     actors: [reclaim(PAGE_SIZE), walker()],
   },
+  {
+    name: 'offline-swapin',
+    about:
+      'a page comes back from the image, which protects others of its memcg, while one is added and that goes offline',
+    stored: two.slice(0, 1),
+    onImage: two.slice(1),
+    heuristic: 'protected',
+    parentMax: NO_LIMIT,
+    actors: [client('read', 0, read(2)), storer(1, 2), offline],
+  },
 ];

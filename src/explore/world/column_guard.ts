@@ -142,7 +142,13 @@ function guardedEntries(t: Entries, lru: Lists, memcgs: Memcgs, { self, plain }:
 /** Counts and charges are read for a hint by whoever decides what to shrink. */
 function guardedLru(t: Lists, looker: Looker): Lists {
   const list = listLock(t, looker);
-  return guardAll('lru', guardAll('lru', t, ['head', 'tail', 'unlinked'], list), ['count', 'charged'], list, null);
+  return guardAll(
+    'lru',
+    guardAll('lru', t, ['head', 'tail', 'unlinked', 'heldBack'], list),
+    ['count', 'charged'],
+    list,
+    null,
+  );
 }
 
 /** `slot` and `volume` are not guarded: swapoff reads them for a hint (swapoff_op.ts says why it may). */

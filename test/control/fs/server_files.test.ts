@@ -110,6 +110,14 @@ for (const lanes of [2, 0]) {
     t.equal((await server.stats()).pool.pool_limit_hit, 4);
   });
 
+  t.test(`shrinker_enabled is what the config says, and then what is set, lanes=${lanes}`, async (t) => {
+    const server = await startServer(t, { set: [`lanes=${lanes}`, 'shrinker.enabled=true', 'shrinker.pressure=100'] });
+    t.equal(await get(server, '/parameters/shrinker_enabled'), 'Y\n');
+    t.equal(await set(server, '/parameters/shrinker_enabled', '0\n'), '');
+    t.equal(await get(server, '/parameters/shrinker_enabled'), 'N\n');
+    t.match(await set(server, '/parameters/shrinker_enabled', 'maybe\n'), /EINVAL/);
+  });
+
   t.test(`same-filled pages stop being such when that is set, lanes=${lanes}`, async (t) => {
     const server = await startServer(t, { set: [`lanes=${lanes}`] });
     await write(server, 'same', 1, 4);

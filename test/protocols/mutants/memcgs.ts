@@ -64,6 +64,16 @@ export const MEMCG_MUTANTS: readonly Mutant[] = [
     combination: P3,
   },
   {
+    name: 'memcg: what comes back from the image is counted without the lock of the list',
+    file: 'pool/held_back.js',
+    from: `const row = lockList(lru, m);
+    lru.heldBack[row] += pages;
+    sync.unlock(lru.lock, row);`,
+    to: 'lru.heldBack[m] += pages;',
+    scenario: 'offline-swapin',
+    combination: P4,
+  },
+  {
     name: 'memcg: a row is given to another while a store is under way to it',
     file: 'pool/memcg_tree.js',
     from: 'one.pins.length > 0 || ',
@@ -119,8 +129,8 @@ export const MEMCG_MUTANTS: readonly Mutant[] = [
   {
     name: 'memory.reclaim: a batch that has written nothing counts what the one before had',
     file: 'zswap/reclaim.js',
-    from: 'this.writtenBytes = 0;\n        if (!writesBack',
-    to: 'if (!writesBack',
+    from: 'this.writtenBytes = 0;\n        if (!this.canShrink',
+    to: 'if (!this.canShrink',
     scenario: 'reclaim-two',
     combination: P4,
   },

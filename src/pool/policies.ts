@@ -1,0 +1,21 @@
+/** How the shrinker chooses: names that the config, the pool and the shrinker share. */
+
+/**
+ * What keeps warm pages in the pool.
+ *   none           the coldest entry goes, whatever was loaded
+ *   protected      6.8 to 6.11: the background shrinker leaves so many entries of each list alone; limits do not ask
+ *   second-chance  since 6.12: a walk passes an entry by once, and the background shrinker takes back what came back
+ */
+export const HEURISTICS = ['none', 'protected', 'second-chance'] as const;
+export type Heuristic = (typeof HEURISTICS)[number];
+
+/** Which memcg comes next (zswap/cursor.ts). */
+export const CURSORS = ['fixed', 'legacy'] as const;
+export type CursorKind = (typeof CURSORS)[number];
+
+export interface ShrinkerPolicy {
+  readonly heuristic: Heuristic;
+  readonly cursor: CursorKind;
+  /** Victims of one walk. */
+  readonly batch: number;
+}
