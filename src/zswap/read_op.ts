@@ -4,6 +4,7 @@
  * bytes have arrived. The request waits for one pin at a time, and while it waits it holds none.
  */
 import { type DeviceRequest, NBD_EIO } from 'node-nbd-server';
+import { ownerOf } from '../pool/attribution.ts';
 import { testBit } from '../pool/bits.ts';
 import { type Claim, noClaim } from '../pool/claims.ts';
 import { noteSwapins } from '../pool/held_back.ts';
@@ -109,10 +110,22 @@ export class ReadOp implements Parkable {
     this.lane.readImage(x, slot, records.length, this.dst, at, (errno) => this.arrived(errno));
   }
 
+  /** For the memcg of each slot, while the slots are pinned, or the row might be another memcg's by then. */
+  private noteSwapins(): void {
+    const { lru, memcgs } = this.zswap;
+    const first = this.first + this.done;
+    const end = first + this.records.length;
+    for (let from = first; from < end; ) {
+      const m = ownerOf(memcgs, this.x, from);
+      let to = from + 1;
+      while (to < end && ownerOf(memcgs, this.x, to) === m) to++;
+      noteSwapins(lru, m, to - from);
+      from = to;
+    }
+  }
+
   private arrived(errno: number): void {
-    const { lru, memcgs, settings } = this.zswap;
-    // While the slots are pinned, or the row might be another memcg's by then.
-    if (errno === 0 && settings.heuristic !== 'none') noteSwapins(lru, memcgs.ofExport[this.x], this.records.length);
+    if (errno === 0 && this.zswap.settings.heuristic !== 'none') this.noteSwapins();
     let agrees = true;
     for (const r of this.records.splice(0)) {
       const slot = this.first + this.done;

@@ -45,6 +45,16 @@ for (const heuristic of ['none', 'protected', 'second-chance'] as const) {
   });
 }
 
+t.test('pages of ranges count for the memcgs of their ranges', async (t) => {
+  const memcgs = ['own', 'range'].map((name) => ({ name, max: Number.POSITIVE_INFINITY, writeback: true }));
+  const ranges = [{ first: 11, end: 13, memcg: 1 }];
+  const b = new Bench({ heuristic: 'protected', memcgs, exports: [{ name: 'e', pages: 1000, memcg: 0, ranges }] });
+  onImage(b, 10, 14);
+  read(b, 10, 4);
+  b.arrive();
+  t.strictSame([...b.z.lru.heldBack.subarray(1, 3)], [2, 2]);
+});
+
 t.test('adjacent slots of the image are read in one run and pinned until the bytes are there', async (t) => {
   const b = new Bench();
   onImage(b, 10, 13);
