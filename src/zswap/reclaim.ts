@@ -197,7 +197,6 @@ export class Reclaim {
 
   /** zswap_shrinker_scan: looks at up to `entries` of the memcg, and stops at one in use, because there the warm ones begin. */
   scan(m: number, entries: number): Scan {
-    this.writtenBytes = 0;
     if (!this.canShrink(m)) return { looked: 0, written: 0, stopped: true };
     this.walk(m, entries, entries, true);
     const looked = this.scanned + this.rotated;

@@ -27,9 +27,9 @@ t.test('pages are charged to the memcg of their range, and leave with it alone',
   const client = await server.connect();
   for (const first of [0, PAGES, 2 * PAGES, 3 * PAGES]) await writeSlots(client, first, first + PAGES);
   const [rest, limited, free] = [
-    await memoryStat(server, 'guest'),
-    await memoryStat(server, 'guest/limited'),
-    await memoryStat(server, 'guest/free'),
+    await memoryStat(server, '/guest'),
+    await memoryStat(server, '/guest/limited'),
+    await memoryStat(server, '/guest/free'),
   ];
   t.equal(free.zswapped, PAGES * 4096, 'all of its range');
   t.equal(free.zswpwb, 0);
@@ -39,7 +39,7 @@ t.test('pages are charged to the memcg of their range, and leave with it alone',
   t.same(await wrongSlots(client, 0, 4 * PAGES), [], 'whoever owns it');
 
   await client.trim(4 * MIB, 2 * MIB);
-  t.equal((await memoryStat(server, 'guest/free')).zswapped, 0);
+  t.equal((await memoryStat(server, '/guest/free')).zswapped, 0);
   t.match(await fetchControl(server.controlPath, '/check'), { ok: true, problems: [] });
   const [shown] = (await server.stats()).exports;
   t.match(shown, { memcg: 'guest', attribution: 'ranges' });

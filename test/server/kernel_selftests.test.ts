@@ -40,9 +40,9 @@ const max = (name: string): string => `/cgroup/zswap_test/${name}/memory.zswap.m
 
 t.test('test_zswap_usage: swapping out goes to zswap', async (t) => {
   const server = await cgroups(t);
-  t.equal((await memoryStat(server, 'zswap_test/a')).zswpout, 0);
+  t.equal((await memoryStat(server, '/zswap_test/a')).zswpout, 0);
   await swapOut(server, 'a');
-  const stat = await memoryStat(server, 'zswap_test/a');
+  const stat = await memoryStat(server, '/zswap_test/a');
   t.equal(stat.zswpout, PAGES);
   t.equal(stat.zswapped, PAGES * 4096);
   t.equal((await getFile(server, '/cgroup/zswap_test/a/memory.zswap.current')).trim(), `${stat.zswap}`);
@@ -52,23 +52,23 @@ t.test('test_swapin_nozswap: at a limit of 0 nothing is in zswap, and pages come
   const server = await cgroups(t);
   await setFile(server, max('a'), '0');
   await swapOut(server, 'a');
-  t.match(await memoryStat(server, 'zswap_test/a'), { zswap: 0, zswpout: 0 });
+  t.match(await memoryStat(server, '/zswap_test/a'), { zswap: 0, zswpout: 0 });
   t.equal(await swapIn(server, 'a'), 0);
-  t.match(await memoryStat(server, 'zswap_test/a'), { zswpin: 0 });
+  t.match(await memoryStat(server, '/zswap_test/a'), { zswpin: 0 });
 });
 
 t.test('test_zswapin: pages come back from zswap', async (t) => {
   const server = await cgroups(t);
   await swapOut(server, 'a');
   t.equal(await swapIn(server, 'a'), 0);
-  t.ok((await memoryStat(server, 'zswap_test/a')).zswpin >= PAGES);
+  t.ok((await memoryStat(server, '/zswap_test/a')).zswpin >= PAGES);
 });
 
 t.test('test_zswap_writeback_enabled: what is above the limit is written back', async (t) => {
   const server = await cgroups(t);
   await setFile(server, max('a'), `${LIMIT}`);
   await swapOut(server, 'a');
-  const { zswpwb, zswap } = await memoryStat(server, 'zswap_test/a');
+  const { zswpwb, zswap } = await memoryStat(server, '/zswap_test/a');
   t.ok(zswpwb > 0);
   t.ok(zswap <= LIMIT + 4096);
   t.equal(await swapIn(server, 'a'), 0);
@@ -86,27 +86,27 @@ t.test('test_zswap_writeback_disabled: nothing is written back', async (t) => {
     if ((await writeSlots(client, slot, slot + 1).catch((error) => error)) instanceof Error) break;
   }
   t.ok(kept > 0 && kept < PAGES - 1, `${kept} pages`);
-  t.match(await memoryStat(server, 'zswap_test/a'), { zswpwb: 0 });
+  t.match(await memoryStat(server, '/zswap_test/a'), { zswpwb: 0 });
   t.same(await wrongSlots(client, 0, kept), []);
 });
 
 t.test('test_no_invasive_cgroup_shrink: the limit of one cgroup takes no pages of another', async (t) => {
   const server = await cgroups(t);
   await swapOut(server, 'b');
-  const before = await memoryStat(server, 'zswap_test/b');
+  const before = await memoryStat(server, '/zswap_test/b');
   await setFile(server, max('a'), `${LIMIT}`);
   await swapOut(server, 'a');
-  t.ok((await memoryStat(server, 'zswap_test/a')).zswpwb > 0);
-  t.same(await memoryStat(server, 'zswap_test/b'), before);
+  t.ok((await memoryStat(server, '/zswap_test/a')).zswpwb > 0);
+  t.same(await memoryStat(server, '/zswap_test/b'), before);
 });
 
 t.test('a limit of their parent takes pages of whoever comes to it, and of nobody else', async (t) => {
   const server = await cgroups(t);
   await swapOut(server, 'b');
-  const before = await memoryStat(server, 'zswap_test/b');
+  const before = await memoryStat(server, '/zswap_test/b');
   await setFile(server, '/cgroup/zswap_test/memory.zswap.max', `${before.zswap + LIMIT}`);
   await swapOut(server, 'a');
-  t.ok((await memoryStat(server, 'zswap_test')).zswap <= before.zswap + LIMIT + 4096);
-  t.ok((await memoryStat(server, 'zswap_test/a')).zswpwb > 0);
-  t.same(await memoryStat(server, 'zswap_test/b'), before);
+  t.ok((await memoryStat(server, '/zswap_test')).zswap <= before.zswap + LIMIT + 4096);
+  t.ok((await memoryStat(server, '/zswap_test/a')).zswpwb > 0);
+  t.same(await memoryStat(server, '/zswap_test/b'), before);
 });

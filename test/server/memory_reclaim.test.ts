@@ -1,8 +1,8 @@
 // memory.reclaim of a real server: as many bytes of a subtree leave as were asked for, and the answers are the kernel's.
 import { request } from 'node:http';
 import t, { type Test } from 'tap';
-import { askControl } from '#src/cli/ask_control.js';
 import { ctl } from '#src/cli/ctl.js';
+import { askFile, memoryStat } from '../support/control_files.ts';
 import { makePage } from '../support/pool.ts';
 import { type RunningServer, startServer } from '../support/zswapd.ts';
 
@@ -12,14 +12,9 @@ const PAGE = 4096;
 const PAGES = 200;
 
 const fs = (server: RunningServer, method: 'GET' | 'PUT', path: string, body?: string): Promise<string> =>
-  askControl(server.controlPath, { method, path: `/v1/fs/cgroup${path}`, body, timeoutMs: null }, ({ text }) => text);
+  askFile(server, method, `/cgroup${path}`, body, null);
 const reclaim = (server: RunningServer, path: string, text: string): Promise<string> =>
   fs(server, 'PUT', `${path}/memory.reclaim`, text);
-
-async function statOf(server: RunningServer, path: string): Promise<Record<string, number>> {
-  const lines = (await fs(server, 'GET', `${path}/memory.stat`)).trim().split('\n');
-  return Object.fromEntries(lines.map((line) => [line.split(' ')[0], Number(line.split(' ')[1])]));
-}
 
 /** Export `a` in guest/a/in, and `b` in guest/b, each with its pages. */
 async function guests(t: Test, ...set: string[]): Promise<RunningServer> {
@@ -50,9 +45,9 @@ async function wrong(server: RunningServer, name: string): Promise<number[]> {
 for (const lanes of [2, 0]) {
   t.test(`so many compressed bytes of a subtree are written back, lanes=${lanes}`, async (t) => {
     const server = await guests(t, `lanes=${lanes}`);
-    const before = await statOf(server, '/guest/a');
+    const before = await memoryStat(server, '/guest/a');
     t.equal(await reclaim(server, '/guest/a', '64K source=zswap\n'), '');
-    const after = await statOf(server, '/guest/a');
+    const after = await memoryStat(server, '/guest/a');
     const bytes = before.zswap - after.zswap;
     t.ok(
       bytes >= 65_536 && bytes < 65_536 + PAGE * 32,
@@ -61,9 +56,9 @@ for (const lanes of [2, 0]) {
     t.equal(after.zswpwb_proactive_b, bytes);
     t.equal(after.zswpwb, (before.zswapped - after.zswapped) / PAGE);
     for (const path of ['', '/guest', '/guest/a/in']) {
-      t.equal((await statOf(server, path)).zswpwb_proactive_b, bytes, `counted for ${path}/`);
+      t.equal((await memoryStat(server, path)).zswpwb_proactive_b, bytes, `counted for ${path}/`);
     }
-    t.match(await statOf(server, '/guest/b'), { zswapped: PAGES * PAGE, zswpwb: 0, zswpwb_proactive_b: 0 });
+    t.match(await memoryStat(server, '/guest/b'), { zswapped: PAGES * PAGE, zswpwb: 0, zswpwb_proactive_b: 0 });
     t.equal((await server.stats()).pool.zswpwb_proactive_b, bytes);
     t.strictSame(await wrong(server, 'a'), []);
   });
@@ -71,9 +66,9 @@ for (const lanes of [2, 0]) {
 
 t.test('EAGAIN where less was there than was asked for, and what was there is written back', async (t) => {
   const server = await guests(t);
-  const { zswap } = await statOf(server, '/guest/a/in');
+  const { zswap } = await memoryStat(server, '/guest/a/in');
   t.match(await reclaim(server, '/guest/a/in', '1G'), /^EAGAIN: /);
-  t.match(await statOf(server, '/guest/a'), { zswap: 0, zswpwb: PAGES, zswpwb_proactive_b: zswap });
+  t.match(await memoryStat(server, '/guest/a'), { zswap: 0, zswpwb: PAGES, zswpwb_proactive_b: zswap });
   t.match(await reclaim(server, '/guest/a', '4096'), /^EAGAIN: /);
   t.equal(await reclaim(server, '/guest/a', '0'), '');
   t.equal(await reclaim(server, '/guest/a', '4095'), '', 'less than a page is nothing, as in the kernel');
@@ -84,11 +79,11 @@ t.test('EAGAIN where less was there than was asked for, and what was there is wr
 t.test('each memcg of the subtree in turn, and none that has writeback off', async (t) => {
   const server = await guests(t, 'shrinker.batch=4', 'memcgs={"guest/b":{"zswap.writeback":false}}');
   t.equal(await reclaim(server, '/guest', '64K'), '');
-  t.match(await statOf(server, '/guest/b'), { zswpwb: 0, zswpwb_proactive_b: 0 });
+  t.match(await memoryStat(server, '/guest/b'), { zswpwb: 0, zswpwb_proactive_b: 0 });
   t.match(await reclaim(server, '/guest/b', '4K'), /^EAGAIN: /);
   await fs(server, 'PUT', '/guest/b/memory.zswap.writeback', '1');
   t.equal(await reclaim(server, '/guest', '64K'), '');
-  const [a, b] = [await statOf(server, '/guest/a'), await statOf(server, '/guest/b')];
+  const [a, b] = [await memoryStat(server, '/guest/a'), await memoryStat(server, '/guest/b')];
   t.ok(b.zswpwb_proactive_b > 16_384 && a.zswpwb_proactive_b > 65_536 + 16_384, 'of each about the half');
 });
 
@@ -109,7 +104,7 @@ t.test('what the kernel would not take is EINVAL, and nothing is written back', 
   ];
   bad.push('4K swappiness=201', '4K swappiness=-1', '4K swappiness=', '4K swappiness=low', '4K\tsource=zswap', '08K');
   for (const text of bad) t.match(await reclaim(server, '/guest', text), /^EINVAL: .*allowed: /, JSON.stringify(text));
-  t.match(await statOf(server, '/guest'), { zswpwb: 0, zswpwb_proactive_b: 0 });
+  t.match(await memoryStat(server, '/guest'), { zswpwb: 0, zswpwb_proactive_b: 0 });
   for (const text of ['0x1000', ' 4k  source=zswap swappiness=200 ', '010000 swappiness=0', '1p swappiness=0x10'].slice(
     0,
     3,

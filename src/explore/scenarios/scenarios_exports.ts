@@ -1,5 +1,15 @@
 /** Scenarios of two exports on one pool, each with its image and its memcg. */
-import { type ActorSpec, type Operation, read, type Scenario, swapoff, trim, walker, write } from './scenario.ts';
+import {
+  type ActorSpec,
+  client,
+  type Operation,
+  read,
+  type Scenario,
+  swapoff,
+  trim,
+  walker,
+  write,
+} from './scenario.ts';
 
 const both = [
   { slot: 1, version: 1 },
@@ -9,6 +19,9 @@ const both = [
 function second(name: string, connection: number, ...operations: Operation[]): ActorSpec {
   return { kind: 'client', name, connection, x: 1, operations };
 }
+
+/** Slot 2 is written over a connection to each. */
+const stores = [client('store', 0, write(2, 1)), second('store of the second', 1, write(2, 1))];
 
 export const EXPORT_SCENARIOS: readonly Scenario[] = [
   {
@@ -23,11 +36,7 @@ export const EXPORT_SCENARIOS: readonly Scenario[] = [
     about: 'an entry that a trim frees is used again by another export, while its page is being written back',
     stored: both.slice(0, 1),
     exports: 2,
-    actors: [
-      walker(),
-      { kind: 'client', name: 'trim', connection: 0, operations: [trim(1)] },
-      second('store', 1, write(1, 1)),
-    ],
+    actors: [walker(), client('trim', 0, trim(1)), second('store', 1, write(1, 1))],
   },
   {
     name: 'exports-swapoff',
@@ -45,10 +54,7 @@ export const EXPORT_SCENARIOS: readonly Scenario[] = [
     exports: 2,
     memcgMax: 1,
     memcgPages: 1,
-    actors: [
-      { kind: 'client', name: 'store', connection: 0, operations: [write(2, 1)] },
-      second('store of the second', 1, write(2, 1)),
-    ],
+    actors: stores,
   },
   {
     name: 'memcgs-parent',
@@ -57,9 +63,6 @@ export const EXPORT_SCENARIOS: readonly Scenario[] = [
     exports: 2,
     parentMax: 1,
     parentPages: 1,
-    actors: [
-      { kind: 'client', name: 'store', connection: 0, operations: [write(2, 1)] },
-      second('store of the second', 1, write(2, 1)),
-    ],
+    actors: stores,
   },
 ];

@@ -1,13 +1,13 @@
 // /cgroup on the tree of memcgs that is served: what is set at run time holds at once, and the table bounds what is made.
 import { NBD_ENOSPC } from 'node-nbd-server';
 import t, { type Test } from 'tap';
-import { askControl } from '#src/cli/ask_control.js';
 import { cgroupFolder } from '#src/control/fs/cgroup.js';
 import { FsError } from '#src/control/fs/errors.js';
 import { FileTree, table } from '#src/control/fs/tree.js';
 import { treeCgroups } from '#src/control/fs/tree_cgroups.js';
 import { MEMCGS_MAX, THREAD_MAIN } from '#src/pool/limits.js';
 import { MemcgTree } from '#src/pool/memcg_tree.js';
+import { askFile, type Method } from '../../support/control_files.ts';
 import { makePage, newZswap, put } from '../../support/pool.ts';
 import { type RunningServer, startServer } from '../../support/zswapd.ts';
 
@@ -15,10 +15,8 @@ t.setTimeout(120_000);
 
 const PAGE = 4096;
 
-type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
-
 const ask = (server: RunningServer, method: Method, path: string, body?: string): Promise<string> =>
-  askControl(server.controlPath, { method, path: `/v1/fs/cgroup${path}`, body }, ({ text }) => text);
+  askFile(server, method, `/cgroup${path}`, body);
 const get = (server: RunningServer, path: string): Promise<string> => ask(server, 'GET', path);
 const set = (server: RunningServer, path: string, value: string): Promise<string> => ask(server, 'PUT', path, value);
 
