@@ -1,7 +1,7 @@
 // `zswapd explore` as a command: one line and exit 2 for each mistake, a replay that gives the same trace again.
 import t from 'tap';
 import { loadConfigText } from '#src/config/load.js';
-import { runEach, runZswapd } from './run_explore.ts';
+import { runEach, runZswapd } from '../support/run_zswapd.ts';
 
 const MISTAKES: readonly (readonly [string[], RegExp])[] = [
   [['--replay', 'zx0:leak:a:1>0'], /^--replay: .* is of version zx0, allowed: zx1:/],

@@ -4,7 +4,7 @@ import { SCENARIOS as ALL } from '#src/explore/scenarios/scenarios.js';
 import { parseReplay } from '#src/explore/schedule/replay_string.js';
 import { misfit } from '#src/explore/search/misfit.js';
 import { EXPECTED, SCENARIOS } from '#src/scripts/pages/expected_matrix.js';
-import { runEach, runZswapd } from './run_explore.ts';
+import { runEach, runZswapd } from '../support/run_zswapd.ts';
 
 const ISOLATE = 'refcount-lru-isolate+tree-refcount+skip-eexist+erase';
 const REASONS: readonly (readonly [string, string, RegExp])[] = [
