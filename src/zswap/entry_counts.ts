@@ -1,15 +1,22 @@
 /** What an entry counts for while it is alive: pages and bytes of the pool, and of its export. */
 import { POOL } from '../pool/counters.ts';
-import { KEPT, LENGTH_SAME_FILLED } from '../pool/entries.ts';
+import { type Entries, KEPT, LENGTH_SAME_FILLED } from '../pool/entries.ts';
 import { countObject } from '../pool/export_accounts.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
-import { CTL } from '../pool/shared.ts';
+import { CTL, type Shared } from '../pool/shared.ts';
 import * as sync from '../shm/sync.ts';
-import type { Zswap } from './zswap.ts';
+
+/** Who counts it: one of the threads. */
+interface Counting {
+  readonly counters: Float64Array;
+  readonly shared: Shared;
+  readonly entries: Entries;
+  readonly thread: number;
+}
 
 /** Entry `e` of export `x`, with `bytes` of object, came (`sign` 1) or is about to be freed (-1). */
 export function countEntry(
-  { counters, shared, entries, thread }: Zswap,
+  { counters, shared, entries, thread }: Counting,
   e: number,
   bytes: number,
   x: number,

@@ -17,7 +17,7 @@
 import type { ImageQueue } from '../image/image_queue.ts';
 import type { Loop, Timer } from '../os/loop.ts';
 import { ageOf } from '../pool/access_time.ts';
-import { highWater } from '../pool/entries.ts';
+import { highWater, lockLives, unlockLives } from '../pool/entries.ts';
 import { budgetLeft, countOnDemand, limitLeft } from '../pool/export_accounts.ts';
 import { mayWriteBack } from '../pool/export_state.ts';
 import { CELL, countEvent, heirOf, writesBack } from '../pool/memcg.ts';
@@ -27,10 +27,10 @@ import type { Reclaim } from './reclaim.ts';
 import { Ages, isWanted, type Outcome, type Wanted } from './wanted.ts';
 import type { Zswap } from './zswap.ts';
 
-/** Of a step, and of all steps of a turn: a millisecond or two. */
-const LOOKS_PER_STEP = 4096;
+/** Entries that are looked at in one step, with the lock of their table held: a microsecond or two. */
+const LOOKS = 64;
+/** Of all steps of a turn: a millisecond or two. */
 const LOOKS_PER_TURN = 16_384;
-const VICTIMS_PER_STEP = 32;
 const VICTIMS_PER_TURN = 256;
 
 interface Request {
@@ -59,6 +59,14 @@ export class OnDemand {
   private readonly loop: Loop;
   private readonly schedule: () => void;
   private requests: Request[] = [];
+  /** Of the last look: entries, their lives, exports and slots, and the memcgs that they name. */
+  private readonly found = {
+    e: new Int32Array(LOOKS),
+    life: new Uint32Array(LOOKS),
+    x: new Uint8Array(LOOKS),
+    slot: new Uint32Array(LOOKS),
+    m: new Uint16Array(LOOKS),
+  };
 
   /** `schedule`: has turn() called soon. */
   constructor(
@@ -118,49 +126,61 @@ export class OnDemand {
 
   /** False: nothing can be done before an image gives buffers back, or has had what it was given. */
   private step(request: Request, budget: { looks: number; victims: number }): boolean {
-    if (request.phase === 'settle') return false;
-    const { zswap } = this;
-    const { entries, memcgs } = zswap;
-    const { clock } = zswap.shared;
-    const wanted: Wanted = { ...request.wanted, unusedSince: request.since } as Wanted;
-    const first = request.e;
-    const end = Math.min(request.end, first + LOOKS_PER_STEP);
     const over = (): boolean => request.phase === 'settle' || !this.requests.includes(request);
-    let victims = 0;
-    let goesOn = true;
-    while (goesOn && !over() && request.e < end && victims < VICTIMS_PER_STEP) {
-      const e = request.e++;
-      if (!isWanted(wanted, entries, memcgs, clock, e)) continue;
-      if (request.phase === 'measure') {
-        request.ages.add(ageOf(clock, entries.accessed[e]), entries.length[e]);
-        continue;
-      }
-      victims++;
-      goesOn = this.write(request, e);
+    if (over()) return false;
+    budget.looks -= LOOKS;
+    const found = this.find(request);
+    for (let i = 0; i < found && !over(); i++) {
+      budget.victims--;
+      if (this.write(request, i)) continue;
+      // It was not tried, and is the next one again.
+      request.e = this.found.e[i];
+      return false;
     }
-    budget.looks -= request.e - first + 1;
-    budget.victims -= victims;
-    // The one that was not tried is the next one again.
-    if (!goesOn) request.e--;
-    else if (!over() && request.e >= request.end) goesOn = this.endPass(request);
-    return goesOn && !over();
+    return over() || request.e < request.end ? !over() : this.endPass(request) && !over();
   }
 
-  /** One page. False: its export has no buffer for it now. */
-  private write(request: Request, e: number): boolean {
-    const { zswap, reclaim } = this;
-    const { entries, memcgs, settings } = zswap;
+  /** Looks at the next entries, and answers how many are wanted; those that are measured are only added up. */
+  private find(request: Request): number {
+    const { found, zswap } = this;
+    const { entries, memcgs } = zswap;
+    const { clock } = zswap.shared;
+    const end = Math.min(request.end, request.e + LOOKS);
+    let count = 0;
+    lockLives(entries);
+    for (; request.e < end; request.e++) {
+      const { e } = request;
+      if (!isWanted(request.wanted, request.since, entries, memcgs, clock, e)) continue;
+      if (request.phase === 'measure') request.ages.add(ageOf(clock, entries.accessed[e]), entries.length[e]);
+      else {
+        found.e[count] = e;
+        found.life[count] = entries.generation[e];
+        found.x[count] = entries.volume[e];
+        found.slot[count] = entries.slot[e];
+        found.m[count++] = entries.memcg[e];
+      }
+    }
+    unlockLives(entries);
+    return count;
+  }
+
+  /** One page of those that were found. False: its export has no buffer for it now. */
+  private write(request: Request, i: number): boolean {
+    const { zswap, reclaim, found } = this;
+    const { memcgs, settings } = zswap;
     const { accounts, clock, states } = zswap.shared;
     const { wanted } = request;
-    const x = entries.volume[e];
-    const m = heirOf(memcgs, entries.memcg[e]);
+    const x = found.x[i];
+    const m = heirOf(memcgs, found.m[i]);
     if (!writesBack(memcgs, m)) return true;
     const ofExport = 'x' in wanted;
     if (!mayWriteBack(states, x)) return ofExport ? this.settle(request, 'off') : true;
     const { budget } = settings.exports[x];
     if (ofExport && limitLeft(accounts, x) === 0) return this.settle(request, 'limit');
     if (ofExport && budgetLeft(accounts, x, budget, clock) === 0) return this.settle(request, 'budget');
-    const result = reclaim.waitsForImage(x) ? SHRINK.ENOMEM : reclaim.shrinkNamed(m, e);
+    const result = reclaim.waitsForImage(x)
+      ? SHRINK.ENOMEM
+      : reclaim.shrinkNamed(m, found.e[i], found.life[i], x, found.slot[i]);
     if (result === SHRINK.ENOMEM) {
       // Pages of another export may have buffers, so that a memcg's go on without those of this one.
       request.behind = true;
@@ -185,17 +205,14 @@ export class OnDemand {
   private endPass(request: Request): boolean {
     const { wanted, since, phase, behind } = request;
     if ('x' in wanted) return this.settle(request, request.outcome);
-    if (behind) {
-      Object.assign(request, { e: 1, behind: false });
-      return false;
-    }
     const measured = phase === 'measure';
     if (measured) request.since = request.ages.coldest(this.zswap.shared.clock, wanted.unusedSince, request.left);
     else request.since = wanted.unusedSince;
-    // What was measured as cold may have been used, or freed, since then, and what is less cold makes up for it.
-    if (measured || since !== request.since) Object.assign(request, { phase: 'write', e: 1 });
+    // What was measured as cold may have been used since then, or freed, or its image may be behind: what is less cold makes up
+    // for it.
+    if (measured || since !== request.since || behind) Object.assign(request, { phase: 'write', e: 1, behind: false });
     else this.end(request, 'less');
-    return true;
+    return measured || since !== request.since || !behind;
   }
 
   /** Nothing more is begun; the answer comes when the image has had what was. */

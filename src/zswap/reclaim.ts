@@ -198,11 +198,11 @@ export class Reclaim {
     return this.scanned === 0 && this.rotated === 0 ? ENOENT : EAGAIN;
   }
 
-  /** Writes entry `e` back, which was seen on list `m` a moment ago. */
-  shrinkNamed(m: number, e: number): ShrinkResult {
+  /** Writes entry `e` back, which belonged on list `m` a moment ago, if it still has the same life (its generation) and slot. */
+  shrinkNamed(m: number, e: number, life: number, x: number, slot: number): ShrinkResult {
     const { zswap } = this;
     const { entry, busy } = zswap.protocols;
-    beginNamed(zswap, e);
+    beginNamed(zswap, e, life, x, slot);
     const result = entry.shrinkOne(zswap, m, busy);
     if (result !== SHRINK.WRITTEN && result !== SHRINK.GONE) zswap.count('reject_reclaim_fail');
     return result;

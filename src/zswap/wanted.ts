@@ -16,7 +16,7 @@ export interface WantedOfExport {
 }
 
 /** Bytes of objects of a memcg and what is below it, as memory.reclaim with an age asks for them. */
-export interface WantedOfMemcg {
+interface WantedOfMemcg {
   readonly m: number;
   readonly bytes: number;
   readonly unusedSince: number;
@@ -25,24 +25,46 @@ export interface WantedOfMemcg {
 export type Wanted = WantedOfExport | WantedOfMemcg;
 
 /** What came of it. */
-export type Outcome = 'done' | 'less' | 'limit' | 'budget' | 'busy' | 'failed' | 'unreadable' | 'off' | 'time';
+export type Outcome =
+  | 'done'
+  | 'less'
+  | 'limit'
+  | 'budget'
+  | 'busy'
+  | 'failed'
+  | 'unreadable'
+  | 'off'
+  | 'time'
+  | 'crowded';
 
 /**
- * Whether entry `e` is wanted by what its columns say. It may be freed at any moment, so this is a hint, and whoever acts on
- * it asks again under the lock of its list. A same-filled page has no object to get rid of.
+ * Whether entry `e` is wanted, by what its columns say. The caller holds lockLives, so that what is alive stays so; but one
+ * that is only being stored has fields from before, so this is a hint, and whoever acts on it asks again under the lock of
+ * its list. A same-filled page has no object to get rid of. `since`: that of `wanted`, or another tick.
  */
-export function isWanted(wanted: Wanted, t: Entries, memcgs: Memcgs, clock: Clock, e: number): boolean {
+export function isWanted(
+  wanted: Wanted,
+  since: number | null,
+  t: Entries,
+  memcgs: Memcgs,
+  clock: Clock,
+  e: number,
+): boolean {
   if (!isLive(t, e) || t.length[e] === LENGTH_SAME_FILLED) return false;
-  const { unusedSince: since } = wanted;
-  if ('m' in wanted) return unusedSince(clock, t, e, wanted.unusedSince) && isBelow(memcgs, t.memcg[e], wanted.m);
-  if (t.volume[e] !== wanted.x || (wanted.huge && t.length[e] !== PAGE_SIZE)) return false;
   if (since !== null && !unusedSince(clock, t, e, since)) return false;
-  const slot = t.slot[e];
-  return wanted.slots === null || wanted.slots.some(([first, end]) => slot >= first && slot < end);
+  if ('m' in wanted) return isBelow(memcgs, t.memcg[e], wanted.m);
+  if (t.volume[e] !== wanted.x || (wanted.huge && t.length[e] !== PAGE_SIZE)) return false;
+  return wanted.slots === null || isAmong(wanted.slots, t.slot[e]);
+}
+
+/** As many ranges as one value of a file has room for: a few hundred. */
+function isAmong(ranges: readonly (readonly [first: number, end: number])[], slot: number): boolean {
+  for (const range of ranges) if (slot >= range[0] && slot < range[1]) return true;
+  return false;
 }
 
 /** `m` itself is. A row's parent stays while it is in use, also when it is offline. */
-export function isBelow(memcgs: Memcgs, m: number, above: number): boolean {
+function isBelow(memcgs: Memcgs, m: number, above: number): boolean {
   let row = heirOf(memcgs, m);
   while (row !== above && row !== ROOT) row = memcgs.parent[row];
   return row === above;

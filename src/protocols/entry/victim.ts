@@ -56,8 +56,11 @@ function missingOf(pool: ProtocolPool, m: number): ShrinkResult | null {
   lockLives(entries);
   const alive = entries.generation[e] === walk.namedLife;
   const found = alive && lru.linked(pool.lru, entries, m, e) && lru.belongs(pool.lru, entries, m, e);
+  // Its life may have begun before it had its fields, and who named it have read those of the one before.
+  const meant = found && entries.volume[e] === walk.namedX && entries.slot[e] === walk.namedSlot;
   unlockLives(entries);
-  return found ? null : alive ? SHRINK.EEXIST : SHRINK.GONE;
+  if (found) return meant ? null : SHRINK.GONE;
+  return alive ? SHRINK.EEXIST : SHRINK.GONE;
 }
 
 /** The remembered neighbour, if the walk skipped to it. It may be on another list by now, or freed: that is the bug. */
@@ -78,11 +81,19 @@ export function beginWalk({ walk }: Pick<ProtocolPool, 'walk'>): void {
   walk.full.fill(0);
 }
 
-/** Entry `e`, in the life that it has now, is the next victim. Whoever says so has seen that it is alive. */
-export function beginNamed({ walk, entries }: Pick<ProtocolPool, 'walk' | 'entries'>, e: number): void {
+/** Entry `e` is the next victim, if its life is still this one, and it has this slot. */
+export function beginNamed(
+  { walk }: Pick<ProtocolPool, 'walk'>,
+  e: number,
+  life: number,
+  x: number,
+  slot: number,
+): void {
   walk.next = NONE;
   walk.named = e;
-  walk.namedLife = entries.generation[e];
+  walk.namedLife = life;
+  walk.namedX = x;
+  walk.namedSlot = slot;
 }
 
 /** A busy victim: the walk goes on at the next entry, as it was before the lock was dropped. */
