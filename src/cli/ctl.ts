@@ -7,6 +7,9 @@ import { RECLAIM_DEADLINE_MS } from '../control/limits.ts';
 import { EXIT, ExitError } from '../os/exit_error.ts';
 import { askControl, type Question, refusal, TIMEOUT_MS } from './ask_control.ts';
 
+/** Files that answer when pages have been written back. */
+const WRITES_BACK = /^\/cgroup(\/.*)?\/memory\.reclaim$|^\/block\/[^/]+\/writeback$/;
+
 const METHODS = { ls: 'GET', get: 'GET', set: 'PUT', mkdir: 'POST', rmdir: 'DELETE' } as const;
 
 export type CtlVerb = keyof typeof METHODS;
@@ -18,7 +21,7 @@ export interface CtlOptions {
   readonly long?: boolean;
   /** For mkdir: those above as well, and what is there is no mistake. */
   readonly parents?: boolean;
-  /** How long the server may take for an answer, in milliseconds; 5 s unless given, and more for memory.reclaim. */
+  /** How long the server may take for an answer, in milliseconds; 5 s unless given, and more for memory.reclaim and writeback. */
   readonly timeoutMs?: number;
 }
 
@@ -45,7 +48,7 @@ export async function ctl(
     throw problem(error.message);
   }
   const query = verb !== 'ls' ? '' : long ? '?ls=long' : '?ls';
-  const isReclaim = verb === 'set' && steps.at(-1)?.endsWith('/memory.reclaim') === true;
+  const isReclaim = verb === 'set' && WRITES_BACK.test(steps.at(-1) ?? '');
   // A server that takes all its time for it still has as long for the answer as for any.
   const waits = timeoutMs ?? (isReclaim ? RECLAIM_DEADLINE_MS + TIMEOUT_MS : TIMEOUT_MS);
   const ask = (method: Question['method'], at: string, isFine?: RegExp): Promise<string> => {

@@ -3,7 +3,9 @@ import { z } from 'zod';
 import { RANGES_MAX } from '../pool/attribution.ts';
 import { EXPORT_BYTES_MAX, PAGE_SIZE } from '../pool/limits.ts';
 import { DESCRIPTION_MAX, MEMCG_PATH_MAX, NAME_MAX } from './bounds.ts';
-import { choice, file, group, size, text } from './fields.ts';
+import { choice, duration, file, group, size, text } from './fields.ts';
+
+const DAY_MS = 86_400_000;
 
 const slotRange = group(
   {
@@ -37,6 +39,18 @@ export const exportOptions = group(
       .max(RANGES_MAX, { error: () => `has too many ranges, allowed: ${rangesAllowed}` })
       .meta({ description: 'For attribution: ranges, in any order; they may not overlap.', allowed: rangesAllowed })
       .prefault([]),
+    writeback: group(
+      {
+        budget: size(
+          { min: 0, max: EXPORT_BYTES_MAX, multiple: PAGE_SIZE, wordMax: true },
+          'Pages of 4 KiB that /block/<export>/writeback may write back in one interval, in bytes: what an image on flash is worn by it. What limits and memory.reclaim write back is not bounded by it. max: no bound.',
+        ).prefault('max'),
+        interval: duration(1000, DAY_MS, 'Interval of the budget, counted from the start of the server.').prefault(
+          '24h',
+        ),
+      },
+      'Writeback on demand.',
+    ).prefault({}),
     onUnclean: choice(
       ['refuse', 'reset', 'serve'],
       'Start after an unclean stop, when the image is stale: refuse (exit 3), reset (discard its content), or serve the old bytes. An image that is gone or empty beside its marker is refused by serve too, and started anew by reset. Only refuse can never corrupt a guest.',

@@ -4,6 +4,7 @@ import type { Config } from '../config/schema.ts';
 import { allocator } from '../pool/allocator/index.ts';
 import { setCount } from '../pool/bits.ts';
 import { freeBuffers } from '../pool/buffers.ts';
+import { budgetLeft, limitLeft, onDemandPages } from '../pool/export_accounts.ts';
 import { stateOf, TABLE } from '../pool/export_state.ts';
 import { THREAD_LANE0 } from '../pool/limits.ts';
 import { currentOf, hasHomes, onlineRows, pathOf } from '../pool/memcg.ts';
@@ -59,6 +60,7 @@ export function statsReport(
       attribution: config.exports[x].attribution,
       used_pages: setCount(shared.users, x),
       lost_pages: setCount(shared.lost, x),
+      writeback: writebackReport(shared, x),
       state: TABLE[stateOf(shared.states, x)].name,
       clients: shared.clients[x],
       swap_signature: readHeader(shared, x),
@@ -67,6 +69,18 @@ export function statsReport(
       const row = rowOf(shared.counters, THREAD_LANE0 + lane);
       return { lane, ...each(shown.ofLane, (column) => row[column]) };
     }),
+  };
+}
+
+/** Pages that may still be written back on demand: null without a limit, or without a budget. */
+function writebackReport({ accounts, clock, settings }: Shared, x: number): object {
+  const { budget } = settings.exports[x];
+  const finite = (pages: number): number | null => (Number.isFinite(pages) ? pages : null);
+  return {
+    on_demand_pages: onDemandPages(accounts, x),
+    limit_left: finite(limitLeft(accounts, x)),
+    budget_pages: budget?.pages ?? null,
+    budget_left: finite(budgetLeft(accounts, x, budget, clock)),
   };
 }
 

@@ -37,9 +37,9 @@ const DONE_MAX = 1024;
 
 /**
  * writeback: a page that left the pool. write: a page that a request sends, its slot pinned until it is answered.
- * clean: a copy of a page that stays in the pool.
+ * clean: a copy of a page that stays in the pool. mark: no call, but a word to whoever waits for all before it.
  */
-type Kind = 'writeback' | 'write' | 'clean' | 'punch' | 'zero' | 'sync';
+type Kind = 'writeback' | 'write' | 'clean' | 'punch' | 'zero' | 'sync' | 'mark';
 
 interface Operation {
   readonly kind: Kind;
@@ -199,9 +199,10 @@ export class ImageQueue {
       // A run that failed is tried page by page, so that one bad page fails alone.
       if (errno !== 0 && run.length > 1) for (const op of run) this.runs.push([op]);
       else for (const op of run) this.finish(op, errno);
-      this.afterWrite(run.length * PAGE_SIZE);
+      this.afterWrite(first.kind === 'mark' ? 0 : run.length * PAGE_SIZE);
     };
-    if (first.kind === 'punch' || first.kind === 'zero') {
+    if (first.kind === 'mark') finish(0);
+    else if (first.kind === 'punch' || first.kind === 'zero') {
       counters[IMAGE.image_punches]++;
       this.image[first.kind](first.slot, first.count, finish);
     } else if (first.kind === 'sync') {

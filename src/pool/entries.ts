@@ -6,8 +6,8 @@
  * allocation and every free adds one, so that a use after free or a double free is seen by comparing generations.
  *
  * Field ownership: `slot`, `volume`, `memcg`, `length`, `fill` are written before the entry is published and stay until it
- * is freed. `prev`, `next` belong to the lock of the LRU list that its memcg has (lru.ts). `referenced` is written without a lock (it is a
- * hint). `state` belongs to the entry protocol (reference count or position).
+ * is freed. `prev`, `next` belong to the lock of the LRU list that its memcg has (lru.ts). `referenced` and `accessed` are written without a lock
+ * (they are hints). `state` belongs to the entry protocol (reference count or position).
  */
 import { int32, uint8, uint16, uint32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
@@ -32,6 +32,8 @@ export interface Entries {
   readonly prev: Int32Array;
   readonly next: Int32Array;
   readonly referenced: Uint8Array;
+  /** The tick in which it was stored or read last (access_time.ts). */
+  readonly accessed: Uint32Array;
   readonly state: Int32Array;
   readonly generation: Uint32Array;
   /** [lock, free list head, high-water mark, in use]; the free list is linked through `next`. */
@@ -54,6 +56,7 @@ export function createEntries(capacity: number): Entries {
     prev: int32(capacity),
     next: int32(capacity),
     referenced: uint8(capacity),
+    accessed: uint32(capacity),
     state: int32(capacity),
     generation: uint32(capacity),
     control: int32(IN_USE + 1),
@@ -72,6 +75,7 @@ const WIDTHS = {
   prev: 4,
   next: 4,
   referenced: 1,
+  accessed: 4,
   state: 4,
   generation: 4,
 } satisfies Record<Exclude<keyof Entries, 'capacity' | 'control'>, number>;
@@ -110,6 +114,15 @@ export function freeEntry(t: Entries, e: number): void {
   }
   sync.unlock(t.control, LOCK);
   if (!live) sync.violation('double free', `double free of entry ${e}`);
+}
+
+/** While this lock is held no entry is taken or given back, so that what is alive stays so. A leaf: nothing is taken under it. */
+export function lockLives(t: Entries): void {
+  sync.lock(t.control, LOCK);
+}
+
+export function unlockLives(t: Entries): void {
+  sync.unlock(t.control, LOCK);
 }
 
 /** With debug.oracle and under an explorer, each dereference of an entry checks that it is alive, and freed ones are poisoned. */

@@ -3,9 +3,10 @@
  * views keeps the memory shared). Sizes are bounds: the memory is reserved, and costs what is touched.
  */
 import { assert } from '../shm/assert.ts';
-import { int32, uint8, wideInt32 } from '../shm/columns.ts';
+import { int32, uint8, uint32, wideInt32 } from '../shm/columns.ts';
 import { type Counters, createCounters } from '../shm/counters.ts';
 import { createMailboxes, createRing, type Mailboxes, type Ring } from '../shm/mailbox.ts';
+import type { Clock } from './access_time.ts';
 import { allocator, type ObjectMemory } from './allocator/index.ts';
 import type { SlotRange } from './attribution.ts';
 import { type Bits, createCountedBits } from './bits.ts';
@@ -13,6 +14,7 @@ import { type Buffers, createBuffers } from './buffers.ts';
 import { type Claims, createClaims } from './claims.ts';
 import { createDirty, type Dirty } from './dirty.ts';
 import { createEntries, ENTRY_BYTES, type Entries, highWater } from './entries.ts';
+import { createAccounts, type ExportAccounts, type WritebackBudget } from './export_accounts.ts';
 import { EXPORTS_MAX, LANES_MAX, MEMCGS_MAX, PAGE_SIZE, THREAD_LANE0, THREAD_MAIN, THREADS_MAX } from './limits.ts';
 import { createLists, type Lists } from './lru.ts';
 import { createMemcgs, type Memcgs } from './memcg.ts';
@@ -53,6 +55,8 @@ export interface PoolSettings {
     readonly pages: number;
     readonly memcg: number;
     readonly ranges?: readonly SlotRange[];
+    /** What may be written back on demand in an interval; without it as much as is asked for. */
+    readonly budget?: WritebackBudget;
   }[];
   /** What the tree of memcgs begins with, by path; at run time the tree says what is (memcg.ts). */
   readonly memcgs: readonly { readonly name: string; readonly max: number; readonly writeback: boolean }[];
@@ -120,6 +124,9 @@ export interface Shared {
   readonly requestBuffers: Buffers;
   readonly boxes: Mailboxes;
   readonly counters: Counters;
+  readonly accounts: ExportAccounts;
+  /** Moved by the main thread alone. */
+  readonly clock: Clock;
   readonly control: Int32Array;
   /** Per export: IMAGE_FLAG_WORDS words that belong to the image (image/descriptor_image.ts). */
   readonly imageFlags: readonly Int32Array[];
@@ -206,6 +213,8 @@ export function createShared(
     requestBuffers: createBuffers(buffers, pages.length),
     boxes: createMailboxes(THREADS_MAX),
     counters: createCounters(THREADS_MAX),
+    accounts: createAccounts(pages.length),
+    clock: uint32(1),
     control: int32(CTL_WORDS),
     imageFlags: pages.map(() => int32(IMAGE_FLAG_WORDS)),
     orders: createRing(ORDERS_IN_RING),

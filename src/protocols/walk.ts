@@ -13,6 +13,11 @@ export interface Walk {
   /** Its tree, and which life of that; an entry protocol that comes back to the tree without a pin keeps them. */
   tree: number;
   life: number;
+  /** A victim that was asked for by name, its life (`generation`), and the slot that it was of; NONE for a walk, which takes what is coldest. */
+  named: number;
+  namedLife: number;
+  namedX: number;
+  namedSlot: number;
   /** The victim's neighbour on the list, as it was under the LRU lock. */
   neighbour: number;
   /** With lruSkipAfterUnlock: the list, and the entry where the walk goes on after a busy victim. */
@@ -24,5 +29,6 @@ export interface Walk {
 
 export function newWalk(): Walk {
   const victim = { x: 0, slot: 0, e: NONE, tree: 0, life: 0, neighbour: NONE };
-  return { ...victim, list: 0, next: NONE, full: new Uint8Array(EXPORTS_MAX) };
+  const named = { named: NONE, namedLife: 0, namedX: 0, namedSlot: 0 };
+  return { ...victim, ...named, list: 0, next: NONE, full: new Uint8Array(EXPORTS_MAX) };
 }

@@ -1,6 +1,7 @@
 /** What the threads say to each other by messages: start, hand-over of sockets, stop, drain. Pages go by shared memory. */
 import type { ImageTraffic } from '../image/counted_image.ts';
 import type { Shared } from '../pool/shared.ts';
+import type { Outcome, WantedOfExport } from '../zswap/wanted.ts';
 import type { Places } from './places.ts';
 import type { ThreadSettings } from './settings.ts';
 import type { TunableCells } from './tunables.ts';
@@ -47,9 +48,20 @@ export type ToShrinker =
   | { readonly type: 'copyOut'; readonly x: number; readonly all: boolean }
   /** For swapoff: punch slots, after everything queued. */
   | { readonly type: 'punch'; readonly x: number; readonly first: number; readonly count: number }
-  /** For memory.reclaim: write back so many bytes of memcg `m` and what is below it, in `ms` milliseconds; and end that. */
-  | { readonly type: 'reclaim'; readonly id: number; readonly m: number; readonly bytes: number; readonly ms: number }
-  | { readonly type: 'endReclaim'; readonly id: number }
+  /**
+   * For memory.reclaim: write back so many bytes of memcg `m` and what is below it, in `ms` milliseconds; of pages that were not
+   * used since a tick, if one is given. For /block/<export>/writeback: what is wanted. And end one of them.
+   */
+  | {
+      readonly type: 'reclaim';
+      readonly id: number;
+      readonly m: number;
+      readonly bytes: number;
+      readonly unusedSince: number | null;
+      readonly ms: number;
+    }
+  | { readonly type: 'writeBack'; readonly id: number; readonly wanted: WantedOfExport; readonly ms: number }
+  | { readonly type: 'endAsked'; readonly id: number }
   | { readonly type: 'close' };
 
 export type FromShrinker =
@@ -66,6 +78,7 @@ export type FromShrinker =
   | { readonly type: 'copied'; readonly x: number; readonly errno: number }
   | { readonly type: 'punched'; readonly x: number; readonly errno: number }
   | { readonly type: 'reclaimed'; readonly id: number; readonly errno: number }
+  | { readonly type: 'wroteBack'; readonly id: number; readonly outcome: Outcome }
   | { readonly type: 'imageError'; readonly x: number; readonly what: string; readonly errno: number }
   /** shrinker_enabled is on and does nothing, because nobody can tell whether the host is short of memory. */
   | { readonly type: 'noPressure'; readonly why: string }

@@ -27,6 +27,7 @@ import { endProcess } from '../os/process.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
 import { attachHelp } from './attach_help.ts';
+import { BlockControl } from './block_control.ts';
 import { imageBudget, poolTooSmall } from './budget.ts';
 import { SHOWN } from './counters.ts';
 import { findUsers, openImages, type ServedImage, takeBack, writeMarkers } from './images.ts';
@@ -34,12 +35,13 @@ import { lookAtThreads } from './io_flusher.ts';
 import { LineWriter } from './line_writer.ts';
 import { type Listeners, listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
-import type { FromShrinker } from './messages.ts';
+import type { FromShrinker, ToShrinker } from './messages.ts';
 import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
 import { createPlaces } from './places.ts';
 import { ServedMemcgs } from './served_memcgs.ts';
 import { ServiceManager } from './service_manager.ts';
 import { reserveShared, threadSettings, tunableCells } from './settings.ts';
+import { ShrinkerAsks } from './shrinker_asks.ts';
 import { closeInspector, Signals } from './signals.ts';
 import { type Running, stop } from './stop.ts';
 import { SwapControl } from './swap_control.ts';
@@ -123,8 +125,7 @@ async function startWith(
   });
   failed.catch(() => undefined);
   const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
-  const swap = new SwapControl(shared, config, (message) => threads.shrinker.send(message));
-  const memcgs = new ServedMemcgs(shared, NODE_LOOP, (message) => threads.shrinker.send(message));
+  const served = makeServed(shared, config, (message) => threads.shrinker.send(message));
   const note = shrinkerLog(config, log, manager);
   if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget));
   const places = createPlaces(config.listen.maxConnections, config.exports.length);
@@ -135,8 +136,7 @@ async function startWith(
     onLane: (message) => listeners?.heard(message),
     onShrinker: (message) => {
       note(message);
-      if (message.type === 'reclaimed') memcgs.answered(message);
-      if (message.type === 'copied' || message.type === 'punched' || message.type === 'drained') swap.answered(message);
+      served.heard(message);
     },
   });
   const threads = await Promise.race([starting, failed]);
@@ -146,24 +146,44 @@ async function startWith(
   try {
     const files = kernelFiles({
       shared,
-      memcgs: memcgs.tree,
-      reclaim: memcgs.reclaim,
+      memcgs: served.memcgs.tree,
+      reclaim: served.memcgs.reclaim,
       config,
       tunables: new LiveTunables(cells, config.pool.acceptThresholdPercent),
       usableMemory: usableMemory(),
       imagePages: (x) => imagePages(traffic, x),
+      blocks: served.blocks,
       changed: (change) => log.logger.info(change, 'a file was changed (zswapd ctl)'),
     });
-    control = await Promise.race([failed, openControl(config, shared, swap, files, log)]);
+    control = await Promise.race([failed, openControl(config, shared, served.swap, files, log)]);
     listeners.admit(writeMarkers(images, config.durability));
     fault = (error) => void stopOnFault(log, error);
-    return { config, log, shared, images, threads, listeners, control, swap, manager };
+    return { config, log, shared, images, threads, listeners, control, swap: served.swap, manager };
   } catch (error) {
     listeners.close();
-    memcgs.close();
+    served.close();
     await control?.close();
     throw error;
   }
+}
+
+/** What the main thread has behind its control socket. Each asks the shrinker's thread, whose answers have to be heard. */
+function makeServed(shared: Shared, config: Config, send: (message: ToShrinker) => void) {
+  const swap = new SwapControl(shared, config, send);
+  const asks = new ShrinkerAsks(send);
+  const memcgs = new ServedMemcgs(shared, NODE_LOOP, asks);
+  const blocks = new BlockControl(shared, NODE_LOOP, asks);
+  return {
+    ...{ swap, memcgs, blocks },
+    close(): void {
+      memcgs.close();
+      blocks.close();
+    },
+    heard(message: FromShrinker): void {
+      if (message.type === 'reclaimed' || message.type === 'wroteBack') asks.answered(message);
+      if (message.type === 'copied' || message.type === 'punched' || message.type === 'drained') swap.answered(message);
+    },
+  };
 }
 
 async function openControl(

@@ -10,10 +10,12 @@ import {
   NBD_FLAG_SEND_WRITE_ZEROES,
   NBD_MAX_PAYLOAD,
 } from 'node-nbd-server';
+import { NO_LIMIT } from '../config/fields.ts';
 import type { Config } from '../config/schema.ts';
 import { formatSize } from '../config/units.ts';
 import type { OpenableImage } from '../image/image.ts';
 import { EXIT, ExitError } from '../os/exit_error.ts';
+import { TICK_MS } from '../pool/access_time.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { canonicalPath } from '../pool/memcg_path.ts';
 import type { CursorKind } from '../pool/policies.ts';
@@ -98,6 +100,9 @@ function poolSettings(config: Config): PoolSettings {
           end: (offset + size) / PAGE_SIZE,
           memcg: names.indexOf(canonicalPath(memcg)),
         })),
+      ...(one.writeback.budget === NO_LIMIT
+        ? {}
+        : { budget: { pages: one.writeback.budget / PAGE_SIZE, ticks: Math.ceil(one.writeback.interval / TICK_MS) } }),
     })),
     memcgs: names.map((name) => ({
       name,

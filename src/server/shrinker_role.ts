@@ -3,6 +3,7 @@
 import { countPages } from '../image/counted_image.ts';
 import { ImageQueue } from '../image/image_queue.ts';
 import { openImage } from '../image/open.ts';
+import * as errno from '../os/errno.ts';
 import { NODE_LOOP } from '../os/loop.ts';
 import { MEMORY_PRESSURE, Pressure } from '../os/pressure.ts';
 import { releaseMemory } from '../os/syscalls.ts';
@@ -16,8 +17,8 @@ export class ShrinkerRole {
   private readonly shrinker: Shrinker;
   private readonly post: (message: FromShrinker) => void;
   private closed = false;
-  /** By number: what ends a reclaim that is under way. */
-  private readonly reclaims = new Map<number, () => void>();
+  /** By number: what ends what was asked for and is under way. */
+  private readonly asked = new Map<number, () => void>();
 
   constructor({ shared, settings, thread, traffic }: ThreadData, post: (message: FromShrinker) => void) {
     this.post = post;
@@ -62,7 +63,8 @@ export class ShrinkerRole {
       const { x, first, count } = message;
       this.shrinker.punch(x, first, count, (errno) => this.post({ type: 'punched', x, errno }));
     } else if (message.type === 'reclaim') this.reclaim(message);
-    else if (message.type === 'endReclaim') this.reclaims.get(message.id)?.();
+    else if (message.type === 'writeBack') this.writeBack(message);
+    else if (message.type === 'endAsked') this.asked.get(message.id)?.();
     else {
       this.closed = true;
       this.shrinker.close();
@@ -78,12 +80,25 @@ export class ShrinkerRole {
     );
   }
 
-  private reclaim({ id, m, bytes, ms }: Extract<ToShrinker, { type: 'reclaim' }>): void {
-    const end = this.shrinker.proactive.begin(m, bytes, ms, (errno) => {
-      this.reclaims.delete(id);
-      this.post({ type: 'reclaimed', id, errno });
+  private reclaim({ id, m, bytes, unusedSince, ms }: Extract<ToShrinker, { type: 'reclaim' }>): void {
+    const { proactive, onDemand } = this.shrinker;
+    const answer = (result: number): void => {
+      this.asked.delete(id);
+      this.post({ type: 'reclaimed', id, errno: result });
+    };
+    const end =
+      unusedSince === null
+        ? proactive.begin(m, bytes, ms, answer)
+        : onDemand.begin({ m, bytes, unusedSince }, ms, (outcome) => answer(outcome === 'done' ? 0 : errno.EAGAIN));
+    this.asked.set(id, end);
+  }
+
+  private writeBack({ id, wanted, ms }: Extract<ToShrinker, { type: 'writeBack' }>): void {
+    const end = this.shrinker.onDemand.begin(wanted, ms, (outcome) => {
+      this.asked.delete(id);
+      this.post({ type: 'wroteBack', id, outcome });
     });
-    this.reclaims.set(id, end);
+    this.asked.set(id, end);
   }
 
   private imageError(x: number, what: string, errno: number): void {

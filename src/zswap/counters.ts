@@ -16,6 +16,7 @@ export const ZSWAP_COUNTERS = declareCounters(IMAGE_COUNTERS.end, {
   decompress_fail: 'entries that did not decompress',
   written_back_pages: 'pages written back from the pool to the image',
   pressure_written_back: 'of these, pages written back because the host was short of memory (shrinker_enabled)',
+  asked_written_back: 'of these, pages written back because /block/<export>/writeback named them',
   zswpwb_proactive_b: 'bytes of objects written back because memory.reclaim asked for it',
   writeback_busy: 'victims skipped because their slot was in use (EEXIST)',
   writeback_invalidated: 'victims that were gone when their slot was pinned',

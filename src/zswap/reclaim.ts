@@ -25,8 +25,8 @@ import { isHome, TABLE, writesBack } from '../pool/memcg.ts';
 import type { CursorKind } from '../pool/policies.ts';
 import { CTL, type Shared, WORK } from '../pool/shared.ts';
 import { ENOENT, ENOMEM } from '../pool/slots.ts';
-import { beginWalk } from '../protocols/entry/victim.ts';
-import { SHRINK } from '../protocols/protocol.ts';
+import { beginNamed, beginWalk } from '../protocols/entry/victim.ts';
+import { SHRINK, type ShrinkResult } from '../protocols/protocol.ts';
 import { sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import { admit } from './admission.ts';
@@ -170,11 +170,14 @@ export class Reclaim {
 
   /** No export of the memcg could take a batch of buffers, and each has calls on its image under way, whose ends make turns. */
   isBehind(m: number): boolean {
-    const { writebackBuffers } = this.shared;
     const exports = this.exportsOf(m);
-    const waits = (x: number): boolean => buffers.buffersFor(writebackBuffers, x) < this.batch && !this.queues[x].idle;
     // One that has just gone offline has none, and nothing to wait for.
-    return exports.length > 0 && exports.every(waits);
+    return exports.length > 0 && exports.every((x) => this.waitsForImage(x));
+  }
+
+  /** The same of one export. */
+  waitsForImage(x: number): boolean {
+    return buffers.buffersFor(this.shared.writebackBuffers, x) < this.batch && !this.queues[x].idle;
   }
 
   /** Whether anything of the list of `m` may be written back. */
@@ -194,6 +197,16 @@ export class Reclaim {
     if (this.written > 0) return 0;
     if (this.refused > 0) return ENOMEM;
     return this.scanned === 0 && this.rotated === 0 ? ENOENT : EAGAIN;
+  }
+
+  /** Writes entry `e` back, which belonged on list `m` a moment ago, if it still has the same life (its generation) and slot. */
+  shrinkNamed(m: number, e: number, life: number, x: number, slot: number): ShrinkResult {
+    const { zswap } = this;
+    const { entry, busy } = zswap.protocols;
+    beginNamed(zswap, e, life, x, slot);
+    const result = entry.shrinkOne(zswap, m, busy);
+    if (result !== SHRINK.WRITTEN && result !== SHRINK.GONE) zswap.count('reject_reclaim_fail');
+    return result;
   }
 
   /** zswap_shrinker_scan: looks at up to `entries` of the memcg, and stops at one in use, because there the warm ones begin. */

@@ -18,6 +18,7 @@ import { Background, POLL_MS } from './background.ts';
 import { Cleaning, type CleanResult, heldSlots } from './cleaner.ts';
 import { C } from './counters.ts';
 import { Flusher } from './flusher.ts';
+import { OnDemand } from './on_demand.ts';
 import { answerOrder, ORDER } from './orders.ts';
 import { Proactive } from './proactive.ts';
 import { Reclaim } from './reclaim.ts';
@@ -56,6 +57,8 @@ export class Shrinker {
   private readonly reclaim: Reclaim;
   /** What memory.reclaim asks for. */
   readonly proactive: Proactive;
+  /** What is asked for by name or by age. */
+  readonly onDemand: OnDemand;
   private readonly release: Release;
   private readonly record = new Int32Array(RECORD_WORDS);
   /** By export; none where FLUSH is not offered. */
@@ -74,6 +77,7 @@ export class Shrinker {
     this.queues = queues;
     this.reclaim = new Reclaim(zswap, queues, batch, cursor);
     this.proactive = new Proactive(zswap, this.reclaim, loop, () => this.schedule());
+    this.onDemand = new OnDemand(zswap, this.reclaim, queues, { loop, schedule: () => this.schedule() });
     this.background = new Background(zswap, this.reclaim, batch, isPressed);
     this.release = release;
     this.loop = loop;
@@ -97,6 +101,7 @@ export class Shrinker {
   close(): void {
     this.maintenance.cancel();
     this.proactive.close();
+    this.onDemand.close();
     this.polls.cancel();
     for (const queue of this.queues) queue.close();
   }
@@ -194,6 +199,7 @@ export class Shrinker {
     more = this.reclaim.answerStores() || more;
     more = this.work() || more;
     more = this.proactive.turn() || more;
+    more = this.onDemand.turn() || more;
     for (const queue of this.queues) queue.pump();
     if (more) this.schedule();
   }
@@ -221,7 +227,7 @@ export class Shrinker {
     this.compactIfSparse();
     this.zswap.counters[C.trimmed_zspages] += this.zswap.objects.trim(KEEP_RESIDENT, TRIM_PER_TURN, this.release);
     // Cleanings wait for pins whose holders may not know of them, and reclaim for slot records; a look now and then costs little.
-    const waits = this.cleanings.length > 0 || this.proactive.waits;
+    const waits = this.cleanings.length > 0 || this.proactive.waits || this.onDemand.waits;
     if (waits || sync.load(this.shared.control, CTL.WORK) !== 0) this.schedule();
   }
 }

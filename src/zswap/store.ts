@@ -5,6 +5,8 @@
  *
  * Nothing here waits for I/O or for another request, throws, or allocates per page beyond one view per zstd call.
  */
+
+import { touch } from '../pool/access_time.ts';
 import { allocator } from '../pool/allocator/index.ts';
 import { ownerOf } from '../pool/attribution.ts';
 import { clearBit, setBit } from '../pool/bits.ts';
@@ -18,6 +20,7 @@ import { sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import { enter, settle } from './admission.ts';
 import { C } from './counters.ts';
+import { countEntry } from './entry_counts.ts';
 import { requestWork } from './orders.ts';
 import { noteHeader } from './swap_header.ts';
 import type { Zswap } from './zswap.ts';
@@ -185,6 +188,7 @@ function publish(zswap: Zswap, e: number, x: number, slot: number, m: number, by
   entries.length[e] = bytes;
   // As in the kernel, a fresh page gets its second chance: the first walk passes it by.
   entries.referenced[e] = 1;
+  touch(shared.clock, entries, e);
   // Writeback asks for users before it touches the entry, so the bit is set before the entry can be found.
   setBit(shared.users, x, slot);
   const counted = zswap.protocols.swapoff.countsEntries;
@@ -197,11 +201,8 @@ function publish(zswap: Zswap, e: number, x: number, slot: number, m: number, by
   }
   clearBit(shared.lost, x, slot);
   zswap.noteDirty(x, slot);
-  counters[POOL.stored_pages]++;
   counters[C.zswpout]++;
-  counters[POOL.compressed_bytes] += bytes;
-  if (bytes === LENGTH_SAME_FILLED) counters[POOL.same_filled_pages]++;
-  else if (bytes === PAGE_SIZE) zswap.countRaw(e, 1);
+  countEntry(zswap, e, bytes, x, 1);
   return STORED;
 }
 

@@ -6,19 +6,19 @@
  *
  * Nothing here waits for I/O or for another request, throws, or allocates per page beyond one view per zstd call.
  */
+import { touch } from '../pool/access_time.ts';
 import { allocator, type Objects } from '../pool/allocator/index.ts';
 import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import type { Claim } from '../pool/claims.ts';
 import { Codec, fillPage } from '../pool/codec.ts';
-import { POOL } from '../pool/counters.ts';
 import { setDirty } from '../pool/dirty.ts';
-import { checkLive, type Entries, freeEntry, isLive, KEPT, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
+import { checkLive, type Entries, freeEntry, isLive, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { hasTrees, mayWriteBack, takesWrites } from '../pool/export_state.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import * as lru from '../pool/lru.ts';
 import { CELL, countEvent, type Memcgs, ROOT } from '../pool/memcg.ts';
-import { CTL, type PoolSettings, type Shared } from '../pool/shared.ts';
+import type { PoolSettings, Shared } from '../pool/shared.ts';
 import { ENOENT, Slots } from '../pool/slots.ts';
 import type { Trees } from '../pool/tree.ts';
 import type { Place } from '../pool/tree_walk.ts';
@@ -28,6 +28,7 @@ import { newWalk, type Walk } from '../protocols/walk.ts';
 import { rowOf } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import { C } from './counters.ts';
+import { countEntry } from './entry_counts.ts';
 import { Oracle, type PageOracle } from './oracle.ts';
 
 /** load(): the bytes are in place. */
@@ -73,6 +74,7 @@ export class Zswap implements ProtocolPool {
   /** Whose page was decompressed last: what is loaded or written back has just been. A same-filled page is nobody's. And its bytes. */
   private lastMemcg = ROOT;
   lastBytes = 0;
+  private lastEntry = NONE;
 
   constructor(shared: Shared, protocols: Protocols, thread: number, onWrite: OnWrite = writesNothing) {
     this.shared = shared;
@@ -155,6 +157,8 @@ export class Zswap implements ProtocolPool {
     if (!this.hasTrees(x)) return ON_IMAGE;
     const result = this.protocols.entry.load(this, x, slot, dst.subarray(at, at + PAGE_SIZE));
     if (result === LOAD_OK) {
+      // Who has not the slot's pin alone may have freed it by now: then a stranger looks used, which is a hint that is wrong.
+      touch(shared.clock, this.entries, this.lastEntry);
       counters[C.zswpin]++;
       countEvent(this.memcgs, this.thread, this.lastMemcg, CELL.ZSWPIN);
       return this.isStale(x, slot, dst, at) ? STALE : LOADED;
@@ -213,23 +217,15 @@ export class Zswap implements ProtocolPool {
   // What protocols see of the pool; protocol.ts has the contract.
 
   free(e: number): void {
-    const { entries, counters } = this;
+    const { entries } = this;
     if (!isLive(entries, e)) sync.violation('double free', `double free of entry ${e}`);
     const bytes = entries.length[e];
     const x = entries.volume[e];
     lru.del(this.lru, entries, e);
     if (bytes > 0) this.objects.free(e, bytes);
-    if (bytes === LENGTH_SAME_FILLED) counters[POOL.same_filled_pages]--;
-    else if (bytes === PAGE_SIZE) this.countRaw(e, -1);
+    countEntry(this, e, bytes, x, -1);
     freeEntry(entries, e);
-    counters[POOL.stored_pages]--;
-    counters[POOL.compressed_bytes] -= bytes;
     if (this.protocols.swapoff.countsEntries) sync.add(this.live, x, -1);
-  }
-
-  countRaw(e: number, pages: number): void {
-    this.counters[POOL.stored_incompressible_pages] += pages;
-    if (this.entries.fill[e] === KEPT) sync.add(this.shared.control, CTL.KEPT_RAW, pages);
   }
 
   decompress(e: number, page: Uint8Array): boolean {
@@ -238,6 +234,7 @@ export class Zswap implements ProtocolPool {
     const bytes = entries.length[e];
     this.lastMemcg = entries.memcg[e];
     this.lastBytes = bytes;
+    this.lastEntry = e;
     if (bytes === LENGTH_SAME_FILLED) {
       this.lastMemcg = ROOT;
       fillPage(page, entries.fill[e]);

@@ -25,6 +25,8 @@ const DEADLOCKS: Readonly<Record<string, readonly string[]>> = {
     'slots',
     'no-record',
     'exports-swapoff',
+    'demand-store',
+    'demand-offline-store',
   ],
 };
 

@@ -7,7 +7,7 @@ const POOL = 'stored_pages same_filled_pages stored_incompressible_pages compres
 const REJECTS =
   'pool_limit_hit reject_reclaim_fail reject_alloc_fail reject_kmemcache_fail reject_compress_poor reject_compress_fail reject_memcg_limit reject_pool_limit decompress_fail';
 const WRITEBACK =
-  'written_back_pages pressure_written_back zswpwb_proactive_b writeback_busy writeback_invalidated zswpout zswpin';
+  'written_back_pages pressure_written_back asked_written_back zswpwb_proactive_b writeback_busy writeback_invalidated zswpout zswpin';
 const IMAGE =
   'writeback_failed writeback_wasted image_reads image_writes image_runs image_punches image_read_errors image_write_errors';
 const SLOTS =

@@ -100,15 +100,19 @@ t.test('what the kernel would not take is EINVAL, and nothing is written back', 
     'source=zswap',
     '4K source=anon',
     '4K source',
-    '4K age=30s',
+    '4K age=30x',
+    '4K age=',
+    '4K age=-1',
   ];
   bad.push('4K swappiness=201', '4K swappiness=-1', '4K swappiness=', '4K swappiness=low', '4K\tsource=zswap', '08K');
   for (const text of bad) t.match(await reclaim(server, '/guest', text), /^EINVAL: .*allowed: /, JSON.stringify(text));
   t.match(await memoryStat(server, '/guest'), { zswpwb: 0, zswpwb_proactive_b: 0 });
-  for (const text of ['0x1000', ' 4k  source=zswap swappiness=200 ', '010000 swappiness=0', '1p swappiness=0x10'].slice(
-    0,
-    3,
-  ))
+  for (const text of [
+    '0x1000',
+    ' 4k  source=zswap swappiness=200 ',
+    '010000 swappiness=0 age=0',
+    '1p swappiness=0x10',
+  ].slice(0, 3))
     t.equal(await reclaim(server, '/guest', text), '', JSON.stringify(text));
   t.match(await fs(server, 'GET', '/guest/memory.reclaim'), /^EACCES: /);
   t.match(await fs(server, 'GET', '/guest?ls=long'), /^--w------- memory\.reclaim$/m);

@@ -7,6 +7,7 @@ import type { Loop } from '#src/os/loop.js';
 import { MEMCG } from '#src/pool/memcg.js';
 import type { ToShrinker } from '#src/server/messages.js';
 import { ServedMemcgs } from '#src/server/served_memcgs.js';
+import { ShrinkerAsks } from '#src/server/shrinker_asks.js';
 import { makePage, newZswap, put } from '../support/pool.ts';
 
 function served() {
@@ -25,7 +26,8 @@ function served() {
       return { cancel: () => timers.splice(timers.indexOf(task), 1) };
     },
   };
-  return { z, sent, timers, memcgs: new ServedMemcgs(z.shared, loop, (message) => sent.push(message)) };
+  const asks = new ShrinkerAsks((message) => sent.push(message));
+  return { z, sent, timers, asks, memcgs: new ServedMemcgs(z.shared, loop, asks) };
 }
 
 const signal = (): AbortSignal => new AbortController().signal;
@@ -48,41 +50,48 @@ t.test('a row that nobody names any more is free by itself', async (t) => {
 });
 
 t.test('each request is answered with what the shrinker says of it', async (t) => {
-  const { memcgs, sent } = served();
-  const asked = [memcgs.reclaim(1, 4096, signal()), memcgs.reclaim(0, 8192, signal())];
+  const { memcgs, asks, sent } = served();
+  const asked = [memcgs.reclaim(1, 4096, null, signal()), memcgs.reclaim(0, 8192, null, signal())];
   t.match(sent, [
     { type: 'reclaim', id: 1, m: 1, bytes: 4096 },
     { type: 'reclaim', id: 2, m: 0, bytes: 8192 },
   ]);
-  memcgs.answered({ type: 'reclaimed', id: 2, errno: errno.EAGAIN });
-  memcgs.answered({ type: 'reclaimed', id: 1, errno: 0 });
+  asks.answered({ type: 'reclaimed', id: 2, errno: errno.EAGAIN });
+  asks.answered({ type: 'reclaimed', id: 1, errno: 0 });
   t.strictSame(await Promise.all(asked), [0, errno.EAGAIN]);
 });
 
 t.test('a client that goes away ends its own, and one that has gone begins none', async (t) => {
-  const { memcgs, sent } = served();
+  const { memcgs, asks, sent } = served();
   const client = new AbortController();
-  const asked = memcgs.reclaim(1, 4096, client.signal);
-  const other = memcgs.reclaim(1, 4096, signal());
+  const asked = memcgs.reclaim(1, 4096, null, client.signal);
+  const other = memcgs.reclaim(1, 4096, null, signal());
   client.abort();
-  t.match(sent.slice(2), [{ type: 'endReclaim', id: 1 }]);
-  t.equal(await memcgs.reclaim(1, 4096, client.signal), errno.EAGAIN);
+  t.match(sent.slice(2), [{ type: 'endAsked', id: 1 }]);
+  t.equal(await memcgs.reclaim(1, 4096, null, client.signal), errno.EAGAIN);
   t.equal(sent.length, 3);
-  memcgs.answered({ type: 'reclaimed', id: 1, errno: errno.EAGAIN });
+  asks.answered({ type: 'reclaimed', id: 1, errno: errno.EAGAIN });
   t.equal(await asked, errno.EAGAIN);
-  memcgs.answered({ type: 'reclaimed', id: 2, errno: 0 });
+  asks.answered({ type: 'reclaimed', id: 2, errno: 0 });
   t.equal(await other, 0);
   await nextTurn();
   t.equal(sent.length, 3);
 });
 
+t.test('an age is a tick more than was asked for, so that no page goes that was used later', async (t) => {
+  const { z, memcgs, sent } = served();
+  z.shared.clock[0] = 1000;
+  void memcgs.reclaim(1, 4096, 30, signal());
+  t.match(sent, [{ type: 'reclaim', unusedSince: 1000 - 30 * 4 - 1 }]);
+});
+
 t.test('some connections of the control socket are left to others, however many reclaim', async (t) => {
-  const { memcgs, sent } = served();
-  for (let i = 0; i < RECLAIMS_MAX; i++) void memcgs.reclaim(0, 4096, signal());
-  t.equal(await memcgs.reclaim(0, 4096, signal()), errno.EAGAIN);
+  const { memcgs, asks, sent } = served();
+  for (let i = 0; i < RECLAIMS_MAX; i++) void memcgs.reclaim(0, 4096, null, signal());
+  t.equal(await memcgs.reclaim(0, 4096, null, signal()), errno.EAGAIN);
   t.equal(sent.length, RECLAIMS_MAX);
   t.ok(RECLAIMS_MAX < CONTROL_CONNECTIONS);
-  memcgs.answered({ type: 'reclaimed', id: 3, errno: 0 });
-  void memcgs.reclaim(0, 4096, signal());
+  asks.answered({ type: 'reclaimed', id: 3, errno: 0 });
+  void memcgs.reclaim(0, 4096, null, signal());
   t.equal(sent.length, RECLAIMS_MAX + 1);
 });

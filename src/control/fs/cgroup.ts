@@ -34,8 +34,8 @@ export interface Cgroups {
   setWriteback(m: number, on: boolean): void;
   create(parent: number, name: string): void;
   remove(m: number): void;
-  /** Writes back so many bytes of it and what is below it; ends when `gone` says that nobody waits for it. */
-  reclaim(m: number, bytes: number, gone: AbortSignal): Promise<void>;
+  /** Writes back so many bytes of it and what is below it, of pages that old if an age is given; ends when `gone` says that nobody waits for it. */
+  reclaim(m: number, bytes: number, ageSeconds: number | null, gone: AbortSignal): Promise<void>;
 }
 
 function files(groups: Cgroups): Readonly<Record<(typeof CGROUP_FILES)[number], FilesOf<number>[string]>> {
@@ -48,8 +48,8 @@ function files(groups: Cgroups): Readonly<Record<(typeof CGROUP_FILES)[number], 
     },
     'memory.reclaim': {
       write: async (m, text, gone) => {
-        const bytes = parseReclaim(text);
-        if (bytes > 0) await groups.reclaim(m, bytes, gone);
+        const { bytes, ageSeconds } = parseReclaim(text);
+        if (bytes > 0) await groups.reclaim(m, bytes, ageSeconds, gone);
       },
     },
     'memory.stat': { read: (m) => formatLines({ ...groups.stat(m) }) },

@@ -3,6 +3,7 @@
 const ERRORS = {
   ENOENT: [404, 'no such file or folder'],
   EINVAL: [400, 'invalid argument'],
+  ERANGE: [400, 'out of range'],
   EISDIR: [400, 'is a folder, allowed: ls'],
   ENOTDIR: [400, 'a part of the path is a file, not a folder'],
   ENAMETOOLONG: [400, 'the path or a name in it is too long'],
@@ -13,6 +14,7 @@ const ERRORS = {
   EEXIST: [409, 'exists already'],
   ENOSPC: [409, 'no room is left for another one'],
   EAGAIN: [409, 'it could not be done now'],
+  EIO: [500, 'input/output error'],
 } as const;
 
 type FsErrorCode = keyof typeof ERRORS;

@@ -2,7 +2,7 @@
 import type { Config } from '../../config/schema.ts';
 import type { MemcgTree } from '../../pool/memcg_tree.ts';
 import type { Shared } from '../../pool/shared.ts';
-import { blockFolder, type ImagePages } from './block.ts';
+import { type BlockControls, blockFolder, type ImagePages } from './block.ts';
 import { cgroupFolder } from './cgroup.ts';
 import { zswapCounters } from './debug.ts';
 import { parameters, type Tunables } from './parameters.ts';
@@ -19,14 +19,15 @@ interface FileSources {
   /** What percentages of the pool are of, in bytes. */
   readonly usableMemory: number;
   readonly imagePages: ImagePages;
+  readonly blocks: BlockControls;
   readonly changed: (change: FileChange) => void;
 }
 
 export function kernelFiles(sources: FileSources): FileTree {
-  const { shared, memcgs, reclaim, config, tunables, usableMemory, imagePages, changed } = sources;
+  const { shared, memcgs, reclaim, config, tunables, usableMemory, imagePages, blocks, changed } = sources;
   return new FileTree(
     table({
-      block: blockFolder(shared, imagePages),
+      block: blockFolder(shared, imagePages, blocks),
       cgroup: cgroupFolder(treeCgroups(shared, memcgs, reclaim)),
       debug: table({ zsmalloc: table({ classes: zsmallocClasses(shared) }), zswap: zswapCounters(shared) }),
       parameters: parameters(config, tunables, usableMemory),

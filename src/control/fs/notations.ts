@@ -14,9 +14,9 @@ const SUFFIXED = 'which may end in K, M, G, T, P or E';
 const YES = ['y', 'yes', 't', 'true', '1', 'on'];
 const NO = ['n', 'no', 'f', 'false', '0', 'off'];
 
-function invalid(text: string, allowed: string): FsError {
+export function invalid(text: string, allowed: string, code: 'EINVAL' | 'ERANGE' = 'EINVAL'): FsError {
   const shown = text.length > 40 ? `${text.slice(0, 40)}...` : text;
-  return new FsError('EINVAL', `${JSON.stringify(shown)} is not valid, allowed: ${allowed}`);
+  return new FsError(code, `${JSON.stringify(shown)} is not valid, allowed: ${allowed}`);
 }
 
 /** Undefined for what is no number. BigInt, because a text may name any. */
@@ -57,13 +57,27 @@ export function parseSize(text: string, most: number): number {
   return Math.floor(Number(bytes) / PAGE_SIZE) * PAGE_SIZE;
 }
 
-/** Of memory.reclaim: bytes, rounded down to a page, then keys, which change nothing here. */
-export function parseReclaim(text: string): number {
+/** Of memory.reclaim: bytes, rounded down to a page, then keys, of which age alone changes something here; the last one counts. */
+export function parseReclaim(text: string): { readonly bytes: number; readonly ageSeconds: number | null } {
   const [size, ...keys] = text.trim().split(/ +/);
   const bytes = parseBytes(size);
-  const takes = `bytes, ${SUFFIXED}, then source=zswap or swappiness=0 to 200 or max`;
-  if (bytes === undefined || !keys.every(isReclaimKey)) throw invalid(text, takes);
-  return Math.floor(Math.min(Number(bytes), NO_LIMIT) / PAGE_SIZE) * PAGE_SIZE;
+  const ages = keys.filter((key) => key.startsWith('age=')).map((key) => parseAge(key.slice('age='.length)));
+  const takes = `bytes, ${SUFFIXED}, then source=zswap, swappiness=0 to 200 or max, or age=SECONDS, 30s, 5m, 2h or 1d`;
+  const others = keys.filter((key) => !key.startsWith('age='));
+  if (bytes === undefined || ages.includes(undefined) || !others.every(isReclaimKey)) throw invalid(text, takes);
+  const whole = Math.floor(Math.min(Number(bytes), NO_LIMIT) / PAGE_SIZE) * PAGE_SIZE;
+  return { bytes: whole, ageSeconds: ages.at(-1) ?? null };
+}
+
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** Seconds; undefined for what is no age. */
+function parseAge(word: string): number | undefined {
+  // The d of a hexadecimal number is one of its digits, as with bytes.
+  const whole = number(word);
+  const unit = whole === undefined ? SECONDS[word.slice(-1)] : 1;
+  const value = whole ?? number(word.slice(0, -1));
+  return value === undefined || unit === undefined ? undefined : Math.min(Number(value) * unit, NO_LIMIT);
 }
 
 /** Everything here is swapped out already, so that there is nothing for swappiness to choose between. */

@@ -14,8 +14,8 @@ import type { CgroupStat, Cgroups } from './cgroup.ts';
 import { FsError } from './errors.ts';
 import { NO_LIMIT } from './notations.ts';
 
-/** Has so many bytes of a memcg and what is below it written back: 0, or the errno of what kept it from that. */
-export type ReclaimBytes = (m: number, bytes: number, gone: AbortSignal) => Promise<number>;
+/** Has so many bytes of a memcg and what is below it written back, of pages that old if an age is given: 0, or the errno of what kept it from that. */
+export type ReclaimBytes = (m: number, bytes: number, ageSeconds: number | null, gone: AbortSignal) => Promise<number>;
 
 export function treeCgroups(shared: Shared, tree: MemcgTree, reclaim: ReclaimBytes): Cgroups {
   const { memcgs: t } = shared;
@@ -44,9 +44,9 @@ export function treeCgroups(shared: Shared, tree: MemcgTree, reclaim: ReclaimByt
     setMax: (m, bytes) => named(() => tree.setMax(pathOf(t, m), bytes === NO_LIMIT ? Number.POSITIVE_INFINITY : bytes)),
     setWriteback: (m, on) => named(() => tree.setWriteback(pathOf(t, m), on)),
     create: (parent, name) => named(() => void tree.create(join(parent, name))),
-    reclaim: async (m, bytes, gone) => {
+    reclaim: async (m, bytes, ageSeconds, gone) => {
       const release = tree.hold(m);
-      const result = await reclaim(m, bytes, gone).finally(release);
+      const result = await reclaim(m, bytes, ageSeconds, gone).finally(release);
       if (result !== 0) throw new FsError('EAGAIN', 'less could be written back than was asked for');
     },
     remove: (m) => named(() => tree.offline(pathOf(t, m))),

@@ -52,6 +52,8 @@ export type ActorSpec =
   | { readonly kind: 'compactor'; readonly name: string }
   /** memory.reclaim of the memcg that all are below: `bytes` have to leave. */
   | { readonly kind: 'reclaim'; readonly name: string; readonly bytes: number }
+  /** /block/<export>/writeback of slots [first, end) of the first export. */
+  | { readonly kind: 'write-back'; readonly name: string; readonly first: number; readonly end: number }
   /** The memcg of the first export goes offline, its pages become its parent's, and a new one is made, which may get its row. */
   | { readonly kind: 'offline'; readonly name: string }
   /** A WRITE of one page by somebody who sees at any moment which memcg the export is in, as a lane does once it has the pin. */
@@ -158,6 +160,9 @@ export function walker(name = 'shrinker', walks = 1, mustWrite = false): ActorSp
 export const offline: ActorSpec = { kind: 'offline', name: 'offline' };
 export function reclaim(bytes: number): ActorSpec {
   return { kind: 'reclaim', name: 'reclaim', bytes };
+}
+export function writeBack(first: number, end = first + 1): ActorSpec {
+  return { kind: 'write-back', name: 'writeback', first, end };
 }
 export function storer(slot: number, version: number): ActorSpec {
   return { kind: 'storer', name: 'store', slot, version };

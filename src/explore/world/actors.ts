@@ -13,12 +13,24 @@ import { requestWork } from '../../zswap/orders.ts';
 import { STORED, store } from '../../zswap/store.ts';
 import { SwapoffOp, swapon } from '../../zswap/swapoff_op.ts';
 import { type Discarded, punchAgain } from '../../zswap/swapoff_punch.ts';
+import type { Zswap } from '../../zswap/zswap.ts';
 import { type Env, LaneLoop } from '../loop.ts';
 import { type ActorSpec, firstSlot } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
 import { Client } from './client.ts';
 import { MESSAGE, post, takeAnswer } from './shrinker.ts';
-import { describePage, fillPage, NEW_MEMCG, PARENT_ROW, pageAt, placeOf, rowOf, SLOTS, versionOf } from './world.ts';
+import {
+  describePage,
+  fillPage,
+  NEW_MEMCG,
+  PARENT_ROW,
+  pageAt,
+  placeOf,
+  rowOf,
+  SLOTS,
+  versionOf,
+  type World,
+} from './world.ts';
 
 const X = 0;
 const SHRINK_NAMES = Object.fromEntries(Object.entries(SHRINK).map(([name, value]) => [value, name]));
@@ -32,6 +44,7 @@ export function runActor(env: Env, spec: ActorSpec): void {
   else if (spec.kind === 'stop') stop(env);
   else if (spec.kind === 'offline') goOffline(env);
   else if (spec.kind === 'reclaim') reclaimBytes(env, spec.bytes);
+  else if (spec.kind === 'write-back') writeBack(env, spec.first, spec.end);
   else if (spec.kind === 'storer') storeLate(env, spec.slot, spec.version);
   else if (spec.kind === 'compactor') compact(env);
   else if (spec.kind === 'pressure') requestWork(env.zswap.shared, WORK.POOL);
@@ -72,15 +85,9 @@ function goOffline({ zswap, baton }: Env): void {
  * asked for, there must be nothing that could: pages of the subtree stay in it, whatever goes offline.
  */
 function reclaimBytes({ world, zswap, baton, scenario }: Env, bytes: number): void {
-  const { memcgs, boxes } = zswap.shared;
+  const { memcgs } = zswap.shared;
   const had = currentOf(memcgs, PARENT_ROW);
-  let seen = sync.load(boxes, zswap.thread);
-  post(world, zswap, MESSAGE.RECLAIM, X, PARENT_ROW, bytes);
-  let errno = takeAnswer(world, zswap.thread);
-  for (; errno === null; errno = takeAnswer(world, zswap.thread)) {
-    sync.retry(boxes, zswap.thread, seen);
-    seen = sync.load(boxes, zswap.thread);
-  }
+  const errno = askShrinker(world, zswap, MESSAGE.RECLAIM, PARENT_ROW, bytes);
   const written = countOf(memcgs, PARENT_ROW, CELL.PROACTIVE);
   baton.note(`${written} bytes were written back, answer ${errno}`);
   if (written > had) baton.violate('charge', `${written} bytes are said to have left, and there were ${had}`);
@@ -89,6 +96,31 @@ function reclaimBytes({ world, zswap, baton, scenario }: Env, bytes: number): vo
   const left = currentOf(memcgs, PARENT_ROW);
   if (errno !== 0 && alone && left > 0)
     baton.violate('livelock', `${left} bytes could leave, and nothing more is tried`);
+}
+
+/** As a client of the control socket asks for pages of an export. It is answered when the image has what was written. */
+function writeBack({ world, zswap, baton }: Env, first: number, end: number): void {
+  const answer = askShrinker(world, zswap, MESSAGE.WRITE_BACK, first, end);
+  baton.note(`the writeback is answered with ${answer}`);
+}
+
+/** Waits for the answer. */
+function askShrinker(
+  world: World,
+  zswap: Zswap,
+  message: typeof MESSAGE.RECLAIM | typeof MESSAGE.WRITE_BACK,
+  a: number,
+  b: number,
+): number {
+  const { boxes } = zswap.shared;
+  let seen = sync.load(boxes, zswap.thread);
+  post(world, zswap, message, X, a, b);
+  for (;;) {
+    const errno = takeAnswer(world, zswap.thread);
+    if (errno !== null) return errno;
+    sync.retry(boxes, zswap.thread, seen);
+    seen = sync.load(boxes, zswap.thread);
+  }
 }
 
 /** A connection that no client has. */

@@ -5,10 +5,12 @@
  */
 
 import { ImageQueue } from '../../image/image_queue.ts';
+import * as errno from '../../os/errno.ts';
 import { THREAD_SHRINKER } from '../../pool/limits.ts';
 import { pop, push, RECORD_WORDS, wake } from '../../shm/mailbox.ts';
 import * as sync from '../../shm/sync.ts';
 import { Shrinker } from '../../zswap/shrinker.ts';
+import type { Outcome } from '../../zswap/wanted.ts';
 import type { Zswap } from '../../zswap/zswap.ts';
 import { type Env, Mailbox, SimLoop } from '../loop.ts';
 import { firstSlot } from '../scenarios/scenario.ts';
@@ -18,10 +20,10 @@ import { describePage, pageAt, placeOf, SLOTS, versionOf, type World } from './w
 
 const QUEUE = { runPages: 8, syncEvery: Number.POSITIVE_INFINITY, onError: () => undefined };
 
-export const MESSAGE = { WALKED: 0, COPY_OUT: 1, PUNCH: 2, DRAIN: 3, RECLAIM: 4 } as const;
+export const MESSAGE = { WALKED: 0, COPY_OUT: 1, PUNCH: 2, DRAIN: 3, RECLAIM: 4, WRITE_BACK: 5 } as const;
 type Message = (typeof MESSAGE)[keyof typeof MESSAGE];
 
-/** Sends a message about export `x` to the shrinker's thread: of WALKED slot and buffer, of COPY_OUT whether all, of PUNCH slot and count, of RECLAIM memcg and bytes. */
+/** Sends a message about export `x` to the shrinker's thread: of WALKED slot and buffer, of COPY_OUT whether all, of PUNCH slot and count, of RECLAIM memcg and bytes, of WRITE_BACK the first slot and the end. */
 export function post(
   { messages }: World,
   { shared, thread }: Zswap,
@@ -119,7 +121,11 @@ function receive(world: World, zswap: Zswap, queues: readonly ImageQueue[], shri
     else if (message === MESSAGE.COPY_OUT) shrinker.copyOut(x, a === 1, answer);
     else if (message === MESSAGE.PUNCH) shrinker.punch(x, a, b, answer);
     else if (message === MESSAGE.RECLAIM) shrinker.proactive.begin(a, b, Number.POSITIVE_INFINITY, answer);
-    else
+    else if (message === MESSAGE.WRITE_BACK) {
+      const wanted = { x, huge: false, unusedSince: null, slots: [[a, b]] as const };
+      const done = (outcome: Outcome): void => answer(outcome === 'done' ? 0 : errno.EAGAIN);
+      shrinker.onDemand.begin(wanted, Number.POSITIVE_INFINITY, done);
+    } else
       shrinker.drain(
         x,
         () => undefined,

@@ -46,6 +46,8 @@ const DIRECT: Readonly<Record<string, number>> = {
   'entries.generation': 12,
   'entries.state': 12,
   'entries.referenced': 12,
+  'entries.slot': 12,
+  'entries.memcg': 12,
   connections: 12,
   'shadow.may': 16,
   'shadow.pending': 16,

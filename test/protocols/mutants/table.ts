@@ -3,6 +3,7 @@
  * there instead, and the scenario that must notice. A protocol whose text moved on fails the test that uses this table.
  */
 
+import { DEMAND_MUTANTS } from './demand.ts';
 import { MEMCG_MUTANTS } from './memcgs.ts';
 import type { Mutant } from './mutant.ts';
 import { REQUEST_MUTANTS } from './requests.ts';
@@ -255,5 +256,6 @@ export const MUTANTS: readonly Mutant[] = [
   },
   ...RULE_MUTANTS,
   ...MEMCG_MUTANTS,
+  ...DEMAND_MUTANTS,
   ...REQUEST_MUTANTS,
 ];
