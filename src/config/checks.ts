@@ -1,5 +1,6 @@
 // What options must fulfil together, beyond the bounds of each one. Pure: looks at the config and nothing else.
 import { BlockList } from 'node:net';
+import { ALLOCATOR_NAMES, allocatorNamed } from '../pool/allocator/index.ts';
 import { RANGES_MAX } from '../pool/attribution.ts';
 import { MEMCGS_MAX } from '../pool/limits.ts';
 import { MemcgError, namesOf } from '../pool/memcg_path.ts';
@@ -21,8 +22,8 @@ function isLoopback(host: string): boolean {
 }
 
 export function crossCheck(config: Config): Problem[] {
-  return [checkListen, checkExports, checkRanges, checkMemcgs, checkTuning, checkProtocols].flatMap((check) =>
-    check(config),
+  return [checkListen, checkExports, checkRanges, checkMemcgs, checkPool, checkTuning, checkProtocols].flatMap(
+    (check) => check(config),
   );
 }
 
@@ -163,6 +164,27 @@ function checkMemcgs({ exports, memcgs }: Config): Problem[] {
   if (rows.size >= MEMCGS_MAX) {
     const message = `${rows.size} memcgs, those above others among them, allowed: at most ${MEMCGS_MAX - 1}`;
     problems.push({ path: ['memcgs'], message });
+  }
+  return problems;
+}
+
+/** What the allocator of the pool can not do. */
+function checkPool({ pool, onRejectNoWriteback }: Config): Problem[] {
+  const { name, bytesMax, holdsRaw } = allocatorNamed(pool.allocator);
+  const problems: Problem[] = [];
+  if (pool.max > bytesMax) {
+    const message = `${formatSize(pool.max)} is more than ${name} can have, allowed: at most ${formatSize(bytesMax)}, or another pool.allocator`;
+    problems.push({ path: ['pool', 'max'], message });
+  }
+  if (holdsRaw) return problems;
+  const others = ALLOCATOR_NAMES.filter((other) => allocatorNamed(other).holdsRaw).join(' or ');
+  if (pool.incompressible === 'store') {
+    const message = `"store" keeps pages that do not get smaller, and ${name} has no room for one, allowed: "reject", or pool.allocator ${others}`;
+    problems.push({ path: ['pool', 'incompressible'], message });
+  }
+  if (onRejectNoWriteback === 'raw') {
+    const message = `"raw" keeps pages uncompressed, and ${name} has no room for one, allowed: "fail", or pool.allocator ${others}`;
+    problems.push({ path: ['onRejectNoWriteback'], message });
   }
   return problems;
 }

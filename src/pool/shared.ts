@@ -6,7 +6,7 @@ import { assert } from '../shm/assert.ts';
 import { int32, uint8, wideInt32 } from '../shm/columns.ts';
 import { type Counters, createCounters } from '../shm/counters.ts';
 import { createMailboxes, createRing, type Mailboxes, type Ring } from '../shm/mailbox.ts';
-import { allocator, type ObjectMemory } from './allocator/index.ts';
+import { type AllocatorName, allocatorNamed, allocatorOf, type ObjectMemory } from './allocator/index.ts';
 import type { SlotRange } from './attribution.ts';
 import { type Bits, createCountedBits } from './bits.ts';
 import { type Buffers, createBuffers } from './buffers.ts';
@@ -25,6 +25,8 @@ import { createTrees, NODE, NODE_BYTES, nodesFor, nodesInUse, type Trees } from 
 export interface PoolSettings {
   /** No page is stored any more if false; what is stored stays. True unless given. */
   readonly enabled?: boolean;
+  /** Of compressed objects; zsmalloc unless given. */
+  readonly allocator?: AllocatorName;
   readonly poolBytes: number;
   readonly acceptBytes: number;
   readonly level: number;
@@ -184,7 +186,7 @@ export function createShared(
     }),
     lru: createLists(memcgs),
     memcgs: createMemcgs(memcgs, threads, ranges),
-    zs: allocator.create(settings.poolBytes, capacity),
+    zs: allocatorNamed(settings.allocator ?? 'zsmalloc').create(settings.poolBytes, capacity),
     slotTable: createSlotTable(requestRecords + 2 * buffers, pages.length),
     users: createCountedBits(pages),
     lost: createCountedBits(pages),
@@ -210,8 +212,9 @@ export function createShared(
   return shared;
 }
 
-/** Bytes of metadata in use: entries and their handles up to the high-water mark, tree nodes, zspage columns. */
+/** Bytes of metadata in use: entries and their handles up to the high-water mark, tree nodes, columns of the allocator's pages. */
 export function metadataBytes(s: Shared): number {
+  const allocator = allocatorOf(s.zs);
   return (
     highWater(s.entries) * (ENTRY_BYTES + allocator.handleBytes) +
     nodesInUse(s.trees) * NODE_BYTES +

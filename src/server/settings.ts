@@ -71,6 +71,7 @@ function poolSettings(config: Config): PoolSettings {
   const used = config.exports.flatMap(({ memcg, ranges }) => [memcg, ...ranges.map((range) => range.memcg)]);
   const names = [...new Set([...used.map(canonicalPath), ...settings.keys()])];
   return {
+    allocator: config.pool.allocator,
     poolBytes: config.pool.max,
     acceptBytes: Math.floor((config.pool.max * config.pool.acceptThresholdPercent) / 100),
     level: config.compressor.level,

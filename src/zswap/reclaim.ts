@@ -17,7 +17,7 @@
 
 import type { ImageQueue } from '../image/image_queue.ts';
 import * as errno from '../os/errno.ts';
-import { allocator } from '../pool/allocator/index.ts';
+import { poolTotal } from '../pool/allocator/index.ts';
 import * as buffers from '../pool/buffers.ts';
 import { POOL } from '../pool/counters.ts';
 import { mayWriteBack } from '../pool/export_state.ts';
@@ -160,7 +160,7 @@ export class Reclaim {
   private isShort(asked: number): boolean {
     const { zs, counters, entries } = this.shared;
     const { acceptBytes, poolBytes } = this.zswap.settings;
-    if ((asked & WORK.POOL) !== 0 && allocator.total(zs) > acceptBytes) return true;
+    if ((asked & WORK.POOL) !== 0 && poolTotal(zs) > acceptBytes) return true;
     if ((asked & WORK.ENTRIES) === 0) return false;
     // Same-filled pages are on no list and stay, so what they take is no room that writeback could make.
     const filled = sum(counters, POOL.same_filled_pages);

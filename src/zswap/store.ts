@@ -5,10 +5,10 @@
  *
  * Nothing here waits for I/O or for another request, throws, or allocates per page beyond one view per zstd call.
  */
-import { allocator } from '../pool/allocator/index.ts';
+import { poolTotal } from '../pool/allocator/index.ts';
 import { ownerOf } from '../pool/attribution.ts';
 import { clearBit, setBit } from '../pool/bits.ts';
-import { COMPRESS_FAILED, POOR_BYTES } from '../pool/codec.ts';
+import { COMPRESS_FAILED } from '../pool/codec.ts';
 import { POOL } from '../pool/counters.ts';
 import { allocEntry, freeEntry, KEPT, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
@@ -95,12 +95,12 @@ function storePage(
     counters[C.reject_compress_fail]++;
     return REJECTED;
   }
-  if (bytes < POOR_BYTES) return storeObject(zswap, x, slot, m, zswap.codec.object(bytes));
-  if (incompressible) return storeObject(zswap, x, slot, m, page);
+  if (bytes < zswap.objects.poorBytes) return storeObject(zswap, x, slot, m, zswap.codec.object(bytes));
+  if (incompressible && zswap.objects.lengthMax >= PAGE_SIZE) return storeObject(zswap, x, slot, m, page);
   counters[C.reject_compress_poor]++;
   // Here we ask for more than the kernel does, which waits for the limit: whoever sends such a page is short of memory, and
   // above the threshold there is something to be made ready for his next one.
-  return allocator.total(zswap.shared.zs) > settings.acceptBytes ? rejectShort(zswap, WORK.POOL) : REJECTED;
+  return poolTotal(zswap.shared.zs) > settings.acceptBytes ? rejectShort(zswap, WORK.POOL) : REJECTED;
 }
 
 /**
@@ -114,6 +114,7 @@ export function storeAgain(zswap: Zswap, x: number, slot: number, page: Uint8Arr
 /** Stores a page raw because its memcg may not write back; REJECTED beyond the bound on such pages. */
 export function storeRaw(zswap: Zswap, x: number, slot: number, src: Uint8Array, at: number): number {
   // Lanes that look at the same moment may exceed the bound by a page each.
+  if (zswap.objects.lengthMax < PAGE_SIZE) return REJECTED;
   const pages = sync.load(zswap.shared.control, CTL.KEPT_RAW) + 1;
   if (pages * PAGE_SIZE > zswap.settings.rawMaxBytes) return REJECTED;
   const m = ownerOf(zswap.memcgs, x, slot);
@@ -125,7 +126,7 @@ export function storeRaw(zswap: Zswap, x: number, slot: number, src: Uint8Array,
 /** zswap_check_limits: full from the limit on, until the total is down at the accept threshold. */
 function poolIsFull(zswap: Zswap): boolean {
   const { control, zs } = zswap.shared;
-  const total = allocator.total(zs);
+  const total = poolTotal(zs);
   const full = sync.load(control, CTL.FULL) === 1;
   if (total >= zswap.settings.poolBytes) {
     zswap.counters[C.pool_limit_hit]++;

@@ -3,7 +3,7 @@
  * What an export has in the pool is not kept, so it is counted when it is asked for, entry by entry, in pieces.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { CLASSES, classOf } from '../../pool/allocator/size_classes.ts';
+import { allocatorOf } from '../../pool/allocator/index.ts';
 import { setCount } from '../../pool/bits.ts';
 import { highWater, isLive, LENGTH_SAME_FILLED } from '../../pool/entries.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
@@ -21,7 +21,7 @@ export type ImagePages = (x: number) => { readonly read: number; readonly writte
 interface Held {
   pages: number;
   bytes: number;
-  /** Of the size classes that its objects are in. */
+  /** What its objects take of pages: those of their size classes, or of their chunks. */
   memory: number;
   same: number;
   huge: number;
@@ -52,17 +52,18 @@ export function blockFolder(shared: Shared, imagePages: ImagePages): Folder {
 }
 
 /** By export. What is stored and freed meanwhile is seen or not. */
-async function countEntries({ entries, settings }: Shared): Promise<readonly Held[]> {
+async function countEntries({ entries, settings, zs }: Shared): Promise<readonly Held[]> {
   const held = settings.exports.map((): Held => ({ pages: 0, bytes: 0, memory: 0, same: 0, huge: 0 }));
+  const { footprint } = allocatorOf(zs);
   for (let e = 1; e < highWater(entries); ) {
     const end = Math.min(e + PIECE, highWater(entries));
-    for (; e < end; e++) if (isLive(entries, e)) add(held[entries.volume[e]], entries.length[e]);
+    for (; e < end; e++) if (isLive(entries, e)) add(held[entries.volume[e]], entries.length[e], footprint);
     await nextTurn();
   }
   return held;
 }
 
-function add(to: Held | undefined, bytes: number): void {
+function add(to: Held | undefined, bytes: number, footprint: (bytes: number) => number): void {
   // With debug.oracle what is freed is overwritten, and this one was freed between two looks.
   if (to === undefined) return;
   to.pages++;
@@ -71,7 +72,7 @@ function add(to: Held | undefined, bytes: number): void {
     to.same++;
     return;
   }
-  to.memory += CLASSES.size[classOf(bytes)];
+  to.memory += footprint(bytes);
   if (bytes === PAGE_SIZE) to.huge++;
 }
 

@@ -1,5 +1,5 @@
 /** What the actors of a scenario do, each in a thread of its own. */
-import { allocator } from '../../pool/allocator/index.ts';
+import { allocatorOf } from '../../pool/allocator/index.ts';
 import { claim, noClaim, release } from '../../pool/claims.ts';
 import { enter, STATE } from '../../pool/export_state.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
@@ -140,7 +140,9 @@ function hold({ zswap, baton }: Env, what: 'buffer' | 'pin' | 'claim'): void {
 }
 
 function compact({ zswap, baton }: Env): void {
-  const freed = zswap.objects.compact(allocator.total(zswap.shared.zs) / allocator.pageBytes);
+  const { zs } = zswap.shared;
+  const { total, pageBytes } = allocatorOf(zs);
+  const freed = zswap.objects.compact(total(zs) / pageBytes);
   baton.note(`compaction frees ${freed} zspages`);
 }
 

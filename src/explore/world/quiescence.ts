@@ -3,7 +3,7 @@
  * entry, charges are sums of lengths, nothing is locked, pinned, claimed or borrowed, and each slot reads as acknowledged.
  */
 
-import { allocator } from '../../pool/allocator/index.ts';
+import { allocatorOf } from '../../pool/allocator/index.ts';
 import { testBit } from '../../pool/bits.ts';
 import { takenBuffers } from '../../pool/buffers.ts';
 import { claimsHeld } from '../../pool/claims.ts';
@@ -165,6 +165,7 @@ function checkPins({ slots, shared }: Zswap): Finding | null {
 /** Objects and buffers. A page that stands for its slot keeps its buffer, and there is none of those at the end. */
 function checkObjects({ entries, shared }: Zswap, { borrowed, requestsBorrowed }: Stage): Finding | null {
   const { zs } = shared;
+  const allocator = allocatorOf(zs);
   let owners = 0;
   for (let e = 1; e < highWater(entries); e++) {
     if (isLive(entries, e) && entries.length[e] > 0) owners++;

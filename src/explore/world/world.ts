@@ -3,7 +3,7 @@
  * and the record of what was acknowledged. It is made once per explorer; a cell changes its settings and its start.
  */
 
-import { allocator } from '../../pool/allocator/index.ts';
+import { allocatorNamed } from '../../pool/allocator/index.ts';
 import { createCountedBits } from '../../pool/bits.ts';
 import { createDirty } from '../../pool/dirty.ts';
 import { PAGE_SIZE, THREAD_LANE0, THREAD_MAIN, THREADS_MAX, TREE_PAGES } from '../../pool/limits.ts';
@@ -54,7 +54,7 @@ const SLOT_RECORDS = 16;
 const MEMCG_ROWS = 5;
 /** Messages to the shrinker's thread at one time. */
 const MESSAGES = 8;
-const ZSPAGES = 2;
+const POOL_BYTES = 2 * allocatorNamed('zsmalloc').pageBytes;
 /** A path of four for each stored page, and more. */
 const NODES = 66;
 /** Buffers of each of the two sets. */
@@ -97,8 +97,8 @@ export function worldSettings(
 ): PoolSettings {
   const { memcgMax, parentMax, ...rest } = changes;
   return {
-    poolBytes: ZSPAGES * allocator.pageBytes,
-    acceptBytes: ZSPAGES * allocator.pageBytes,
+    poolBytes: POOL_BYTES,
+    acceptBytes: POOL_BYTES,
     level: 1,
     sameFilled: true,
     storeIncompressible: false,

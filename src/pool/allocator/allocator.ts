@@ -11,6 +11,8 @@
  *   usage         what is linked and how many objects that is, walked in pieces; null where it changed meanwhile
  *   mapped        whether somebody looks at a handle's object
  *   objects       objects in use, at a moment at which nothing is under way
+ *   owns          whether the handle has an object of so many bytes where it says, at such a moment
+ *   footprint     bytes of a page that an object of so many bytes takes
  *   locks         its lock words, by the name that a report shows
  *   owned         its plain columns, and the lock that each element belongs to, for whoever checks plain accesses
  *
@@ -32,13 +34,17 @@ export interface AllocatorUsage {
 }
 
 /** Plain columns, and the lock words of which one has to be held by whoever touches element `i`. */
-interface OwnedColumns {
+export interface OwnedColumns {
   readonly columns: readonly string[];
   locksOf(i: number): readonly { readonly words: Int32Array; readonly index: number }[];
 }
 
 export interface Objects {
-  /** `length`: bytes of content, 1 to 4096. */
+  /** Bytes of content that an object can have; who has more is not to ask. */
+  readonly lengthMax: number;
+  /** Compressed pages of so many bytes or more gain nothing here, or don't fit: reject_compress_poor. */
+  readonly poorBytes: number;
+  /** `length`: bytes of content, 1 to lengthMax. */
   alloc(handle: number, length: number): boolean;
   /** `length` as in alloc. */
   free(handle: number, length: number): void;
@@ -58,8 +64,14 @@ export type Release = (segment: Uint8Array, offset: number, bytes: number) => vo
 /** `M`: its shared memory, which survives postMessage. */
 export interface Allocator<M> {
   readonly name: string;
+  /** What the option reference says about it. */
+  readonly about: string;
   /** Bytes of one of its pages: what limits count in. */
   readonly pageBytes: number;
+  /** Bytes of the largest pool. */
+  readonly bytesMax: number;
+  /** It takes a page that is stored raw. */
+  readonly holdsRaw: boolean;
   /** Bytes of its tables for one handle, in use or not. */
   readonly handleBytes: number;
   create(bytes: number, handles: number): M;
@@ -70,6 +82,8 @@ export interface Allocator<M> {
   usage(memory: M, piece: Int32Array): AllocatorUsage | null;
   mapped(memory: M, handle: number): boolean;
   objects(memory: M): number;
+  owns(memory: M, handle: number, length: number): boolean;
+  footprint(length: number): number;
   locks(memory: M): readonly { readonly words: Int32Array; readonly name: string }[];
-  owned(memory: M): OwnedColumns;
+  owned(memory: M): readonly OwnedColumns[];
 }
