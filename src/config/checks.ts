@@ -169,21 +169,39 @@ function checkMemcgs({ exports, memcgs }: Config): Problem[] {
 }
 
 /** What the allocator of the pool can not do. */
-function checkPool({ pool, onRejectNoWriteback }: Config): Problem[] {
-  const { name, bytesMax, holdsRaw } = allocatorNamed(pool.allocator);
+function checkPool({ pool, protocol, shrinker, onRejectNoWriteback }: Config): Problem[] {
+  const { name, bytesMax, lists, ...allocator } = allocatorNamed(pool.allocator);
   const problems: Problem[] = [];
+  const byPages = protocol.lru === 'allocator';
+  // A page is as large as what z3fold has for one, and its label comes on top.
+  const holdsRaw = allocator.holdsRaw && !byPages;
+  if (byPages && !lists) {
+    const others = ALLOCATOR_NAMES.filter((other) => allocatorNamed(other).lists).join('" or "');
+    const message = `"${name}" has no list of pages for protocol.lru "allocator", allowed: "${others}"`;
+    problems.push({ path: ['pool', 'allocator'], message });
+  }
+  if (byPages && shrinker.enabled) {
+    const message = `writes back the coldest of each memcg, and protocol.lru "allocator" does not know them, allowed: false`;
+    problems.push({ path: ['shrinker', 'enabled'], message });
+  }
   if (pool.max > bytesMax) {
     const message = `${formatSize(pool.max)} is more than ${name} can have, allowed: at most ${formatSize(bytesMax)}, or another pool.allocator`;
     problems.push({ path: ['pool', 'max'], message });
   }
+  if (!byPages && shrinker.reclaimer === 'store') {
+    const message = `"store" has a page of the allocator reclaimed, and protocol.lru is "entries", allowed: "worker", or protocol.lru "allocator"`;
+    problems.push({ path: ['shrinker', 'reclaimer'], message });
+  }
   if (holdsRaw) return problems;
-  const others = ALLOCATOR_NAMES.filter((other) => allocatorNamed(other).holdsRaw).join(' or ');
+  const others = byPages
+    ? 'protocol.lru "entries" with another pool.allocator than zbud'
+    : `pool.allocator ${ALLOCATOR_NAMES.filter((other) => allocatorNamed(other).holdsRaw).join(' or ')}`;
   if (pool.incompressible === 'store') {
-    const message = `"store" keeps pages that do not get smaller, and ${name} has no room for one, allowed: "reject", or pool.allocator ${others}`;
+    const message = `"store" keeps pages that do not get smaller, and ${name} has no room for one, allowed: "reject", or ${others}`;
     problems.push({ path: ['pool', 'incompressible'], message });
   }
   if (onRejectNoWriteback === 'raw') {
-    const message = `"raw" keeps pages uncompressed, and ${name} has no room for one, allowed: "fail", or pool.allocator ${others}`;
+    const message = `"raw" keeps pages uncompressed, and ${name} has no room for one, allowed: "fail", or ${others}`;
     problems.push({ path: ['onRejectNoWriteback'], message });
   }
   return problems;

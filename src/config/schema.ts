@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { SHARED_BYTES_MAX } from '../pool/allocator/buddies.ts';
 import { ALLOCATOR_NAMES, allocatorNamed } from '../pool/allocator/index.ts';
 import { EXPORT_BYTES_MAX, EXPORTS_MAX, LANES_MAX } from '../pool/limits.ts';
+import { ALLOCATOR_DEFAULT, ALLOCATORS } from '../protocols/presets.ts';
 import { STEP_LABELS } from '../protocols/steps.ts';
 import {
   BUFFERS_MAX,
@@ -86,8 +87,12 @@ const pool = group(
     ).prefault(90),
     allocator: choice(
       ALLOCATOR_NAMES,
-      `Allocator of compressed objects. ${ALLOCATOR_NAMES.map((name) => `${name} ${allocatorNamed(name).about}`).join('; ')}. What an allocator can not hold is counted as reject_compress_poor: with zbud that is a page which compresses to more than ${SHARED_BYTES_MAX} bytes.`,
-    ).prefault('zsmalloc'),
+      `Allocator of compressed objects. ${ALLOCATOR_NAMES.map((name) => `${name} ${allocatorNamed(name).about}`).join('; ')}. What an allocator can not hold is counted as reject_compress_poor: with zbud that is a page which compresses to more than ${SHARED_BYTES_MAX} bytes, or 8 less with protocol.lru allocator. Default: ${ALLOCATOR_DEFAULT}; with protocol.preset ${Object.entries(
+        ALLOCATORS,
+      )
+        .map(([preset, name]) => `${preset}: ${name}`)
+        .join(', ')}.`,
+    ).optional(),
     sameFilled: bool('Keep a page that repeats one machine word as an entry without an object.').prefault(true),
     incompressible: choice(
       ['reject', 'store'],
@@ -238,7 +243,9 @@ export const configSchema = group(
   },
   'Configuration of zswapd.',
 ).transform(({ $schema: _editorOnly, ...options }) => {
-  return { ...options, shrinker: withPolicy(options.shrinker, options.protocol.preset) };
+  const { preset } = options.protocol;
+  const { allocator = preset === null ? ALLOCATOR_DEFAULT : ALLOCATORS[preset] } = options.pool;
+  return { ...options, pool: { ...options.pool, allocator }, shrinker: withPolicy(options.shrinker, preset) };
 });
 
 type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;

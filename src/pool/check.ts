@@ -92,6 +92,8 @@ export interface PoolCheck {
     readonly in_use: number;
     readonly linked: number;
     readonly objects: number;
+    /** That reclaim by pages can't find, or that somebody has claimed. */
+    readonly strays: number;
     readonly entries_with_object: number;
   };
 }
@@ -160,6 +162,7 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
     zspages: {
       in_use: allocator.total(s.zs) / allocator.pageBytes,
       ...usage,
+      strays: allocator.strays(s.zs),
       entries_with_object: found.alive - found.same_filled,
     },
   };
@@ -258,6 +261,7 @@ export function disagreements(check: PoolCheck, { exports }: Names): string[] {
     differ(`lost_pages of ${exports[x].name}`, one.lost_pages, one.lost_bits);
   });
   differ('pages of the allocator in use', zspages.in_use, zspages.linked);
+  differ('pages that reclaim does not find', zspages.strays, 0);
   differ('objects', zspages.objects, zspages.entries_with_object);
   return lines;
 }

@@ -17,7 +17,7 @@ import { EXPORTS_MAX, LANES_MAX, MEMCGS_MAX, THREAD_LANE0, THREAD_MAIN, THREADS_
 import { createLists, type Lists } from './lru.ts';
 import { createMemcgs, type Memcgs } from './memcg.ts';
 import { fillMemcgs } from './memcg_tree.ts';
-import type { Heuristic } from './policies.ts';
+import type { Heuristic, Reclaimer } from './policies.ts';
 import { createSlotTable, type SlotTable } from './slot_table.ts';
 import { createTrees, NODE, NODE_BYTES, nodesFor, nodesInUse, type Trees } from './tree.ts';
 
@@ -27,6 +27,8 @@ export interface PoolSettings {
   readonly enabled?: boolean;
   /** Of compressed objects; zsmalloc unless given. */
   readonly allocator?: AllocatorName;
+  /** The allocator has a list of its pages, and reclaim goes by that. */
+  readonly listsPages?: boolean;
   readonly poolBytes: number;
   readonly acceptBytes: number;
   readonly level: number;
@@ -35,6 +37,8 @@ export interface PoolSettings {
   readonly rawMaxBytes: number;
   readonly rawOnReject: boolean;
   readonly heuristic: Heuristic;
+  /** The worker unless given. */
+  readonly reclaimer?: Reclaimer;
   /** shrinker_enabled: pages are written back while the host is short of memory. */
   readonly shrinkerEnabled: boolean;
   readonly strict: boolean;
@@ -186,7 +190,7 @@ export function createShared(
     }),
     lru: createLists(memcgs),
     memcgs: createMemcgs(memcgs, threads, ranges),
-    zs: allocatorNamed(settings.allocator ?? 'zsmalloc').create(settings.poolBytes, capacity),
+    zs: allocatorNamed(settings.allocator ?? 'zsmalloc').create(settings.poolBytes, capacity, settings.listsPages),
     slotTable: createSlotTable(requestRecords + 2 * buffers, pages.length),
     users: createCountedBits(pages),
     lost: createCountedBits(pages),

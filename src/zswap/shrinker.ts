@@ -109,7 +109,8 @@ export class Shrinker {
     else if (kind === ORDER.ZERO) this.queues[x].push('zero', slot, n, 0, answer);
     else if (kind === ORDER.FLUSH) this.flushers[x].request(0, this.zswap.settings.exports[x].pages, answer);
     else if (kind === ORDER.PERSIST) this.flushers[x].request(slot, slot + n, answer);
-    else if (kind === ORDER.SHRINK) this.reclaim.request(n, thread, token);
+    else if (kind === ORDER.SHRINK) this.reclaim.request(n, thread, token, false);
+    else if (kind === ORDER.RECLAIM) this.reclaim.request(n, thread, token, true);
     else throw new Error(`unknown order ${kind}`);
   }
 

@@ -14,6 +14,7 @@ import { allocEntry, freeEntry, KEPT, LENGTH_SAME_FILLED, NONE } from '../pool/e
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { limitOf } from '../pool/memcg.ts';
 import { CTL, WORK } from '../pool/shared.ts';
+import { labelObject } from '../protocols/lru/pages.ts';
 import { sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import { enter, settle } from './admission.ts';
@@ -28,6 +29,9 @@ export const STORED = 0;
 export const REJECTED = 1;
 /** The memcg is at its limit: shrink it, then store again with `checked`. */
 export const OVER_LIMIT = 2;
+
+/** The pool is full, and a page of its allocator is to be reclaimed: then store again with `checked`. */
+export const POOL_FULL = 3;
 
 /**
  * Stores src[at, at + 4096) at a pinned slot, whose record is `r`. `checked`: the limits of its memcg were dealt with, and
@@ -46,7 +50,7 @@ export function store(
 ): number {
   const { counters, memcgs } = zswap;
   if (slot === 0 && !checked) noteHeader(zswap.shared, counters, x, src.subarray(at, at + PAGE_SIZE));
-  if (checked) return storeNoted(zswap, x, slot, src, at, r, m);
+  if (checked) return storeNoted(zswap, x, slot, src, at, r, m, true);
   // As in the kernel nothing counts it, and the older page of the slot goes when this one is on the image.
   if (zswap.settings.enabled === false) return REJECTED;
   const max = limitOf(memcgs, m);
@@ -61,19 +65,43 @@ export function store(
   return result;
 }
 
-function storeNoted(zswap: Zswap, x: number, slot: number, src: Uint8Array, at: number, r: number, m: number): number {
-  const result = tryStore(zswap, x, slot, src, at, r, m);
+function storeNoted(
+  zswap: Zswap,
+  x: number,
+  slot: number,
+  src: Uint8Array,
+  at: number,
+  r: number,
+  m: number,
+  checked = false,
+): number {
+  const result = tryStore(zswap, x, slot, src, at, r, m, checked);
   if (zswap.oracle !== null && result === STORED) zswap.oracle.note(x, slot, src, at);
   return result;
 }
 
-function tryStore(zswap: Zswap, x: number, slot: number, src: Uint8Array, at: number, r: number, m: number): number {
+function tryStore(
+  zswap: Zswap,
+  x: number,
+  slot: number,
+  src: Uint8Array,
+  at: number,
+  r: number,
+  m: number,
+  checked: boolean,
+): number {
   const { settings, counters } = zswap;
-  if (poolIsFull(zswap)) {
+  const inStore = settings.reclaimer === 'store';
+  if (!inStore && poolIsFull(zswap)) {
     counters[C.reject_pool_limit]++;
     return rejectShort(zswap, WORK.POOL);
   }
   if (zswap.protocols.busy.waits && r > 0) zswap.slots.fill(r);
+  // The page is in its place by now, as in the kernel's swap cache: reclaim does not wait for the store that waits for it.
+  if (inStore && !checked && poolTotal(zswap.shared.zs) >= settings.poolBytes) {
+    counters[C.pool_limit_hit]++;
+    return POOL_FULL;
+  }
   return storePage(zswap, x, slot, m, src.subarray(at, at + PAGE_SIZE), settings.storeIncompressible);
 }
 
@@ -167,6 +195,7 @@ function storeObject(zswap: Zswap, x: number, slot: number, m: number, object: U
     zswap.counters[C.reject_alloc_fail]++;
     return rejectShort(zswap, WORK.POOL);
   }
+  labelObject(objects, e, x, slot);
   objects.segment(e).set(object, objects.offset(e));
   objects.unmap(e);
   if (bytes === PAGE_SIZE) zswap.entries.fill[e] = kept ? KEPT : 0;

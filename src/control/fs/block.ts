@@ -55,9 +55,10 @@ export function blockFolder(shared: Shared, imagePages: ImagePages): Folder {
 async function countEntries({ entries, settings, zs }: Shared): Promise<readonly Held[]> {
   const held = settings.exports.map((): Held => ({ pages: 0, bytes: 0, memory: 0, same: 0, huge: 0 }));
   const { footprint } = allocatorOf(zs);
+  const takes = (bytes: number): number => footprint(zs, bytes);
   for (let e = 1; e < highWater(entries); ) {
     const end = Math.min(e + PIECE, highWater(entries));
-    for (; e < end; e++) if (isLive(entries, e)) add(held[entries.volume[e]], entries.length[e], footprint);
+    for (; e < end; e++) if (isLive(entries, e)) add(held[entries.volume[e]], entries.length[e], takes);
     await nextTurn();
   }
   return held;

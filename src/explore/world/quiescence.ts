@@ -171,6 +171,12 @@ function checkObjects({ entries, shared }: Zswap, { borrowed, requestsBorrowed }
     if (isLive(entries, e) && entries.length[e] > 0) owners++;
     if (allocator.mapped(zs, e)) return { kind: 'leak', text: `the object of entry ${e} stays mapped` };
   }
+  const strays = allocator.strays(zs);
+  if (strays > 0) return { kind: 'leak', text: `${strays} pages of the allocator are where no reclaim finds them` };
+  const { linked } = (zs.kind === 'zsmalloc' ? null : allocator.usage(zs, new Int32Array(64))) ?? { linked: -1 };
+  const inUse = allocator.total(zs) / allocator.pageBytes;
+  if (linked >= 0 && linked !== inUse)
+    return { kind: 'list', text: `${linked} pages are on lists, ${inUse} are in use` };
   const objects = allocator.objects(zs);
   if (objects !== owners) return { kind: 'leak', text: `${objects} objects, but ${owners} entries that own one` };
   if (takenBuffers(shared.writebackBuffers) !== borrowed)

@@ -36,6 +36,8 @@ export const BUDDY_PAGES_MAX = 2 ** 32 / PAGE_STEP;
 assert(LAST < 4, 'a buddy is told in two bits');
 
 const PAGES_PER_SEGMENT = SEGMENT_BYTES / PAGE_SIZE;
+/** struct zswap_header of the kernel: which swap device, and which slot of it. */
+const LABEL_BYTES = 8;
 /** readers[] of an object that is being moved in its page. */
 export const MOVING = -1;
 /** `list` of a page that is on none. */
@@ -56,6 +58,17 @@ export interface Buddies extends Stock {
   /** Columns per page: which list it is on, and its place there. */
   readonly list: Uint8Array;
   readonly prev: Int32Array;
+  /** With a list of pages: whether a page is on it, and its neighbours there; `ages` has the newest and the oldest. */
+  readonly aged: Uint8Array;
+  readonly newer: Int32Array;
+  readonly older: Int32Array;
+  readonly ages: Int32Array;
+  /** 1 while a page is being reclaimed: whoever frees in it leaves it where it is. And z3fold's counts of who uses a page. */
+  readonly claimed: Uint8Array;
+  readonly refs: Int32Array;
+  /** Bytes of an object in front of its content: its label, or nothing. And the segments in words, if they have labels. */
+  readonly labelBytes: number;
+  readonly words: readonly Int32Array[];
   /** By list: its first page; and how often a page has left one (pieces.ts). */
   readonly heads: Int32Array;
   readonly unlinked: Float64Array;
@@ -64,15 +77,17 @@ export interface Buddies extends Stock {
   readonly pageLock: Int32Array;
 }
 
-/** Reserves `bytes` (rounded up to a page) of pool and tables for `handles` handles. */
-export function createBuddies(kind: Buddies['kind'], bytes: number, handles: number): Buddies {
+/** Reserves `bytes` (rounded up to a page) of pool and tables for `handles` handles; `listed`: with a list of pages. */
+export function createBuddies(kind: Buddies['kind'], bytes: number, handles: number, listed = false): Buddies {
   const pages = Math.ceil(bytes / PAGE_SIZE);
   // Beyond that locations would wrap, and one page would read as another.
   if (pages > BUDDY_PAGES_MAX) throw new Error(`a pool of ${pages} pages, allowed: at most ${BUDDY_PAGES_MAX}`);
   const withMiddle = kind === 'z3fold' ? pages : 0;
+  const withAge = listed ? pages : 0;
+  const segments = createSegments(pages * PAGE_SIZE);
   return {
     kind,
-    segments: createSegments(pages * PAGE_SIZE),
+    segments,
     pages,
     pageBytes: PAGE_SIZE,
     next: int32(pages),
@@ -86,6 +101,14 @@ export function createBuddies(kind: Buddies['kind'], bytes: number, handles: num
     middleOwner: uint32(withMiddle),
     list: uint8(pages),
     prev: int32(pages),
+    aged: uint8(withAge),
+    newer: int32(withAge),
+    older: int32(withAge),
+    ages: int32(2).fill(NIL),
+    claimed: uint8(withAge),
+    refs: int32(listed ? withMiddle : 0),
+    labelBytes: listed ? LABEL_BYTES : 0,
+    words: listed ? segments.map(({ buffer, length }) => new Int32Array(buffer, 0, length / 4)) : [],
     heads: int32(LISTS).fill(NIL),
     unlinked: float64(1),
     lock: int32(1),
@@ -93,9 +116,13 @@ export function createBuddies(kind: Buddies['kind'], bytes: number, handles: num
   };
 }
 
-/** Bytes of columns per page: what both have, and what z3fold has besides. */
-export const PAGE_META_BYTES = 3 * 1 + 2 * 4;
-export const MIDDLE_META_BYTES = 2 * 1 + 2 * 4;
+/** Bytes of columns per page in use: what both have, what z3fold has besides, and what a list of pages adds. */
+export function pageMetaBytes({ kind, labelBytes }: Buddies): number {
+  const common = 3 * 1 + 2 * 4;
+  const middle = kind === 'z3fold' ? 2 * 1 + 2 * 4 : 0;
+  const aged = labelBytes === 0 ? 0 : 2 * 1 + 2 * 4 + (kind === 'z3fold' ? 4 : 0);
+  return common + middle + aged;
+}
 
 export function chunksOf(bytes: number): number {
   return Math.ceil(bytes / CHUNK_BYTES);
@@ -123,6 +150,15 @@ export function pageWithRoom({ heads }: Buddies, chunks: number): number {
   return NIL;
 }
 
+/** Chunks that an object more may have: beside a middle one, the larger of the gaps that are free of a neighbour. */
+export function roomBesideMiddle(b: Buddies, page: number): number {
+  const [first, middle, last, start] = [b.first[page], b.middle[page], b.last[page], b.startMiddle[page]];
+  if (middle === 0) return Math.max(0, OBJECT_CHUNKS - first - last);
+  const before = first === 0 ? start - HEADER_CHUNKS : 0;
+  const after = last === 0 ? PAGE_CHUNKS - (start + middle) : 0;
+  return Math.max(before, after);
+}
+
 /** Puts a page on a list. Caller holds the pool's lock, and the page is on none. */
 export function link(b: Buddies, page: number, list: number): void {
   const head = b.heads[list];
@@ -143,12 +179,81 @@ export function unlink(b: Buddies, page: number): void {
   b.unlinked[0]++;
 }
 
+/** Where the label of an object is in its segment, in words. */
+function labelAt(place: number): number {
+  return ((pageOf(place) % PAGES_PER_SEGMENT) * PAGE_SIZE + chunkOf(place) * CHUNK_BYTES) / 4;
+}
+
+const NEWEST = 0;
+const OLDEST = 1;
+
+/** Makes a page the newest of the list. Caller holds the pool's lock. */
+export function ageNewest(b: Buddies, page: number): void {
+  if (b.aged[page] === 1) ageOff(b, page);
+  const newest = b.ages[NEWEST];
+  b.newer[page] = NIL;
+  b.older[page] = newest;
+  if (newest === NIL) b.ages[OLDEST] = page;
+  else b.newer[newest] = page;
+  b.ages[NEWEST] = page;
+  b.aged[page] = 1;
+}
+
+/** Takes a page off the list. Caller holds the pool's lock. */
+export function ageOff(b: Buddies, page: number): void {
+  const [newer, older] = [b.newer[page], b.older[page]];
+  if (newer === NIL) b.ages[NEWEST] = older;
+  else b.older[newer] = older;
+  if (older === NIL) b.ages[OLDEST] = newer;
+  else b.newer[older] = newer;
+  b.aged[page] = 0;
+}
+
+export function oldestPage({ ages }: Buddies): number {
+  return ages[OLDEST];
+}
+
 /** A thread's way to pages of buddies: what does not depend on how objects share a page. */
 export class BuddyPages {
   readonly b: Buddies;
+  labelX = 0;
+  labelSlot = 0;
 
   constructor(memory: Buddies) {
     this.b = memory;
+  }
+
+  /**
+   * A label may be read while it is written: an object is on the list of pages before it has one. The kernel's is one word,
+   * so nothing comes between our two; what was there before names any slot, and whoever reads it looks there and believes
+   * what is stored there, if anything is.
+   */
+  label(handle: number, x: number, slot: number): void {
+    const location = this.b.location[handle];
+    const words = this.labelWords(location);
+    const at = labelAt(location);
+    sync.store(words, at, slot);
+    words[at + 1] = x;
+  }
+
+  readLabel(place: number, byChunks: boolean): void {
+    const now = byChunks ? this.placeByChunks(place) : place;
+    if (chunkOf(now) === 0 && pageOf(now) !== pageOf(place)) {
+      sync.violation('use after free', 'the label of an object that was freed is read behind the end of its page');
+    }
+    const words = this.labelWords(place);
+    const at = labelAt(now);
+    this.labelSlot = sync.load(words, at) >>> 0;
+    this.labelX = words[at + 1] >>> 0;
+  }
+
+  /** Where an object is, as told by what its page says of it now. */
+  protected placeByChunks(place: number): number {
+    return place;
+  }
+
+  private labelWords(place: number): Int32Array {
+    return this.b.words[Math.floor(pageOf(place) / PAGES_PER_SEGMENT)];
   }
 
   /** Pins the object's address. Waits only while this very object is moved. */
@@ -173,7 +278,7 @@ export class BuddyPages {
   /** Where the content of a mapped object starts in its segment, in bytes. */
   offset(handle: number): number {
     const location = this.b.location[handle];
-    return this.address(pageOf(location)) + chunkOf(location) * CHUNK_BYTES;
+    return this.address(pageOf(location)) + chunkOf(location) * CHUNK_BYTES + this.b.labelBytes;
   }
 
   /** Where a page starts in its segment. */

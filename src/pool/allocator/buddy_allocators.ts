@@ -15,9 +15,9 @@ import {
   LAST,
   LISTS,
   MIDDLE,
-  MIDDLE_META_BYTES,
+  NO_LIST,
   PAGE_CHUNKS,
-  PAGE_META_BYTES,
+  pageMetaBytes,
   pageOf,
   SHARED_BYTES_MAX,
 } from './buddies.ts';
@@ -30,12 +30,15 @@ const HANDLE_BYTES = 2 * 4;
 
 const COMMON = {
   pageBytes: PAGE_SIZE,
+  lists: true,
   bytesMax: BUDDY_PAGES_MAX * PAGE_SIZE,
   handleBytes: HANDLE_BYTES,
   total: totalSize,
   idle: dirtySize,
+  metadata: (memory) => (totalSize(memory) / PAGE_SIZE) * pageMetaBytes(memory),
   usage,
   owns,
+  strays,
   mapped: ({ readers }, handle) => readers[handle] !== 0,
   objects: (memory) => {
     const end = pagesTouched(memory);
@@ -50,12 +53,14 @@ export const zbud: Allocator<Buddies> = {
   name: 'zbud',
   about: 'two objects to a page of 4 KiB at most, as in Linux 3.11 to 6.14',
   holdsRaw: false,
-  create: (bytes, handles) => createBuddies('zbud', bytes, handles),
+  create: (bytes, handles, listed) => createBuddies('zbud', bytes, handles, listed),
   open: (memory) => new Zbud(memory),
-  metadata: (memory) => (totalSize(memory) / PAGE_SIZE) * PAGE_META_BYTES,
-  footprint: (length) => chunksOf(length) * CHUNK_BYTES,
+  footprint: (memory, length) => chunksOf(length + memory.labelBytes) * CHUNK_BYTES,
   locks: ({ lock }) => [{ words: lock, name: 'zbud pool lock' }],
-  owned: (memory) => [listColumns(memory), { columns: ['first', 'last'], locksOf: () => [poolLock(memory)] }],
+  owned: (memory) => [
+    listColumns(memory),
+    { columns: ['first', 'last', 'claimed'], locksOf: () => [poolLock(memory)] },
+  ],
 };
 
 export const z3fold: Allocator<Buddies> = {
@@ -63,10 +68,10 @@ export const z3fold: Allocator<Buddies> = {
   name: 'z3fold',
   about: 'three of them, as in Linux 4.8 to 6.14',
   holdsRaw: true,
-  create: (bytes, handles) => createBuddies('z3fold', bytes, handles),
+  create: (bytes, handles, listed) => createBuddies('z3fold', bytes, handles, listed),
   open: (memory) => new Z3fold(memory),
-  metadata: (memory) => (totalSize(memory) / PAGE_SIZE) * (PAGE_META_BYTES + MIDDLE_META_BYTES),
-  footprint: (length) => (length > SHARED_BYTES_MAX ? PAGE_SIZE : chunksOf(length) * CHUNK_BYTES),
+  footprint: ({ labelBytes }, length) =>
+    length + labelBytes > SHARED_BYTES_MAX ? PAGE_SIZE : chunksOf(length + labelBytes) * CHUNK_BYTES,
   locks: ({ lock, pageLock }) => [
     { words: lock, name: 'z3fold pool lock' },
     { words: pageLock, name: 'z3fold page lock' },
@@ -74,7 +79,7 @@ export const z3fold: Allocator<Buddies> = {
   owned: (memory) => [
     listColumns(memory),
     {
-      columns: ['first', 'middle', 'last', 'startMiddle', 'middleOwner'],
+      columns: ['first', 'middle', 'last', 'startMiddle', 'middleOwner', 'claimed'],
       locksOf: (page) => [{ words: memory.pageLock, index: page }],
     },
   ],
@@ -87,7 +92,7 @@ function poolLock({ lock }: Buddies): { readonly words: Int32Array; readonly ind
 /** A page that holds nothing is the stock's. */
 function listColumns(memory: Buddies): OwnedColumns {
   const locks = [poolLock(memory), { words: memory.control, index: 0 }];
-  return { columns: ['list', 'prev', 'next'], locksOf: () => locks };
+  return { columns: ['list', 'prev', 'next', 'newer', 'older', 'aged'], locksOf: () => locks };
 }
 
 function objectsOf({ first, middle, last }: Buddies, page: number): number {
@@ -95,9 +100,25 @@ function objectsOf({ first, middle, last }: Buddies, page: number): number {
   return Number(first[page] !== 0) + Number(inMiddle) + Number(last[page] !== 0);
 }
 
+/** A page with objects is on the list of pages, claimed by nobody, counts its objects, and is on one of the other lists. */
+function strays(memory: Buddies): number {
+  const { labelBytes, aged, claimed, refs, list } = memory;
+  const end = labelBytes === 0 ? 0 : pagesTouched(memory);
+  let found = 0;
+  for (let page = 0; page < end; page++) {
+    const objects = objectsOf(memory, page);
+    const counts = refs.length === 0 || refs[page] === objects;
+    const listed = objects === 0 || (aged[page] === 1 && list[page] !== NO_LIST);
+    if (!counts || !listed || claimed[page] !== 0) found++;
+  }
+  return found;
+}
+
 /** An object that is moved meanwhile is looked for where it is then; nothing is moved without end. */
-function owns({ location, first, middle, last, startMiddle }: Buddies, handle: number, length: number): boolean {
-  const chunks = length > SHARED_BYTES_MAX ? PAGE_CHUNKS : chunksOf(length);
+function owns(memory: Buddies, handle: number, length: number): boolean {
+  const { location, first, middle, last, startMiddle, labelBytes } = memory;
+  const bytes = length + labelBytes;
+  const chunks = bytes > SHARED_BYTES_MAX ? PAGE_CHUNKS : chunksOf(bytes);
   for (let at = location[handle]; ; at = location[handle]) {
     const [page, chunk, buddy] = [pageOf(at), chunkOf(at), buddyOf(at)];
     const found =

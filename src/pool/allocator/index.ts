@@ -5,7 +5,7 @@ import { z3fold, zbud } from './buddy_allocators.ts';
 import type { Zsmalloc } from './zsmalloc.ts';
 import { zsmalloc } from './zsmalloc_allocator.ts';
 
-export type { Objects, Release } from './allocator.ts';
+export { type Objects, RECLAIM, type ReclaimResult, type Release } from './allocator.ts';
 export type ObjectMemory = Zsmalloc | Buddies;
 export type AllocatorName = ObjectMemory['kind'];
 

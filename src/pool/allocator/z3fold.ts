@@ -7,16 +7,24 @@
  *   page lock -> pool lock   alloc and free, which know their page
  *   pool lock -> page lock   alloc, which looks for a page; it only tries, and goes on to the next list if another has it
  * Who has a page's lock and found it on a list takes it off there, so nobody else finds it; the last object takes it away.
+ * With a list of pages (to 6.4) a page has a count: one for each of its objects, and one of whoever reclaims it. Reclaim has
+ * the page's lock while it claims it, and no lock while it evicts; a page that is claimed stays off the lists, and the last
+ * to drop the count frees it. Both faults of its history can be had (protocols/lru/pages.ts):
+ *   1. free has the page's lock   2. reclaim takes its reference without it, and finds the page locked   3. free drops the last
+ *   one of an object   4. reclaim drops its own, which is the last of all: freeing takes the pool's lock, which reclaim has
+ *   1. reclaim notes a handle   2. a TRIM frees the object   3. reclaim tells its place by its chunks, and it has none
  * Moving: `readers` of the middle object goes 0 -> MOVING first, as in compaction.ts, so nothing moves that is looked at.
  */
 import * as sync from '../../shm/sync.ts';
 import { PAGE_SIZE } from '../limits.ts';
-import type { Objects } from './allocator.ts';
+import { type Objects, type PageReclaim, RECLAIM, type ReclaimResult } from './allocator.ts';
 import {
-  type Buddies,
+  ageNewest,
+  ageOff,
   BuddyPages,
   buddyOf,
   CHUNK_BYTES,
+  chunkOf,
   chunksOf,
   FIRST,
   HEADER_CHUNKS,
@@ -27,9 +35,10 @@ import {
   MIDDLE,
   MOVING,
   NO_LIST,
-  OBJECT_CHUNKS,
+  oldestPage,
   PAGE_CHUNKS,
   pageOf,
+  roomBesideMiddle,
   SHARED_BYTES_MAX,
   unlink,
 } from './buddies.ts';
@@ -37,22 +46,27 @@ import { NIL, retirePage, takePage } from './stock.ts';
 
 /** Moving costs a copy, so a gap beside the middle object has to be worth it: BIG_CHUNK_GAP of the kernel. */
 const BIG_GAP = 3;
+/** Pages that reclaim looks at under the pool's lock, when those that are older are locked or claimed by others. */
+const LOOK_MAX = 64;
 
-export class Z3fold extends BuddyPages implements Objects {
-  readonly lengthMax = PAGE_SIZE;
+export class Z3fold extends BuddyPages implements Objects, PageReclaim {
+  readonly pages: PageReclaim | null = this.b.labelBytes > 0 ? this : null;
+  readonly lengthMax = PAGE_SIZE - this.b.labelBytes;
   /** It takes whatever fits: an object of nearly a page has one to itself. A page stored raw is told by its length. */
-  readonly poorBytes = PAGE_SIZE;
+  readonly poorBytes = Math.min(PAGE_SIZE, this.lengthMax + 1);
 
   alloc(handle: number, length: number): boolean {
     const { b } = this;
-    const alone = length > SHARED_BYTES_MAX;
-    const chunks = alone ? PAGE_CHUNKS : chunksOf(length);
+    const bytes = length + b.labelBytes;
+    const alone = bytes > SHARED_BYTES_MAX;
+    const chunks = alone ? PAGE_CHUNKS : chunksOf(bytes);
     const page = alone ? this.newPage() : this.lockedPage(chunks);
     if (page === NIL) return false;
     b.location[handle] = alone ? locationOf(page, 0, FIRST) : this.place(page, chunks, handle);
     if (alone) b.first[page] = chunks;
+    if (this.pages !== null) sync.add(b.refs, page, 1);
     sync.store(b.readers, handle, 1);
-    this.relink(page);
+    this.relink(page, true);
     sync.unlock(b.pageLock, page);
     return true;
   }
@@ -123,25 +137,125 @@ export class Z3fold extends BuddyPages implements Objects {
     if (buddy === FIRST) b.first[page] = 0;
     else if (buddy === MIDDLE) b.middle[page] = 0;
     else b.last[page] = 0;
-    if (b.first[page] + b.middle[page] + b.last[page] === 0) {
-      sync.lock(b.lock, 0);
-      unlink(b, page);
-      sync.unlock(b.lock, 0);
-      retirePage(b, page);
-      return;
+    const empty = b.first[page] + b.middle[page] + b.last[page] === 0;
+    // Without a list of pages nobody but its objects uses a page.
+    if (this.pages === null ? empty : sync.add(b.refs, page, -1) === 1) this.retire(page);
+    else if (this.pages === null || b.claimed[page] === 0) {
+      this.closeGap(page);
+      this.relink(page, false);
     }
-    this.closeGap(page);
-    this.relink(page);
   }
 
-  /** Puts the page on the list for what it has room for now. Caller holds its lock. */
-  private relink(page: number): void {
+  /** Nobody uses the page any more. Caller holds its lock. */
+  private retire(page: number): void {
     const { b } = this;
-    const room = roomOf(b, page);
+    sync.lock(b.lock, 0);
+    if (b.list[page] !== NO_LIST) unlink(b, page);
+    if (this.pages !== null && b.aged[page] === 1) ageOff(b, page);
+    sync.unlock(b.lock, 0);
+    retirePage(b, page);
+  }
+
+  /** Puts the page on the list for what it has room for now; `stored`: it is the newest. Caller holds its lock. */
+  private relink(page: number, stored: boolean): void {
+    const { b } = this;
+    const room = roomBesideMiddle(b, page);
     sync.lock(b.lock, 0);
     if (b.list[page] !== NO_LIST) unlink(b, page);
     link(b, page, room);
+    if (stored && this.pages !== null) ageNewest(b, page);
     sync.unlock(b.lock, 0);
+  }
+
+  /** z3fold_reclaim_page. */
+  reclaimPage<T>(
+    tries: number,
+    early: boolean,
+    evict: (context: T, place: number) => boolean,
+    context: T,
+  ): ReclaimResult {
+    const { b } = this;
+    for (let i = 0; i < tries; i++) {
+      const page = this.claim(early);
+      if (page === NIL) return i === 0 ? RECLAIM.NONE : RECLAIM.AGAIN;
+      const [first, middle, last] = this.placesIn(page);
+      // In the order of the kernel, until one stays.
+      if ((middle === 0 || evict(context, middle)) && (first === 0 || evict(context, first)) && last !== 0) {
+        evict(context, last);
+      }
+      sync.lock(b.pageLock, page);
+      b.claimed[page] = 0;
+      const freed = sync.add(b.refs, page, -1) === 1;
+      if (freed) this.retire(page);
+      else this.relink(page, true);
+      sync.unlock(b.pageLock, page);
+      if (freed) return RECLAIM.FREED;
+    }
+    return RECLAIM.AGAIN;
+  }
+
+  /** The oldest page that nobody has locked or claimed, referenced, claimed, locked and on no list; NIL where there is none. */
+  private claim(early: boolean): number {
+    const { b } = this;
+    sync.lock(b.lock, 0);
+    let page = oldestPage(b);
+    for (let looked = 0; page !== NIL; looked++, page = b.newer[page]) {
+      if (looked === LOOK_MAX) page = NIL;
+      if (page === NIL || this.tryClaim(page, early)) break;
+    }
+    if (page !== NIL) {
+      ageOff(b, page);
+      if (b.list[page] !== NO_LIST) unlink(b, page);
+    }
+    sync.unlock(b.lock, 0);
+    return page;
+  }
+
+  /** Caller holds the pool's lock. */
+  private tryClaim(page: number, early: boolean): boolean {
+    const { b } = this;
+    if (early && !this.addRef(page)) return false;
+    if (!sync.tryLock(b.pageLock, page)) {
+      if (early && sync.add(b.refs, page, -1) === 1) this.retire(page);
+      return false;
+    }
+    // On the list, so nobody else has claimed it.
+    if (!early) sync.add(b.refs, page, 1);
+    b.claimed[page] = 1;
+    return true;
+  }
+
+  /** kref_get_unless_zero. */
+  private addRef(page: number): boolean {
+    const { refs } = this.b;
+    for (;;) {
+      const seen = sync.load(refs, page);
+      if (seen === 0) return false;
+      if (sync.cas(refs, page, seen, seen + 1) === seen) return true;
+    }
+  }
+
+  /** Where the objects of a page are: first, middle, last, 0 for none. Drops its lock; whoever frees one takes its chunks away. */
+  private placesIn(page: number): [number, number, number] {
+    const { b } = this;
+    const [first, middle, last] = [b.first[page], b.middle[page], b.last[page]];
+    const start = first === PAGE_CHUNKS ? 0 : HEADER_CHUNKS;
+    const places: [number, number, number] = [
+      first === 0 ? 0 : locationOf(page, start, FIRST),
+      middle === 0 ? 0 : locationOf(page, b.startMiddle[page], MIDDLE),
+      last === 0 ? 0 : locationOf(page, PAGE_CHUNKS - last, LAST),
+    ];
+    sync.unlock(b.pageLock, page);
+    return places;
+  }
+
+  protected override placeByChunks(place: number): number {
+    const { b } = this;
+    const page = pageOf(place);
+    sync.lock(b.pageLock, page);
+    const chunk = buddyOf(place) === LAST ? PAGE_CHUNKS - b.last[page] : chunkOf(place);
+    sync.unlock(b.pageLock, page);
+    return locationOf(page, chunk, buddyOf(place));
   }
 
   /** z3fold_compact_page: the middle object goes to a neighbour, or becomes the first one where it is alone. */
@@ -175,13 +289,4 @@ export class Z3fold extends BuddyPages implements Objects {
     sync.notify(b.readers, handle);
     return true;
   }
-}
-
-/** Chunks that an object more may have: beside a middle one, the larger of the gaps that are free of a neighbour. */
-function roomOf(b: Buddies, page: number): number {
-  const [first, middle, last, start] = [b.first[page], b.middle[page], b.last[page], b.startMiddle[page]];
-  if (middle === 0) return Math.max(0, OBJECT_CHUNKS - first - last);
-  const before = first === 0 ? start - HEADER_CHUNKS : 0;
-  const after = last === 0 ? PAGE_CHUNKS - (start + middle) : 0;
-  return Math.max(before, after);
 }

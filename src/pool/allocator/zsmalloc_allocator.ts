@@ -24,6 +24,7 @@ import {
 } from './zsmalloc.ts';
 
 class CompactingPool extends Zspool implements Objects {
+  readonly pages = null;
   readonly lengthMax = OBJECT_BYTES_MAX;
   readonly poorBytes = POOR_BYTES;
 
@@ -39,7 +40,8 @@ export const zsmalloc: Allocator<Zsmalloc> = {
   bytesMax: ZSPAGE_BYTES * ZSPAGES_MAX,
   handleBytes: HANDLE_BYTES,
   holdsRaw: true,
-  create: createZsmalloc,
+  lists: false,
+  create: (bytes, handles) => createZsmalloc(bytes, handles),
   open: (memory) => new CompactingPool(memory),
   total: totalSize,
   idle: dirtySize,
@@ -48,7 +50,8 @@ export const zsmalloc: Allocator<Zsmalloc> = {
   mapped: ({ readers }, handle) => readers[handle] !== 0,
   objects: ({ inUse }) => inUse.reduce((sum, objects) => sum + objects, 0),
   owns,
-  footprint: (length) => CLASSES.size[classOf(length)],
+  strays: () => 0,
+  footprint: (_memory, length) => CLASSES.size[classOf(length)],
   locks: ({ classLock }) => [{ words: classLock, name: 'size class lock' }],
   owned: ({ classLock, classOfZspage, control }) => [
     {

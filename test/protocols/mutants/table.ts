@@ -5,6 +5,7 @@
 
 import { MEMCG_MUTANTS } from './memcgs.ts';
 import type { Mutant } from './mutant.ts';
+import { PAGE_MUTANTS } from './pages.ts';
 import { REQUEST_MUTANTS } from './requests.ts';
 import { RULE_MUTANTS } from './rules.ts';
 
@@ -256,4 +257,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...RULE_MUTANTS,
   ...MEMCG_MUTANTS,
   ...REQUEST_MUTANTS,
+  ...PAGE_MUTANTS,
 ];
