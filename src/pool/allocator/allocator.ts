@@ -104,8 +104,8 @@ export interface Allocator<M> {
   readonly pageBytes: number;
   /** Bytes of the largest pool. */
   readonly bytesMax: number;
-  /** It takes a page that is stored raw; with a list of pages there is no room for one beside its label. */
-  readonly holdsRaw: boolean;
+  /** Pages that are stored raw in one of its pages, 0 if it takes none; with a list of pages there is no room for one beside its label. */
+  readonly rawPerPage: number;
   /** It can have a list of pages. */
   readonly lists: boolean;
   /** Bytes of its tables for one handle, in use or not. */

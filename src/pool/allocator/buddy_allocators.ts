@@ -52,7 +52,7 @@ export const zbud: Allocator<Buddies> = {
   ...COMMON,
   name: 'zbud',
   about: 'two objects to a page of 4 KiB at most, as in Linux 3.11 to 6.14',
-  holdsRaw: false,
+  rawPerPage: 0,
   create: (bytes, handles, listed) => createBuddies('zbud', bytes, handles, listed),
   open: (memory) => new Zbud(memory),
   footprint: (memory, length) => chunksOf(length + memory.labelBytes) * CHUNK_BYTES,
@@ -67,7 +67,7 @@ export const z3fold: Allocator<Buddies> = {
   ...COMMON,
   name: 'z3fold',
   about: 'three of them, as in Linux 4.8 to 6.14',
-  holdsRaw: true,
+  rawPerPage: 1,
   create: (bytes, handles, listed) => createBuddies('z3fold', bytes, handles, listed),
   open: (memory) => new Z3fold(memory),
   footprint: ({ labelBytes }, length) =>

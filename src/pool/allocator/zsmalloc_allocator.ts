@@ -39,7 +39,7 @@ export const zsmalloc: Allocator<Zsmalloc> = {
   pageBytes: ZSPAGE_BYTES,
   bytesMax: ZSPAGE_BYTES * ZSPAGES_MAX,
   handleBytes: HANDLE_BYTES,
-  holdsRaw: true,
+  rawPerPage: CLASSES.objects[classOf(OBJECT_BYTES_MAX)],
   lists: false,
   create: (bytes, handles) => createZsmalloc(bytes, handles),
   open: (memory) => new CompactingPool(memory),
