@@ -6,6 +6,7 @@ import type { Engine } from '#src/explore/engine.js';
 import { blamedOn } from './blame.ts';
 import { readCosts } from './cost.ts';
 import { indexPage } from './index_page.ts';
+import { blamedOnPages, LRU_PAGE, LRU_SOURCE, lruPage } from './lru_page.ts';
 import { protocolPage } from './protocol_page.ts';
 import { Traces } from './shortest.ts';
 import { SUBJECTS, type Subject } from './subjects.ts';
@@ -23,5 +24,7 @@ export async function generatePages(engine: Engine, folder: string): Promise<Map
     const shortest = await traces.shortest(blamedOn(subject));
     pages.set(subject.page, protocolPage({ subject, source: sourceOf(subject), traces: shortest, costs }));
   }
+  const source = readFileSync(join(folder, LRU_SOURCE), 'utf8');
+  pages.set(LRU_PAGE, lruPage(source, await traces.shortest(blamedOnPages())));
   return pages;
 }

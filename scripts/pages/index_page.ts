@@ -3,10 +3,13 @@
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
 import { USUAL } from '#src/protocols/combinations.js';
 import { type Combination, ROLE_TEXTS, ROLES, type Role } from '#src/protocols/index.js';
+import { LRU_TEXTS } from '#src/protocols/lru/pages.js';
 import { PRESET_NAMES, PRESETS } from '#src/protocols/presets.js';
 import { safeCombinations } from '../support/safe_combinations.ts';
 import { blamedOn } from './blame.ts';
 import { EXPECTED, KINDS, SCENARIOS } from './expected_matrix.ts';
+import { NO_RACE, PRESET_ROWS } from './expected_pages.ts';
+import { LRU_PAGE } from './lru_page.ts';
 import { ideaOf } from './prose.ts';
 import { REGENERATE } from './protocol_page.ts';
 import { scenarioNamed } from './scenarios.ts';
@@ -24,8 +27,10 @@ export function indexPage(sourceOf: (subject: Subject) => string): string {
       '[index.ts](index.ts), and its rows in [expected_matrix.ts](../../scripts/pages/expected_matrix.ts).',
     '',
     ...ROLES.map((role) => `- \`protocol.${role}\`: ${ROLE_TEXTS[role]}`),
+    '- `protocol.lru`: What reclaim goes by.',
     '',
     ...ROLES.flatMap((role) => tableOf(role, sourceOf)),
+    ...lruLines(),
     ...safeLines(),
     ...matrixLines(),
     '---',
@@ -46,6 +51,16 @@ function tableOf(role: Role, sourceOf: (subject: Subject) => string): string[] {
     '| Protocol | Idea | Where from | Holds? |',
     '|---|---|---|---|',
     ...lines,
+    '',
+  ];
+}
+
+function lruLines(): string[] {
+  return [
+    '## Lru',
+    '',
+    `- entries: ${LRU_TEXTS.entries}`,
+    `- [allocator](${LRU_PAGE}): ${LRU_TEXTS.allocator}. It is no part of the matrix; its races have scenarios of their own.`,
     '',
   ];
 }
@@ -105,12 +120,13 @@ function matrixLines(): string[] {
     '```',
     `${' '.repeat(width)}  ${head}`,
     ...rows.map(([formatted, names]) => {
-      const signs = [...EXPECTED[formatted]].map((sign) => sign.padStart(2)).join(' ');
+      const signs = [...(EXPECTED[formatted] ?? PRESET_ROWS[formatted])].map((sign) => sign.padStart(2)).join(' ');
       return `${formatted.padEnd(width)}  ${signs}  ${names.join(', ')}`;
     }),
     '```',
     '',
     Object.entries(KINDS)
+      .concat([[NO_RACE, 'no race of reclaim by pages, which earlier kernels had']])
       .map(([sign, kind]) => `\`${sign}\` ${kind}`)
       .join(', '),
     '',

@@ -102,7 +102,7 @@ function traceLines({ subject, traces }: Material): string[] {
   ];
 }
 
-function traceOfKind(kind: string, { cell, trace }: Shortest): string[] {
+export function traceOfKind(kind: string, { cell, trace }: Shortest): string[] {
   const [, ...lines] = formatTrace(trace).trimEnd().split('\n');
   const table = lines.slice(
     0,

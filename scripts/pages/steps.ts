@@ -1,5 +1,6 @@
 /** What the steps of a trace do, in a few words. Writeback's are numbered by each entry protocol in its own way. */
 import { PROTOCOLS } from '#src/protocols/index.js';
+import { LRU_STEPS } from '#src/protocols/lru/pages.js';
 import { SHARED_STEPS } from '#src/protocols/steps.js';
 import type { Shortest } from './shortest.ts';
 
@@ -8,6 +9,7 @@ type Steps = Readonly<Record<string, string>>;
 const PARTNERS: Steps = Object.assign(
   {},
   SHARED_STEPS,
+  LRU_STEPS,
   ...[PROTOCOLS.swapoff, PROTOCOLS.busy, PROTOCOLS.invalidate].flatMap((protocols) =>
     Object.values(protocols).map(({ declaration }) => ('steps' in declaration ? declaration.steps : {})),
   ),

@@ -22,6 +22,7 @@ interface ConfigFlags {
 interface StatsFlags extends ConfigFlags {
   json?: boolean;
   check?: boolean;
+  classes?: boolean;
   control?: string;
 }
 
@@ -58,8 +59,11 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
     .description('print the counters of a running server')
     .option('--json', 'print the JSON that the server sent')
     .option('--check', 'count what must agree while nothing runs; exit 1 if something leaked, or if requests run')
+    .addOption(new Option('--classes', 'print what the allocator holds, by size').conflicts(['json', 'check']))
     .option('--control <path>', 'control socket of the server (default: control.listen of the config)')
     .action(async (flags: StatsFlags) => {
+      const { allocatorClasses } = await import('./ctl.ts');
+      if (flags.classes === true) return await print(await allocatorClasses(() => controlSocket(flags)));
       const { fetchControl } = await import('./ask_control.ts');
       const { formatCheck, formatStats } = await import('./stats.ts');
       const answer = await fetchControl(controlSocket(flags), flags.check === true ? '/check' : '/stats');

@@ -67,3 +67,10 @@ export async function ctl(
   await ask('GET', `${steps.at(-1) ?? ''}/`, /^EISDIR/);
   return '';
 }
+
+/** What `zswapd stats --classes` prints: the file of whichever allocator the server has. */
+export async function allocatorClasses(socket: () => string): Promise<string> {
+  const get = (path: string): Promise<string> => ctl(socket, 'get', path, {});
+  const name = (await get('/parameters/zpool')).trim();
+  return await get(`/debug/${name}/classes`);
+}

@@ -7,7 +7,9 @@ import type { Cell } from '../explore/cell.ts';
 import { Engine } from '../explore/engine.ts';
 import { exploreMatrix, type Matrix, type MatrixProgress } from '../explore/matrix.ts';
 import { formatTrace, traceOf } from '../explore/report.ts';
+import type { Scenario } from '../explore/scenarios/scenario.ts';
 import { findScenario, SCENARIOS } from '../explore/scenarios/scenarios.ts';
+import { PAGE_SCENARIOS } from '../explore/scenarios/scenarios_pages.ts';
 import { exhaustive } from '../explore/schedule/exhaustive.ts';
 import { pct } from '../explore/schedule/pct.ts';
 import { randomWalk } from '../explore/schedule/random_walk.ts';
@@ -53,7 +55,9 @@ export async function explore(flags: ExploreFlags): Promise<number> {
   if (flags.replay !== undefined) return replay(flags, flags.replay);
   const combination = combinationOf(flags.set);
   if (flags.matrix === true) return matrix(flags, options);
-  const cells = chosenScenarios(flags.scenario).map((scenario): Cell => ({ scenario, combination }));
+  const scenarios = chosenScenarios(flags.scenario);
+  if (flags.scenario === undefined && combination.lru === 'allocator') scenarios.push(...PAGE_SCENARIOS);
+  const cells = scenarios.map((scenario): Cell => ({ scenario, combination }));
   if (flags.scenario !== undefined) refuseMisfit(cells[0], '--scenario');
   return search(flags, strategy, options, cells);
 }
@@ -160,8 +164,8 @@ function progress(cell: Cell): (schedules: number, bound: number) => void {
   };
 }
 
-function chosenScenarios(name: string | undefined, flag = '--scenario') {
-  if (name === undefined) return SCENARIOS;
+function chosenScenarios(name: string | undefined, flag = '--scenario'): Scenario[] {
+  if (name === undefined) return [...SCENARIOS];
   const scenario = findScenario(name);
   if (scenario === undefined) {
     throw usage(`${flag}: there is no scenario "${name}", allowed: ${SCENARIOS.map((one) => one.name).join(', ')}`);
@@ -182,8 +186,9 @@ function refuseMisfit(cell: Cell, flag: string): void {
 function combinationOf(settings: readonly string[]): Combination {
   const other = settings.find((setting) => parseOverride(setting).path[0] !== 'protocol');
   if (other !== undefined) throw usage(`--set: "${other}", allowed here: protocol.KEY=VALUE`);
-  const { preset: _said, ...combination } = loadConfigText('explore', '{ "unsafe": true }', { set: settings }).config
-    .protocol;
+  // A scenario says itself which allocator it is about, and this one goes with everything.
+  const text = '{ "unsafe": true, "pool": { "allocator": "zbud" } }';
+  const { preset: _said, ...combination } = loadConfigText('explore', text, { set: settings }).config.protocol;
   return combination;
 }
 

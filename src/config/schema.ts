@@ -2,8 +2,10 @@
 // From it come the check at start, the type `Config`, config/schema.json and config/OPTIONS.md (docs.ts).
 // Invariant: defaults are in the notation of the file, so that what the reference shows can be pasted.
 import { z } from 'zod';
-import { ZSPAGE_BYTES, ZSPAGES_MAX } from '../pool/allocator/size_classes.ts';
+import { SHARED_BYTES_MAX } from '../pool/allocator/buddies.ts';
+import { ALLOCATOR_NAMES, allocatorNamed } from '../pool/allocator/index.ts';
 import { EXPORT_BYTES_MAX, EXPORTS_MAX, LANES_MAX } from '../pool/limits.ts';
+import { ALLOCATOR_DEFAULT, ALLOCATORS } from '../protocols/presets.ts';
 import { STEP_LABELS } from '../protocols/steps.ts';
 import {
   BUFFERS_MAX,
@@ -36,7 +38,7 @@ import { protocol } from './protocol_options.ts';
 import { shrinker, withPolicy } from './shrinker_options.ts';
 import { formatSize, MIB, parsePercent, TIB } from './units.ts';
 
-export const POOL_BYTES_MAX = ZSPAGES_MAX * ZSPAGE_BYTES;
+const POOL_BYTES_MAX = Math.max(...ALLOCATOR_NAMES.map((name) => allocatorNamed(name).bytesMax));
 const POOL_MAX = '20%';
 
 const listen = group(
@@ -83,7 +85,14 @@ const pool = group(
       '% of pool.max',
       'A full pool takes stores again once it is below this share of its limit: the hysteresis of the kernel.',
     ).prefault(90),
-    allocator: choice(['zsmalloc'], 'Allocator of compressed objects.').prefault('zsmalloc'),
+    allocator: choice(
+      ALLOCATOR_NAMES,
+      `Allocator of compressed objects. ${ALLOCATOR_NAMES.map((name) => `${name} ${allocatorNamed(name).about}`).join('; ')}. What an allocator can not hold is counted as reject_compress_poor: with zbud that is a page which compresses to more than ${SHARED_BYTES_MAX} bytes, or 8 less with protocol.lru allocator. Default: ${ALLOCATOR_DEFAULT}; with protocol.preset ${Object.entries(
+        ALLOCATORS,
+      )
+        .map(([preset, name]) => `${preset}: ${name}`)
+        .join(', ')}.`,
+    ).optional(),
     sameFilled: bool('Keep a page that repeats one machine word as an entry without an object.').prefault(true),
     incompressible: choice(
       ['reject', 'store'],
@@ -234,7 +243,9 @@ export const configSchema = group(
   },
   'Configuration of zswapd.',
 ).transform(({ $schema: _editorOnly, ...options }) => {
-  return { ...options, shrinker: withPolicy(options.shrinker, options.protocol.preset) };
+  const { preset } = options.protocol;
+  const { allocator = preset === null ? ALLOCATOR_DEFAULT : ALLOCATORS[preset] } = options.pool;
+  return { ...options, pool: { ...options.pool, allocator }, shrinker: withPolicy(options.shrinker, preset) };
 });
 
 type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;

@@ -1,6 +1,6 @@
 // The options under `shrinker`: what is not said of its policy comes from the kernel that protocol.preset names.
 // Invariant: what comes out has every choice said.
-import { CURSORS, HEURISTICS, type ShrinkerPolicy } from '../pool/policies.ts';
+import { CURSORS, HEURISTICS, RECLAIMERS, type ShrinkerPolicy } from '../pool/policies.ts';
 import { type PresetName, SHRINKER_DEFAULT, SHRINKERS } from '../protocols/presets.ts';
 import { BATCH_MAX, RUN_PAGES_MAX } from './bounds.ts';
 import { bool, choice, group, integer } from './fields.ts';
@@ -27,6 +27,10 @@ const options = {
   cursor: choice(
     CURSORS,
     `Which memcg is next when the pool is full. fixed: each in turn. legacy: as to 6.11, a memcg that is offline and has pages yet sends the shrinker back to the first one, so that those behind it keep all they have, and one without writeback ends its run. Unfair, and nothing is lost by it. ${eras('cursor')}`,
+  ).optional(),
+  reclaimer: choice(
+    RECLAIMERS,
+    `Who makes room in a full pool. worker: stores are rejected, and the shrinker writes back until the pool is down at its threshold. store: with protocol.lru allocator, as before Linux 5.7: each store that finds the pool full waits until a page of the allocator has been reclaimed for it, and is stored then, or rejected if eight pages did not go. ${eras('reclaimer')}`,
   ).optional(),
   enabled: bool(
     'Write back while the host is short of memory, before any limit is met, as the parameter shrinker_enabled of the kernel does. It is read from /proc/pressure/memory; where that can not be read nothing is written back, and the log says so.',
@@ -61,12 +65,13 @@ export function withPolicy<T extends { readonly [K in keyof ShrinkerPolicy]?: Sh
   said: T,
   preset: PresetName | null,
 ): Omit<T, keyof ShrinkerPolicy> & ShrinkerPolicy {
-  const { heuristic, cursor, batch } = preset === null ? SHRINKER_DEFAULT : SHRINKERS[preset];
+  const { heuristic, cursor, batch, reclaimer } = preset === null ? SHRINKER_DEFAULT : SHRINKERS[preset];
   return {
     ...said,
     heuristic: said.heuristic ?? heuristic,
     cursor: said.cursor ?? cursor,
     batch: said.batch ?? batch,
+    reclaimer: said.reclaimer ?? reclaimer,
   };
 }
 

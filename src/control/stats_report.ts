@@ -1,7 +1,7 @@
 /** What GET /stats answers: the counters, and what can be computed from the shared state. Bytes, pages and milliseconds. */
 
 import type { Config } from '../config/schema.ts';
-import { allocator } from '../pool/allocator/index.ts';
+import { allocatorOf, poolTotal } from '../pool/allocator/index.ts';
 import { setCount } from '../pool/bits.ts';
 import { freeBuffers } from '../pool/buffers.ts';
 import { budgetLeft, limitLeft, onDemandPages } from '../pool/export_accounts.ts';
@@ -43,10 +43,10 @@ export function statsReport(
     durability: config.durability,
     protocol: config.protocol,
     pool: {
-      pool_total_size: allocator.total(shared.zs),
+      pool_total_size: poolTotal(shared.zs),
       pool_max: settings.poolBytes,
       metadata_bytes: metadataBytes(shared),
-      resident_free_bytes: allocator.idle(shared.zs),
+      resident_free_bytes: allocatorOf(shared.zs).idle(shared.zs),
       writeback_buffers_free: freeBuffers(shared.writebackBuffers),
       request_buffers_free: freeBuffers(shared.requestBuffers),
       ...each(shown.all, (column) => sum(shared.counters, column)),

@@ -1,7 +1,7 @@
 /**
  * A cell: one scenario under one combination of protocols and switches. Threads build their end of it from plain data.
  */
-import { THREAD_LANE0, THREAD_SHRINKER, TREE_PAGES } from '../pool/limits.ts';
+import { PAGE_SIZE, THREAD_LANE0, THREAD_SHRINKER, TREE_PAGES } from '../pool/limits.ts';
 import { type Trees, treeMask } from '../pool/tree.ts';
 import { type Combination, chooseProtocols } from '../protocols/index.ts';
 import type { Protocols } from '../protocols/protocol.ts';
@@ -32,6 +32,8 @@ export async function cellZswap(
 ): Promise<Zswap> {
   const { scenario } = cell;
   const settings = worldSettings({
+    ...(cell.combination.lru === 'allocator' ? { listsPages: true } : {}),
+    ...(scenario.onePage === true ? { reclaimer: 'store' as const, poolBytes: PAGE_SIZE } : {}),
     ...(scenario.heuristic === undefined ? {} : { heuristic: scenario.heuristic }),
     ...(scenario.pages === undefined ? {} : { exports: [{ name: 'swap0', pages: scenario.pages, memcg: 0 }] }),
     // Raw pages without end.
@@ -42,7 +44,9 @@ export async function cellZswap(
       ? {}
       : exportSettings(scenario.exports, scenario.memcgMax, scenario.pages, scenario.parentMax)),
   });
-  const shared = looker === undefined ? world.shared : guarded(world.shared, { ...looker, thread });
+  const zs = cell.combination.lru === 'allocator' ? world.listed[scenario.allocator ?? 'zbud'] : world.shared.zs;
+  const whole = { ...world.shared, zs };
+  const shared = looker === undefined ? whole : guarded(whole, { ...looker, thread });
   const dirty = scenario.strict === true ? shared.dirty : null;
   const protocols = chooseProtocols(cell.combination);
   const pages = settings.exports[0].pages;
@@ -84,6 +88,10 @@ function watched(protocols: Protocols, consult: (name: string) => void): Protoco
     swapoff: watch('swapoff', protocols.swapoff, consult),
     busy: watch('busy', protocols.busy, consult),
     invalidate: watch('invalidate', protocols.invalidate, consult),
+    get lru() {
+      consult('lru');
+      return protocols.lru;
+    },
     switches: protocols.switches,
   };
 }

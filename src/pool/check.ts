@@ -10,7 +10,7 @@
 import { sum } from '../shm/counters.ts';
 import { ringLength } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
-import { allocator } from './allocator/index.ts';
+import { allocatorOf } from './allocator/index.ts';
 import { countBits, setCount, testBit } from './bits.ts';
 import { claimsHeld } from './claims.ts';
 import { POOL } from './counters.ts';
@@ -67,6 +67,8 @@ export interface PoolCheck {
     readonly wrong_on_lru: number;
     /** In a tree with an object, and on no LRU list. */
     readonly not_on_lru: number;
+    /** With an object that is not where the allocator says it is, or has another size there. */
+    readonly wrong_object: number;
   };
   readonly counted: { readonly stored_pages: number; readonly compressed_bytes: number };
   readonly lengths_bytes: number;
@@ -85,10 +87,13 @@ export interface PoolCheck {
     readonly lost_pages: number;
     readonly lost_bits: number;
   }[];
+  /** Pages of the allocator: zspages, or those of zbud and z3fold. */
   readonly zspages: {
     readonly in_use: number;
     readonly linked: number;
     readonly objects: number;
+    /** That reclaim by pages can't find, or that somebody has claimed. */
+    readonly strays: number;
     readonly entries_with_object: number;
   };
 }
@@ -107,12 +112,13 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
   const piece = new Int32Array(steps);
   const rows = onlineRows(s.memcgs);
   const lists = markLists(s, rows, marks, piece);
-  const zspages = allocator.usage(s.zs, piece);
-  if (lists === null || zspages === null) return null;
+  const allocator = allocatorOf(s.zs);
+  const usage = allocator.usage(s.zs, piece);
+  if (lists === null || usage === null) return null;
   /** By the memcg that entries name. */
   const lengths = new Float64Array(s.memcgs.rows);
   const { length, memcg } = s.entries;
-  const found = { alive: 0, same_filled: 0, leaked: 0, not_on_lru: 0 };
+  const found = { alive: 0, same_filled: 0, leaked: 0, not_on_lru: 0, wrong_object: 0 };
   let wrongInTrees = trees.wrong;
   let wrongOnLru = lists.wrong;
   for (let e = 1; e < end; e++) {
@@ -127,6 +133,7 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
     found.alive++;
     lengths[memcg[e]] += length[e];
     if (filled) found.same_filled++;
+    else if (!allocator.owns(s.zs, e, length[e])) found.wrong_object++;
     if (filled && onLru) wrongOnLru++;
     if (!inTree) found.leaked++;
     else if (!onLru && !filled) found.not_on_lru++;
@@ -154,7 +161,8 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
     })),
     zspages: {
       in_use: allocator.total(s.zs) / allocator.pageBytes,
-      ...zspages,
+      ...usage,
+      strays: allocator.strays(s.zs),
       entries_with_object: found.alive - found.same_filled,
     },
   };
@@ -239,6 +247,7 @@ export function disagreements(check: PoolCheck, { exports }: Names): string[] {
   say(entries.wrong_in_trees > 0, `${entries.wrong_in_trees} places in trees hold an entry that does not belong there`);
   say(entries.unused_in_trees > 0, `${entries.unused_in_trees} entries are stored at slots that nobody uses`);
   say(entries.wrong_on_lru > 0, `${entries.wrong_on_lru} entries on an LRU list do not belong there`);
+  say(entries.wrong_object > 0, `${entries.wrong_object} entries have no object of their size where they say`);
   say(entries.not_on_lru > 0, `${entries.not_on_lru} entries are in a tree and on no LRU list: never written back`);
   const differ = (what: string, a: number, b: number): unknown => say(a !== b, `${what}: ${a}, not ${b}`);
   differ('stored_pages', counted.stored_pages, entries.alive);
@@ -251,7 +260,8 @@ export function disagreements(check: PoolCheck, { exports }: Names): string[] {
     differ(`used_pages of ${exports[x].name}`, one.used_pages, one.used_bits);
     differ(`lost_pages of ${exports[x].name}`, one.lost_pages, one.lost_bits);
   });
-  differ('zspages in use', zspages.in_use, zspages.linked);
+  differ('pages of the allocator in use', zspages.in_use, zspages.linked);
+  differ('pages that reclaim does not find', zspages.strays, 0);
   differ('objects', zspages.objects, zspages.entries_with_object);
   return lines;
 }

@@ -6,15 +6,11 @@
  */
 
 import zstd from 'zstd-napi/binding.js';
-import { assert } from '../shm/assert.ts';
 import { reserve } from '../shm/columns.ts';
 import { PAGE_SIZE } from './limits.ts';
 
 /** Result of compress() when the compressor itself failed. */
 export const COMPRESS_FAILED = -1;
-/** Objects of at least this many bytes gain nothing: their size class would hold a raw page as well. */
-export const POOR_BYTES = 3840;
-assert(POOR_BYTES < PAGE_SIZE, 'a page that does not compress is told from one that is stored raw by its length');
 
 export class Codec {
   /** Holds the object after compress(). */

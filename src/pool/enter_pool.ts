@@ -1,7 +1,7 @@
 /** What a thread does before anything else with a pool: everything of it that is set for the thread as a whole. */
 import { rowOf } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
-import { allocator } from './allocator/index.ts';
+import { allocatorOf } from './allocator/index.ts';
 import { setChecking } from './entries.ts';
 import type { Shared } from './shared.ts';
 import { HOLDER_MASK } from './slot_table.ts';
@@ -19,7 +19,7 @@ export function enterPool(shared: Shared, thread: number, stuck: (report: string
 function nameWaits({ trees, lru, slotTable, entries, zs, deviceLock, live }: Shared): void {
   sync.nameWords(trees.words, 'tree lock');
   sync.nameWords(lru.lock, 'LRU lock');
-  for (const { words, name } of allocator.locks(zs)) sync.nameWords(words, name);
+  for (const { words, name } of allocatorOf(zs).locks(zs)) sync.nameWords(words, name);
   sync.nameWords(deviceLock, 'swap device lock');
   sync.nameWords(slotTable.buckets, 'slot table lock');
   sync.nameWords(slotTable.locked, 'slot pin', HOLDER_MASK);

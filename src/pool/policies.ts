@@ -13,9 +13,22 @@ export type Heuristic = (typeof HEURISTICS)[number];
 export const CURSORS = ['fixed', 'legacy'] as const;
 export type CursorKind = (typeof CURSORS)[number];
 
+/** What reclaim goes by (protocols/lru/pages.ts). */
+export const LRU_KINDS = ['entries', 'allocator'] as const;
+export type LruKind = (typeof LRU_KINDS)[number];
+
+/**
+ * Who makes room in a full pool.
+ *   worker  since 5.7: stores are rejected until the shrinker has come down to the threshold
+ *   store   before: each store that finds the pool full has a page of the allocator reclaimed, and is stored then
+ */
+export const RECLAIMERS = ['worker', 'store'] as const;
+export type Reclaimer = (typeof RECLAIMERS)[number];
+
 export interface ShrinkerPolicy {
   readonly heuristic: Heuristic;
   readonly cursor: CursorKind;
   /** Victims of one walk. */
   readonly batch: number;
+  readonly reclaimer: Reclaimer;
 }

@@ -7,7 +7,7 @@ import { int32, uint8, uint32, wideInt32 } from '../shm/columns.ts';
 import { type Counters, createCounters } from '../shm/counters.ts';
 import { createMailboxes, createRing, type Mailboxes, type Ring } from '../shm/mailbox.ts';
 import type { Clock } from './access_time.ts';
-import { allocator, type ObjectMemory } from './allocator/index.ts';
+import { type AllocatorName, allocatorNamed, allocatorOf, type ObjectMemory } from './allocator/index.ts';
 import type { SlotRange } from './attribution.ts';
 import { type Bits, createCountedBits } from './bits.ts';
 import { type Buffers, createBuffers } from './buffers.ts';
@@ -19,7 +19,7 @@ import { EXPORTS_MAX, LANES_MAX, MEMCGS_MAX, PAGE_SIZE, THREAD_LANE0, THREAD_MAI
 import { createLists, type Lists } from './lru.ts';
 import { createMemcgs, type Memcgs } from './memcg.ts';
 import { fillMemcgs } from './memcg_tree.ts';
-import type { Heuristic } from './policies.ts';
+import type { Heuristic, Reclaimer } from './policies.ts';
 import { rawRoom } from './raw_room.ts';
 import { createSlotTable, type SlotTable } from './slot_table.ts';
 import { createTrees, NODE, NODE_BYTES, nodesFor, nodesInUse, type Trees } from './tree.ts';
@@ -28,6 +28,10 @@ import { createTrees, NODE, NODE_BYTES, nodesFor, nodesInUse, type Trees } from 
 export interface PoolSettings {
   /** No page is stored any more if false; what is stored stays. True unless given. */
   readonly enabled?: boolean;
+  /** Of compressed objects; zsmalloc unless given. */
+  readonly allocator?: AllocatorName;
+  /** The allocator has a list of its pages, and reclaim goes by that. */
+  readonly listsPages?: boolean;
   readonly poolBytes: number;
   readonly acceptBytes: number;
   readonly level: number;
@@ -36,6 +40,8 @@ export interface PoolSettings {
   readonly rawMaxBytes: number;
   readonly rawOnReject: boolean;
   readonly heuristic: Heuristic;
+  /** The worker unless given. */
+  readonly reclaimer?: Reclaimer;
   /** shrinker_enabled: pages are written back while the host is short of memory. */
   readonly shrinkerEnabled: boolean;
   readonly strict: boolean;
@@ -176,6 +182,7 @@ export function createShared(
   const totalPages = pages.reduce((a, b) => a + b, 0);
   // Raw pages are kept beside what limits allow, so that others leave them their room, of the allocator and of the table.
   const rawPages = settings.rawOnReject ? Math.min(totalPages, Math.floor(settings.rawMaxBytes / PAGE_SIZE)) : 0;
+  const name = settings.allocator ?? 'zsmalloc';
   const usual = Math.max(ENTRIES_MIN, Math.ceil(settings.poolBytes / SMALL_OBJECT));
   // A store takes its entry before the old one goes, so each thread may hold one more than there are slots.
   const capacity = Math.min(totalPages, ENTRIES_MAX, usual + rawPages) + 1 + THREADS_MAX;
@@ -196,7 +203,7 @@ export function createShared(
     }),
     lru: createLists(memcgs),
     memcgs: createMemcgs(memcgs, threads, ranges),
-    zs: allocator.create(settings.poolBytes + rawRoom(rawPages), capacity),
+    zs: allocatorNamed(name).create(settings.poolBytes + rawRoom(name, rawPages), capacity, settings.listsPages),
     slotTable: createSlotTable(requestRecords + 2 * buffers, pages.length),
     users: createCountedBits(pages),
     lost: createCountedBits(pages),
@@ -224,8 +231,9 @@ export function createShared(
   return shared;
 }
 
-/** Bytes of metadata in use: entries and their handles up to the high-water mark, tree nodes, zspage columns. */
+/** Bytes of metadata in use: entries and their handles up to the high-water mark, tree nodes, columns of the allocator's pages. */
 export function metadataBytes(s: Shared): number {
+  const allocator = allocatorOf(s.zs);
   return (
     highWater(s.entries) * (ENTRY_BYTES + allocator.handleBytes) +
     nodesInUse(s.trees) * NODE_BYTES +

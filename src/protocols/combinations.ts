@@ -4,7 +4,8 @@
  *
  * The verdicts are those of the safety matrix; an explorer checks them.
  */
-import type { EntryDeclaration, Switch, SwitchSettings } from './declaration.ts';
+import { LRU_KINDS } from '../pool/policies.ts';
+import type { BreakingSwitch, EntryDeclaration, Switch, SwitchSettings } from './declaration.ts';
 import {
   type Combination,
   chooseProtocols,
@@ -14,6 +15,7 @@ import {
   ROLES,
   type Role,
 } from './index.ts';
+import { LRU_SWITCHES } from './lru/pages.ts';
 import { DEFAULT_COMBINATION } from './presets.ts';
 import { COMMON_SWITCHES } from './switches.ts';
 
@@ -46,12 +48,31 @@ function quoted(names: readonly string[]): string {
 
 /** Why a combination has no meaning, and what to choose instead. */
 export function meaningless(combination: Combination): Objection[] {
-  return PARTNERS.flatMap((role) => {
+  const refused = PARTNERS.flatMap((role): Objection[] => {
     const text = refusal(combination, role);
     if (text === null) return [];
     const allowed = namesOf(role).filter((name) => refusal(inPlace(combination, role, name), role) === null);
     return [{ key: role, text: `${text}, allowed: ${quoted(allowed)}` }];
   });
+  return [...refused, ...withoutPages(combination)];
+}
+
+/** Reclaim by pages of the allocator, where a protocol goes by lists of entries. */
+function withoutPages(combination: Combination): Objection[] {
+  const { entry, busy, lru } = chooseProtocols(combination);
+  if (lru !== 'allocator') return [];
+  const evicting = namesOf('entry').filter((name) => 'evict' in PROTOCOLS.entry[name]);
+  const staying = namesOf('busy').filter((name) => !('onFault' in PROTOCOLS.busy[name]));
+  const found: Objection[] = [];
+  if (entry.evict === undefined) {
+    const text = `"allocator" has what is stored at a slot evicted, and ${entry.name} begins at an entry of a list`;
+    found.push({ key: 'lru', text: `${text}, allowed: "entries", or protocol.entry ${quoted(evicting)}` });
+  }
+  if (busy.onFault !== undefined) {
+    const text = `"${busy.name}" takes entries off a list that lru "allocator" does not go by`;
+    found.push({ key: 'busy', text: `${text}, allowed: ${quoted(staying)}` });
+  }
+  return found;
 }
 
 /** With everything on one thread, whoever waits for another waits for ever. */
@@ -76,7 +97,8 @@ export function broken(combination: Combination): Objection[] {
   const { entry, switches } = chosen;
   const { declaration } = entry;
   const keyOf = (one: Switch | undefined): keyof Combination => (one?.name ?? 'entry') as keyof Combination;
-  const changed = declaration.brokenBy.filter((one) => switches[one.name] !== one.default);
+  const pages: readonly BreakingSwitch[] = chosen.lru === 'allocator' ? LRU_SWITCHES : [];
+  const changed = [...declaration.brokenBy, ...pages].filter((one) => switches[one.name] !== one.default);
   return [
     ...(declaration.weaknesses?.(({ name }) => switches[name]) ?? []).map(({ of, text }) => ({ key: keyOf(of), text })),
     ...PARTNERS.flatMap((key) => {
@@ -144,11 +166,12 @@ export function allCombinations(): Combination[] {
 export function isCombination(
   value: Readonly<Record<string, unknown>>,
 ): value is Combination & Record<string, unknown> {
-  const { entry, swapoff, busy, invalidate, treeIndexing = 'relative', ...switches } = value;
+  const { entry, swapoff, busy, invalidate, treeIndexing = 'relative', lru = 'entries', ...switches } = value;
   const names: Readonly<Record<Role, unknown>> = { entry, swapoff, busy, invalidate };
   return (
     ROLES.every((role) => Object.hasOwn(PROTOCOLS[role], String(names[role]))) &&
     (treeIndexing === 'relative' || treeIndexing === 'absolute') &&
+    LRU_KINDS.some((kind) => kind === lru) &&
     Object.entries(switches).every(([name, on]) => Object.hasOwn(DEFAULT_SWITCHES, name) && typeof on === 'boolean')
   );
 }

@@ -2,6 +2,7 @@
  * The protocols, as `protocol.*` in the config names them. Each is a file that says all about itself (declaration.ts); it is
  * known once it stands in its list here.
  */
+import type { LruKind } from '../pool/policies.ts';
 import { busyNone } from './busy/none.ts';
 import { removeFromLruOnFault } from './busy/remove_from_lru_on_fault.ts';
 import { skipEexist } from './busy/skip_eexist.ts';
@@ -14,6 +15,7 @@ import { erase } from './invalidate/erase.ts';
 import { loadNoReload } from './invalidate/load_noreload.ts';
 import { loadReload } from './invalidate/load_reload.ts';
 import { loadReset } from './invalidate/load_reset.ts';
+import { LRU_SWITCHES } from './lru/pages.ts';
 import type { Protocols } from './protocol.ts';
 import { drain } from './swapoff/drain.ts';
 import { drainEarlyRef } from './swapoff/drain_early_ref.ts';
@@ -44,12 +46,14 @@ export type NameOf<R extends Role> = { [One in R]: keyof (typeof PROTOCOLS)[One]
 type Entries = (typeof PROTOCOLS)['entry'];
 export type SwitchName =
   | Entries[keyof Entries]['declaration']['switches'][number]['name']
-  | (typeof COMMON_SWITCHES)[number]['name'];
+  | (typeof COMMON_SWITCHES)[number]['name']
+  | (typeof LRU_SWITCHES)[number]['name'];
 
 /** Every switch: those of single protocols first. */
 export const SWITCHES = [
   ...Object.values(PROTOCOLS.entry).flatMap(({ declaration }) => [...declaration.switches]),
   ...COMMON_SWITCHES,
+  ...LRU_SWITCHES,
 ];
 export const DEFAULT_SWITCHES = Object.fromEntries(SWITCHES.map((one) => [one.name, one.default])) as Readonly<
   Record<SwitchName, boolean>
@@ -63,6 +67,8 @@ export interface Combination extends Readonly<Partial<Record<SwitchName, boolean
   readonly invalidate: NameOf<'invalidate'>;
   /** How a tree counts its slots; the pool's matter, and here because load-noreload is as broken as that lets it be. */
   readonly treeIndexing?: 'relative' | 'absolute';
+  /** What reclaim goes by; `entries` unless given. */
+  readonly lru?: LruKind;
 }
 
 export function chooseProtocols(chosen: Combination): Protocols {
@@ -72,6 +78,7 @@ export function chooseProtocols(chosen: Combination): Protocols {
     swapoff: PROTOCOLS.swapoff[chosen.swapoff],
     busy: PROTOCOLS.busy[chosen.busy],
     invalidate: PROTOCOLS.invalidate[chosen.invalidate],
+    lru: chosen.lru ?? 'entries',
     switches: { ...DEFAULT_SWITCHES, ...Object.fromEntries(said.map((name) => [name, chosen[name]])) },
   };
 }

@@ -15,8 +15,10 @@
  * Lock order: pin -> tree.lock -> lru.lock -> allocator. Writeback alone starts at lru.lock, so it must drop that before
  * it touches a tree, and validate again what it believed.
  */
+import type { Objects } from '../pool/allocator/index.ts';
 import type { Entries } from '../pool/entries.ts';
 import type { Lru } from '../pool/lru.ts';
+import type { LruKind } from '../pool/policies.ts';
 import type { Slots } from '../pool/slots.ts';
 import type { Trees } from '../pool/tree.ts';
 import type { Place } from '../pool/tree_walk.ts';
@@ -29,6 +31,8 @@ export interface ProtocolPool {
   readonly trees: Trees;
   readonly lru: Lru;
   readonly slots: Slots;
+  /** The objects of the entries; reclaim by pages begins at them. */
+  readonly objects: Objects;
   readonly secondChance: boolean;
   readonly protocols: Protocols;
   /** Number of this thread, and the read sections of all. */
@@ -54,6 +58,10 @@ export interface ProtocolPool {
   pinForWriteback(x: number, slot: number): number;
   count(what: 'writeback_busy' | 'writeback_invalidated' | 'reject_reclaim_fail' | 'decompress_fail'): void;
 }
+
+/** No: its memcg keeps its pages in the pool. Nothing: there is no such slot. */
+export const EVICT = { YES: 0, NO: 1, NOTHING: 2 } as const;
+export type Evict = (typeof EVICT)[keyof typeof EVICT];
 
 export const LOAD_OK = 0;
 export const LOAD_MISS = 1;
@@ -92,6 +100,11 @@ export interface EntryProtocol {
   invalidateArea?(pool: ProtocolPool, x: number, first: number, end: number): void;
   /** Writes back one victim of memcg `m`. */
   shrinkOne(pool: ProtocolPool, m: number, busy: BusyProtocol): ShrinkResult;
+  /**
+   * Writes back what is stored at a slot, for reclaim by pages; absent where writeback begins at an entry of a list. True if it
+   * has gone, be it that nothing was there.
+   */
+  evict?(pool: ProtocolPool, x: number, slot: number, busy: BusyProtocol): boolean;
 }
 
 export interface InvalidateProtocol {
@@ -144,5 +157,7 @@ export interface Protocols {
   readonly invalidate: InvalidateProtocol;
   readonly busy: BusyProtocol;
   readonly swapoff: SwapoffProtocol;
+  /** What reclaim goes by (lru/pages.ts). */
+  readonly lru: LruKind;
   readonly switches: SwitchSettings;
 }

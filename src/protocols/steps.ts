@@ -3,6 +3,7 @@
  * test compares the labels with the calls.
  */
 import { PROTOCOLS, type Role } from './index.ts';
+import { LRU_STEPS } from './lru/pages.ts';
 
 /** Steps that more than one protocol has. */
 export const SHARED_STEPS = {
@@ -20,11 +21,14 @@ export const SHARED_STEPS = {
 type DeclarationOf<P> = P extends { readonly declaration: infer D } ? D : never;
 type Declarations = { [R in Role]: DeclarationOf<(typeof PROTOCOLS)[R][keyof (typeof PROTOCOLS)[R]]> }[Role];
 type OwnStep<D> = D extends { readonly steps: infer Steps } ? keyof Steps : never;
-type StepLabel = OwnStep<Declarations> | keyof typeof SHARED_STEPS;
+type StepLabel = OwnStep<Declarations> | keyof typeof SHARED_STEPS | keyof typeof LRU_STEPS;
 
 const declarations: readonly Declarations[] = Object.values(PROTOCOLS).flatMap((protocols) =>
   Object.values(protocols).map(({ declaration }) => declaration),
 );
 const own = declarations.flatMap((one) => ('steps' in one ? Object.keys(one.steps) : []));
 
-export const STEP_LABELS = [...new Set([...own, ...Object.keys(SHARED_STEPS)])] as [StepLabel, ...StepLabel[]];
+export const STEP_LABELS = [...new Set([...own, ...Object.keys(LRU_STEPS), ...Object.keys(SHARED_STEPS)])] as [
+  StepLabel,
+  ...StepLabel[],
+];

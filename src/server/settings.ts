@@ -73,6 +73,8 @@ function poolSettings(config: Config): PoolSettings {
   const used = config.exports.flatMap(({ memcg, ranges }) => [memcg, ...ranges.map((range) => range.memcg)]);
   const names = [...new Set([...used.map(canonicalPath), ...settings.keys()])];
   return {
+    allocator: config.pool.allocator,
+    listsPages: config.protocol.lru === 'allocator',
     poolBytes: config.pool.max,
     acceptBytes: Math.floor((config.pool.max * config.pool.acceptThresholdPercent) / 100),
     level: config.compressor.level,
@@ -81,6 +83,7 @@ function poolSettings(config: Config): PoolSettings {
     rawMaxBytes: config.pool.rawMax,
     rawOnReject: config.onRejectNoWriteback === 'raw',
     heuristic: config.shrinker.heuristic,
+    reclaimer: config.shrinker.reclaimer,
     shrinkerEnabled: config.shrinker.enabled,
     strict: config.durability === 'strict',
     oracle: config.debug.oracle,

@@ -5,7 +5,7 @@
  * In service each costs one predictable branch on `hook`. Under an explorer the hook takes over: it decides which thread
  * moves next, so that the code explored is the code served.
  *
- * Lock order everywhere: pin -> tree.lock -> lru.lock (a memcg's before its parent's) -> allocator (class lock -> zspage lock). A slot record's bucket
+ * Lock order everywhere: pin -> tree.lock -> lru.lock (a memcg's before its parent's) -> allocator (class lock -> stock of pages). A slot record's bucket
  * lock, the buffer lock and the ring locks are leaves: nothing is taken while one is held.
  *
  * A lock word holds 0 when free, else the owner's thread id, with WAITERS set while somebody may sleep on it. The owner

@@ -7,7 +7,7 @@ import { declareCounters, sum } from '../shm/counters.ts';
 export const ZSWAP_COUNTERS = declareCounters(IMAGE_COUNTERS.end, {
   pool_limit_hit: 'stores that met the pool limit',
   reject_reclaim_fail: 'victims that could not be written back',
-  reject_alloc_fail: 'stores rejected because no zspage was left',
+  reject_alloc_fail: 'stores rejected because no page of the allocator was left',
   reject_kmemcache_fail: 'stores rejected because the entry table or the tree nodes were used up',
   reject_compress_poor: 'stores rejected because the page did not compress',
   reject_compress_fail: 'stores rejected because the compressor failed',
@@ -27,7 +27,7 @@ export const ZSWAP_COUNTERS = declareCounters(IMAGE_COUNTERS.end, {
   swap_signatures: 'writes of slot 0 with a swap signature',
   invalidates: 'slots freed by TRIM or WRITE_ZEROES',
   compacted_zspages: 'zspages freed by compaction',
-  trimmed_zspages: 'free zspages given back to the system',
+  trimmed_zspages: 'free zspages, or pages of zbud and z3fold, given back to the system',
   zero_reads: 'pages read from slots that were never written',
   parks: 'requests that had to wait for a pin, a buffer or the shrinker',
   fenced_units: 'pages and slices of ended connections that were dropped',

@@ -178,7 +178,7 @@ export class OnDemand {
     const { budget } = settings.exports[x];
     if (ofExport && limitLeft(accounts, x) === 0) return this.settle(request, 'limit');
     if (ofExport && budgetLeft(accounts, x, budget, clock) === 0) return this.settle(request, 'budget');
-    const result = reclaim.waitsForImage(x)
+    const result = reclaim.lacksBuffers(x)
       ? SHRINK.ENOMEM
       : reclaim.shrinkNamed(m, found.e[i], found.life[i], x, found.slot[i]);
     if (result === SHRINK.ENOMEM) {

@@ -32,6 +32,8 @@ export const ORDER = {
   PERSIST: 5,
   /** Shrink memcg `n`; the answer is 0, or nonzero when nothing was written back. */
   SHRINK: 6,
+  /** Reclaim a page of the allocator for a store of memcg `n`; the answer as of SHRINK. */
+  RECLAIM: 7,
 } as const;
 
 export type Answer = (errno: number) => void;

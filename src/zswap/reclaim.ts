@@ -4,6 +4,7 @@
  *   memcg limit    a store at a limit of its memcg, or of one above it, is let in against pages of its own memcg that leave for
  *                  it (admission.ts)
  *   global worker  once a store was rejected for want of room: memcgs in turn, a batch each, down to the accept threshold
+ *                  with lru "allocator" pages of the allocator in its order, whoever's they are (protocols/lru/pages.ts)
  *   background     while the host is short of memory, a share of each memcg (background.ts): a scan
  *
  * Counters and outcomes follow shrink_worker and shrink_memcg of mm/zswap.c; what to do with one victim is the entry
@@ -17,7 +18,7 @@
 
 import type { ImageQueue } from '../image/image_queue.ts';
 import * as errno from '../os/errno.ts';
-import { allocator } from '../pool/allocator/index.ts';
+import { poolTotal, RECLAIM } from '../pool/allocator/index.ts';
 import * as buffers from '../pool/buffers.ts';
 import { POOL } from '../pool/counters.ts';
 import { mayWriteBack } from '../pool/export_state.ts';
@@ -26,11 +27,13 @@ import type { CursorKind } from '../pool/policies.ts';
 import { CTL, type Shared, WORK } from '../pool/shared.ts';
 import { ENOENT, ENOMEM } from '../pool/slots.ts';
 import { beginNamed, beginWalk } from '../protocols/entry/victim.ts';
+import { type MayEvict, shrinkPage } from '../protocols/lru/pages.ts';
 import { SHRINK, type ShrinkResult } from '../protocols/protocol.ts';
 import { sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import { admit } from './admission.ts';
 import { Cursor, WENT_BACK } from './cursor.ts';
+import { mayEvictOf } from './may_evict.ts';
 import { answerOrder } from './orders.ts';
 import type { Zswap } from './zswap.ts';
 
@@ -40,10 +43,15 @@ export const EAGAIN = -errno.EAGAIN;
 /** MAX_RECLAIM_RETRIES of the kernel, for each memcg: batches in a row that achieved nothing, after which the worker gives up. */
 const FAILURES_MAX = 16;
 const BATCHES_PER_TURN = 8;
+/** As many pages of the allocator, with up to three objects each: a few milliseconds. */
+const PAGES_PER_TURN = 64;
+const OBJECTS_MAX = 3;
 /** Entries one walk may pass by; it keeps a turn at a few milliseconds. */
 const ROTATE_MAX = 32_768;
 
 interface WaitingStore {
+  /** For a page of the allocator, and not for its memcg. */
+  readonly page: boolean;
   readonly m: number;
   readonly thread: number;
   readonly token: number;
@@ -66,6 +74,7 @@ export class Reclaim {
   /** First come, first served. Bounded by the orders that lanes may have under way. */
   private waiting: WaitingStore[] = [];
   private readonly cursor: Cursor;
+  private readonly mayEvict: MayEvict;
   private failures = 0;
   /** Of the last walk: entries that it passed by because they had their second chance coming, and bytes of objects written back. */
   rotated = 0;
@@ -82,12 +91,13 @@ export class Reclaim {
     this.shared = zswap.shared;
     this.queues = queues;
     this.batch = batch;
+    this.mayEvict = mayEvictOf(this.shared);
     this.cursor = new Cursor(this.shared.memcgs, cursor);
   }
 
-  /** A store of `thread` waits at the limit of memcg `m`; it is answered in one of the next turns. */
-  request(m: number, thread: number, token: number): void {
-    this.waiting.push({ m, thread, token });
+  /** A store of `thread` waits at the limit of memcg `m`, or of the pool; it is answered in one of the next turns. */
+  request(m: number, thread: number, token: number, page: boolean): void {
+    this.waiting.push({ m, thread, token, page });
   }
 
   /** Lets waiting stores in or rejects them. True while some still wait. */
@@ -97,7 +107,12 @@ export class Reclaim {
     /** By memcg: why there is nothing more to be had in this turn. */
     const failed = new Map<number, number>();
     while (next < this.waiting.length && batches < BATCHES_PER_TURN) {
-      const { m, thread, token } = this.waiting[next++];
+      const { m, thread, token, page } = this.waiting[next++];
+      if (page) {
+        batches++;
+        answerOrder(this.shared, thread, token, -this.reclaimFor(m));
+        continue;
+      }
       const result = admit(this.zswap, m, () => {
         const before = failed.get(m);
         if (before !== undefined) return before;
@@ -112,10 +127,18 @@ export class Reclaim {
     return this.waiting.length > 0;
   }
 
+  /** A page of the allocator for a store of memcg `m`, which was below its limits; the pool's is not looked at again. */
+  private reclaimFor(m: number): number {
+    if (shrinkPage(this.zswap, this.mayEvict) === RECLAIM.FREED) return admit(this.zswap, m, () => EAGAIN);
+    this.zswap.count('reject_reclaim_fail');
+    return EAGAIN;
+  }
+
   /** shrink_worker: true while there is more that can be done at once. */
   work(): boolean {
     const asked = sync.load(this.shared.control, CTL.WORK);
     if (asked === 0) return false;
+    if (this.zswap.protocols.lru === 'allocator') return this.workOnPages(asked);
     const memcgs = this.shared.memcgs.control[TABLE.HOMES];
     // Memcgs in a row that had nothing to write, or no buffers to write it to.
     let empty = 0;
@@ -144,6 +167,24 @@ export class Reclaim {
     return empty + behind < memcgs;
   }
 
+  /** The same where reclaim goes by pages of the allocator, as to 6.4: they are everybody's, and there is one list. */
+  private workOnPages(asked: number): boolean {
+    // A page may have objects of any export.
+    const isBehind = (x: number): boolean => this.lacksBuffers(x, OBJECTS_MAX);
+    for (let pages = 0; pages < PAGES_PER_TURN; pages++) {
+      if (this.queues.every(({ x }) => isBehind(x))) return false;
+      const result = shrinkPage(this.zswap, this.mayEvict);
+      if (result === RECLAIM.NONE) return this.rest();
+      if (result === RECLAIM.FREED) this.failures = 0;
+      else {
+        this.zswap.count('reject_reclaim_fail');
+        if (++this.failures >= FAILURES_MAX) return this.rest();
+      }
+      if (!this.isShort(asked)) return this.rest();
+    }
+    return true;
+  }
+
   /** Exports whose pages may be on the list of memcg `m`. */
   private exportsOf(m: number): number[] {
     const { memcgs } = this.shared;
@@ -160,7 +201,7 @@ export class Reclaim {
   private isShort(asked: number): boolean {
     const { zs, counters, entries, rawEntries } = this.shared;
     const { acceptBytes, poolBytes } = this.zswap.settings;
-    if ((asked & WORK.POOL) !== 0 && allocator.total(zs) > acceptBytes) return true;
+    if ((asked & WORK.POOL) !== 0 && poolTotal(zs) > acceptBytes) return true;
     if ((asked & WORK.ENTRIES) === 0) return false;
     // Same-filled pages are on no list and stay, so what they take is no room that writeback could make.
     const filled = sum(counters, POOL.same_filled_pages);
@@ -172,17 +213,19 @@ export class Reclaim {
   isBehind(m: number): boolean {
     const exports = this.exportsOf(m);
     // One that has just gone offline has none, and nothing to wait for.
-    return exports.length > 0 && exports.every((x) => this.waitsForImage(x));
+    return exports.length > 0 && exports.every((x) => this.lacksBuffers(x));
   }
 
   /** The same of one export. */
-  waitsForImage(x: number): boolean {
-    return buffers.buffersFor(this.shared.writebackBuffers, x) < this.batch && !this.queues[x].idle;
+  lacksBuffers(x: number, wanted = this.batch): boolean {
+    return buffers.buffersFor(this.shared.writebackBuffers, x) < wanted && !this.queues[x].idle;
   }
 
   /** Whether anything of the list of `m` may be written back. */
   canShrink(m: number): boolean {
     const { memcgs, states } = this.shared;
+    // Reclaim did not know memcgs when it went by pages.
+    if (this.zswap.protocols.lru === 'allocator') return false;
     // Where no export may write back any more, in a stop say, whoever walked the list would only turn it over.
     return writesBack(memcgs, m) && this.exportsOf(m).some((x) => mayWriteBack(states, x));
   }

@@ -6,7 +6,7 @@
 
 import type { ImageQueue } from '../image/image_queue.ts';
 import type { Loop, Timer } from '../os/loop.ts';
-import { allocator, type Release } from '../pool/allocator/index.ts';
+import { allocatorOf, poolTotal, type Release } from '../pool/allocator/index.ts';
 import * as buffers from '../pool/buffers.ts';
 import { POOL } from '../pool/counters.ts';
 import type { CursorKind } from '../pool/policies.ts';
@@ -28,7 +28,7 @@ const COMPACT_PER_TURN = 8;
 /** Free zspages kept resident for the next stores, in bytes; what is beyond goes back to the system. */
 const KEEP_RESIDENT = 8 * 2 ** 20;
 /** 64 MiB a second, in turns of a few milliseconds: what a TRIM of everything frees is not shown as ours for long. */
-const TRIM_PER_TURN = 256;
+const TRIM_PER_TURN = 16 * 2 ** 20;
 const MAINTENANCE_MS = 250;
 /** How often a drain tries again what the image has refused, and the pause before the first time; later ones are longer. */
 const DRAIN_RETRIES = 3;
@@ -114,7 +114,8 @@ export class Shrinker {
     else if (kind === ORDER.ZERO) this.queues[x].push('zero', slot, n, 0, answer);
     else if (kind === ORDER.FLUSH) this.flushers[x].request(0, this.zswap.settings.exports[x].pages, answer);
     else if (kind === ORDER.PERSIST) this.flushers[x].request(slot, slot + n, answer);
-    else if (kind === ORDER.SHRINK) this.reclaim.request(n, thread, token);
+    else if (kind === ORDER.SHRINK) this.reclaim.request(n, thread, token, false);
+    else if (kind === ORDER.RECLAIM) this.reclaim.request(n, thread, token, true);
     else throw new Error(`unknown order ${kind}`);
   }
 
@@ -213,7 +214,7 @@ export class Shrinker {
 
   /** Written-back objects leave holes; when an eighth of the pool is holes, whole zspages can be had by moving objects. */
   private compactIfSparse(): void {
-    const total = allocator.total(this.shared.zs);
+    const total = poolTotal(this.shared.zs);
     const used = sum(this.shared.counters, POOL.compressed_bytes);
     if (total - used > total / 8)
       this.zswap.counters[C.compacted_zspages] += this.zswap.objects.compact(COMPACT_PER_TURN);
@@ -225,7 +226,8 @@ export class Shrinker {
 
   private maintain(): void {
     this.compactIfSparse();
-    this.zswap.counters[C.trimmed_zspages] += this.zswap.objects.trim(KEEP_RESIDENT, TRIM_PER_TURN, this.release);
+    const pages = TRIM_PER_TURN / allocatorOf(this.shared.zs).pageBytes;
+    this.zswap.counters[C.trimmed_zspages] += this.zswap.objects.trim(KEEP_RESIDENT, pages, this.release);
     // Cleanings wait for pins whose holders may not know of them, and reclaim for slot records; a look now and then costs little.
     const waits = this.cleanings.length > 0 || this.proactive.waits || this.onDemand.waits;
     if (waits || sync.load(this.shared.control, CTL.WORK) !== 0) this.schedule();

@@ -5,17 +5,17 @@
  *
  * Nothing here waits for I/O or for another request, throws, or allocates per page beyond one view per zstd call.
  */
-
 import { touch } from '../pool/access_time.ts';
-import { allocator } from '../pool/allocator/index.ts';
+import { poolTotal } from '../pool/allocator/index.ts';
 import { ownerOf } from '../pool/attribution.ts';
 import { clearBit, setBit } from '../pool/bits.ts';
-import { COMPRESS_FAILED, POOR_BYTES } from '../pool/codec.ts';
+import { COMPRESS_FAILED } from '../pool/codec.ts';
 import { POOL } from '../pool/counters.ts';
 import { allocEntry, freeEntry, KEPT, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { limitOf } from '../pool/memcg.ts';
 import { CTL, WORK } from '../pool/shared.ts';
+import { labelObject } from '../protocols/lru/pages.ts';
 import { sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import { enter, settle } from './admission.ts';
@@ -31,6 +31,9 @@ export const STORED = 0;
 export const REJECTED = 1;
 /** The memcg is at its limit: shrink it, then store again with `checked`. */
 export const OVER_LIMIT = 2;
+
+/** The pool is full, and a page of its allocator is to be reclaimed: then store again with `checked`. */
+export const POOL_FULL = 3;
 
 /**
  * Stores src[at, at + 4096) at a pinned slot, whose record is `r`. `checked`: the limits of its memcg were dealt with, and
@@ -49,7 +52,7 @@ export function store(
 ): number {
   const { counters, memcgs } = zswap;
   if (slot === 0 && !checked) noteHeader(zswap.shared, counters, x, src.subarray(at, at + PAGE_SIZE));
-  if (checked) return storeNoted(zswap, x, slot, src, at, r, m);
+  if (checked) return storeNoted(zswap, x, slot, src, at, r, m, true);
   // As in the kernel nothing counts it, and the older page of the slot goes when this one is on the image.
   if (zswap.settings.enabled === false) return REJECTED;
   const max = limitOf(memcgs, m);
@@ -64,19 +67,43 @@ export function store(
   return result;
 }
 
-function storeNoted(zswap: Zswap, x: number, slot: number, src: Uint8Array, at: number, r: number, m: number): number {
-  const result = tryStore(zswap, x, slot, src, at, r, m);
+function storeNoted(
+  zswap: Zswap,
+  x: number,
+  slot: number,
+  src: Uint8Array,
+  at: number,
+  r: number,
+  m: number,
+  checked = false,
+): number {
+  const result = tryStore(zswap, x, slot, src, at, r, m, checked);
   if (zswap.oracle !== null && result === STORED) zswap.oracle.note(x, slot, src, at);
   return result;
 }
 
-function tryStore(zswap: Zswap, x: number, slot: number, src: Uint8Array, at: number, r: number, m: number): number {
+function tryStore(
+  zswap: Zswap,
+  x: number,
+  slot: number,
+  src: Uint8Array,
+  at: number,
+  r: number,
+  m: number,
+  checked: boolean,
+): number {
   const { settings, counters } = zswap;
-  if (poolIsFull(zswap)) {
+  const inStore = settings.reclaimer === 'store';
+  if (!inStore && poolIsFull(zswap)) {
     counters[C.reject_pool_limit]++;
     return rejectShort(zswap, WORK.POOL);
   }
   if (zswap.protocols.busy.waits && r > 0) zswap.slots.fill(r);
+  // The page is in its place by now, as in the kernel's swap cache: reclaim does not wait for the store that waits for it.
+  if (inStore && !checked && poolTotal(zswap.shared.zs) >= settings.poolBytes) {
+    counters[C.pool_limit_hit]++;
+    return POOL_FULL;
+  }
   return storePage(zswap, x, slot, m, src.subarray(at, at + PAGE_SIZE), settings.storeIncompressible);
 }
 
@@ -98,12 +125,12 @@ function storePage(
     counters[C.reject_compress_fail]++;
     return REJECTED;
   }
-  if (bytes < POOR_BYTES) return storeObject(zswap, x, slot, m, zswap.codec.object(bytes));
-  if (incompressible) return storeObject(zswap, x, slot, m, page);
+  if (bytes < zswap.objects.poorBytes) return storeObject(zswap, x, slot, m, zswap.codec.object(bytes));
+  if (incompressible && zswap.objects.lengthMax >= PAGE_SIZE) return storeObject(zswap, x, slot, m, page);
   counters[C.reject_compress_poor]++;
   // Here we ask for more than the kernel does, which waits for the limit: whoever sends such a page is short of memory, and
   // above the threshold there is something to be made ready for his next one.
-  return allocator.total(zswap.shared.zs) > settings.acceptBytes ? rejectShort(zswap, WORK.POOL) : REJECTED;
+  return poolTotal(zswap.shared.zs) > settings.acceptBytes ? rejectShort(zswap, WORK.POOL) : REJECTED;
 }
 
 /**
@@ -117,6 +144,7 @@ export function storeAgain(zswap: Zswap, x: number, slot: number, page: Uint8Arr
 /** Stores a page raw because its memcg may not write back; REJECTED beyond the bound on such pages. */
 export function storeRaw(zswap: Zswap, x: number, slot: number, src: Uint8Array, at: number): number {
   // Lanes that look at the same moment may exceed the bound by a page each.
+  if (zswap.objects.lengthMax < PAGE_SIZE) return REJECTED;
   const pages = sync.load(zswap.shared.control, CTL.KEPT_RAW) + 1;
   if (pages * PAGE_SIZE > zswap.settings.rawMaxBytes) return REJECTED;
   const m = ownerOf(zswap.memcgs, x, slot);
@@ -128,7 +156,7 @@ export function storeRaw(zswap: Zswap, x: number, slot: number, src: Uint8Array,
 /** zswap_check_limits: full from the limit on, until the total is down at the accept threshold. */
 function poolIsFull(zswap: Zswap): boolean {
   const { control, zs } = zswap.shared;
-  const total = allocator.total(zs);
+  const total = poolTotal(zs);
   const full = sync.load(control, CTL.FULL) === 1;
   if (total >= zswap.settings.poolBytes) {
     zswap.counters[C.pool_limit_hit]++;
@@ -174,6 +202,7 @@ function storeObject(zswap: Zswap, x: number, slot: number, m: number, object: U
     zswap.counters[C.reject_alloc_fail]++;
     return rejectShort(zswap, WORK.POOL);
   }
+  labelObject(objects, e, x, slot);
   objects.segment(e).set(object, objects.offset(e));
   objects.unmap(e);
   if (bytes === PAGE_SIZE) zswap.entries.fill[e] = kept ? KEPT : 0;

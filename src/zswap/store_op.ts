@@ -3,6 +3,7 @@
  *
  *   store -> STORED                              -> done
  *         -> OVER_LIMIT -> shrinker shrinks the memcg -> store again, or reject
+ *         -> POOL_FULL  -> shrinker reclaims a page of the allocator -> the same
  *         -> REJECTED   -> image write -> the old entry is erased -> done
  *
  * A rejected page reaches the image first, and only then is the old entry dropped: on an error the old page stays, and the
@@ -19,7 +20,7 @@ import { settle } from './admission.ts';
 import { C } from './counters.ts';
 import type { Lane } from './lane.ts';
 import { ORDER } from './orders.ts';
-import { OVER_LIMIT, REJECTED, STORED, store, storeAgain, storeRaw } from './store.ts';
+import { OVER_LIMIT, POOL_FULL, REJECTED, STORED, store, storeAgain, storeRaw } from './store.ts';
 import type { Zswap } from './zswap.ts';
 
 export class StoreOp {
@@ -58,7 +59,9 @@ export class StoreOp {
       zswap.slots.dropPage(this.r);
       this.finish(0);
     } else if (result === OVER_LIMIT) {
-      this.lane.order(ORDER.SHRINK, x, 0, this.m, (errno) => this.shrunk(errno));
+      this.lane.order(ORDER.SHRINK, x, 0, this.m, (errno) => this.shrunk(errno, C.reject_memcg_limit));
+    } else if (result === POOL_FULL) {
+      this.lane.order(ORDER.RECLAIM, x, 0, this.m, (errno) => this.shrunk(errno, C.reject_pool_limit));
     } else this.toImage();
   }
 
@@ -68,14 +71,14 @@ export class StoreOp {
     return store(this.zswap, this.x, this.slot, memory, this.buffer * PAGE_SIZE, checked, this.r, this.m);
   }
 
-  /** The memcg's limit is not looked at again, as in the kernel; when nothing could be written back, the page is rejected. */
-  private shrunk(errno: number): void {
+  /** The limit is not looked at again, as in the kernel; when nothing could be written back, the page is rejected, and counted. */
+  private shrunk(errno: number, rejected: number): void {
     const { zswap } = this;
     // Not published yet, so a page of an ended connection is dropped here.
     const fenced = this.request.fenced();
     const result = fenced || errno !== 0 ? REJECTED : this.store(true);
     if (errno === 0) settle(zswap, this.m);
-    else zswap.counters[C.reject_memcg_limit]++;
+    else zswap.counters[rejected]++;
     if (fenced) this.dropped(NBD_ESHUTDOWN);
     else this.next(result);
   }

@@ -7,7 +7,7 @@
  * Nothing here waits for I/O or for another request, throws, or allocates per page beyond one view per zstd call.
  */
 import { touch } from '../pool/access_time.ts';
-import { allocator, type Objects } from '../pool/allocator/index.ts';
+import { type Objects, openObjects } from '../pool/allocator/index.ts';
 import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import type { Claim } from '../pool/claims.ts';
@@ -90,7 +90,7 @@ export class Zswap implements ProtocolPool {
     this.live = shared.live;
     this.slots = new Slots(shared.slotTable, shared.users, shared.claims, shared.boxes, thread);
     this.slots.onRetired = (buffer) => this.givePage(buffer);
-    this.objects = allocator.open(shared.zs);
+    this.objects = openObjects(shared.zs);
     this.codec = new Codec(shared.settings.level);
     this.counters = rowOf(shared.counters, thread);
     this.oracle = shared.sums === null ? null : new Oracle(shared.sums);

@@ -12,7 +12,7 @@ import { erase, exchange, get, treeOf } from '#src/pool/tree.js';
 import { stamp } from '#src/zswap/counters.js';
 import type { Zswap } from '#src/zswap/zswap.js';
 import { passing, type Seen } from '../support/facade.ts';
-import { KINDS, makePage, newZswap, put, standing } from '../support/pool.ts';
+import { KINDS, makePage, newZswap, put, standing, zsmallocOf } from '../support/pool.ts';
 
 const EXPORTS = [
   { name: 'a', pages: 65_536, memcg: 0 },
@@ -113,9 +113,9 @@ t.test('a list that bites its own tail, and one that leads nowhere', async (t) =
     t.same(problems(z), ['1 entries on an LRU list do not belong there']);
   }
   const zspages = filled();
-  const page = zspages.shared.zs.groupHead.find((one) => one >= 0) ?? -1;
+  const page = zsmallocOf(zspages).groupHead.find((one) => one >= 0) ?? -1;
   zspages.shared.zs.next[page] = page;
-  t.match(problems(zspages), [/^zspages in use: /, /^objects: /]);
+  t.match(problems(zspages), [/^pages of the allocator in use: /, /^objects: /]);
 });
 
 /** Checks in steps of two, while somebody does `act` before the lock is taken for the n-th time. */
@@ -179,7 +179,7 @@ t.test('what comes to a list while it is looked at makes no noise by itself', as
 t.test('a zspage that goes to another group while its class is looked at gives no verdict', async (t) => {
   const z = newZswap();
   for (let slot = 0; slot < 40; slot++) put(z, slot, makePage('text', slot));
-  const { zs } = z.shared;
+  const zs = zsmallocOf(z);
   const c = zs.classOfZspage[0];
   let holds = 0;
   let check: PoolCheck | null | undefined;

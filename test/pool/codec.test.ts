@@ -1,7 +1,7 @@
 // The compressor of a thread: what counts as one repeated word, what comes back, and what is answered where zstd refuses.
 import t from 'tap';
-import { CLASSES, classOf } from '#src/pool/allocator/size_classes.js';
-import { COMPRESS_FAILED, Codec, fillPage, POOR_BYTES } from '#src/pool/codec.js';
+import { CLASSES, classOf, POOR_BYTES } from '#src/pool/allocator/size_classes.js';
+import { COMPRESS_FAILED, Codec, fillPage } from '#src/pool/codec.js';
 import { POOL } from '#src/pool/counters.js';
 import { sum } from '#src/shm/counters.js';
 import { C } from '#src/zswap/counters.js';

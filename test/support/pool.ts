@@ -1,6 +1,7 @@
 // What tests of the pool share: a small pool with everything around it, pages of three kinds, and the checks for leaks.
 import type { Test } from 'tap';
-import { totalSize } from '#src/pool/allocator/zsmalloc.js';
+import { totalSize } from '#src/pool/allocator/stock.js';
+import type { Zsmalloc } from '#src/pool/allocator/zsmalloc.js';
 import { takenBuffers } from '#src/pool/buffers.js';
 import { type Claim, type Claims, claim, claimsHeld, noClaim } from '#src/pool/claims.js';
 import { POOL } from '#src/pool/counters.js';
@@ -63,6 +64,12 @@ export class TestZswap extends Zswap {
 /** A pool, as the lane `thread` sees it. */
 export function newZswap(over: Partial<PoolSettings> = {}, thread = 2): TestZswap {
   return new TestZswap(createShared(poolSettings(over)), chooseProtocols(NEWEST), thread);
+}
+
+/** The pool's memory as zsmalloc has it, for a test that looks into it. */
+export function zsmallocOf({ shared: { zs } }: Zswap): Zsmalloc {
+  if (zs.kind !== 'zsmalloc') throw new Error(`the pool is of ${zs.kind}`);
+  return zs;
 }
 
 /** A page that differs for each number: one repeated word, bytes that compress to a third, or noise. */
@@ -154,7 +161,7 @@ export function held(s: Shared): Record<string, number> {
   return {
     ...counted,
     entries: liveEntries(s),
-    zspageBytes: totalSize(s.zs),
+    poolBytes: totalSize(s.zs),
     nodes: nodesInUse(s.trees),
     records: s.slotTable.next.length - 1 - freeRecords(s.slotTable),
     linked: sumOf(s, s.lru.count),

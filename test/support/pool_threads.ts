@@ -1,5 +1,6 @@
 // Starts the roles of pool_worker.ts. What a role was given and what it answers are plain data; shared arrays stay shared.
 import { Worker } from 'node:worker_threads';
+import type { ObjectMemory } from '#src/pool/allocator/index.js';
 import type { Zsmalloc } from '#src/pool/allocator/zsmalloc.js';
 import type { Bits } from '#src/pool/bits.js';
 import type { Claims } from '#src/pool/claims.js';
@@ -12,7 +13,7 @@ export interface Roles {
   change: { words: Int32Array };
   pins: { table: SlotTable; users: Bits; claims: Claims; boxes: Mailboxes; plain: Int32Array; rounds: number };
   objects: { zs: Zsmalloc; handles: number[]; length: number; stop: Int32Array };
-  churn: { zs: Zsmalloc; first: number; count: number; rounds: number };
+  churn: { zs: ObjectMemory; first: number; count: number; rounds: number };
   ring: { ring: Ring; boxes: Mailboxes; to: number; count: number };
 }
 

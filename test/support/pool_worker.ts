@@ -1,5 +1,6 @@
 // The threads of tests of the pool: one role per worker, chosen by name. A role gets its thread number and its data.
 import { parentPort, workerData } from 'node:worker_threads';
+import { type Objects, openObjects } from '#src/pool/allocator/index.js';
 import { CLASSES } from '#src/pool/allocator/size_classes.js';
 import { Zspool } from '#src/pool/allocator/zsmalloc.js';
 import { Slots } from '#src/pool/slots.js';
@@ -67,13 +68,14 @@ const roles: { readonly [K in keyof Roles]: (data: Roles[K], thread: number) => 
 
   /** Allocates, checks and frees objects of its own in few classes, beside others. */
   churn({ zs, first, count, rounds }) {
-    const pool = new Zspool(zs);
+    const pool = openObjects(zs);
     const lengths = new Int32Array(count);
     for (let i = 0; i < rounds; i++) {
       const k = Math.imul(i, 0x9e3779b1) >>> 20;
       const at = k % count;
       if (lengths[at] === 0) {
-        const length = CLASSES.size[CLASSES.count - 1 - (i % 3)] - 16;
+        // Of zsmalloc the last classes but one; of the others a page's part that shares it in every way.
+        const length = zs.kind === 'zsmalloc' ? CLASSES.size[CLASSES.count - 1 - (i % 3)] - 16 : 200 + (i % 5) * 700;
         if (!pool.alloc(first + at, length)) continue;
         pool.segment(first + at).fill(at & 0xff, pool.offset(first + at), pool.offset(first + at) + length);
         pool.unmap(first + at);
@@ -107,7 +109,7 @@ function addSlowly(words: Int32Array, index: number): void {
   words[index] = seen + 1;
 }
 
-function drop(pool: Zspool, handle: number, value: number, length: number): number {
+function drop(pool: Objects, handle: number, value: number, length: number): number {
   pool.map(handle);
   const at = pool.offset(handle);
   const whole = pool.segment(handle).subarray(at, at + length);

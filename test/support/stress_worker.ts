@@ -1,6 +1,7 @@
 // One thread of the stress test: a lane that stores, loads and trims, or the shrinker with the image.
 import { parentPort, workerData } from 'node:worker_threads';
 import { releaseMemory } from '#src/os/syscalls.js';
+import { RECLAIM } from '#src/pool/allocator/index.js';
 import { setBit, testBit } from '#src/pool/bits.js';
 import { claim, noClaim, release } from '#src/pool/claims.js';
 import { enterPool } from '#src/pool/enter_pool.js';
@@ -8,8 +9,10 @@ import { PAGE_SIZE } from '#src/pool/limits.js';
 import { TABLE } from '#src/pool/memcg.js';
 import { EEXIST } from '#src/pool/slots.js';
 import { chooseProtocols } from '#src/protocols/index.js';
+import { shrinkPage } from '#src/protocols/lru/pages.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import * as sync from '#src/shm/sync.js';
+import { mayEvictOf } from '#src/zswap/may_evict.js';
 import { OVER_LIMIT, REJECTED, STORED, store } from '#src/zswap/store.js';
 import { LOADED, ON_IMAGE, Zswap } from '#src/zswap/zswap.js';
 import { endWrite } from './pool.ts';
@@ -32,6 +35,10 @@ function count(what: string, times = 1): void {
   const wanted = WANTED.indexOf(what);
   if (wanted >= 0 && seen[wanted] === 0) sync.store(seen, wanted, 1);
 }
+
+const NAMES = Object.keys(SHRINK);
+const PAGE_NAMES = Object.keys(RECLAIM);
+const mayEvict = mayEvictOf(shared);
 
 /** Where a slot's page and version are. */
 const placeOf = (x: number, slot: number): number => x * slots + slot;
@@ -139,6 +146,19 @@ function giveBack(segment: Uint8Array, offset: number, bytes: number): void {
   count('givenBack');
 }
 
+/** Writes something back. True: there may be no buffer for more. */
+function shrink(): boolean {
+  const { entry, busy, lru } = zswap.protocols;
+  if (lru === 'allocator') {
+    const result = shrinkPage(zswap, mayEvict);
+    count(result === RECLAIM.FREED ? 'WRITTEN' : PAGE_NAMES[result]);
+    return result === RECLAIM.AGAIN;
+  }
+  const result = entry.shrinkOne(zswap, random(shared.memcgs.control[TABLE.END]), busy);
+  count(NAMES[result]);
+  return result === SHRINK.ENOMEM;
+}
+
 function shrinker(): void {
   const finish = (left: number): void => {
     while (pending.length > left) {
@@ -147,15 +167,9 @@ function shrinker(): void {
       endWrite(zswap, x, slot, buffer);
     }
   };
-  const names = Object.keys(SHRINK);
   while (sync.load(stop, 1) === 0) {
-    const result = zswap.protocols.entry.shrinkOne(
-      zswap,
-      random(shared.memcgs.control[TABLE.END]),
-      zswap.protocols.busy,
-    );
-    count(names[result]);
-    if (result === SHRINK.ENOMEM || random(8) === 0) finish(random(pending.length + 1));
+    const short = shrink();
+    if (short || random(8) === 0) finish(random(pending.length + 1));
     if (random(16) === 0) count('compacted', zswap.objects.compact(4));
     if (random(64) === 0) zswap.objects.trim(0, 2, giveBack);
     // A lane may wait for the write of its slot, so none is kept back for longer than this.

@@ -1,6 +1,6 @@
 // An entry table that is full, while the pool has room: cold pages leave it, and those that can't leave have a part of it.
 import t, { type Test } from 'tap';
-import { totalSize } from '#src/pool/allocator/zsmalloc.js';
+import { totalSize } from '#src/pool/allocator/stock.js';
 import { CTL, WORK } from '#src/pool/shared.js';
 import { makePage } from '../support/pool.ts';
 import { ShrinkerBench } from '../support/shrinker_bench.ts';

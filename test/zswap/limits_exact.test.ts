@@ -1,7 +1,7 @@
 // Where exactly a store is let in: at the pool's limit and its accept threshold, at a memcg's limit, at the bound of raw pages.
 import t from 'tap';
 import { CLASSES, classOf, ZSPAGE_BYTES } from '#src/pool/allocator/size_classes.js';
-import { totalSize } from '#src/pool/allocator/zsmalloc.js';
+import { totalSize } from '#src/pool/allocator/stock.js';
 import { POOL } from '#src/pool/counters.js';
 import { CTL } from '#src/pool/shared.js';
 import { C } from '#src/zswap/counters.js';

@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
 import { ZSPAGE_BYTES } from '#src/pool/allocator/size_classes.js';
-import { totalSize } from '#src/pool/allocator/zsmalloc.js';
+import { totalSize } from '#src/pool/allocator/stock.js';
 import { CTL, WORK } from '#src/pool/shared.js';
 import { checkLists, MIB, makePage, put, take } from '../support/pool.ts';
 import { ShrinkerBench } from '../support/shrinker_bench.ts';

@@ -1,6 +1,6 @@
 // Limits: the pool's with its hysteresis, and the memcg's.
 import t from 'tap';
-import { totalSize } from '#src/pool/allocator/zsmalloc.js';
+import { totalSize } from '#src/pool/allocator/stock.js';
 import { CTL } from '#src/pool/shared.js';
 import { sum } from '#src/shm/counters.js';
 import { C } from '#src/zswap/counters.js';

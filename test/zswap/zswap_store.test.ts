@@ -25,7 +25,7 @@ for (const kind of KINDS) {
     t.equal(counted.raw, kind === 'random' ? 1 : 0);
     t.equal(counted.keptRaw, 0);
     t.equal(counted.bytes, counted.charged);
-    t.equal(counted.zspageBytes > 0, kind !== 'same');
+    t.equal(counted.poolBytes > 0, kind !== 'same');
     z.invalidate(0, 5);
     t.equal(take(z, 5).result, ON_IMAGE);
     checkEmpty(t, z.shared);
@@ -139,7 +139,7 @@ t.test('when no zspage is left the entry is given back and the old page stays', 
   const z = newZswap();
   put(z, 0, makePage('text', 0));
   // The high-water mark at the end: every zspage was handed out.
-  z.shared.zs.control[3] = z.shared.zs.zspages;
+  z.shared.zs.control[3] = z.shared.zs.pages;
   t.equal(put(z, 0, makePage('random', 9)), REJECTED);
   t.equal(sum(z.shared.counters, C.reject_alloc_fail), 1);
   t.ok(Buffer.from(take(z, 0).page).equals(makePage('text', 0)));

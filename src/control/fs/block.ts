@@ -4,8 +4,7 @@
  * entry, in pieces.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { allocator } from '../../pool/allocator/index.ts';
-import { CLASSES, classOf } from '../../pool/allocator/size_classes.ts';
+import { allocatorOf } from '../../pool/allocator/index.ts';
 import { setCount } from '../../pool/bits.ts';
 import { highWater, isLive, LENGTH_SAME_FILLED } from '../../pool/entries.ts';
 import { hugeSince } from '../../pool/export_accounts.ts';
@@ -45,7 +44,7 @@ export interface BlockControls {
 interface Held {
   pages: number;
   bytes: number;
-  /** Of the size classes that its objects are in. */
+  /** What its objects take of pages: those of their size classes, or of their chunks. */
   memory: number;
   same: number;
   huge: number;
@@ -122,22 +121,25 @@ function writeback({ settings }: Shared, controls: BlockControls): FilesOf<numbe
 }
 
 /** Pages that compaction has freed. Exports share zspages, so that of several nobody can tell whose they were. */
-function compacted({ counters, settings }: Shared): number {
-  return settings.exports.length > 1 ? 0 : (sum(counters, C.compacted_zspages) * allocator.pageBytes) / PAGE_SIZE;
+function compacted({ counters, settings, zs }: Shared): number {
+  const { pageBytes } = allocatorOf(zs);
+  return settings.exports.length > 1 ? 0 : (sum(counters, C.compacted_zspages) * pageBytes) / PAGE_SIZE;
 }
 
 /** By export. What is stored and freed meanwhile is seen or not. */
-async function countEntries({ entries, settings }: Shared): Promise<readonly Held[]> {
+async function countEntries({ entries, settings, zs }: Shared): Promise<readonly Held[]> {
   const held = settings.exports.map((): Held => ({ pages: 0, bytes: 0, memory: 0, same: 0, huge: 0 }));
+  const { footprint } = allocatorOf(zs);
+  const takes = (bytes: number): number => footprint(zs, bytes);
   for (let e = 1; e < highWater(entries); ) {
     const end = Math.min(e + PIECE, highWater(entries));
-    for (; e < end; e++) if (isLive(entries, e)) add(held[entries.volume[e]], entries.length[e]);
+    for (; e < end; e++) if (isLive(entries, e)) add(held[entries.volume[e]], entries.length[e], takes);
     await nextTurn();
   }
   return held;
 }
 
-function add(to: Held | undefined, bytes: number): void {
+function add(to: Held | undefined, bytes: number, footprint: (bytes: number) => number): void {
   // With debug.oracle what is freed is overwritten, and this one was freed between two looks.
   if (to === undefined) return;
   to.pages++;
@@ -146,7 +148,7 @@ function add(to: Held | undefined, bytes: number): void {
     to.same++;
     return;
   }
-  to.memory += CLASSES.size[classOf(bytes)];
+  to.memory += footprint(bytes);
   if (bytes === PAGE_SIZE) to.huge++;
 }
 

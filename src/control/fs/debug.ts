@@ -1,5 +1,5 @@
 /** /debug/zswap: the counters that the kernel has there, under its names and in its units. */
-import { allocator } from '../../pool/allocator/index.ts';
+import { poolTotal } from '../../pool/allocator/index.ts';
 import { POOL } from '../../pool/counters.ts';
 import type { Shared } from '../../pool/shared.ts';
 import { sum } from '../../shm/counters.ts';
@@ -23,5 +23,5 @@ const COUNTERS = {
 
 export function zswapCounters({ counters, zs }: Shared): Folder {
   const files = Object.entries(COUNTERS).map(([name, column]) => [name, { read: () => String(sum(counters, column)) }]);
-  return table({ ...Object.fromEntries(files), pool_total_size: { read: () => String(allocator.total(zs)) } });
+  return table({ ...Object.fromEntries(files), pool_total_size: { read: () => String(poolTotal(zs)) } });
 }

@@ -4,11 +4,11 @@ import type { MemcgTree } from '../../pool/memcg_tree.ts';
 import type { Shared } from '../../pool/shared.ts';
 import { type BlockControls, blockFolder, type ImagePages } from './block.ts';
 import { cgroupFolder } from './cgroup.ts';
+import { allocatorFolder } from './classes.ts';
 import { zswapCounters } from './debug.ts';
 import { parameters, type Tunables } from './parameters.ts';
 import { type FileChange, FileTree, table } from './tree.ts';
 import { type ReclaimBytes, treeCgroups } from './tree_cgroups.ts';
-import { zsmallocClasses } from './zsmalloc.ts';
 
 interface FileSources {
   readonly shared: Shared;
@@ -29,7 +29,7 @@ export function kernelFiles(sources: FileSources): FileTree {
     table({
       block: blockFolder(shared, imagePages, blocks),
       cgroup: cgroupFolder(treeCgroups(shared, memcgs, reclaim)),
-      debug: table({ zsmalloc: table({ classes: zsmallocClasses(shared) }), zswap: zswapCounters(shared) }),
+      debug: table({ ...allocatorFolder(shared), zswap: zswapCounters(shared) }),
       parameters: parameters(config, tunables, usableMemory),
     }),
     changed,

@@ -80,6 +80,9 @@ export interface ImageFaults {
   readonly failSyncs?: boolean;
 }
 
+/** Allocators that can have a list of pages. */
+export type ListedAllocator = 'zbud' | 'z3fold';
+
 export interface Scenario {
   readonly name: string;
   /** One sentence: what races with what. */
@@ -113,6 +116,10 @@ export interface Scenario {
   readonly window?: readonly string[];
   /** Kinds of findings that other scenarios are for: they count here only if nothing else is found within the bound. */
   readonly beside?: readonly string[];
+  /** With protocol.lru allocator; zbud unless given. */
+  readonly allocator?: ListedAllocator;
+  /** With protocol.lru allocator: the pool has one page, and stores have that reclaimed. */
+  readonly onePage?: boolean;
   /** Calls on the image at once, done last first if there may be several; and what fails. */
   readonly image?: ImageFaults & { readonly parallel?: number };
   /** Errors that a WRITE or a TRIM may be answered with. */

@@ -7,6 +7,7 @@ import { TREE_PAGES } from '../../pool/limits.ts';
 import { allocate, client, flush, giveUp, read, type Scenario, swapoff, trim, walker, write } from './scenario.ts';
 import { BESIDE_MATRIX } from './scenarios_beside.ts';
 import { IMAGE_SCENARIOS } from './scenarios_image.ts';
+import { PAGE_SCENARIOS } from './scenarios_pages.ts';
 
 const one = [{ slot: 1, version: 1 }];
 /** Slot 0 and its neighbour: when the neighbour goes, slot 0's entry moves from the node into the head of the tree. */
@@ -281,5 +282,5 @@ export const SCENARIOS: readonly Scenario[] = [
 ];
 
 export function findScenario(name: string): Scenario | undefined {
-  return [...SCENARIOS, ...BESIDE_MATRIX].find((one) => one.name === name);
+  return [...SCENARIOS, ...BESIDE_MATRIX, ...PAGE_SCENARIOS].find((one) => one.name === name);
 }

@@ -1,6 +1,6 @@
 /**
  * Replay strings: `zx1:<scenario>:<combination>:<choices>`, one word to paste. The combination is entry+swapoff+busy+
- * invalidate followed by what differs from its default: switches, and treeIndexing=absolute; the choices are position>actor, joined by commas.
+ * invalidate followed by what differs from its default: switches, treeIndexing=absolute, and lru=allocator; the choices are position>actor, joined by commas.
  *
  * `zx1` stands for what a position counts. It changes when the points of the façade are counted in another way, because
  * an old string would then mean another schedule.
@@ -12,6 +12,7 @@ import type { Choice } from '../run.ts';
 export const REPLAY_VERSION = 'zx1';
 const CHOICES_MAX = 1000;
 const ABSOLUTE = 'treeIndexing=absolute';
+const BY_PAGES = 'lru=allocator';
 
 export interface Replay {
   readonly scenario: string;
@@ -25,13 +26,14 @@ export function formatReplay({ scenario, combination, schedule }: Replay): strin
 }
 
 export function formatCombination(combination: Combination): string {
-  const { entry, swapoff, busy, invalidate, treeIndexing = 'relative', ...switches } = combination;
+  const { entry, swapoff, busy, invalidate, treeIndexing = 'relative', lru = 'entries', ...switches } = combination;
   const changed = Object.entries(switches)
     .filter(([name, value]) => value !== DEFAULT_SWITCHES[name as SwitchName])
     .map(([name, value]) => (value === true ? name : `!${name}`))
     .sort();
   const indexing = treeIndexing === 'relative' ? [] : [ABSOLUTE];
-  return [entry, swapoff, busy, invalidate, ...changed, ...indexing].join('+');
+  const pages = lru === 'entries' ? [] : [BY_PAGES];
+  return [entry, swapoff, busy, invalidate, ...changed, ...indexing, ...pages].join('+');
 }
 
 /** Throws an Error whose message is one line for whoever gave the string. */
@@ -48,12 +50,13 @@ export function parseReplay(text: string): Replay {
 function parseCombination(text: string): Combination {
   const [entry, swapoff, busy, invalidate, ...rest] = text.split('+');
   const indexing = rest.includes(ABSOLUTE) ? ({ treeIndexing: 'absolute' } as const) : {};
+  const pages = rest.includes(BY_PAGES) ? ({ lru: 'allocator' } as const) : {};
   const switches = rest
-    .filter((word) => word !== ABSOLUTE)
+    .filter((word) => word !== ABSOLUTE && word !== BY_PAGES)
     .map((word): [string, boolean] => (word.startsWith('!') ? [word.slice(1), false] : [word, true]));
   const unknown = switches.find(([name]) => !Object.hasOwn(DEFAULT_SWITCHES, name));
   if (unknown !== undefined) throw new Error(`--replay: there is no switch ${shown(unknown[0])}`);
-  const combination = { entry, swapoff, busy, invalidate, ...Object.fromEntries(switches), ...indexing };
+  const combination = { entry, swapoff, busy, invalidate, ...Object.fromEntries(switches), ...indexing, ...pages };
   if (!isCombination(combination)) throw new Error(`--replay: ${shown(text)} names no protocols`);
   return combination;
 }

@@ -24,6 +24,7 @@ export const DIMENSIONS: readonly string[] = [
   ),
   ...Object.keys(DEFAULT_SWITCHES),
   'treeIndexing',
+  'lru',
 ];
 
 export function isWatched(role: string, member: string): boolean {
@@ -34,6 +35,7 @@ export function isWatched(role: string, member: string): boolean {
 function valueIn(combination: Combination, dimension: string): string {
   const [role, member] = dimension.split('.');
   if (role === 'entry') return combination.entry;
+  if (role === 'lru') return combination.lru ?? 'entries';
   if (role === 'treeIndexing') return combination.treeIndexing ?? 'relative';
   if (member === undefined) {
     const name = role as SwitchName;

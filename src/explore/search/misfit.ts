@@ -4,6 +4,10 @@
  */
 import type { EntryFacts } from '../../protocols/declaration.ts';
 import { type Combination, PROTOCOLS } from '../../protocols/index.ts';
+import { PAGE_SCENARIOS } from '../scenarios/scenarios_pages.ts';
+
+/** What reclaim by pages does not do: walk the list of a memcg, give second chances, shrink at the limit of one. */
+const OF_LISTS = /^(lru-skip|second-chance|busy-head|fault-recursion.*)$/;
 
 interface Misfit {
   readonly scenarios: RegExp;
@@ -33,7 +37,13 @@ const MISFITS: readonly Misfit[] = [
 ];
 
 /** Why the scenario does not fit, and which entry protocols it does fit; or null. */
-export function misfit(scenario: string, { entry }: Combination): string | null {
+export function misfit(scenario: string, { entry, lru = 'entries' }: Combination): string | null {
+  if (PAGE_SCENARIOS.some(({ name }) => name === scenario) && lru !== 'allocator') {
+    return `"${scenario}" does not fit protocol.lru "${lru}": its race is one of reclaim by pages, allowed: "allocator"`;
+  }
+  if (OF_LISTS.test(scenario) && lru !== 'entries') {
+    return `"${scenario}" does not fit protocol.lru "${lru}": its race is one of lists of memcgs, allowed: "entries"`;
+  }
   const { facts } = PROTOCOLS.entry[entry].declaration;
   const found = MISFITS.find(({ scenarios, fits }) => scenarios.test(scenario) && !fits(facts));
   if (found === undefined) return null;

@@ -1,5 +1,5 @@
 /** What the actors of a scenario do, each in a thread of its own. */
-import { allocator } from '../../pool/allocator/index.ts';
+import { allocatorOf, RECLAIM } from '../../pool/allocator/index.ts';
 import { claim, noClaim, release } from '../../pool/claims.ts';
 import { enter, STATE } from '../../pool/export_state.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
@@ -7,8 +7,10 @@ import { CELL, countOf, currentOf, pathOf } from '../../pool/memcg.ts';
 import { MemcgTree } from '../../pool/memcg_tree.ts';
 import { WORK } from '../../pool/shared.ts';
 import { beginWalk } from '../../protocols/entry/victim.ts';
+import { shrinkPage } from '../../protocols/lru/pages.ts';
 import { SHRINK } from '../../protocols/protocol.ts';
 import * as sync from '../../shm/sync.ts';
+import { mayEvictOf } from '../../zswap/may_evict.ts';
 import { requestWork } from '../../zswap/orders.ts';
 import { STORED, store } from '../../zswap/store.ts';
 import { SwapoffOp, swapon } from '../../zswap/swapoff_op.ts';
@@ -34,6 +36,7 @@ import {
 
 const X = 0;
 const SHRINK_NAMES = Object.fromEntries(Object.entries(SHRINK).map(([name, value]) => [value, name]));
+const RECLAIM_NAMES = Object.fromEntries(Object.entries(RECLAIM).map(([name, value]) => [value, name]));
 /** For the record of what was acknowledged: swapoff is a client of its own. */
 const SWAPOFF_CONNECTION = 31;
 
@@ -61,7 +64,14 @@ function walk(
 ): void {
   writeback.to = (x, slot, buffer) => post(world, zswap, MESSAGE.WALKED, x, slot, buffer);
   beginWalk(zswap);
+  const mayEvict = mayEvictOf(zswap.shared);
   for (let i = 0; i < walks; i++) {
+    if (zswap.protocols.lru === 'allocator') {
+      const result = shrinkPage(zswap, mayEvict);
+      baton.note(`reclaim ends: ${RECLAIM_NAMES[result]}`);
+      if (mustWrite && result === RECLAIM.FREED) return;
+      continue;
+    }
     const result = zswap.protocols.entry.shrinkOne(zswap, rowOf(scenario, memcg), zswap.protocols.busy);
     baton.note(`walk ends: ${SHRINK_NAMES[result]}`);
     if (mustWrite && result === SHRINK.WRITTEN) return;
@@ -172,7 +182,9 @@ function hold({ zswap, baton }: Env, what: 'buffer' | 'pin' | 'claim'): void {
 }
 
 function compact({ zswap, baton }: Env): void {
-  const freed = zswap.objects.compact(allocator.total(zswap.shared.zs) / allocator.pageBytes);
+  const { zs } = zswap.shared;
+  const { total, pageBytes } = allocatorOf(zs);
+  const freed = zswap.objects.compact(total(zs) / pageBytes);
   baton.note(`compaction frees ${freed} zspages`);
 }
 

@@ -6,7 +6,7 @@
  * Columns that the façade uses as well can't be wrapped; the functions that use them plainly say so by sync.held.
  */
 
-import { allocator, type ObjectMemory } from '../../pool/allocator/index.ts';
+import { allocatorOf, type ObjectMemory } from '../../pool/allocator/index.ts';
 import type { Buffers } from '../../pool/buffers.ts';
 import { CLAIM_WORDS, CLAIMS_MAX } from '../../pool/claims.ts';
 import { type Entries, isLive } from '../../pool/entries.ts';
@@ -162,7 +162,10 @@ function guardedSlots(t: SlotTable, { thread, self }: Looker): SlotTable {
 }
 
 function guardedObjects(t: ObjectMemory, { self }: Looker): ObjectMemory {
-  const { columns, locksOf } = allocator.owned(t);
-  const own = rule((i) => locksOf(i).some(({ words, index }) => words[index] === self), "the allocator's lock");
-  return guardAll('zs', t, columns as readonly (keyof ObjectMemory)[], own);
+  return allocatorOf(t)
+    .owned(t)
+    .reduce((guarded, { columns, locksOf }) => {
+      const own = rule((i) => locksOf(i).some(({ words, index }) => words[index] === self), "the allocator's lock");
+      return guardAll('zs', guarded, columns as readonly (keyof ObjectMemory)[], own);
+    }, t);
 }

@@ -3,7 +3,7 @@
  * entry, charges are sums of lengths, nothing is locked, pinned, claimed or borrowed, and each slot reads as acknowledged.
  */
 
-import { allocator } from '../../pool/allocator/index.ts';
+import { allocatorOf } from '../../pool/allocator/index.ts';
 import { testBit } from '../../pool/bits.ts';
 import { takenBuffers } from '../../pool/buffers.ts';
 import { claimsHeld } from '../../pool/claims.ts';
@@ -165,11 +165,18 @@ function checkPins({ slots, shared }: Zswap): Finding | null {
 /** Objects and buffers. A page that stands for its slot keeps its buffer, and there is none of those at the end. */
 function checkObjects({ entries, shared }: Zswap, { borrowed, requestsBorrowed }: Stage): Finding | null {
   const { zs } = shared;
+  const allocator = allocatorOf(zs);
   let owners = 0;
   for (let e = 1; e < highWater(entries); e++) {
     if (isLive(entries, e) && entries.length[e] > 0) owners++;
     if (allocator.mapped(zs, e)) return { kind: 'leak', text: `the object of entry ${e} stays mapped` };
   }
+  const strays = allocator.strays(zs);
+  if (strays > 0) return { kind: 'leak', text: `${strays} pages of the allocator are where no reclaim finds them` };
+  const { linked } = (zs.kind === 'zsmalloc' ? null : allocator.usage(zs, new Int32Array(64))) ?? { linked: -1 };
+  const inUse = allocator.total(zs) / allocator.pageBytes;
+  if (linked >= 0 && linked !== inUse)
+    return { kind: 'list', text: `${linked} pages are on lists, ${inUse} are in use` };
   const objects = allocator.objects(zs);
   if (objects !== owners) return { kind: 'leak', text: `${objects} objects, but ${owners} entries that own one` };
   if (takenBuffers(shared.writebackBuffers) !== borrowed)

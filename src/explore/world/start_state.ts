@@ -1,6 +1,6 @@
 /** The world as it is when a run starts: what is stored, what is taken away, and what the record of writes knows of it. */
 
-import { allocator } from '../../pool/allocator/index.ts';
+import { poolTotal } from '../../pool/allocator/index.ts';
 import { setBit } from '../../pool/bits.ts';
 import * as buffers from '../../pool/buffers.ts';
 import { allocEntry, freeEntry, NONE } from '../../pool/entries.ts';
@@ -122,14 +122,14 @@ function storeSparse(world: World, zswap: Zswap, { stored }: Scenario): void {
     if (storeRaw(zswap, 0, slot, page, 0) !== STORED) throw new Error(`slot ${slot} could not be stored raw`);
     zswap.slots.unpin(r);
     acknowledge(world, zswap, slot, version);
-    const zspages = allocator.total(zswap.shared.zs);
+    const zspages = poolTotal(zswap.shared.zs);
     for (let full = false; !full; ) {
       const e = allocEntry(zswap.entries);
       full = e === NONE || !zswap.objects.alloc(e, PAGE_SIZE);
       if (!full) {
         zswap.objects.unmap(e);
         others.push(e);
-        full = allocator.total(zswap.shared.zs) > zspages;
+        full = poolTotal(zswap.shared.zs) > zspages;
       } else if (e !== NONE) freeEntry(zswap.entries, e);
     }
   }

@@ -23,7 +23,7 @@ const NOT_RESET = /^(orders|messages|answers\.\d+)\.words$/;
  * search that learns its scheduling points leaves them out. `every` takes them in.
  */
 const QUIET =
-  /^(boxes|counters|entries\.control|trees\.control|slotTable\.control|zs\.control|zs\.classLock|orders\.control|messages\.control|answers\.\d+\.control|(request|writeback)Buffers\.control|(users|lost)\.counts)$/;
+  /^(boxes|counters|entries\.control|listed\.\w+\.control|trees\.control|slotTable\.control|zs\.control|zs\.classLock|orders\.control|messages\.control|answers\.\d+\.control|(request|writeback)Buffers\.control|(users|lost)\.counts)$/;
 
 function walk(value: unknown, name: string, into: NamedArray[]): void {
   if (ArrayBuffer.isView(value)) {
@@ -107,6 +107,9 @@ export class Words {
     if (name === 'lru.lock') return `lru.lock ${index}`;
     if (name === 'slotTable.buckets') return 'a slot bucket lock';
     if (name === 'slotTable.locked') return `the pin of slot record ${index}`;
+    const { 1: allocator, 2: column } = /^listed\.(\w+)\.(lock|pageLock)$/.exec(name) ?? [];
+    if (column === 'lock') return `the pool's lock of ${allocator}`;
+    if (column === 'pageLock') return `the lock of page ${index} of ${allocator}`;
     if (name === 'boxes') return 'its wake-up';
     if (name === 'entries.state') return `the state of entry ${index} to change`;
     return `${name}[${index}]`;

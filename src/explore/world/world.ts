@@ -3,7 +3,7 @@
  * and the record of what was acknowledged. It is made once per explorer; a cell changes its settings and its start.
  */
 
-import { allocator } from '../../pool/allocator/index.ts';
+import { allocatorNamed, type ObjectMemory } from '../../pool/allocator/index.ts';
 import { createCountedBits } from '../../pool/bits.ts';
 import { createDirty } from '../../pool/dirty.ts';
 import { PAGE_SIZE, THREAD_LANE0, THREAD_MAIN, THREADS_MAX, TREE_PAGES } from '../../pool/limits.ts';
@@ -14,7 +14,7 @@ import { createTrees } from '../../pool/tree.ts';
 import { int32, uint8 } from '../../shm/columns.ts';
 import { createRing, type Ring } from '../../shm/mailbox.ts';
 import { ACTORS_MAX } from '../run_state.ts';
-import type { Scenario } from '../scenarios/scenario.ts';
+import type { ListedAllocator, Scenario } from '../scenarios/scenario.ts';
 
 /** Slots that a scenario can use, from the first slot of a tree on: a node covers all of them. */
 export const SLOTS = 8;
@@ -54,7 +54,9 @@ const SLOT_RECORDS = 16;
 const MEMCG_ROWS = 5;
 /** Messages to the shrinker's thread at one time. */
 const MESSAGES = 8;
-const ZSPAGES = 2;
+const POOL_BYTES = 2 * allocatorNamed('zsmalloc').pageBytes;
+/** With a list of pages: as few as a scenario can do with, because all of it is put back for each run. */
+const LISTED_BYTES = 4 * PAGE_SIZE;
 /** A path of four for each stored page, and more. */
 const NODES = 66;
 /** Buffers of each of the two sets. */
@@ -63,6 +65,8 @@ export const BUFFERS = 4;
 export interface World {
   readonly exports: number;
   readonly shared: Shared;
+  /** In the place of shared.zs where reclaim goes by pages. */
+  readonly listed: Readonly<Record<ListedAllocator, ObjectMemory>>;
   readonly image: SimImageMemory;
   readonly shadow: Shadow;
   /** What the main thread says to the shrinker's, and its answers by thread: an errno plus 1, or 0 for none. */
@@ -96,9 +100,10 @@ export function worldSettings(
   changes: Partial<PoolSettings> & { memcgMax?: number; parentMax?: number },
 ): PoolSettings {
   const { memcgMax, parentMax, ...rest } = changes;
+  const poolBytes = changes.listsPages === true ? LISTED_BYTES : POOL_BYTES;
   return {
-    poolBytes: ZSPAGES * allocator.pageBytes,
-    acceptBytes: ZSPAGES * allocator.pageBytes,
+    poolBytes,
+    acceptBytes: poolBytes,
     level: 1,
     sameFilled: true,
     storeIncompressible: false,
@@ -179,9 +184,13 @@ function createSmallShared(exports: number): Shared {
 
 export function createWorld(exports: number): World {
   const slots = SLOTS * exports;
+  const shared = createSmallShared(exports);
+  const listed = (name: ListedAllocator): ObjectMemory =>
+    allocatorNamed(name).create(LISTED_BYTES, shared.entries.capacity, true);
   return {
     exports,
-    shared: createSmallShared(exports),
+    shared,
+    listed: { zbud: listed('zbud'), z3fold: listed('z3fold') },
     image: { bytes: uint8(slots * PAGE_SIZE), durable: uint8(slots * PAGE_SIZE), calls: int32(1) },
     shadow: {
       may: int32(slots),

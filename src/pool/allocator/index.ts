@@ -1,70 +1,35 @@
-/** The allocator that the pool uses. Its memory is an opaque thing to everybody outside of this folder. */
+/** The allocators, by name, and which one a pool's memory is of. That memory is an opaque thing to everybody outside of this folder. */
+import type { Allocator, Objects } from './allocator.ts';
+import type { Buddies } from './buddies.ts';
+import { z3fold, zbud } from './buddy_allocators.ts';
+import type { Zsmalloc } from './zsmalloc.ts';
+import { zsmalloc } from './zsmalloc_allocator.ts';
 
-import { eachLinked, stampOf } from '../pieces.ts';
-import type { Allocator, AllocatorUsage, Objects } from './allocator.ts';
-import { compact } from './compaction.ts';
-import { CLASSES, ZSPAGE_BYTES } from './size_classes.ts';
-import {
-  createZsmalloc,
-  dirtySize,
-  GROUPS,
-  HANDLE_BYTES,
-  NIL,
-  totalSize,
-  ZSPAGE_META_BYTES,
-  type Zsmalloc,
-  Zspool,
-} from './zsmalloc.ts';
+export { type Objects, RECLAIM, type ReclaimResult, type Release } from './allocator.ts';
+export type ObjectMemory = Zsmalloc | Buddies;
+export type AllocatorName = ObjectMemory['kind'];
 
-export type { Objects, Release } from './allocator.ts';
-export type ObjectMemory = Zsmalloc;
+/** In the order in which they are listed everywhere. */
+export const ALLOCATOR_NAMES = ['zsmalloc', 'zbud', 'z3fold'] as const satisfies AllocatorName[];
 
-export const allocator: Allocator<ObjectMemory> = {
-  name: 'zsmalloc',
-  pageBytes: ZSPAGE_BYTES,
-  handleBytes: HANDLE_BYTES,
-  create: createZsmalloc,
-  open: (memory) => new CompactingPool(memory),
-  total: totalSize,
-  idle: dirtySize,
-  metadata: (memory) => (totalSize(memory) / ZSPAGE_BYTES) * ZSPAGE_META_BYTES,
-  usage,
-  mapped: ({ readers }, handle) => readers[handle] !== 0,
-  objects: ({ inUse }) => inUse.reduce((sum, objects) => sum + objects, 0),
-  locks: ({ classLock }) => [{ words: classLock, name: 'size class lock' }],
-  owned: ({ classLock, classOfZspage, control }) => ({
-    columns: ['inUse', 'freeObject', 'group', 'prev', 'next'],
-    locksOf: (page) => [
-      { words: classLock, index: classOfZspage[page] },
-      { words: control, index: 0 },
-    ],
-  }),
-};
+const ALLOCATORS = { zsmalloc, zbud, z3fold } as const;
 
-class CompactingPool extends Zspool implements Objects {
-  compact(pagesMax: number): number {
-    return compact(this, pagesMax);
-  }
+export function allocatorNamed(name: AllocatorName): Allocator<ObjectMemory> {
+  // Each is given memory of its own kind only, by allocatorOf.
+  return ALLOCATORS[name] as Allocator<ObjectMemory>;
 }
 
-function usage(
-  { classLock: lock, unlinked, groupHead: heads, next, inUse, zspages }: Zsmalloc,
-  piece: Int32Array,
-): AllocatorUsage | null {
-  let linked = 0;
-  let objects = 0;
-  for (let c = 0; c < CLASSES.count; c++) {
-    // Of the class and not of each group: a zspage goes from one group to another.
-    const stamp = stampOf({ lock, index: c, unlinked });
-    for (let head = c * GROUPS; head < (c + 1) * GROUPS; head++) {
-      const whole = eachLinked({ lock, index: c, unlinked, heads, head, next, none: NIL }, stamp, piece, (page) => {
-        linked++;
-        objects += inUse[page];
-        // More than there are: a ring.
-        return linked <= zspages;
-      });
-      if (!whole) return null;
-    }
-  }
-  return { linked, objects };
+/** The allocator whose memory it is. */
+export function allocatorOf(memory: ObjectMemory): Allocator<ObjectMemory> {
+  return allocatorNamed(memory.kind);
+}
+
+/** One thread's way to the objects. */
+export function openObjects(memory: ObjectMemory): Objects {
+  return allocatorOf(memory).open(memory);
+}
+
+/** pool_total_size: bytes of pool in use. */
+export function poolTotal(memory: ObjectMemory): number {
+  return allocatorOf(memory).total(memory);
 }

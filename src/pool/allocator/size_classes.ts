@@ -9,6 +9,10 @@ import { assert } from '../../shm/assert.ts';
 import { PAGE_SIZE } from '../limits.ts';
 
 export const ZSPAGE_BYTES = 65536;
+/** Bytes of content of the largest object: a page that is stored raw. */
+export const OBJECT_BYTES_MAX = PAGE_SIZE;
+/** Objects of at least this many bytes gain nothing: their size class would hold a raw page as well. */
+export const POOR_BYTES = 3840;
 /** In front of each object: its handle when allocated, the link of the free list when not. */
 export const OBJECT_HEADER = 4;
 const STEP = 16;
@@ -47,6 +51,7 @@ function sizeClasses(): SizeClasses {
 }
 
 export const CLASSES: SizeClasses = sizeClasses();
+assert(POOR_BYTES < PAGE_SIZE, 'a page that does not compress is told from one that is stored raw by its length');
 assert(CLASSES.count <= 256, 'a zspage names its class in a byte');
 assert(OBJECTS_MAX < 2 ** 16, 'objects of a zspage are counted in two bytes');
 assert(MAX_OBJECT >= PAGE_SIZE + OBJECT_HEADER, 'a raw page is an object');

@@ -7,27 +7,33 @@
  *
  *   object: header u32 (handle << 1 | 1 when allocated, next free object + 1 << 1 when free) | content
  *
- * Lock order: class lock -> zspage lock (the list of free zspages). A location changes only under its class lock.
+ * Lock order: class lock -> stock (the list of free zspages, stock.ts). A location changes only under its class lock.
  */
 import { assert } from '../../shm/assert.ts';
-import { float64, int32, reserve, uint8, uint16, uint32 } from '../../shm/columns.ts';
+import { float64, int32, uint8, uint16, uint32 } from '../../shm/columns.ts';
 import * as sync from '../../shm/sync.ts';
+import type { Release } from './allocator.ts';
 import { CLASSES, classOf, OBJECT_HEADER, OBJECTS_MAX, ZSPAGE_BYTES, ZSPAGES_MAX } from './size_classes.ts';
+import {
+  createSegments,
+  emptyStock,
+  NIL,
+  retirePage,
+  SEGMENT_BYTES,
+  STOCK_WORDS,
+  type Stock,
+  takePage,
+  trimPages,
+} from './stock.ts';
 
-/** An offset into a segment fits an Int32, and buffers of this size find room more easily than one of the whole pool. */
-export const SEGMENT_BYTES = 2 ** 30;
 export const ZSPAGES_PER_SEGMENT = SEGMENT_BYTES / ZSPAGE_BYTES;
 /** Fullness groups, as the kernel's zsmalloc has them: 0..9 by tenths in use, and FULL. Stores go to the fullest with room. */
 export const GROUPS = 11;
 export const FULL = GROUPS - 1;
 /** readers[] of an object that compaction is moving. */
 export const MOVING = -1;
-/** Ends the lists of zspages. */
-export const NIL = -1;
-
-export interface Zsmalloc {
-  readonly segments: readonly Uint8Array[];
-  readonly zspages: number;
+export interface Zsmalloc extends Stock {
+  readonly kind: 'zsmalloc';
   readonly location: Uint32Array;
   readonly readers: Int32Array;
   /** Columns per zspage. */
@@ -36,39 +42,23 @@ export interface Zsmalloc {
   readonly freeObject: Uint16Array;
   readonly group: Uint8Array;
   readonly prev: Int32Array;
-  readonly next: Int32Array;
   /** Columns per class: lock, the head of each fullness group (NIL when empty), how often a zspage left one (pieces.ts). */
   readonly classLock: Int32Array;
   readonly groupHead: Int32Array;
   readonly unlinked: Float64Array;
-  /** See the constants below. */
-  readonly control: Int32Array;
 }
-
-const LOCK = 0;
-/** Free zspages whose memory the process still holds, and those it never touched or gave back. */
-const DIRTY_HEAD = 1;
-const CLEAN_HEAD = 2;
-const HIGH_WATER = 3;
-const IN_USE = 4;
-const DIRTY_COUNT = 5;
 
 /** Reserves `bytes` (rounded up to a zspage, at most ZSPAGES_MAX of them) of pool and tables for `handles` handles. */
 export function createZsmalloc(bytes: number, handles: number): Zsmalloc {
   const zspages = Math.ceil(bytes / ZSPAGE_BYTES);
   // Beyond that locations would wrap, and one page would read as another.
   if (zspages > ZSPAGES_MAX) throw new Error(`a pool of ${zspages} zspages, allowed: at most ${ZSPAGES_MAX}`);
-  const segments: Uint8Array[] = [];
-  for (let left = zspages * ZSPAGE_BYTES; left > 0; left -= SEGMENT_BYTES) {
-    const size = Math.min(left, SEGMENT_BYTES);
-    segments.push(new Uint8Array(reserve(size), 0, size));
-  }
-  const control = int32(DIRTY_COUNT + 1);
-  control[DIRTY_HEAD] = NIL;
-  control[CLEAN_HEAD] = NIL;
   return {
-    segments,
-    zspages,
+    kind: 'zsmalloc',
+    segments: createSegments(zspages * ZSPAGE_BYTES),
+    pages: zspages,
+    pageBytes: ZSPAGE_BYTES,
+    control: emptyStock(int32(STOCK_WORDS)),
     location: uint32(handles),
     readers: int32(handles),
     classOfZspage: uint8(zspages),
@@ -80,7 +70,6 @@ export function createZsmalloc(bytes: number, handles: number): Zsmalloc {
     classLock: int32(CLASSES.count),
     groupHead: int32(CLASSES.count * GROUPS).fill(NIL),
     unlinked: float64(CLASSES.count),
-    control,
   };
 }
 
@@ -88,16 +77,6 @@ export function createZsmalloc(bytes: number, handles: number): Zsmalloc {
 export const ZSPAGE_META_BYTES = 2 * 1 + 2 * 2 + 2 * 4;
 /** And per handle: location and readers. */
 export const HANDLE_BYTES = 2 * 4;
-
-/** Bytes of zspages in use (pool_total_size). */
-export function totalSize(z: Zsmalloc): number {
-  return sync.load(z.control, IN_USE) * ZSPAGE_BYTES;
-}
-
-/** Bytes of free zspages whose memory has not gone back to the system. */
-export function dirtySize(z: Zsmalloc): number {
-  return sync.load(z.control, DIRTY_COUNT) * ZSPAGE_BYTES;
-}
 
 /** Views that one thread uses on the shared segments; typed arrays can't be wider than a segment. */
 export class Zspool {
@@ -204,7 +183,7 @@ export class Zspool {
     if (z.inUse[page] > 0) this.regroup(page);
     else {
       this.unlink(page);
-      this.retire(page);
+      retirePage(z, page);
     }
   }
 
@@ -239,17 +218,7 @@ export class Zspool {
   /** A zspage for class `c`, linked and all free. Memory that is still resident is used first. */
   private newZspage(c: number): number {
     const { z } = this;
-    sync.lock(z.control, LOCK);
-    let page = z.control[DIRTY_HEAD];
-    if (page !== NIL) {
-      z.control[DIRTY_HEAD] = z.next[page];
-      z.control[DIRTY_COUNT]--;
-    } else if (z.control[CLEAN_HEAD] !== NIL) {
-      page = z.control[CLEAN_HEAD];
-      z.control[CLEAN_HEAD] = z.next[page];
-    } else if (z.control[HIGH_WATER] < z.zspages) page = z.control[HIGH_WATER]++;
-    if (page !== NIL) z.control[IN_USE]++;
-    sync.unlock(z.control, LOCK);
+    const page = takePage(z);
     if (page === NIL) return NIL;
     z.classOfZspage[page] = c;
     z.inUse[page] = 0;
@@ -261,39 +230,8 @@ export class Zspool {
     return page;
   }
 
-  private retire(page: number): void {
-    const { z } = this;
-    sync.lock(z.control, LOCK);
-    z.next[page] = z.control[DIRTY_HEAD];
-    z.control[DIRTY_HEAD] = page;
-    z.control[DIRTY_COUNT]++;
-    z.control[IN_USE]--;
-    sync.unlock(z.control, LOCK);
-  }
-
-  /**
-   * Gives the memory of free zspages beyond `keepBytes` back to the system, at most `most` of them; returns how many.
-   * `release` is madvise(MADV_DONTNEED) on one zspage. The zspage is on no list while it happens.
-   */
-  trim(keepBytes: number, most: number, release: (segment: Uint8Array, offset: number, bytes: number) => void): number {
-    const { z } = this;
-    let done = 0;
-    for (; done < most && dirtySize(z) > keepBytes; done++) {
-      sync.lock(z.control, LOCK);
-      const page = z.control[DIRTY_HEAD];
-      if (page !== NIL) {
-        z.control[DIRTY_HEAD] = z.next[page];
-        z.control[DIRTY_COUNT]--;
-      }
-      sync.unlock(z.control, LOCK);
-      if (page === NIL) break;
-      const segment = z.segments[Math.floor(page / ZSPAGES_PER_SEGMENT)];
-      release(segment, (page % ZSPAGES_PER_SEGMENT) * ZSPAGE_BYTES, ZSPAGE_BYTES);
-      sync.lock(z.control, LOCK);
-      z.next[page] = z.control[CLEAN_HEAD];
-      z.control[CLEAN_HEAD] = page;
-      sync.unlock(z.control, LOCK);
-    }
-    return done;
+  /** As trimPages. */
+  trim(keepBytes: number, most: number, release: Release): number {
+    return trimPages(this.z, keepBytes, most, release);
   }
 }

@@ -24,7 +24,7 @@ import type { EntryDeclaration } from '../declaration.ts';
 import { type EntryProtocol, LOAD_EIO, LOAD_MISS, LOAD_OK, type ProtocolPool } from '../protocol.ts';
 import { invalidateUnderDeviceLock, slotReusableBeforeInvalidate } from '../switches.ts';
 import { FLUSH, free, LOAD, move, moveBack, POOL } from './cas_2013_position.ts';
-import { STEPS, shrinkOne } from './cas_2013_writeback.ts';
+import { evict, STEPS, shrinkOne } from './cas_2013_writeback.ts';
 
 function publish(pool: ProtocolPool, e: number): boolean {
   const { entries, trees } = pool;
@@ -140,4 +140,5 @@ export const cas2013 = {
   invalidate,
   invalidateArea,
   shrinkOne,
+  evict,
 } as const satisfies EntryProtocol;

@@ -24,6 +24,11 @@ export function shrinkOne(pool: ProtocolPool, m: number, busy: BusyProtocol): Sh
   return writeback(pool, x, slot, busy);
 }
 
+/** For reclaim by pages: true if nothing is stored at the slot any more, be it that nothing was. */
+export function evict(pool: ProtocolPool, x: number, slot: number, busy: BusyProtocol): boolean {
+  return writeback(pool, x, slot, busy) === SHRINK.WRITTEN || pool.walk.e === NONE;
+}
+
 function writeback(pool: ProtocolPool, x: number, slot: number, busy: BusyProtocol): ShrinkResult {
   const { trees } = pool;
   const tree = treeOf(trees, x, slot);
@@ -32,6 +37,7 @@ function writeback(pool: ProtocolPool, x: number, slot: number, busy: BusyProtoc
   const e = get(trees, tree, slot);
   const ours = e !== NONE && move(pool, e, POOL, RECLAIM) === POOL;
   unlockTree(trees, tree);
+  pool.walk.e = e;
   if (!ours) return e === NONE ? SHRINK.GONE : SHRINK.EEXIST;
   sync.step('W2');
   const buffer = pool.takePage(x);

@@ -22,7 +22,7 @@ import { countUnderLock } from '../counts.ts';
 import type { EntryDeclaration, Weakness } from '../declaration.ts';
 import { type EntryProtocol, LOAD_EIO, LOAD_MISS, LOAD_OK, type ProtocolPool } from '../protocol.ts';
 import { slotReusableBeforeInvalidate } from '../switches.ts';
-import { leakFix, STEPS, shrinkOne, strandPageOnAbort, validate } from './refcount_2013_writeback.ts';
+import { evict, leakFix, STEPS, shrinkOne, strandPageOnAbort, validate } from './refcount_2013_writeback.ts';
 
 function publish(pool: ProtocolPool, e: number): boolean {
   const { entries, trees } = pool;
@@ -36,7 +36,8 @@ function publish(pool: ProtocolPool, e: number): boolean {
   unlockTree(trees, tree);
   if (old === NO_MEMORY) return false;
   if (unused) pool.free(old);
-  // The reclaim order of that time was the allocator's; here it is the LRU list, and the entry is on it once it is stored.
+  // The list of entries is what memcgs are charged by. Reclaim goes by it only where lru is "entries", which no kernel had
+  // with this protocol; then the entry can be picked once it is stored.
   if (entries.length[e] > 0) lru.add(pool.lru, entries, e);
   return true;
 }
@@ -134,4 +135,5 @@ export const refcount2013 = {
   invalidate,
   invalidateArea,
   shrinkOne,
+  evict,
 } as const satisfies EntryProtocol;

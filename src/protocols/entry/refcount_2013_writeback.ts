@@ -51,6 +51,13 @@ export function shrinkOne(pool: ProtocolPool, m: number, busy: BusyProtocol): Sh
   return writeback(pool, x, slot, busy);
 }
 
+/** What it comes to for reclaim by pages: 0 of zswap_writeback_entry is true. `walk.e` is NONE once nothing is left. */
+export function evict(pool: ProtocolPool, x: number, slot: number, busy: BusyProtocol): boolean {
+  const result = writeback(pool, x, slot, busy);
+  // An entry that a load still has was EAGAIN in 3.12, and no failure any more since the counts were refactored for 3.13.
+  return pool.walk.e === NONE || (result === SHRINK.WRITTEN && on(pool, leakFix));
+}
+
 function writeback(pool: ProtocolPool, x: number, slot: number, busy: BusyProtocol): ShrinkResult {
   const { trees } = pool;
   const tree = treeOf(trees, x, slot);
@@ -60,6 +67,7 @@ function writeback(pool: ProtocolPool, x: number, slot: number, busy: BusyProtoc
   const e = get(trees, tree, slot);
   if (e !== NONE) countUnderLock(pool, e, 1);
   unlockTree(trees, tree);
+  pool.walk.e = e;
   if (e === NONE) return SHRINK.GONE;
   sync.step('W2');
   const buffer = pool.takePage(x);
@@ -108,7 +116,7 @@ function finish(pool: ProtocolPool, tree: number, slot: number, e: number): Shri
     sync.violation('double unlink', `entry ${e} of slot ${slot} was taken out of its tree before`);
   }
   unlockTree(trees, tree);
-  if (refs <= 0) pool.free(e);
+  if (refs <= 0) free(pool, e);
   return SHRINK.WRITTEN;
 }
 
@@ -118,6 +126,11 @@ function fail(pool: ProtocolPool, tree: number, e: number, result: ShrinkResult)
   const refs = countUnderLock(pool, e, -1);
   unlockTree(pool.trees, tree);
   // Without the fix: the entry was unlinked by an invalidate that left it to us, and nobody will ever free it.
-  if (on(pool, leakFix) && refs <= 0) pool.free(e);
+  if (on(pool, leakFix) && refs <= 0) free(pool, e);
   return result;
+}
+
+function free(pool: ProtocolPool, e: number): void {
+  pool.free(e);
+  pool.walk.e = NONE;
 }

@@ -2,7 +2,8 @@
 import t from 'tap';
 import { compact } from '#src/pool/allocator/compaction.js';
 import { CLASSES, classOf, ZSPAGE_BYTES } from '#src/pool/allocator/size_classes.js';
-import { createZsmalloc, MOVING, totalSize, Zspool } from '#src/pool/allocator/zsmalloc.js';
+import { totalSize } from '#src/pool/allocator/stock.js';
+import { createZsmalloc, MOVING, Zspool } from '#src/pool/allocator/zsmalloc.js';
 import * as sync from '#src/shm/sync.js';
 import { start, startAll } from '../../support/pool_threads.ts';
 

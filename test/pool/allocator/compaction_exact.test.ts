@@ -2,14 +2,8 @@
 import t from 'tap';
 import { compact } from '#src/pool/allocator/compaction.js';
 import { CLASSES, classOf, OBJECT_HEADER, OBJECTS_MAX, ZSPAGE_BYTES } from '#src/pool/allocator/size_classes.js';
-import {
-  createZsmalloc,
-  dirtySize,
-  SEGMENT_BYTES,
-  totalSize,
-  ZSPAGES_PER_SEGMENT,
-  Zspool,
-} from '#src/pool/allocator/zsmalloc.js';
+import { dirtySize, SEGMENT_BYTES, totalSize } from '#src/pool/allocator/stock.js';
+import { createZsmalloc, ZSPAGES_PER_SEGMENT, Zspool } from '#src/pool/allocator/zsmalloc.js';
 import { notified, passing } from '../../support/facade.ts';
 
 const LENGTHS = [

@@ -1,7 +1,8 @@
 // The allocator one call at a time: fullness, free zspages, exhaustion, memory given back, double frees.
 import t from 'tap';
 import { CLASSES, classOf, ZSPAGE_BYTES } from '#src/pool/allocator/size_classes.js';
-import { createZsmalloc, dirtySize, FULL, GROUPS, totalSize, Zspool } from '#src/pool/allocator/zsmalloc.js';
+import { dirtySize, totalSize } from '#src/pool/allocator/stock.js';
+import { createZsmalloc, FULL, GROUPS, Zspool } from '#src/pool/allocator/zsmalloc.js';
 
 const LENGTH = 2000;
 const C = classOf(LENGTH);

@@ -8,14 +8,8 @@ import {
   ZSPAGE_BYTES,
   ZSPAGES_MAX,
 } from '#src/pool/allocator/size_classes.js';
-import {
-  createZsmalloc,
-  dirtySize,
-  SEGMENT_BYTES,
-  totalSize,
-  ZSPAGES_PER_SEGMENT,
-  Zspool,
-} from '#src/pool/allocator/zsmalloc.js';
+import { dirtySize, SEGMENT_BYTES, totalSize } from '#src/pool/allocator/stock.js';
+import { createZsmalloc, ZSPAGES_PER_SEGMENT, Zspool } from '#src/pool/allocator/zsmalloc.js';
 import { notified } from '../../support/facade.ts';
 
 t.test('a pool is as large as asked for, in zspages, over segments of 1 GiB', async (t) => {
@@ -27,7 +21,7 @@ t.test('a pool is as large as asked for, in zspages, over segments of 1 GiB', as
     [SEGMENT_BYTES + 1, ZSPAGES_PER_SEGMENT + 1, [SEGMENT_BYTES, ZSPAGE_BYTES]],
   ] as const) {
     const z = createZsmalloc(bytes, 1);
-    t.equal(z.zspages, zspages);
+    t.equal(z.pages, zspages);
     t.strictSame(
       z.segments.map((segment) => segment.length),
       segments,

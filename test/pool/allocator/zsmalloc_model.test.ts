@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import t from 'tap';
 import { compact } from '#src/pool/allocator/compaction.js';
 import { CLASSES, classOf, OBJECT_HEADER, OBJECTS_MAX, ZSPAGE_BYTES } from '#src/pool/allocator/size_classes.js';
-import { createZsmalloc, dirtySize, totalSize, Zspool } from '#src/pool/allocator/zsmalloc.js';
+import { dirtySize, totalSize } from '#src/pool/allocator/stock.js';
+import { createZsmalloc, Zspool } from '#src/pool/allocator/zsmalloc.js';
 import { start } from '../../support/pool_threads.ts';
 
 const HANDLES = 256;

@@ -4,10 +4,8 @@
  * here or there.
  */
 import { CLASSES, ZSPAGE_BYTES } from '../../pool/allocator/size_classes.ts';
-import { FULL, GROUPS } from '../../pool/allocator/zsmalloc.ts';
+import { FULL, GROUPS, type Zsmalloc } from '../../pool/allocator/zsmalloc.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
-import type { Shared } from '../../pool/shared.ts';
-import type { File } from './tree.ts';
 
 const PAGES_PER_ZSPAGE = ZSPAGE_BYTES / PAGE_SIZE;
 /** The kernel numbers classes by their size, from the smallest on in steps. */
@@ -21,12 +19,12 @@ interface ClassUsage {
   used: number;
 }
 
-export function zsmallocClasses(shared: Shared): File {
-  return { read: () => format(count(shared)) };
+export function zsmallocClasses(memory: Zsmalloc): string {
+  return format(count(memory));
 }
 
 /** One pass over the zspages: a free one has no object in use. */
-function count({ zs: { inUse, classOfZspage } }: Shared): ClassUsage[] {
+function count({ inUse, classOfZspage }: Zsmalloc): ClassUsage[] {
   const classes = Array.from({ length: CLASSES.count }, () => ({ groups: new Array<number>(GROUPS).fill(0), used: 0 }));
   for (let page = 0; page < inUse.length; page++) {
     const used = inUse[page];
