@@ -214,11 +214,16 @@ export class Reclaim {
     this.refused = 0;
     this.busy = 0;
     beginWalk(zswap);
-    while (this.scanned < victims && this.scanned + this.rotated < look) {
+    let passed = 0;
+    while (this.scanned < victims && this.scanned + this.rotated + passed < look) {
       const result = entry.shrinkOne(zswap, m, busy);
       if (result === SHRINK.EMPTY) break;
       if (result === SHRINK.ROTATED) {
         this.rotated++;
+        continue;
+      }
+      if (result === SHRINK.PASSED) {
+        passed++;
         continue;
       }
       this.scanned++;
@@ -226,9 +231,12 @@ export class Reclaim {
         this.written++;
         this.writtenBytes += zswap.lastBytes;
       } else zswap.count('reject_reclaim_fail');
-      if (result === SHRINK.ENOMEM) this.refused++;
-      else if (result === SHRINK.EEXIST) this.busy++;
-      // The next page may be of an export that has buffers.
+      if (result === SHRINK.ENOMEM) {
+        this.refused++;
+        // The next page may be of an export that has buffers. Those of this one don't use up the batch: with a list full of
+        // pages of a stalled image before them, the others would come up a batch at each rest.
+        zswap.walk.full[zswap.walk.x] = 1;
+      } else if (result === SHRINK.EEXIST) this.busy++;
       if ((this.refused > 0 && oneExport) || (this.busy > 0 && stopsAtBusy)) break;
     }
   }
