@@ -9,7 +9,7 @@ import { type OnWrite, Zswap } from '../zswap/zswap.ts';
 import { firstSlot, type Scenario } from './scenarios/scenario.ts';
 import { isWatched } from './search/dimensions.ts';
 import { guardDebts, guarded, type Looker } from './world/column_guard.ts';
-import { exportSettings, type World, worldSettings } from './world/world.ts';
+import { exportSettings, PAGES, type World, worldSettings } from './world/world.ts';
 
 export interface Cell {
   readonly scenario: Scenario;
@@ -41,6 +41,9 @@ export async function cellZswap(
     ...(scenario.exports === undefined
       ? {}
       : exportSettings(scenario.exports, scenario.memcgMax, scenario.pages, scenario.parentMax)),
+    ...(scenario.agent === true
+      ? { exports: [{ name: 'swap0', pages: scenario.pages ?? PAGES, memcg: 0, agent: true }] }
+      : {}),
   });
   const shared = looker === undefined ? world.shared : guarded(world.shared, { ...looker, thread });
   const dirty = scenario.strict === true ? shared.dirty : null;

@@ -16,6 +16,7 @@
  *   1. a store looks its memcg up   2. reparent moves the list   3. the store adds: it finds m offline, and adds to the parent's
  *   1. the store adds to m's list   2. reparent moves the entry with the list
  *   1. writeback isolates an entry of m   2. reparent moves the list with its charge   3. the putback goes to the parent's tail
+ *   1. an entry is given to m   2. m goes offline   3. it is linked to the list of m's parent, and counts for m
  * Two lists are locked by reparent alone, the deeper one first. A walk of m's list that is under way ends: the list is empty.
  */
 import { assert } from '../shm/assert.ts';
@@ -23,7 +24,7 @@ import { float64, int32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
 import { type Entries, NONE } from './entries.ts';
 import { PAGE_SIZE } from './limits.ts';
-import { chargePath, heirOf, MEMCG, type Memcgs, TABLE } from './memcg.ts';
+import { chargePath, commonOf, heirOf, MEMCG, type Memcgs, TABLE } from './memcg.ts';
 
 /** `prev` and `next` of an isolated entry. */
 const ISOLATED = -1;
@@ -185,6 +186,42 @@ export function putback(lru: Lru, t: Entries, e: number): void {
     if (lru.protects) lru.heldBack[m]++;
   }
   sync.unlock(lru.lock, m);
+}
+
+/**
+ * An entry that is charged becomes memcg `to`'s: its charge, and its place at the tail of the list, or only the mark that it is
+ * isolated. Nobody else may change its place or free it meanwhile, but for a walk that takes it off its list or turns it over: the
+ * caller holds the slot's pin, which excludes its store, and the lock of its tree, which excludes its end (owner.ts).
+ *
+ * In this order, because a row that is offline is somebody else's as soon as it is charged nothing, and the list is found by
+ * the row:   1. it leaves the list of `from`   2. it names `to`   3. it comes to the list of `to`   4. `from` is uncharged
+ * `to` keeps its row by the pin, as for a store. Between 1 and 3 it is on no list, so a walk may miss it.
+ */
+export function give(lru: Lru, t: Entries, e: number, to: number): void {
+  const { memcgs, thread } = lru;
+  const from = t.memcg[e];
+  if (from === to) return;
+  const bytes = t.length[e];
+  const raw = bytes === PAGE_SIZE;
+  const above = commonOf(memcgs, from, to);
+  chargePath(memcgs, thread, to, bytes, 1, raw, above);
+  const m = lockList(lru, from);
+  const isolated = t.prev[e] === ISOLATED;
+  if (!isolated) {
+    unlink(lru, t, m, e);
+    lru.count[m]--;
+  }
+  lru.charged[m] -= bytes;
+  t.memcg[e] = to;
+  sync.unlock(lru.lock, m);
+  const heir = lockList(lru, to);
+  lru.charged[heir] += bytes;
+  if (!isolated) {
+    linkTail(lru, t, heir, e);
+    lru.count[heir]++;
+  }
+  sync.unlock(lru.lock, heir);
+  chargePath(memcgs, thread, from, bytes, -1, raw, above);
 }
 
 /** Whether entry `e` belongs on list `m`. The caller holds the lock of that list, or nothing moves. */

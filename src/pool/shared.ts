@@ -12,11 +12,11 @@ import { type Bits, createCountedBits } from './bits.ts';
 import { type Buffers, createBuffers } from './buffers.ts';
 import { type Claims, createClaims } from './claims.ts';
 import { createDirty, type Dirty } from './dirty.ts';
-import { createEntries, ENTRY_BYTES, type Entries, highWater } from './entries.ts';
+import { createEntries, type Entries, entryBytes, highWater } from './entries.ts';
 import { EXPORTS_MAX, LANES_MAX, MEMCGS_MAX, THREAD_LANE0, THREAD_MAIN, THREADS_MAX } from './limits.ts';
 import { createLists, type Lists } from './lru.ts';
 import { createMemcgs, type Memcgs } from './memcg.ts';
-import { fillMemcgs } from './memcg_tree.ts';
+import { fillMemcgs } from './memcg_start.ts';
 import type { Heuristic } from './policies.ts';
 import { createSlotTable, type SlotTable } from './slot_table.ts';
 import { createTrees, NODE, NODE_BYTES, nodesFor, nodesInUse, type Trees } from './tree.ts';
@@ -46,12 +46,16 @@ export interface PoolSettings {
   readonly locklessWalks?: boolean;
   /** Each dereference of an entry checks that it is alive (debug.oracle). */
   readonly checkEntries?: boolean;
-  /** Per export: slots, the index in `memcgs` of the one that it begins with, and ranges of slots that have another. */
+  /**
+   * Per export: slots, the index in `memcgs` of the one that it begins with, and ranges of slots that have another; or that an
+   * agent says whose its slots are.
+   */
   readonly exports: readonly {
     readonly name: string;
     readonly pages: number;
     readonly memcg: number;
     readonly ranges?: readonly SlotRange[];
+    readonly agent?: boolean;
   }[];
   /** What the tree of memcgs begins with, by path; at run time the tree says what is (memcg.ts). */
   readonly memcgs: readonly { readonly name: string; readonly max: number; readonly writeback: boolean }[];
@@ -172,18 +176,20 @@ export function createShared(
   const nodes = nodesFor(pages, capacity, settings.absoluteIndexing === true);
   const readers = int32(THREADS_MAX);
   const ranges = settings.exports.reduce((sum, one) => sum + (one.ranges?.length ?? 0), 0);
+  const agents = settings.exports.map((one) => (one.agent === true ? one.pages : 0));
+  const stamped = agents.some((count) => count > 0);
   const lanes = Math.max(1, settings.lanes);
   const buffers = pages.length === 1 ? settings.buffers : Math.max(settings.buffers, pages.length * BUFFERS_PER_EXPORT);
   const shared: Shared = {
     settings,
-    entries: createEntries(capacity),
+    entries: createEntries(capacity, stamped),
     filledMax: capacity > totalPages ? Number.POSITIVE_INFINITY : Math.floor(capacity * FILLED_PART),
     trees: createTrees(pages, nodes, {
       absolute: settings.absoluteIndexing === true,
       readers: settings.locklessWalks === true ? readers : null,
     }),
     lru: createLists(memcgs),
-    memcgs: createMemcgs(memcgs, threads, ranges),
+    memcgs: createMemcgs(memcgs, threads, ranges, agents),
     zs: allocator.create(settings.poolBytes, capacity),
     slotTable: createSlotTable(requestRecords + 2 * buffers, pages.length),
     users: createCountedBits(pages),
@@ -213,7 +219,7 @@ export function createShared(
 /** Bytes of metadata in use: entries and their handles up to the high-water mark, tree nodes, zspage columns. */
 export function metadataBytes(s: Shared): number {
   return (
-    highWater(s.entries) * (ENTRY_BYTES + allocator.handleBytes) +
+    highWater(s.entries) * (entryBytes(s.entries) + allocator.handleBytes) +
     nodesInUse(s.trees) * NODE_BYTES +
     allocator.metadata(s.zs)
   );

@@ -5,6 +5,8 @@
  *
  * Nothing here waits for I/O or for another request, throws, or allocates per page beyond one view per zstd call.
  */
+
+import { nowMicros } from '../os/clock.ts';
 import { allocator } from '../pool/allocator/index.ts';
 import { ownerOf } from '../pool/attribution.ts';
 import { clearBit, setBit } from '../pool/bits.ts';
@@ -13,6 +15,7 @@ import { POOL } from '../pool/counters.ts';
 import { allocEntry, freeEntry, KEPT, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { limitOf } from '../pool/memcg.ts';
+import { hasAgent } from '../pool/owners.ts';
 import { CTL, WORK } from '../pool/shared.ts';
 import { sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
@@ -178,6 +181,7 @@ function publish(zswap: Zswap, e: number, x: number, slot: number, m: number, by
   entries.volume[e] = x;
   entries.memcg[e] = m;
   entries.length[e] = bytes;
+  if (hasAgent(zswap.memcgs.owners, x)) entries.stamp[e] = nowMicros();
   // As in the kernel, a fresh page gets its second chance: the first walk passes it by.
   entries.referenced[e] = 1;
   // Writeback asks for users before it touches the entry, so the bit is set before the entry can be found.

@@ -1,6 +1,7 @@
 /** Scenarios beside the matrix: what they are about no choice of protocols changes. */
 import { NBD_EIO } from 'node-nbd-server';
 import { client, flush, pressure, read, type Scenario, stop, walker, write } from './scenario.ts';
+import { AGENT_SCENARIOS } from './scenarios_agents.ts';
 import { EXPORT_SCENARIOS } from './scenarios_exports.ts';
 import { FAULT_SCENARIOS } from './scenarios_faults.ts';
 import { MEMCG_SCENARIOS } from './scenarios_memcgs.ts';
@@ -51,6 +52,7 @@ export const BESIDE_MATRIX: readonly Scenario[] = [
   ...ROOM_SCENARIOS,
   ...EXPORT_SCENARIOS,
   ...MEMCG_SCENARIOS,
+  ...AGENT_SCENARIOS,
   {
     name: 'limit-two-stores',
     about: 'two stores wait at the limit of their memcg, and one page can leave: there is room for one of them',

@@ -16,6 +16,7 @@ import { type Discarded, punchAgain } from '../../zswap/swapoff_punch.ts';
 import { type Env, LaneLoop } from '../loop.ts';
 import { type ActorSpec, firstSlot } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
+import { endAgentsCgroup, tell, walkedRow } from './agent.ts';
 import { Client } from './client.ts';
 import { MESSAGE, post, takeAnswer } from './shrinker.ts';
 import { describePage, fillPage, NEW_MEMCG, PARENT_ROW, pageAt, placeOf, rowOf, SLOTS, versionOf } from './world.ts';
@@ -31,6 +32,8 @@ export function runActor(env: Env, spec: ActorSpec): void {
   else if (spec.kind === 'swapoff') swapOff(env, spec.swapon, spec.keep);
   else if (spec.kind === 'stop') stop(env);
   else if (spec.kind === 'offline') goOffline(env);
+  else if (spec.kind === 'agent') tell(env, spec);
+  else if (spec.kind === 'gone') endAgentsCgroup(env);
   else if (spec.kind === 'reclaim') reclaimBytes(env, spec.bytes);
   else if (spec.kind === 'storer') storeLate(env, spec.slot, spec.version);
   else if (spec.kind === 'compactor') compact(env);
@@ -49,7 +52,8 @@ function walk(
   writeback.to = (x, slot, buffer) => post(world, zswap, MESSAGE.WALKED, x, slot, buffer);
   beginWalk(zswap);
   for (let i = 0; i < walks; i++) {
-    const result = zswap.protocols.entry.shrinkOne(zswap, rowOf(scenario, memcg), zswap.protocols.busy);
+    const m = scenario.agent === true ? walkedRow(zswap, i) : rowOf(scenario, memcg);
+    const result = zswap.protocols.entry.shrinkOne(zswap, m, zswap.protocols.busy);
     baton.note(`walk ends: ${SHRINK_NAMES[result]}`);
     if (mustWrite && result === SHRINK.WRITTEN) return;
   }

@@ -15,6 +15,7 @@ import { FREE_HEAD } from '../../pool/slot_table.ts';
 import { get, isFreed, treeOf } from '../../pool/tree.ts';
 import { LOADED, ON_IMAGE, type Zswap } from '../../zswap/zswap.ts';
 import { isRight, rightVersions } from './acknowledged.ts';
+import { ownerProblem } from './agent.ts';
 import type { Stage } from './start_state.ts';
 import {
   describePage,
@@ -37,7 +38,7 @@ export interface Finding {
 
 /** `stage`: what the run began with; a pin of it was dropped by now. */
 export function checkQuiescence(world: World, zswap: Zswap, stage: Stage): Finding | null {
-  const { first, memcgPages, parentPages, mayLose } = stage;
+  const { first, memcgPages, parentPages, mayLose, owned } = stage;
   const numbers = Array.from({ length: world.exports }, (_, x) => x);
   const ofEach = (check: (x: number) => Finding | null): Finding | null =>
     numbers.reduce<Finding | null>((found, x) => found ?? check(x), null);
@@ -48,8 +49,14 @@ export function checkQuiescence(world: World, zswap: Zswap, stage: Stage): Findi
     checkPins(zswap) ??
     checkObjects(zswap, stage) ??
     ofEach((x) => checkData(world, zswap, x, first, mayLose)) ??
-    ofEach((x) => checkImage(world, zswap, x, first))
+    ofEach((x) => checkImage(world, zswap, x, first)) ??
+    checkOwner(zswap, owned)
   );
+}
+
+function checkOwner(zswap: Zswap, owned: number | null): Finding | null {
+  const text = owned === null ? null : ownerProblem(zswap, owned);
+  return text === null ? null : { kind: 'charge', text };
 }
 
 /** The entries of export `x`, and all lists. */

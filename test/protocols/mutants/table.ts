@@ -5,6 +5,7 @@
 
 import { MEMCG_MUTANTS } from './memcgs.ts';
 import type { Mutant } from './mutant.ts';
+import { OWNER_MUTANTS } from './owners.ts';
 import { REQUEST_MUTANTS } from './requests.ts';
 import { RULE_MUTANTS } from './rules.ts';
 
@@ -255,5 +256,6 @@ export const MUTANTS: readonly Mutant[] = [
   },
   ...RULE_MUTANTS,
   ...MEMCG_MUTANTS,
+  ...OWNER_MUTANTS,
   ...REQUEST_MUTANTS,
 ];

@@ -1,0 +1,39 @@
+/**
+ * What an agent in the guest says of a slot, applied: whose it is, and whether it is free. It may come before the WRITE that it
+ * speaks of, and after it. For the first there is the slot's number, which the next store asks for; for the second the page that
+ * is stored changes its owner, if its stamp says that it is not of a generation before.
+ *
+ *   report   pin { number of the slot; row of the number; tree.lock { entry? -> lru.give } }
+ *
+ * Both under the pin, because a store asks and publishes under it:
+ *   1. a store finds the slot nobody's   2. the slot gets its number   3. we look for an entry: there is none
+ *   4. the store publishes, for nobody
+ * The pin alone keeps no entry where writeback goes on without it (refcount-2013 and cas-2013 W5, refcount-lru-isolate f), nor
+ * the place of one that was isolated. In all of these an entry leaves its tree under the tree's lock before anything else happens
+ * to it, and is put back under it; so who finds an entry in its tree, and keeps the lock, has it.
+ *   1. we find the entry   2. W5 takes it out of the tree, and frees it   3. we link to a list what is somebody else's by now
+ */
+import { NONE } from '../pool/entries.ts';
+import { give } from '../pool/lru.ts';
+import { NOBODY, rowOfNumber, setNumber } from '../pool/owners.ts';
+import { get, lockTree, treeOf, unlockTree } from '../pool/tree.ts';
+import type { Zswap } from './zswap.ts';
+
+/** What a report has come to; bits. */
+export const REPORTED = { NOTHING: 0, LATE: 1, MOVED: 2 } as const;
+
+/** The slot, whose pin is held, is number `n`'s; so is its page, if it was stored at `since` or later. */
+export function report(zswap: Zswap, x: number, slot: number, n: number, since: number): number {
+  const { entries, trees, memcgs, lru } = zswap;
+  setNumber(memcgs.owners, x, slot, n);
+  if (n === NOBODY || !zswap.hasTrees(x)) return REPORTED.NOTHING;
+  const row = rowOfNumber(memcgs.owners, x, n);
+  const tree = treeOf(trees, x, slot);
+  lockTree(trees, tree);
+  const e = get(trees, tree, slot);
+  const late = e !== NONE && entries.stamp[e] >= since;
+  const moves = late && entries.length[e] > 0 && entries.memcg[e] !== row;
+  if (moves) give(lru, entries, e, row);
+  unlockTree(trees, tree);
+  return (late ? REPORTED.LATE : 0) | (moves ? REPORTED.MOVED : 0);
+}
