@@ -74,6 +74,23 @@ export function ownsFor(o: Owners, x: number, m: number): boolean {
   return hasAgent(o, x) && o.rows.subarray(x * STRIDE, (x + 1) * STRIDE).includes(m);
 }
 
+/** The first slot in [from, to) that somebody owns, or `to`. Without pins it is a hint; the slots change in one thread alone. */
+export function findNamed({ slots }: Owners, x: number, from: number, to: number): number {
+  for (let slot = from; slot < to; ) {
+    const part = slots[x][slot >>> PART_SHIFT];
+    const first = slot & (PART_WORDS - 1);
+    const end = Math.min(part.length, first + to - slot);
+    for (let at = first; at < end; at++) if (part[at] !== NOBODY) return slot + at - first;
+    slot += end - first;
+  }
+  return to;
+}
+
+/** Slots that are charged to each row of the table of memcgs, added to `sums`. */
+export function addCharged({ rows, named }: Owners, sums: Float64Array): void {
+  for (let i = 0; i < named.length; i++) if (named[i] !== 0) sums[rows[i]] += named[i];
+}
+
 /** Whether a slot has number `n`. */
 export function isNamed(o: Owners, x: number, n: number): boolean {
   return sync.load(o.named, x * STRIDE + n) !== 0;

@@ -37,6 +37,7 @@ import { createLog, type Log } from './log.ts';
 import type { FromShrinker } from './messages.ts';
 import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
 import { createPlaces } from './places.ts';
+import { ServedAgents } from './served_agents.ts';
 import { ServedMemcgs } from './served_memcgs.ts';
 import { ServiceManager } from './service_manager.ts';
 import { reserveShared, threadSettings, tunableCells } from './settings.ts';
@@ -98,11 +99,8 @@ async function startWith(
   warn: (line: string) => void,
 ): Promise<Running> {
   const budget = imageBudget(config.lanes, config.exports.length, process.env);
-  const settings = threadSettings(
-    config,
-    images.map(({ image }) => image),
-    budget,
-  );
+  const opened = images.map(({ image }) => image);
+  const settings = threadSettings(config, opened, budget);
   checkExports(settings.exports);
   const cells = tunableCells(config);
   const shared = reserveShared(config, cells);
@@ -121,6 +119,7 @@ async function startWith(
   const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
   const swap = new SwapControl(shared, config, (message) => threads.shrinker.send(message));
   const memcgs = new ServedMemcgs(shared, NODE_LOOP, (message) => threads.shrinker.send(message));
+  const agents = new ServedAgents(shared, config, memcgs.tree, (message) => threads.shrinker.send(message));
   const note = shrinkerLog(config, log, manager);
   if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget));
   const places = createPlaces(config.listen.maxConnections, config.exports.length);
@@ -132,6 +131,7 @@ async function startWith(
     onShrinker: (message) => {
       note(message);
       if (message.type === 'reclaimed') memcgs.answered(message);
+      if (message.type === 'applied') agents.answered(message);
       if (message.type === 'copied' || message.type === 'punched' || message.type === 'drained') swap.answered(message);
     },
   });
@@ -150,14 +150,15 @@ async function startWith(
       imagePages: (x) => imagePages(traffic, x),
       changed: (change) => log.logger.info(change, 'a file was changed (zswapd ctl)'),
     });
-    control = await Promise.race([failed, openControl(config, shared, swap, files, log)]);
+    await Promise.race([failed, agents.listen((error) => log.logger.error({ err: error }, 'agents'))]);
+    control = await Promise.race([failed, openControl(config, shared, swap, files, agents, log)]);
     listeners.admit(writeMarkers(images, config.durability));
     fault = (error) => void stopOnFault(log, error);
-    return { config, log, shared, images, threads, listeners, control, swap, manager };
+    return { config, log, shared, images, threads, listeners, control, agents, swap, manager };
   } catch (error) {
     listeners.close();
     memcgs.close();
-    await control?.close();
+    await Promise.all([control?.close(), agents.close()]);
     throw error;
   }
 }
@@ -167,6 +168,7 @@ async function openControl(
   shared: Shared,
   swap: SwapControl,
   files: FileTree,
+  agents: ServedAgents,
   log: Log,
 ): Promise<Control | null> {
   if (config.control.listen === null) return null;
@@ -174,7 +176,8 @@ async function openControl(
   const started = performance.now();
   const control = startControl({
     listen: config.control.listen,
-    stats: () => statsReport(shared, SHOWN, config, version, started, log.dropped()),
+    stats: () =>
+      statsReport(shared, SHOWN, config, { version, startedMs: started, droppedLines: log.dropped(), agents }),
     check: shareRuns(() => poolCheck(shared)),
     swapoff: (name, flags) =>
       swap.swapoff(name, flags).catch((error: Error) => {

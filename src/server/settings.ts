@@ -98,6 +98,7 @@ function poolSettings(config: Config): PoolSettings {
           end: (offset + size) / PAGE_SIZE,
           memcg: names.indexOf(canonicalPath(memcg)),
         })),
+      agent: one.attribution === 'agent',
     })),
     memcgs: names.map((name) => ({
       name,

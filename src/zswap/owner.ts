@@ -19,21 +19,26 @@ import { NOBODY, rowOfNumber, setNumber } from '../pool/owners.ts';
 import { get, lockTree, treeOf, unlockTree } from '../pool/tree.ts';
 import type { Zswap } from './zswap.ts';
 
-/** What a report has come to; bits. */
+/** What a report has come to; bits. LATE: the page that it speaks of was stored already. */
 export const REPORTED = { NOTHING: 0, LATE: 1, MOVED: 2 } as const;
 
-/** The slot, whose pin is held, is number `n`'s; so is its page, if it was stored at `since` or later. */
-export function report(zswap: Zswap, x: number, slot: number, n: number, since: number): number {
+/** The slot, whose pin is held, is number `n`'s; so is its page, if it was stored in [`since`, `until`]. */
+export function report(zswap: Zswap, x: number, slot: number, n: number, since: number, until: number): number {
   const { entries, trees, memcgs, lru } = zswap;
   setNumber(memcgs.owners, x, slot, n);
-  if (n === NOBODY || !zswap.hasTrees(x)) return REPORTED.NOTHING;
+  if (!zswap.hasTrees(x)) return REPORTED.NOTHING;
   const row = rowOfNumber(memcgs.owners, x, n);
   const tree = treeOf(trees, x, slot);
   lockTree(trees, tree);
   const e = get(trees, tree, slot);
-  const late = e !== NONE && entries.stamp[e] >= since;
+  const late = e !== NONE && entries.stamp[e] >= since && entries.stamp[e] <= until;
   const moves = late && entries.length[e] > 0 && entries.memcg[e] !== row;
   if (moves) give(lru, entries, e, row);
   unlockTree(trees, tree);
   return (late ? REPORTED.LATE : 0) | (moves ? REPORTED.MOVED : 0);
+}
+
+/** The slot, whose pin is held, is free: whoever writes it next is nobody's, until somebody says whose. */
+export function free(zswap: Zswap, x: number, slot: number): void {
+  setNumber(zswap.memcgs.owners, x, slot, NOBODY);
 }

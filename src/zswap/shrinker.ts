@@ -21,6 +21,7 @@ import { Flusher } from './flusher.ts';
 import { answerOrder, ORDER } from './orders.ts';
 import { Proactive } from './proactive.ts';
 import { Reclaim } from './reclaim.ts';
+import { Reports } from './reports.ts';
 import type { Zswap } from './zswap.ts';
 
 const COMPACT_PER_TURN = 8;
@@ -56,6 +57,8 @@ export class Shrinker {
   private readonly reclaim: Reclaim;
   /** What memory.reclaim asks for. */
   readonly proactive: Proactive;
+  /** What agents say of slots. */
+  readonly reports: Reports;
   private readonly release: Release;
   private readonly record = new Int32Array(RECORD_WORDS);
   /** By export; none where FLUSH is not offered. */
@@ -74,6 +77,7 @@ export class Shrinker {
     this.queues = queues;
     this.reclaim = new Reclaim(zswap, queues, batch, cursor);
     this.proactive = new Proactive(zswap, this.reclaim, loop, () => this.schedule());
+    this.reports = new Reports(zswap, () => this.schedule());
     this.background = new Background(zswap, this.reclaim, batch, isPressed);
     this.release = release;
     this.loop = loop;
@@ -194,6 +198,7 @@ export class Shrinker {
     more = this.reclaim.answerStores() || more;
     more = this.work() || more;
     more = this.proactive.turn() || more;
+    more = this.reports.turn() || more;
     for (const queue of this.queues) queue.pump();
     if (more) this.schedule();
   }
@@ -221,7 +226,7 @@ export class Shrinker {
     this.compactIfSparse();
     this.zswap.counters[C.trimmed_zspages] += this.zswap.objects.trim(KEEP_RESIDENT, TRIM_PER_TURN, this.release);
     // Cleanings wait for pins whose holders may not know of them, and reclaim for slot records; a look now and then costs little.
-    const waits = this.cleanings.length > 0 || this.proactive.waits;
+    const waits = this.cleanings.length > 0 || this.proactive.waits || this.reports.waits;
     if (waits || sync.load(this.shared.control, CTL.WORK) !== 0) this.schedule();
   }
 }

@@ -7,6 +7,7 @@ import { PAGE_SIZE } from '../../pool/limits.ts';
 import { CELL, countOf, currentOf, MEMCG, type Memcgs, nameOf, pathOf, ROOT, TABLE } from '../../pool/memcg.ts';
 import { MemcgError } from '../../pool/memcg_path.ts';
 import type { MemcgTree } from '../../pool/memcg_tree.ts';
+import { addCharged } from '../../pool/owners.ts';
 import type { Shared } from '../../pool/shared.ts';
 import { sum } from '../../shm/counters.ts';
 import { C } from '../../zswap/counters.ts';
@@ -53,9 +54,26 @@ export function treeCgroups(shared: Shared, tree: MemcgTree, reclaim: ReclaimByt
   };
 }
 
+/** By memcg: slots that agents say are charged to it and what is below it. */
+export function chargedSlots({ memcgs: t }: Shared): Float64Array {
+  const own = new Float64Array(t.rows);
+  addCharged(t.owners, own);
+  const all = own.slice();
+  own.forEach((slots, m) => {
+    if (slots === 0) return;
+    for (let row = m; row !== ROOT; ) {
+      row = t.parent[row];
+      all[row] += slots;
+    }
+  });
+  return all;
+}
+
 /** What memory.stat and `zswapd stats` say of a memcg. */
-export function cgroupStat({ memcgs: t, counters }: Shared, m: number): CgroupStat {
-  if (m === ROOT) return statOfPool((column) => sum(counters, column));
+export function cgroupStat(shared: Shared, m: number, charged = chargedSlots(shared)): CgroupStat {
+  const { memcgs: t, counters } = shared;
+  const agent_charged = charged[m] * PAGE_SIZE;
+  if (m === ROOT) return { ...statOfPool((column) => sum(counters, column)), agent_charged };
   return {
     zswap: currentOf(t, m),
     zswapped: countOf(t, m, CELL.PAGES) * PAGE_SIZE,
@@ -64,10 +82,11 @@ export function cgroupStat({ memcgs: t, counters }: Shared, m: number): CgroupSt
     zswpout: countOf(t, m, CELL.ZSWPOUT),
     zswpwb: countOf(t, m, CELL.ZSWPWB),
     zswpwb_proactive_b: countOf(t, m, CELL.PROACTIVE),
+    agent_charged,
   };
 }
 
-function statOfPool(total: (column: number) => number): CgroupStat {
+function statOfPool(total: (column: number) => number): Omit<CgroupStat, 'agent_charged'> {
   return {
     zswap: total(POOL.compressed_bytes),
     zswapped: total(POOL.stored_pages) * PAGE_SIZE,

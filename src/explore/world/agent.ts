@@ -45,7 +45,7 @@ function tellOne(zswap: Zswap, n: number, since: number, note: (text: string) =>
     const seen = sync.load(boxes, zswap.thread);
     const r = zswap.slots.pin(X, SLOT);
     if (r > 0) {
-      const result = report(zswap, X, SLOT, n, since);
+      const result = report(zswap, X, SLOT, n, since, Number.POSITIVE_INFINITY);
       zswap.slots.unpin(r);
       note(`slot ${SLOT} is number ${n}'s${(result & REPORTED.MOVED) !== 0 ? ', and so is its page' : ''}`);
       return;
