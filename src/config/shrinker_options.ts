@@ -1,6 +1,6 @@
 // The options under `shrinker`: what is not said of its policy comes from the kernel that protocol.preset names.
 // Invariant: what comes out has every choice said.
-import { CURSORS, HEURISTICS, type ShrinkerPolicy } from '../pool/policies.ts';
+import { CURSORS, DEAD_POLICIES, HEURISTICS, type ShrinkerPolicy } from '../pool/policies.ts';
 import { type PresetName, SHRINKER_DEFAULT, SHRINKERS } from '../protocols/presets.ts';
 import { BATCH_MAX, RUN_PAGES_MAX } from './bounds.ts';
 import { bool, choice, group, integer } from './fields.ts';
@@ -28,6 +28,10 @@ const options = {
     CURSORS,
     `Which memcg is next when the pool is full. fixed: each in turn. legacy: as to 6.11, a memcg that is offline and has pages yet sends the shrinker back to the first one, so that those behind it keep all they have, and one without writeback ends its run. Unfair, and nothing is lost by it. ${eras('cursor')}`,
   ).optional(),
+  dead: choice(
+    DEAD_POLICIES,
+    'What becomes of a page whose slot is free in the guest, as its agent says (attribution: agent): ignore leaves it where it is, first has it written back before all others of its memcg, last after them, drop discards it as a TRIM of its slot would; that alone changes what a READ gives, of slots that their guest calls free.',
+  ).prefault('first'),
   enabled: bool(
     'Write back while the host is short of memory, before any limit is met, as the parameter shrinker_enabled of the kernel does. It is read from /proc/pressure/memory; where that can not be read nothing is written back, and the log says so.',
   ).prefault(false),

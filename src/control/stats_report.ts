@@ -10,7 +10,7 @@ import { currentOf, hasHomes, onlineRows, pathOf } from '../pool/memcg.ts';
 import { metadataBytes, type Shared } from '../pool/shared.ts';
 import { rowOf, sum } from '../shm/counters.ts';
 import { readHeader } from '../zswap/swap_header.ts';
-import { cgroupStat, chargedSlots } from './fs/tree_cgroups.ts';
+import { cgroupStat, ofAgents } from './fs/tree_cgroups.ts';
 
 /**
  * Memcgs in one answer. The main thread makes it in one go, and each may have a path of 4 KiB; all are at /v1/fs/cgroup.
@@ -38,7 +38,7 @@ export function statsReport(shared: Shared, shown: ShownCounters, config: Config
   const { settings, memcgs } = shared;
   const rows = memcgsOfNote(shared);
   const shownRows = mostNoted(shared, rows);
-  const charged = chargedSlots(shared);
+  const said = ofAgents(shared);
   return {
     version,
     uptime_s: Math.round((performance.now() - startedMs) / 1000),
@@ -55,7 +55,7 @@ export function statsReport(shared: Shared, shown: ShownCounters, config: Config
       ...each(shown.all, (column) => sum(shared.counters, column)),
     },
     agents: agents.where,
-    memcgs: shownRows.map((m) => memcgReport(shared, m, charged)),
+    memcgs: shownRows.map((m) => memcgReport(shared, m, said)),
     memcgs_left_out: rows.length - shownRows.length,
     exports: settings.exports.map((one, x) => ({
       name: one.name,
@@ -91,10 +91,10 @@ function mostNoted({ memcgs }: Shared, rows: readonly number[]): readonly number
 }
 
 /** What is below a memcg counts for it, but on the list. The root has what the pool has. */
-function memcgReport(shared: Shared, m: number, charged: Float64Array): object {
+function memcgReport(shared: Shared, m: number, said: ReturnType<typeof ofAgents>): object {
   const { memcgs, lru } = shared;
   const { max } = memcgs;
-  const { zswap, ...stat } = cgroupStat(shared, m, charged);
+  const { zswap, ...stat } = cgroupStat(shared, m, said);
   return {
     name: pathOf(memcgs, m),
     'zswap.current': zswap,

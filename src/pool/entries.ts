@@ -6,7 +6,8 @@
  * allocation and every free adds one, so that a use after free or a double free is seen by comparing generations.
  *
  * Field ownership: `slot`, `volume`, `memcg`, `length`, `fill`, `stamp` are written before the entry is published and stay until it
- * is freed; `memcg` alone may change, by whoever has the slot's pin and the lock of its tree (lru.ts, give). `prev`, `next` belong to the lock of the LRU list that its memcg has (lru.ts). `referenced` is written without a lock (it is a
+ * is freed; `memcg` alone may change, by whoever has the slot's pin and the lock of its tree (lru.ts, give). `dead` belongs to the lock of the
+ * list, as `prev` and `next` do. `prev`, `next` belong to the lock of the LRU list that its memcg has (lru.ts). `referenced` is written without a lock (it is a
  * hint). `state` belongs to the entry protocol (reference count or position).
  */
 import { float64, int32, uint8, uint16, uint32 } from '../shm/columns.ts';
@@ -36,6 +37,8 @@ export interface Entries {
   readonly generation: Uint32Array;
   /** When it was stored, in microseconds; where an agent says whose pages are (owners.ts), else it is empty. */
   readonly stamp: Float64Array;
+  /** With stamps: 1 if its slot is free in the guest, so that nobody reads it any more (dead.ts). */
+  readonly dead: Uint8Array;
   /** [lock, free list head, high-water mark]; the free list is linked through `next`. */
   readonly control: Int32Array;
 }
@@ -59,6 +62,7 @@ export function createEntries(capacity: number, stamped = false): Entries {
     state: int32(capacity),
     generation: uint32(capacity),
     stamp: float64(stamped ? capacity : 0),
+    dead: uint8(stamped ? capacity : 0),
     control: int32(HIGH_WATER + 1),
   };
   entries.control[HIGH_WATER] = 1;
@@ -77,12 +81,12 @@ const WIDTHS = {
   referenced: 1,
   state: 4,
   generation: 4,
-} satisfies Record<Exclude<keyof Entries, 'capacity' | 'control' | 'stamp'>, number>;
+} satisfies Record<Exclude<keyof Entries, 'capacity' | 'control' | 'stamp' | 'dead'>, number>;
 const ENTRY_BYTES = Object.values(WIDTHS).reduce((sum, width) => sum + width, 0);
 
 /** Bytes of metadata per entry; what its handle costs the allocator comes on top. */
-export function entryBytes({ stamp }: Entries): number {
-  return ENTRY_BYTES + (stamp.length > 0 ? stamp.BYTES_PER_ELEMENT : 0);
+export function entryBytes({ stamp, dead }: Entries): number {
+  return ENTRY_BYTES + (stamp.length > 0 ? stamp.BYTES_PER_ELEMENT + dead.BYTES_PER_ELEMENT : 0);
 }
 
 /** Takes an entry, or NONE when the table is full. Its fields are the caller's until it is published. */

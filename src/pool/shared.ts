@@ -17,7 +17,7 @@ import { EXPORTS_MAX, LANES_MAX, MEMCGS_MAX, THREAD_LANE0, THREAD_MAIN, THREADS_
 import { createLists, type Lists } from './lru.ts';
 import { createMemcgs, type Memcgs } from './memcg.ts';
 import { fillMemcgs } from './memcg_start.ts';
-import type { Heuristic } from './policies.ts';
+import type { DeadPolicy, Heuristic } from './policies.ts';
 import { createSlotTable, type SlotTable } from './slot_table.ts';
 import { createTrees, NODE, NODE_BYTES, nodesFor, nodesInUse, type Trees } from './tree.ts';
 
@@ -33,6 +33,8 @@ export interface PoolSettings {
   readonly rawMaxBytes: number;
   readonly rawOnReject: boolean;
   readonly heuristic: Heuristic;
+  /** What becomes of pages whose slots agents say are free; ignore unless given. */
+  readonly dead?: DeadPolicy;
   /** shrinker_enabled: pages are written back while the host is short of memory. */
   readonly shrinkerEnabled: boolean;
   readonly strict: boolean;

@@ -48,6 +48,7 @@ export class ServedAgent {
     events: 0,
     moved: 0,
     late: 0,
+    dead: 0,
     unknown: 0,
     lost: 0,
     gaps: 0,
@@ -139,6 +140,7 @@ export class ServedAgent {
     counted.events += done.applied;
     counted.moved += done.moved;
     counted.late += done.late;
+    counted.dead += done.dead;
     counted.unknown += unknown;
     counted.lost += batch.lost;
     this.last = { expects: this.expects, ...done, unknown, unnamed };

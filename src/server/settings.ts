@@ -79,6 +79,7 @@ function poolSettings(config: Config): PoolSettings {
     rawMaxBytes: config.pool.rawMax,
     rawOnReject: config.onRejectNoWriteback === 'raw',
     heuristic: config.shrinker.heuristic,
+    dead: config.shrinker.dead,
     shrinkerEnabled: config.shrinker.enabled,
     strict: config.durability === 'strict',
     oracle: config.debug.oracle,

@@ -13,6 +13,7 @@
  * to it, and is put back under it; so who finds an entry in its tree, and keeps the lock, has it.
  *   1. we find the entry   2. W5 takes it out of the tree, and frees it   3. we link to a list what is somebody else's by now
  */
+import { markDead, markLive } from '../pool/dead.ts';
 import { NONE } from '../pool/entries.ts';
 import { give } from '../pool/lru.ts';
 import { NOBODY, rowOfNumber, setNumber } from '../pool/owners.ts';
@@ -20,7 +21,7 @@ import { get, lockTree, treeOf, unlockTree } from '../pool/tree.ts';
 import type { Zswap } from './zswap.ts';
 
 /** What a report has come to; bits. LATE: the page that it speaks of was stored already. */
-export const REPORTED = { NOTHING: 0, LATE: 1, MOVED: 2 } as const;
+export const REPORTED = { NOTHING: 0, LATE: 1, MOVED: 2, DEAD: 4 } as const;
 
 /** The slot, whose pin is held, is number `n`'s; so is its page, if it was stored in [`since`, `until`]. */
 export function report(zswap: Zswap, x: number, slot: number, n: number, since: number, until: number): number {
@@ -34,11 +35,31 @@ export function report(zswap: Zswap, x: number, slot: number, n: number, since: 
   const late = e !== NONE && entries.stamp[e] >= since && entries.stamp[e] <= until;
   const moves = late && entries.length[e] > 0 && entries.memcg[e] !== row;
   if (moves) give(lru, entries, e, row);
+  else if (late && entries.length[e] > 0) markLive(lru, entries, e);
   unlockTree(trees, tree);
   return (late ? REPORTED.LATE : 0) | (moves ? REPORTED.MOVED : 0);
 }
 
-/** The slot, whose pin is held, is free: whoever writes it next is nobody's, until somebody says whose. */
-export function free(zswap: Zswap, x: number, slot: number): void {
+/**
+ * The slot, whose pin is held, is free: whoever writes it next is nobody's, until somebody says whose. Its page is dead if it was
+ * stored before `until`. One that was stored later may be of a generation after this, whose report is still on its way:
+ *   1. the guest frees the slot   2. it charges the slot to somebody, and writes it   3. the WRITE is stored
+ *   4. we hear of the first: what is stored is somebody's memory
+ */
+export function free(zswap: Zswap, x: number, slot: number, until: number): number {
+  const { entries, trees, memcgs, lru } = zswap;
+  setNumber(memcgs.owners, x, slot, NOBODY);
+  if (!zswap.hasTrees(x)) return REPORTED.NOTHING;
+  const tree = treeOf(trees, x, slot);
+  lockTree(trees, tree);
+  const e = get(trees, tree, slot);
+  const old = e !== NONE && entries.length[e] > 0 && entries.stamp[e] < until;
+  const dies = old && markDead(lru, entries, e, zswap.settings.dead ?? 'ignore');
+  unlockTree(trees, tree);
+  return dies ? REPORTED.DEAD : REPORTED.NOTHING;
+}
+
+/** What is known of the slot, whose pin is held, is void. */
+export function forget(zswap: Zswap, x: number, slot: number): void {
   setNumber(zswap.memcgs.owners, x, slot, NOBODY);
 }

@@ -9,7 +9,7 @@
  */
 import { nowMicros } from '../os/clock.ts';
 import { findNamed } from '../pool/owners.ts';
-import { free, REPORTED, report } from './owner.ts';
+import { forget, free, REPORTED, report } from './owner.ts';
 import type { Zswap } from './zswap.ts';
 
 /** What a record says of its slots. */
@@ -34,6 +34,7 @@ export interface BatchResult {
   applied: number;
   moved: number;
   late: number;
+  dead: number;
 }
 
 /** About a millisecond. */
@@ -66,7 +67,7 @@ export class Reports {
 
   /** Calls `done` once, never from here. */
   begin(batch: ReportBatch, done: (result: BatchResult) => void): void {
-    const result = { applied: 0, moved: 0, late: 0 };
+    const result = { applied: 0, moved: 0, late: 0, dead: 0 };
     const { pages } = this.zswap.settings.exports[batch.x];
     this.running.push({ batch, result, done, forgotten: batch.forget ? 0 : pages, record: 0, slots: 0 });
     this.schedule();
@@ -103,7 +104,7 @@ export class Reports {
       one.forgotten = findNamed(this.zswap.memcgs.owners, batch.x, from, Math.min(pages, from + SCANNED_PER_TURN));
       scanned += one.forgotten - from;
       if (one.forgotten === pages || scanned >= SCANNED_PER_TURN) continue;
-      if (!this.pinned(batch.x, one.forgotten, (slot) => free(this.zswap, batch.x, slot))) return false;
+      if (!this.pinned(batch.x, one.forgotten, (slot) => forget(this.zswap, batch.x, slot))) return false;
       one.forgotten++;
     }
     // A time in the future is none that a guest can know of.
@@ -135,7 +136,7 @@ export class Reports {
     const kind = batch.kinds[record];
     const time = Math.min(batch.times[record], now);
     if (kind === RECORD.FREE) {
-      free(this.zswap, x, slot);
+      if (free(this.zswap, x, slot, time - error) === REPORTED.DEAD) result.dead++;
       return;
     }
     const [since, until] =

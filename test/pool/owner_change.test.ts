@@ -4,6 +4,7 @@ import { allocEntry, createEntries, NONE } from '#src/pool/entries.js';
 import * as lru from '#src/pool/lru.js';
 import { CELL, countOf, createMemcgs, currentOf, MEMCG, TABLE } from '#src/pool/memcg.js';
 import * as sync from '#src/shm/sync.js';
+import { checkLru } from '../support/check_lru.ts';
 
 const [ABOVE, A, B, BELOW_A] = [1, 2, 3, 4];
 const BYTES = 100;
@@ -43,7 +44,7 @@ t.test('list, charge and pages go, and what is above both keeps what it has', as
     [1, 1, 1],
     'it was swapped out by whom it is given to, and once',
   );
-  for (const m of [A, B]) lru.checkLru(list, entries, m);
+  for (const m of [A, B]) checkLru(list, entries, m);
 });
 
 t.test('to a memcg below, and back to the one above it', async (t) => {
@@ -64,7 +65,7 @@ t.test('one that a protocol has taken off its list stays off, and is put back to
   t.strictSame([bytes()[2], charged()[2], list.count[B], list.head[B]], [BYTES, BYTES, 0, NONE]);
   lru.putback(list, entries, e);
   t.strictSame([list.count[B], list.head[B]], [1, e]);
-  lru.checkLru(list, entries, B);
+  checkLru(list, entries, B);
 });
 
 t.test('to a memcg that is offline: the page is its, and the list its parent’s', async (t) => {
@@ -72,7 +73,7 @@ t.test('to a memcg that is offline: the page is its, and the list its parent’s
   lru.reparent(list, entries, B);
   lru.give(list, entries, e, B);
   t.strictSame([bytes()[2], list.head[B], list.head[ABOVE]], [BYTES, NONE, e]);
-  lru.checkLru(list, entries, ABOVE);
+  checkLru(list, entries, ABOVE);
 });
 
 t.test('to the one that has it: nothing', async (t) => {

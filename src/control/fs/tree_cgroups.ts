@@ -54,26 +54,37 @@ export function treeCgroups(shared: Shared, tree: MemcgTree, reclaim: ReclaimByt
   };
 }
 
-/** By memcg: slots that agents say are charged to it and what is below it. */
-export function chargedSlots({ memcgs: t }: Shared): Float64Array {
-  const own = new Float64Array(t.rows);
-  addCharged(t.owners, own);
+/** By memcg, with what is below it: what agents say of it. */
+interface OfAgents {
+  /** Slots that are charged there. */
+  readonly charged: Float64Array;
+  /** Bytes of objects of dead pages. */
+  readonly dead: Float64Array;
+}
+
+export function ofAgents({ memcgs: t, lru }: Shared): OfAgents {
+  const charged = new Float64Array(t.rows);
+  addCharged(t.owners, charged);
+  return { charged: withBelow(t, charged), dead: withBelow(t, lru.dead) };
+}
+
+function withBelow({ parent }: Memcgs, own: Float64Array): Float64Array {
   const all = own.slice();
-  own.forEach((slots, m) => {
-    if (slots === 0) return;
+  own.forEach((value, m) => {
+    if (value === 0) return;
     for (let row = m; row !== ROOT; ) {
-      row = t.parent[row];
-      all[row] += slots;
+      row = parent[row];
+      all[row] += value;
     }
   });
   return all;
 }
 
 /** What memory.stat and `zswapd stats` say of a memcg. */
-export function cgroupStat(shared: Shared, m: number, charged = chargedSlots(shared)): CgroupStat {
+export function cgroupStat(shared: Shared, m: number, { charged, dead } = ofAgents(shared)): CgroupStat {
   const { memcgs: t, counters } = shared;
-  const agent_charged = charged[m] * PAGE_SIZE;
-  if (m === ROOT) return { ...statOfPool((column) => sum(counters, column)), agent_charged };
+  const said = { agent_charged: charged[m] * PAGE_SIZE, zswap_dead: dead[m] };
+  if (m === ROOT) return { ...statOfPool((column) => sum(counters, column)), ...said };
   return {
     zswap: currentOf(t, m),
     zswapped: countOf(t, m, CELL.PAGES) * PAGE_SIZE,
@@ -82,11 +93,11 @@ export function cgroupStat(shared: Shared, m: number, charged = chargedSlots(sha
     zswpout: countOf(t, m, CELL.ZSWPOUT),
     zswpwb: countOf(t, m, CELL.ZSWPWB),
     zswpwb_proactive_b: countOf(t, m, CELL.PROACTIVE),
-    agent_charged,
+    ...said,
   };
 }
 
-function statOfPool(total: (column: number) => number): Omit<CgroupStat, 'agent_charged'> {
+function statOfPool(total: (column: number) => number): Omit<CgroupStat, 'agent_charged' | 'zswap_dead'> {
   return {
     zswap: total(POOL.compressed_bytes),
     zswapped: total(POOL.stored_pages) * PAGE_SIZE,

@@ -140,7 +140,7 @@ function guardedEntries(t: Entries, lru: Lists, memcgs: Memcgs, { self, plain }:
   const ofList = (e: number): boolean => lru.lock[heirOf(memcgs, t.memcg[e])] === self;
   const listed = rule((e) => ofList(e) || t.control[0] === self, 'the LRU lock');
   const fields = guardAll('entries', t, ['slot', 'volume', 'memcg', 'length', 'fill', 'stamp'], live);
-  return guardAll('entries', fields, ['prev', 'next'], listed);
+  return guardAll('entries', fields, ['prev', 'next', 'dead'], listed);
 }
 
 /** Counts and charges are read for a hint by whoever decides what to shrink. */
@@ -148,7 +148,7 @@ function guardedLru(t: Lists, looker: Looker): Lists {
   const list = listLock(t, looker);
   return guardAll(
     'lru',
-    guardAll('lru', t, ['head', 'tail', 'unlinked', 'heldBack'], list),
+    guardAll('lru', t, ['head', 'tail', 'unlinked', 'heldBack', 'dead'], list),
     ['count', 'charged'],
     list,
     null,

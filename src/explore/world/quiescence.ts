@@ -118,15 +118,20 @@ function listedEntries(entries: Entries, lru: Lru): Set<number> | Finding {
 function checkCharges(entries: Entries, lru: Lru): Finding | null {
   const { memcgs } = lru;
   const [own, below] = [new Float64Array(memcgs.rows), new Float64Array(memcgs.rows)];
+  const dead = new Float64Array(memcgs.rows);
   for (let e = 1; e < highWater(entries); e++) {
     if (!isLive(entries, e)) continue;
     const m = entries.memcg[e];
     own[heirOf(memcgs, m)] += entries.length[e];
+    if (entries.dead[e] !== 0) dead[heirOf(memcgs, m)] += entries.length[e];
     for (let row = m; row !== ROOT; row = memcgs.parent[row]) below[row] += entries.length[e];
   }
   for (let m = 0; m < memcgs.rows; m++) {
     if (lru.charged[m] !== own[m]) {
       return { kind: 'charge', text: `the objects have ${own[m]} bytes, ${lru.charged[m]} are charged` };
+    }
+    if (lru.dead[m] !== dead[m]) {
+      return { kind: 'charge', text: `${dead[m]} bytes on a list are dead, and ${lru.dead[m]} are counted` };
     }
     if (m === ROOT) continue;
     const current = currentOf(memcgs, m);
