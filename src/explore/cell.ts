@@ -34,6 +34,7 @@ export async function cellZswap(
   const settings = worldSettings({
     ...(scenario.heuristic === undefined ? {} : { heuristic: scenario.heuristic }),
     ...(scenario.pages === undefined ? {} : { exports: [{ name: 'swap0', pages: scenario.pages, memcg: 0 }] }),
+    ...(scenario.dead === undefined ? {} : { dead: scenario.dead }),
     // Raw pages without end.
     ...(scenario.sparse === true ? { rawMaxBytes: Number.MAX_SAFE_INTEGER } : {}),
     ...(scenario.memcgMax === undefined ? {} : { memcgMax: scenario.memcgMax }),

@@ -60,6 +60,7 @@ export function free(zswap: Zswap, x: number, slot: number, until: number): numb
 }
 
 /** What is known of the slot, whose pin is held, is void. */
-export function forget(zswap: Zswap, x: number, slot: number): void {
+export function forget(zswap: Zswap, x: number, slot: number): number {
   setNumber(zswap.memcgs.owners, x, slot, NOBODY);
+  return REPORTED.NOTHING;
 }

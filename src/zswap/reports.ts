@@ -39,6 +39,8 @@ export interface BatchResult {
 
 /** About a millisecond. */
 const SLOTS_PER_TURN = 1024;
+/** Pages that are being dropped, each with the pin of its slot, until the image has forgotten what it had of it. */
+const DROPS_MAX = 64;
 /** Of a resync: slots that are looked at whether they have an owner. */
 const SCANNED_PER_TURN = 2 ** 18;
 
@@ -51,17 +53,24 @@ interface Running {
   record: number;
   /** Slots of that record that are done. */
   slots: number;
+  dropping: number;
 }
+
+/** Has the image forget a slot, after everything that is queued for it. */
+type Punch = (x: number, slot: number, done: (errno: number) => void) => void;
 
 export class Reports {
   private readonly zswap: Zswap;
   private readonly schedule: () => void;
+  private readonly punch: Punch;
+  private dropping = 0;
   /** At most one for each export, in turn. */
   private running: Running[] = [];
 
   /** `schedule`: has turn() called soon. */
-  constructor(zswap: Zswap, schedule: () => void) {
+  constructor(zswap: Zswap, punch: Punch, schedule: () => void) {
     this.zswap = zswap;
+    this.punch = punch;
     this.schedule = schedule;
   }
 
@@ -69,7 +78,7 @@ export class Reports {
   begin(batch: ReportBatch, done: (result: BatchResult) => void): void {
     const result = { applied: 0, moved: 0, late: 0, dead: 0 };
     const { pages } = this.zswap.settings.exports[batch.x];
-    this.running.push({ batch, result, done, forgotten: batch.forget ? 0 : pages, record: 0, slots: 0 });
+    this.running.push({ batch, result, done, forgotten: batch.forget ? 0 : pages, record: 0, slots: 0, dropping: 0 });
     this.schedule();
   }
 
@@ -104,45 +113,68 @@ export class Reports {
       one.forgotten = findNamed(this.zswap.memcgs.owners, batch.x, from, Math.min(pages, from + SCANNED_PER_TURN));
       scanned += one.forgotten - from;
       if (one.forgotten === pages || scanned >= SCANNED_PER_TURN) continue;
-      if (!this.pinned(batch.x, one.forgotten, (slot) => forget(this.zswap, batch.x, slot))) return false;
+      if (!this.pinned(batch.x, one.forgotten, (slot) => forget(this.zswap, batch.x, slot), one)) return false;
       one.forgotten++;
     }
     // A time in the future is none that a guest can know of.
     const now = nowMicros();
     for (; one.record < batch.slots.length; left--) {
       if (left <= 0) return true;
+      if (this.dropping === DROPS_MAX) return false;
       const slot = batch.slots[one.record] + one.slots;
-      if (!this.pinned(batch.x, slot, () => this.apply(one, slot, now))) return false;
+      if (!this.pinned(batch.x, slot, () => this.apply(one, slot, now), one)) return false;
       one.result.applied++;
       if (++one.slots < batch.counts[one.record]) continue;
       one.record++;
       one.slots = 0;
     }
-    return null;
+    return one.dropping > 0 ? false : null;
   }
 
-  private pinned(x: number, slot: number, use: (slot: number) => void): boolean {
+  private pinned(x: number, slot: number, use: (slot: number) => number, one: Running): boolean {
     const { slots } = this.zswap;
     // Not in turn: whoever is handed a pin has to come for it, and reclaim of this thread may wait for that very pin.
     const r = slots.pin(x, slot);
     if (r <= 0) return false;
-    use(slot);
-    slots.unpin(r);
+    const dead = use(slot) === REPORTED.DEAD;
+    if (dead && this.zswap.settings.dead === 'drop' && !this.zswap.isSwappedOff(x)) this.drop(x, slot, r, one);
+    else slots.unpin(r);
     return true;
   }
 
-  private apply({ batch, result, record }: Running, slot: number, now: number): void {
+  /**
+   * What a TRIM does, with the pin in place of a claim: whoever is newer has to wait for it, and a WRITE that came before us is
+   * not what is dropped, because its page has a later stamp (owner.ts, free).
+   */
+  private drop(x: number, slot: number, r: number, one: Running): void {
+    const { zswap } = this;
+    zswap.invalidate(x, slot);
+    this.dropping++;
+    one.dropping++;
+    this.punch(x, slot, (errno) => {
+      // The image still has what is older than the page that is gone: nobody may read that.
+      if (errno !== 0) zswap.lose(x, slot);
+      zswap.slots.unpin(r);
+      this.dropping--;
+      one.dropping--;
+      this.schedule();
+    });
+  }
+
+  private apply({ batch, result, record }: Running, slot: number, now: number): number {
     const { x, error } = batch;
     const kind = batch.kinds[record];
     const time = Math.min(batch.times[record], now);
     if (kind === RECORD.FREE) {
-      if (free(this.zswap, x, slot, time - error) === REPORTED.DEAD) result.dead++;
-      return;
+      const done = free(this.zswap, x, slot, time - error);
+      if (done === REPORTED.DEAD) result.dead++;
+      return done;
     }
     const [since, until] =
       kind === RECORD.CHARGE ? [time - error, Number.POSITIVE_INFINITY] : [Number.NEGATIVE_INFINITY, time + error];
     const done = report(this.zswap, x, slot, batch.numbers[record], since, until);
     if ((done & REPORTED.LATE) !== 0) result.late++;
     if ((done & REPORTED.MOVED) !== 0) result.moved++;
+    return done;
   }
 }

@@ -77,7 +77,11 @@ export class Shrinker {
     this.queues = queues;
     this.reclaim = new Reclaim(zswap, queues, batch, cursor);
     this.proactive = new Proactive(zswap, this.reclaim, loop, () => this.schedule());
-    this.reports = new Reports(zswap, () => this.schedule());
+    this.reports = new Reports(
+      zswap,
+      (x, slot, done) => queues[x].push('punch', slot, 1, 0, done),
+      () => this.schedule(),
+    );
     this.background = new Background(zswap, this.reclaim, batch, isPressed);
     this.release = release;
     this.loop = loop;

@@ -25,6 +25,7 @@ const DEADLOCKS: Readonly<Record<string, readonly string[]>> = {
     'slots',
     'no-record',
     'exports-swapoff',
+    'dead-drop-writeback',
   ],
 };
 

@@ -1,6 +1,6 @@
 /** What a scenario is made of: plain data, so that it can be handed to threads and named in a replay string. */
 import { TREE_PAGES } from '../../pool/limits.ts';
-import type { Heuristic } from '../../pool/policies.ts';
+import type { DeadPolicy, Heuristic } from '../../pool/policies.ts';
 
 export type Operation =
   | { readonly op: 'write'; readonly slot: number; readonly version: number }
@@ -36,6 +36,8 @@ export type Operation =
 interface Report {
   readonly n: number;
   readonly event: number;
+  /** It is a batch for the shrinker's thread, as in service, and with number 0 the slot is free. */
+  readonly sent?: boolean;
 }
 
 export type ActorSpec =
@@ -100,6 +102,9 @@ export interface Scenario {
   readonly actors: readonly ActorSpec[];
   /** An agent says whose the slots of the export are: nobody's when the run starts, and two cgroups have memcgs. Needs parentMax. Walkers walk nobody's list, then the first one's. */
   readonly agent?: boolean;
+  /** What becomes of dead pages; ignore without it. And whether the page of slot 1 is dead at the end. */
+  readonly dead?: DeadPolicy;
+  readonly dies?: boolean;
   /** The number that slot 1 begins with. */
   readonly charged?: number;
   /** At the end the page of slot 1, if it is in the pool, is this number's. */

@@ -9,6 +9,7 @@ const guest = { agent: true, parentMax: Number.MAX_SAFE_INTEGER } as const;
 /** A report of what was there before, and one of what event 1 was. */
 const before = { n: A, event: 0 };
 const since = { n: A, event: 1 };
+const free = { n: NOBODY, event: 1, sent: true };
 const again = { n: B, event: 2 };
 
 export const AGENT_SCENARIOS: readonly Scenario[] = [
@@ -102,5 +103,73 @@ export const AGENT_SCENARIOS: readonly Scenario[] = [
     stored: [],
     owned: B,
     actors: [client('guest', 0, event(1), write(1, 1), event(2), write(1, 2)), agent(since, again)],
+  },
+  {
+    ...guest,
+    name: 'dead-store',
+    about: 'a slot is freed, charged again and written, and the reports come in their order, at any time',
+    stored: one,
+    owned: A,
+    dead: 'first',
+    actors: [client('guest', 0, event(1), event(2), write(1, 2)), agent(free, { n: A, event: 2, sent: true })],
+  },
+  {
+    ...guest,
+    name: 'dead-again',
+    about: 'a page dies, and then is found to be in use by another cgroup',
+    stored: one,
+    owned: A,
+    dead: 'first',
+    actors: [client('guest', 0, event(1)), agent(free, before)],
+  },
+  {
+    ...guest,
+    name: 'dead-gone',
+    about: 'a page dies while the cgroup that had it goes away, and a new memcg is made',
+    stored: one,
+    charged: A,
+    owned: A,
+    dies: true,
+    dead: 'first',
+    actors: [client('guest', 0, event(1)), agent(free), gone],
+  },
+  {
+    ...guest,
+    name: 'dead-writeback',
+    about: 'a page dies while it is being written back, or has to be put back for want of a buffer',
+    stored: one,
+    owned: NOBODY,
+    dies: true,
+    dead: 'first',
+    buffersLeft: 1,
+    actors: [client('guest', 0, event(1)), agent(free), walker(), { kind: 'holder', name: 'other', what: 'buffer' }],
+  },
+  {
+    ...guest,
+    name: 'dead-drop',
+    about: 'dead pages are dropped: a slot is freed and written again, and the report comes at any time',
+    stored: one,
+    owned: NOBODY,
+    dead: 'drop',
+    actors: [client('guest', 0, event(1), write(1, 2), read(1)), agent(free)],
+  },
+  {
+    ...guest,
+    name: 'dead-drop-writeback',
+    about: 'as dead-drop, while the page that dies is being written back',
+    stored: one,
+    owned: NOBODY,
+    dead: 'drop',
+    actors: [walker(), client('guest', 0, event(1), write(1, 2)), agent(free)],
+  },
+  {
+    ...guest,
+    name: 'dead-drop-error',
+    about: 'as dead-drop, on an image that will not forget',
+    stored: one,
+    owned: NOBODY,
+    dead: 'drop',
+    image: { failPunches: 1 },
+    actors: [client('guest', 0, event(1), write(1, 2), read(1)), agent(free)],
   },
 ];

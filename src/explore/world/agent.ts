@@ -10,6 +10,7 @@ import { REPORTED, report } from '../../zswap/owner.ts';
 import type { Zswap } from '../../zswap/zswap.ts';
 import type { Env } from '../loop.ts';
 import type { ActorSpec } from '../scenarios/scenario.ts';
+import { MESSAGE, post, takeAnswer } from './shrinker.ts';
 import { CGROUPS, NEW_MEMCG, type World } from './world.ts';
 
 const X = 0;
@@ -32,10 +33,23 @@ export function beginAgent({ shared, thread }: Zswap, charged = NOBODY): void {
 
 export function tell({ world, zswap, baton }: Env, { reports }: Extract<ActorSpec, { kind: 'agent' }>): void {
   const { clock } = world;
-  for (const { n, event } of reports) {
+  for (const { n, event, sent = false } of reports) {
     let since = sync.load(clock, event);
     for (; event > 0 && since === 0; since = sync.load(clock, event)) sync.retry(clock, event, 0);
-    tellOne(zswap, n, event > 0 ? since : Number.NEGATIVE_INFINITY, (text) => baton.note(text));
+    if (sent) {
+      send(world, zswap, n, since);
+      baton.note(`slot ${SLOT} is ${n === NOBODY ? 'free' : `number ${n}'s`}, is heard`);
+    } else tellOne(zswap, n, event > 0 ? since : Number.NEGATIVE_INFINITY, (text) => baton.note(text));
+  }
+}
+
+function send(world: World, zswap: Zswap, n: number, since: number): void {
+  const { boxes } = zswap.shared;
+  let seen = sync.load(boxes, zswap.thread);
+  post(world, zswap, MESSAGE.REPORT, X, n, since);
+  while (takeAnswer(world, zswap.thread) === null) {
+    sync.retry(boxes, zswap.thread, seen);
+    seen = sync.load(boxes, zswap.thread);
   }
 }
 
@@ -73,10 +87,11 @@ export function walkedRow({ memcgs }: Zswap, walk: number): number {
 }
 
 /** All has been told, so the page of the slot is whose its generation is. */
-export function ownerProblem({ memcgs, entries, trees }: Zswap, number: number): string | null {
+export function ownerProblem({ memcgs, entries, trees }: Zswap, number: number, dies: boolean): string | null {
   const tree = treeOf(trees, X, SLOT);
   const e = isFreed(trees, tree) ? NONE : get(trees, tree, SLOT);
   if (e === NONE || entries.length[e] === LENGTH_SAME_FILLED) return null;
+  if ((entries.dead[e] !== 0) !== dies) return `the page of slot ${SLOT} is ${dies ? 'live' : 'dead'}`;
   const [has, wants] = [entries.memcg[e], rowOfNumber(memcgs.owners, X, number)];
   if (heirOf(memcgs, has) === heirOf(memcgs, wants)) return null;
   return `the page of slot ${SLOT} is of ${pathOf(memcgs, has)}, not ${pathOf(memcgs, wants)}`;

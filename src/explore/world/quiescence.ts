@@ -38,7 +38,7 @@ export interface Finding {
 
 /** `stage`: what the run began with; a pin of it was dropped by now. */
 export function checkQuiescence(world: World, zswap: Zswap, stage: Stage): Finding | null {
-  const { first, memcgPages, parentPages, mayLose, owned } = stage;
+  const { first, memcgPages, parentPages, mayLose } = stage;
   const numbers = Array.from({ length: world.exports }, (_, x) => x);
   const ofEach = (check: (x: number) => Finding | null): Finding | null =>
     numbers.reduce<Finding | null>((found, x) => found ?? check(x), null);
@@ -50,12 +50,12 @@ export function checkQuiescence(world: World, zswap: Zswap, stage: Stage): Findi
     checkObjects(zswap, stage) ??
     ofEach((x) => checkData(world, zswap, x, first, mayLose)) ??
     ofEach((x) => checkImage(world, zswap, x, first)) ??
-    checkOwner(zswap, owned)
+    checkOwner(zswap, stage)
   );
 }
 
-function checkOwner(zswap: Zswap, owned: number | null): Finding | null {
-  const text = owned === null ? null : ownerProblem(zswap, owned);
+function checkOwner(zswap: Zswap, { owned, dies }: Stage): Finding | null {
+  const text = owned === null ? null : ownerProblem(zswap, owned, dies);
   return text === null ? null : { kind: 'charge', text };
 }
 

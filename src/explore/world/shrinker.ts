@@ -6,8 +6,10 @@
 
 import { ImageQueue } from '../../image/image_queue.ts';
 import { THREAD_SHRINKER } from '../../pool/limits.ts';
+import { NOBODY } from '../../pool/owners.ts';
 import { pop, push, RECORD_WORDS, wake } from '../../shm/mailbox.ts';
 import * as sync from '../../shm/sync.ts';
+import { RECORD, type ReportBatch } from '../../zswap/reports.ts';
 import { Shrinker } from '../../zswap/shrinker.ts';
 import type { Zswap } from '../../zswap/zswap.ts';
 import { type Env, Mailbox, SimLoop } from '../loop.ts';
@@ -18,10 +20,10 @@ import { describePage, pageAt, placeOf, SLOTS, versionOf, type World } from './w
 
 const QUEUE = { runPages: 8, syncEvery: Number.POSITIVE_INFINITY, onError: () => undefined };
 
-export const MESSAGE = { WALKED: 0, COPY_OUT: 1, PUNCH: 2, DRAIN: 3, RECLAIM: 4 } as const;
+export const MESSAGE = { WALKED: 0, COPY_OUT: 1, PUNCH: 2, DRAIN: 3, RECLAIM: 4, REPORT: 5 } as const;
 type Message = (typeof MESSAGE)[keyof typeof MESSAGE];
 
-/** Sends a message about export `x` to the shrinker's thread: of WALKED slot and buffer, of COPY_OUT whether all, of PUNCH slot and count, of RECLAIM memcg and bytes. */
+/** Sends a message about export `x` to the shrinker's thread: of WALKED slot and buffer, of COPY_OUT whether all, of PUNCH slot and count, of RECLAIM memcg and bytes, of REPORT number and time. */
 export function post(
   { messages }: World,
   { shared, thread }: Zswap,
@@ -105,6 +107,13 @@ function checkKill({ world, baton, scenario }: Env): void {
   }
 }
 
+/** Of slot 1: it is number `n`'s, or free, since `time`. */
+function reportOf(x: number, n: number, time: number): ReportBatch {
+  const kinds = Uint8Array.of(n === NOBODY ? RECORD.FREE : RECORD.CHARGE);
+  const [slots, counts, numbers] = [Uint32Array.of(1), Uint32Array.of(1), Uint16Array.of(n)];
+  return { x, forget: false, error: 0, kinds, slots, counts, numbers, times: Float64Array.of(time) };
+}
+
 const record = new Int32Array(RECORD_WORDS);
 
 function receive(world: World, zswap: Zswap, queues: readonly ImageQueue[], shrinker: Shrinker): void {
@@ -118,6 +127,7 @@ function receive(world: World, zswap: Zswap, queues: readonly ImageQueue[], shri
     if (message === MESSAGE.WALKED) queues[x].push('writeback', a, 1, b, null);
     else if (message === MESSAGE.COPY_OUT) shrinker.copyOut(x, a === 1, answer);
     else if (message === MESSAGE.PUNCH) shrinker.punch(x, a, b, answer);
+    else if (message === MESSAGE.REPORT) shrinker.reports.begin(reportOf(x, a, b), () => answer(0));
     else if (message === MESSAGE.RECLAIM) shrinker.proactive.begin(a, b, Number.POSITIVE_INFINITY, answer);
     else
       shrinker.drain(

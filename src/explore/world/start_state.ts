@@ -28,6 +28,8 @@ export interface Stage {
   readonly mayLose: boolean;
   /** At the end the page of slot 1 is this number's. */
   readonly owned: number | null;
+  /** And it is dead. */
+  readonly dies: boolean;
   /** Pages that the memcg may have at the end. */
   readonly memcgPages: number;
   /** Of the row that may be above all memcgs, or is the first of them. */
@@ -45,6 +47,7 @@ export const NO_STAGE: Stage = {
   parentPages: 0,
   mayLose: false,
   owned: null,
+  dies: false,
 };
 
 /** No hook is set, so nothing here is a scheduling point. */
@@ -101,6 +104,7 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
     parentPages: scenario.parentMax === undefined ? memcgPages : (scenario.parentPages ?? 2 * SLOTS),
     mayLose: scenario.mayLose === true,
     owned: scenario.owned ?? null,
+    dies: scenario.dies === true,
   };
 }
 

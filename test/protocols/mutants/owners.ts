@@ -130,4 +130,50 @@ export const OWNER_MUTANTS: readonly Mutant[] = [
     scenario: 'owner-gone-store',
     combination: P4,
   },
+  {
+    name: 'dead: a page is dropped that was written after its slot had been freed',
+    file: 'zswap/owner.js',
+    from: ' && entries.stamp[e] < until',
+    to: '',
+    scenario: 'dead-drop',
+    combination: P4,
+  },
+  {
+    name: 'dead: the pin is dropped before the page is',
+    file: 'zswap/reports.js',
+    from: 'const dead = use(slot) === REPORTED.DEAD;',
+    to: `const dead = use(slot) === REPORTED.DEAD;
+        slots.unpin(r);
+        const again = slots.pin(x, slot);
+        if (again <= 0)
+            return false;`,
+    scenario: 'dead-drop',
+    combination: P4,
+  },
+  {
+    name: 'dead: a page that is given to somebody counts as dead',
+    file: 'pool/lru.js',
+    from: `revive(lru, t, m, e);
+    t.memcg[e] = to;`,
+    to: 't.memcg[e] = to;',
+    scenario: 'dead-again',
+    combination: P4,
+  },
+  {
+    name: 'dead: of a list that goes to the parent the dead stay behind',
+    file: 'pool/lru.js',
+    from: 'lru.dead[heir] += lru.dead[m];',
+    to: '',
+    scenario: 'dead-gone',
+    combination: P4,
+  },
+  {
+    name: 'dead: a page that is freed stays counted',
+    file: 'pool/lru.js',
+    from: `revive(lru, t, m, e);
+        charge(lru, t, e, -1);`,
+    to: 'charge(lru, t, e, -1);',
+    scenario: 'dead-writeback',
+    combination: P4,
+  },
 ];
