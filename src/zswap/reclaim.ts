@@ -158,13 +158,14 @@ export class Reclaim {
 
   /** Whether what was asked for is still above its accept threshold. */
   private isShort(asked: number): boolean {
-    const { zs, counters, entries } = this.shared;
+    const { zs, counters, entries, rawEntries } = this.shared;
     const { acceptBytes, poolBytes } = this.zswap.settings;
     if ((asked & WORK.POOL) !== 0 && allocator.total(zs) > acceptBytes) return true;
     if ((asked & WORK.ENTRIES) === 0) return false;
     // Same-filled pages are on no list and stay, so what they take is no room that writeback could make.
     const filled = sum(counters, POOL.same_filled_pages);
-    return sum(counters, POOL.stored_pages) - filled > ((entries.capacity - 1 - filled) * acceptBytes) / poolBytes;
+    const room = entries.capacity - 1 - rawEntries;
+    return sum(counters, POOL.stored_pages) - filled > ((room - filled) * acceptBytes) / poolBytes;
   }
 
   /** No export of the memcg could take a batch of buffers, and each has calls on its image under way, whose ends make turns. */
