@@ -8,7 +8,7 @@
  * is answered when this one has ended (served_agents.ts), which bounds what is kept.
  */
 import { nowMicros } from '../os/clock.ts';
-import { findNamed } from '../pool/owners.ts';
+import { findNamed, rowOfNumber } from '../pool/owners.ts';
 import { forget, free, REPORTED, report } from './owner.ts';
 import type { Zswap } from './zswap.ts';
 
@@ -63,13 +63,15 @@ export class Reports {
   private readonly zswap: Zswap;
   private readonly schedule: () => void;
   private readonly punch: Punch;
+  private readonly moved: (m: number) => void;
   private dropping = 0;
   /** At most one for each export, in turn. */
   private running: Running[] = [];
 
-  /** `schedule`: has turn() called soon. */
-  constructor(zswap: Zswap, punch: Punch, schedule: () => void) {
+  /** `moved`: is told to which memcg a page has come. `schedule`: has turn() called soon. */
+  constructor(zswap: Zswap, punch: Punch, moved: (m: number) => void, schedule: () => void) {
     this.zswap = zswap;
+    this.moved = moved;
     this.punch = punch;
     this.schedule = schedule;
   }
@@ -174,7 +176,10 @@ export class Reports {
       kind === RECORD.CHARGE ? [time - error, Number.POSITIVE_INFINITY] : [Number.NEGATIVE_INFINITY, time + error];
     const done = report(this.zswap, x, slot, batch.numbers[record], since, until);
     if ((done & REPORTED.LATE) !== 0) result.late++;
-    if ((done & REPORTED.MOVED) !== 0) result.moved++;
+    if ((done & REPORTED.MOVED) !== 0) {
+      result.moved++;
+      this.moved(rowOfNumber(this.zswap.memcgs.owners, x, batch.numbers[record]));
+    }
     return done;
   }
 }

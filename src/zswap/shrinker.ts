@@ -18,6 +18,7 @@ import { Background, POLL_MS } from './background.ts';
 import { Cleaning, type CleanResult, heldSlots } from './cleaner.ts';
 import { C } from './counters.ts';
 import { Flusher } from './flusher.ts';
+import { MovedPages } from './moved.ts';
 import { answerOrder, ORDER } from './orders.ts';
 import { Proactive } from './proactive.ts';
 import { Reclaim } from './reclaim.ts';
@@ -59,6 +60,7 @@ export class Shrinker {
   readonly proactive: Proactive;
   /** What agents say of slots. */
   readonly reports: Reports;
+  private readonly moved: MovedPages;
   private readonly release: Release;
   private readonly record = new Int32Array(RECORD_WORDS);
   /** By export; none where FLUSH is not offered. */
@@ -77,9 +79,11 @@ export class Shrinker {
     this.queues = queues;
     this.reclaim = new Reclaim(zswap, queues, batch, cursor);
     this.proactive = new Proactive(zswap, this.reclaim, loop, () => this.schedule());
+    this.moved = new MovedPages(zswap.memcgs, this.reclaim);
     this.reports = new Reports(
       zswap,
       (x, slot, done) => queues[x].push('punch', slot, 1, 0, done),
+      (m) => this.moved.note(m),
       () => this.schedule(),
     );
     this.background = new Background(zswap, this.reclaim, batch, isPressed);
@@ -203,6 +207,7 @@ export class Shrinker {
     more = this.work() || more;
     more = this.proactive.turn() || more;
     more = this.reports.turn() || more;
+    more = this.moved.turn() || more;
     for (const queue of this.queues) queue.pump();
     if (more) this.schedule();
   }
@@ -230,7 +235,7 @@ export class Shrinker {
     this.compactIfSparse();
     this.zswap.counters[C.trimmed_zspages] += this.zswap.objects.trim(KEEP_RESIDENT, TRIM_PER_TURN, this.release);
     // Cleanings wait for pins whose holders may not know of them, and reclaim for slot records; a look now and then costs little.
-    const waits = this.cleanings.length > 0 || this.proactive.waits || this.reports.waits;
+    const waits = this.cleanings.length > 0 || this.proactive.waits || this.reports.waits || this.moved.waits;
     if (waits || sync.load(this.shared.control, CTL.WORK) !== 0) this.schedule();
   }
 }

@@ -124,6 +124,26 @@ t.test('a limit holds for the pages of its cgroup, and its sibling keeps its own
   await checked();
 });
 
+t.test('a limit holds for pages that come to a cgroup late, and a parent’s for those below it', async (t) => {
+  const memcgs = { 'one/a': { 'zswap.max': '64KiB' }, 'one/p': { 'zswap.max': '128KiB' } };
+  const { agent, client, server, checked } = await begin(t, [`memcgs=${JSON.stringify(memcgs)}`]);
+  const time0 = await agent.now();
+  await writeSlots(client, 0, 1536);
+  const [P, Q] = [21, 22];
+  const records = [A, P, Q].map((id, i) => ({ slot: i * 512, count: 512, id }));
+  const names = [...NAMES, [P, '/p/one'], [Q, '/p/two']] as const;
+  t.match(await agent.say({ names, time0, records }), { moved: 1536 });
+  const until = async (path: string, bytes: number) => {
+    let stat = await memoryStat(server, path);
+    while (stat.zswap > bytes) stat = await memoryStat(server, path);
+    t.ok(stat.zswpwb > 0, path);
+  };
+  await until('/one/a', 65_536);
+  await until('/one/p', 131_072);
+  t.same(await wrongSlots(client, 0, 1536), []);
+  await checked();
+});
+
 t.test('a guest that lies about every slot harms nobody’s data', async (t) => {
   const { agent, client, checked } = await begin(t, ['memcgs={"one/a":{"zswap.max":"16KiB"},"one/b":{"zswap.max":0}}']);
   await agent.say({ names: NAMES });
