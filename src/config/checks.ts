@@ -1,8 +1,9 @@
 // What options must fulfil together, beyond the bounds of each one. Pure: looks at the config and nothing else.
-import { BlockList } from 'node:net';
 import { RANGES_MAX } from '../pool/attribution.ts';
 import { MEMCGS_MAX } from '../pool/limits.ts';
 import { MemcgError, namesOf } from '../pool/memcg_path.ts';
+import { checkAgents } from './agent_checks.ts';
+import { isLoopback } from './loopback.ts';
 import type { Problem } from './option_path.ts';
 import { checkPool, checkRaw } from './pool_checks.ts';
 import { checkProtocols } from './protocol_checks.ts';
@@ -12,20 +13,12 @@ import { formatSize } from './units.ts';
 /** sockaddr_un holds 108 bytes, the last one a zero; a longer path would be cut in silence. */
 const MAX_SOCKET_PATH = 107;
 
-const loopback = new BlockList();
-loopback.addSubnet('127.0.0.0', 8, 'ipv4');
-loopback.addAddress('::1', 'ipv6');
-
-function isLoopback(host: string): boolean {
-  if (host === 'localhost') return true;
-  return loopback.check(host, host.includes(':') ? 'ipv6' : 'ipv4');
-}
-
 export function crossCheck(config: Config): Problem[] {
   return [
     checkListen,
     checkExports,
     checkRanges,
+    checkAgents,
     checkMemcgs,
     checkPool,
     checkRaw,
@@ -34,7 +27,7 @@ export function crossCheck(config: Config): Problem[] {
   ].flatMap((check) => check(config));
 }
 
-function checkListen({ listen, control }: Config): Problem[] {
+function checkListen({ listen, control, agents }: Config): Problem[] {
   const problems: Problem[] = [];
   if (listen.tcp !== null && !listen.allowRemote && !isLoopback(listen.tcp.host)) {
     const message = `${listen.tcp.host} is not a loopback address, allowed: 127.0.0.1, [::1], localhost, or listen.allowRemote: true`;
@@ -44,6 +37,7 @@ function checkListen({ listen, control }: Config): Problem[] {
   for (const [path, socket] of [
     [['listen', 'unix'], listen.unix],
     [['control', 'listen'], control.listen],
+    [['agents', 'unix'], agents.unix],
   ] as const) {
     if (socket === null) continue;
     const bytes = Buffer.byteLength(socket);

@@ -10,11 +10,19 @@ export const DROPPED_MAX = 16;
 /** The sockets of the control plane. */
 const CONTROL = 17;
 
+/** Connections of agents at a time, on both of their listeners together. */
+export function agentConnections({ exports }: Pick<Config, 'exports'>): number {
+  return 16 + 2 * exports.filter(({ attribution }) => attribution === 'agent').length;
+}
+
 export function descriptorsNeeded(config: Config, listeners: number): number {
   // Inline mode has no threads; one set of descriptors of the images is then as many as for a lane.
   const threads = config.lanes + 1;
   const images = config.exports.length * (threads + 2);
   // Those of exports, those in their handshake, those of them on their way out, and one that is refused.
   const connections = listeners * (2 * config.listen.maxConnections + DROPPED_MAX + 1);
-  return PROCESS + PER_THREAD * threads + images + connections + CONTROL;
+  const { unix, tcp } = config.agents;
+  // Each listener closes what is beyond, and has one open for that.
+  const agents = unix === null && tcp === null ? 0 : 2 * (agentConnections(config) + 2);
+  return PROCESS + PER_THREAD * threads + images + connections + CONTROL + agents;
 }

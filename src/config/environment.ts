@@ -22,6 +22,7 @@ import { HOME } from './fields.ts';
 import { descriptorLimit } from './requirements.ts';
 import type { Config } from './schema.ts';
 import { deviceMarkerFolders, STATE_FOLDER } from './state_folder.ts';
+import { tokenProblems } from './token.ts';
 import { formatSize } from './units.ts';
 
 const SECTOR = 512;
@@ -52,9 +53,10 @@ export function removeStateFolder(): void {
   }
 }
 
-function usesStateFolder({ listen, control, exports }: Config): boolean {
+function usesStateFolder({ listen, control, agents, exports }: Config): boolean {
   const inherited = inheritedSockets(process.env) > 0;
-  const files = [inherited ? null : listen.unix, control.listen, ...exports.map(({ image }) => image)];
+  const own = exports.flatMap(({ image, agentToken }) => [image, agentToken]);
+  const files = [inherited ? null : listen.unix, control.listen, agents.unix, ...own];
   if (files.some((path) => path !== null && dirname(path) === STATE_FOLDER)) return true;
   return deviceMarkerFolders()[0] === STATE_FOLDER && exports.some(({ image }) => isBlockDevice(image));
 }
@@ -74,6 +76,7 @@ export function checkEnvironment(config: Config, environment: NodeJS.ProcessEnv 
     problems.push(...found, ...(found.length > 0 ? [] : checkSocketUsers(config.listen, unix)));
   }
   if (config.control.listen !== null) problems.push(...checkFolder('control.listen', config.control.listen));
+  problems.push(...checkAgentFiles(config));
   const device = config.exports.findIndex(({ image }) => isBlockDevice(image));
   if (device >= 0)
     problems.push(...checkFolder(`exports[${device}].image`, join(deviceMarkerFolders(environment)[0], 'marker')));
@@ -138,6 +141,19 @@ function checkFolder(option: string, path: string): string[] {
   } catch (error) {
     return [`${option}: can't use folder ${folder}: ${errorText(error)}, allowed: a folder that can be written`];
   }
+}
+
+function checkAgentFiles({ agents, exports }: Config): string[] {
+  const problems = agents.unix === null ? [] : checkFolder('agents.unix', agents.unix);
+  for (const [index, { agentToken }] of exports.entries()) {
+    if (agentToken === null) continue;
+    const option = `exports[${index}].agentToken`;
+    const found = checkFolder(option, agentToken);
+    if (found.length === 0 && existsSync(agentToken))
+      found.push(...tokenProblems(agentToken).map((why) => `${option}: ${why}`));
+    problems.push(...found);
+  }
+  return problems;
 }
 
 /** Who shall connect to the unix socket has to exist, and to be able to get there. */

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { RANGES_MAX } from '../pool/attribution.ts';
 import { EXPORT_BYTES_MAX, PAGE_SIZE } from '../pool/limits.ts';
 import { DESCRIPTION_MAX, MEMCG_PATH_MAX, NAME_MAX } from './bounds.ts';
-import { choice, duration, file, group, size, text } from './fields.ts';
+import { choice, duration, file, fileOrNull, group, size, text } from './fields.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -31,8 +31,8 @@ export const exportOptions = group(
       "Path of the memory cgroup that the export's pages are charged to, such as guests.slice/a. / is the root. Without it: the export's name.",
     ).optional(),
     attribution: choice(
-      ['export', 'ranges'],
-      'How it is known whose a page is. export: all pages are of the memcg of the export. ranges: those of the ranges have memcgs of their own, as a guest has them that gives partitions of its swap to cgroups of its own; the others are of the memcg of the export.',
+      ['export', 'ranges', 'agent'],
+      'How it is known whose a page is. export: all pages are of the memcg of the export. ranges: those of the ranges have memcgs of their own, as a guest has them that gives partitions of its swap to cgroups of its own; the others are of the memcg of the export. agent: somebody in the guest says it of each slot (src/control/agent.md), with memcgs below that of the export.',
     ).prefault('export'),
     ranges: z
       .array(slotRange, { error: () => `is not a list, allowed: ${rangesAllowed}` })
@@ -51,6 +51,9 @@ export const exportOptions = group(
       },
       'Writeback on demand.',
     ).prefault({}),
+    agentToken: fileOrNull(
+      'For attribution: agent: the file with the token that the agent has to know, 64 hexadecimal digits. It is made where it is missing, and nobody but its owner may read it.',
+    ).prefault(null),
     onUnclean: choice(
       ['refuse', 'reset', 'serve'],
       'Start after an unclean stop, when the image is stale: refuse (exit 3), reset (discard its content), or serve the old bytes. An image that is gone or empty beside its marker is refused by serve too, and started anew by reset. Only refuse can never corrupt a guest.',

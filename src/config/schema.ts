@@ -179,6 +179,18 @@ const controlGroup = group(
   'The control plane, which zswapd stats, swapoff, swapon and ctl ask.',
 );
 
+const agents = group(
+  {
+    unix: fileOrNull(
+      'Unix socket, mode 0600: for QEMU, which hands it to the guest as a serial port, say. null: none.',
+    ).prefault(null),
+    tcp: tcpAddress(
+      'Loopback address, which a guest reaches at 10.0.2.2 of user networking; port 0 picks a free one, shown in stats. null: none.',
+    ).prefault(null),
+  },
+  'Where agents of guests report whose their slots are (src/control/agent.md). It has no verbs of the control plane, and each agent needs the token of its export.',
+);
+
 const log = group(
   {
     level: choice(
@@ -238,6 +250,7 @@ export const configSchema = group(
     unsafe: bool('Allow settings that can lose or corrupt data on purpose.').prefault(false),
     faults,
     control: controlGroup.prefault({}),
+    agents: agents.prefault({}),
     log: log.prefault({}),
     stop: stop.prefault({}),
   },

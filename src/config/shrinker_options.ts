@@ -1,6 +1,6 @@
 // The options under `shrinker`: what is not said of its policy comes from the kernel that protocol.preset names.
 // Invariant: what comes out has every choice said.
-import { CURSORS, HEURISTICS, RECLAIMERS, type ShrinkerPolicy } from '../pool/policies.ts';
+import { CURSORS, DEAD_POLICIES, HEURISTICS, RECLAIMERS, type ShrinkerPolicy } from '../pool/policies.ts';
 import { type PresetName, SHRINKER_DEFAULT, SHRINKERS } from '../protocols/presets.ts';
 import { BATCH_MAX, RUN_PAGES_MAX } from './bounds.ts';
 import { bool, choice, group, integer } from './fields.ts';
@@ -32,6 +32,10 @@ const options = {
     RECLAIMERS,
     `Who makes room in a full pool. worker: stores are rejected, and the shrinker writes back until the pool is down at its threshold. store: with protocol.lru allocator, as before Linux 5.7: each store that finds the pool full waits until a page of the allocator has been reclaimed for it, and is stored then, or rejected if eight pages did not go. ${eras('reclaimer')}`,
   ).optional(),
+  dead: choice(
+    DEAD_POLICIES,
+    'What becomes of a page whose slot is free in the guest, as its agent says (attribution: agent): ignore leaves it where it is, first has it written back before all others of its memcg, last after them, drop discards it as a TRIM of its slot would; that alone changes what a READ gives, of slots that their guest calls free.',
+  ).prefault('first'),
   enabled: bool(
     'Write back while the host is short of memory, before any limit is met, as the parameter shrinker_enabled of the kernel does. It is read from /proc/pressure/memory; where that can not be read nothing is written back, and the log says so.',
   ).prefault(false),

@@ -11,7 +11,7 @@ import { currentOf, hasHomes, onlineRows, pathOf } from '../pool/memcg.ts';
 import { metadataBytes, type Shared } from '../pool/shared.ts';
 import { rowOf, sum } from '../shm/counters.ts';
 import { readHeader } from '../zswap/swap_header.ts';
-import { cgroupStat } from './fs/tree_cgroups.ts';
+import { cgroupStat, ofAgents } from './fs/tree_cgroups.ts';
 
 /**
  * Memcgs in one answer. The main thread makes it in one go, and each may have a path of 4 KiB; all are at /v1/fs/cgroup.
@@ -25,17 +25,21 @@ export interface ShownCounters {
   readonly ofLane: Readonly<Record<string, number>>;
 }
 
-export function statsReport(
-  shared: Shared,
-  shown: ShownCounters,
-  config: Config,
-  version: string,
-  startedMs: number,
-  droppedLines: number,
-): object {
+/** What the server knows beside the shared memory. */
+interface ProcessReport {
+  readonly version: string;
+  readonly startedMs: number;
+  readonly droppedLines: number;
+  /** Where agents are heard, and what is counted of that of export `x`, if it has one. */
+  readonly agents: { readonly where: object; report(x: number): object | null };
+}
+
+export function statsReport(shared: Shared, shown: ShownCounters, config: Config, process: ProcessReport): object {
+  const { version, startedMs, droppedLines, agents } = process;
   const { settings, memcgs } = shared;
   const rows = memcgsOfNote(shared);
   const shownRows = mostNoted(shared, rows);
+  const said = ofAgents(shared);
   return {
     version,
     uptime_s: Math.round((performance.now() - startedMs) / 1000),
@@ -51,13 +55,15 @@ export function statsReport(
       request_buffers_free: freeBuffers(shared.requestBuffers),
       ...each(shown.all, (column) => sum(shared.counters, column)),
     },
-    memcgs: shownRows.map((m) => memcgReport(shared, m)),
+    agents: agents.where,
+    memcgs: shownRows.map((m) => memcgReport(shared, m, said)),
     memcgs_left_out: rows.length - shownRows.length,
     exports: settings.exports.map((one, x) => ({
       name: one.name,
       size: config.exports[x].size,
       memcg: pathOf(memcgs, memcgs.ofExport[x]),
       attribution: config.exports[x].attribution,
+      agent: agents.report(x),
       used_pages: setCount(shared.users, x),
       lost_pages: setCount(shared.lost, x),
       writeback: writebackReport(shared, x),
@@ -99,10 +105,10 @@ function mostNoted({ memcgs }: Shared, rows: readonly number[]): readonly number
 }
 
 /** What is below a memcg counts for it, but on the list. The root has what the pool has. */
-function memcgReport(shared: Shared, m: number): object {
+function memcgReport(shared: Shared, m: number, said: ReturnType<typeof ofAgents>): object {
   const { memcgs, lru } = shared;
   const { max } = memcgs;
-  const { zswap, ...stat } = cgroupStat(shared, m);
+  const { zswap, ...stat } = cgroupStat(shared, m, said);
   return {
     name: pathOf(memcgs, m),
     'zswap.current': zswap,

@@ -9,7 +9,7 @@ import { type OnWrite, Zswap } from '../zswap/zswap.ts';
 import { firstSlot, type Scenario } from './scenarios/scenario.ts';
 import { isWatched } from './search/dimensions.ts';
 import { guardDebts, guarded, type Looker } from './world/column_guard.ts';
-import { exportSettings, type World, worldSettings } from './world/world.ts';
+import { exportSettings, PAGES, type World, worldSettings } from './world/world.ts';
 
 export interface Cell {
   readonly scenario: Scenario;
@@ -36,6 +36,7 @@ export async function cellZswap(
     ...(scenario.onePage === true ? { reclaimer: 'store' as const, poolBytes: PAGE_SIZE } : {}),
     ...(scenario.heuristic === undefined ? {} : { heuristic: scenario.heuristic }),
     ...(scenario.pages === undefined ? {} : { exports: [{ name: 'swap0', pages: scenario.pages, memcg: 0 }] }),
+    ...(scenario.dead === undefined ? {} : { dead: scenario.dead }),
     // Raw pages without end.
     ...(scenario.sparse === true ? { rawMaxBytes: Number.MAX_SAFE_INTEGER } : {}),
     ...(scenario.memcgMax === undefined ? {} : { memcgMax: scenario.memcgMax }),
@@ -43,6 +44,9 @@ export async function cellZswap(
     ...(scenario.exports === undefined
       ? {}
       : exportSettings(scenario.exports, scenario.memcgMax, scenario.pages, scenario.parentMax)),
+    ...(scenario.agent === true
+      ? { exports: [{ name: 'swap0', pages: scenario.pages ?? PAGES, memcg: 0, agent: true }] }
+      : {}),
   });
   const zs = cell.combination.lru === 'allocator' ? world.listed[scenario.allocator ?? 'zbud'] : world.shared.zs;
   const whole = { ...world.shared, zs };

@@ -3,6 +3,7 @@
  * which it is one actor. What a run throws is a finding, except for what ends runs.
  */
 import { workerData } from 'node:worker_threads';
+import { setClock } from '../os/clock.ts';
 import { setChecking } from '../pool/entries.ts';
 import * as sync from '../shm/sync.ts';
 import type { OnWrite } from '../zswap/zswap.ts';
@@ -13,6 +14,7 @@ import { B, type Board, GO, takeCell } from './run_state.ts';
 import { popcount } from './schedule/chooser.ts';
 import { DIMENSIONS } from './search/dimensions.ts';
 import { runActor } from './world/actors.ts';
+import { tellTime } from './world/agent.ts';
 import { watchStores } from './world/late_stores.ts';
 import { runShrinker } from './world/shrinker.ts';
 import { Words } from './world/word_names.ts';
@@ -38,6 +40,7 @@ function failed(report: string): never {
 sync.enterThread(me + 1, failed);
 sync.setViolation((kind, text) => baton.violate(kind, text));
 setChecking(true);
+setClock(() => tellTime(world));
 
 async function enterCell(): Promise<void> {
   cell = takeCell(board) as Cell;

@@ -4,6 +4,7 @@
  *   export   all of it belongs to the export's memcg
  *   ranges   ranges of slots have memcgs of their own, as a guest has them that gives each partition of its swap to other
  *            cgroups; a slot in no range belongs to the export's memcg
+ *   agent    somebody in the guest says it of each slot, as it changes (owners.ts)
  *
  * Ranges are what the config says: they stay as they are while the server runs, in the order of their slots, and don't overlap.
  * They are asked for each store, so an export without any costs a comparison.
@@ -11,6 +12,7 @@
 import { assert } from '../shm/assert.ts';
 import { int32, uint32 } from '../shm/columns.ts';
 import { EXPORTS_MAX } from './limits.ts';
+import { createOwners, hasAgent, type Owners, ownerRow, ownsFor } from './owners.ts';
 
 /** Of all exports together. */
 export const RANGES_MAX = 4096;
@@ -31,10 +33,11 @@ export interface Attribution {
   readonly rangeFirst: Uint32Array;
   readonly rangeEnd: Uint32Array;
   readonly rangeMemcg: Int32Array;
+  readonly owners: Owners;
 }
 
-/** `ranges`: how many there are. */
-export function createAttribution(ranges: number): Attribution {
+/** `ranges`: how many there are. `agents`: pages of each export, 0 for one without an agent. */
+export function createAttribution(ranges: number, agents: readonly number[]): Attribution {
   assert(ranges <= RANGES_MAX, 'ranges are bounded');
   return {
     ofExport: int32(EXPORTS_MAX),
@@ -42,6 +45,7 @@ export function createAttribution(ranges: number): Attribution {
     rangeFirst: uint32(ranges),
     rangeEnd: uint32(ranges),
     rangeMemcg: int32(ranges),
+    owners: createOwners(agents),
   };
 }
 
@@ -66,8 +70,9 @@ export function noteRanges(
   a.rangeBegin.fill(at, x + 1);
 }
 
-/** The memcg of a slot. */
+/** The memcg of a slot. Its pin is held. */
 export function ownerOf(a: Attribution, x: number, slot: number): number {
+  if (hasAgent(a.owners, x)) return ownerRow(a.owners, x, slot);
   let low = a.rangeBegin[x];
   let high = a.rangeBegin[x + 1];
   // The first range that ends behind the slot.
@@ -82,6 +87,7 @@ export function ownerOf(a: Attribution, x: number, slot: number): number {
 /** An export that has slots of memcg `m`, or -1. */
 export function exportOf(a: Attribution, m: number, exports: number): number {
   for (let x = 0; x < exports; x++) {
+    if (ownsFor(a.owners, x, m)) return x;
     if (a.ofExport[x] === m || a.rangeMemcg.subarray(a.rangeBegin[x], a.rangeBegin[x + 1]).includes(m)) return x;
   }
   return -1;

@@ -76,6 +76,9 @@ export interface PoolCheck {
   readonly memcgs: readonly {
     readonly name: string;
     readonly charged_bytes: number;
+    /** Of the list: what is counted of dead pages, and the lengths of those that are there. */
+    readonly dead_bytes: number;
+    readonly dead_lengths_bytes: number;
     readonly lengths_bytes: number;
     readonly subtree_charged_bytes: number;
     readonly subtree_lengths_bytes: number;
@@ -117,7 +120,8 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
   if (lists === null || usage === null) return null;
   /** By the memcg that entries name. */
   const lengths = new Float64Array(s.memcgs.rows);
-  const { length, memcg } = s.entries;
+  const { length, memcg, dead } = s.entries;
+  const deadBytes = new Float64Array(s.memcgs.rows);
   const found = { alive: 0, same_filled: 0, leaked: 0, not_on_lru: 0, wrong_object: 0 };
   let wrongInTrees = trees.wrong;
   let wrongOnLru = lists.wrong;
@@ -132,6 +136,7 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
     const filled = length[e] === LENGTH_SAME_FILLED;
     found.alive++;
     lengths[memcg[e]] += length[e];
+    if (dead.length > 0 && dead[e] !== 0) deadBytes[memcg[e]] += length[e];
     if (filled) found.same_filled++;
     else if (!allocator.owns(s.zs, e, length[e])) found.wrong_object++;
     if (filled && onLru) wrongOnLru++;
@@ -152,7 +157,7 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
       compressed_bytes: sum(s.counters, POOL.compressed_bytes),
     },
     lengths_bytes: lengths.reduce((a, b) => a + b, 0),
-    memcgs: memcgSums(s, rows, lengths),
+    memcgs: memcgSums(s, rows, lengths, deadBytes),
     exports: s.settings.exports.map(({ pages }, x) => ({
       used_pages: setCount(s.users, x),
       used_bits: countBits(s.users, x, pages),
@@ -194,18 +199,27 @@ function markTrees(s: Shared, marks: Uint8Array): Marked & { unused: number } {
 }
 
 /** `lengths`: bytes by the memcg that entries name, which may be offline. */
-function memcgSums({ memcgs, lru }: Shared, rows: readonly number[], lengths: Float64Array): PoolCheck['memcgs'] {
+function memcgSums(
+  { memcgs, lru }: Shared,
+  rows: readonly number[],
+  lengths: Float64Array,
+  dead: Float64Array,
+): PoolCheck['memcgs'] {
   const listed = new Float64Array(memcgs.rows);
   const below = new Float64Array(memcgs.rows);
+  const deadThere = new Float64Array(memcgs.rows);
   lengths.forEach((bytes, m) => {
     if (bytes === 0) return;
     listed[heirOf(memcgs, m)] += bytes;
+    deadThere[heirOf(memcgs, m)] += dead[m];
     for (let row = m; row !== ROOT; row = memcgs.parent[row]) below[row] += bytes;
   });
   return rows.map((m) => ({
     name: pathOf(memcgs, m),
     charged_bytes: lru.charged[m],
     lengths_bytes: listed[m],
+    dead_bytes: lru.dead[m],
+    dead_lengths_bytes: deadThere[m],
     subtree_charged_bytes: currentOf(memcgs, m),
     subtree_lengths_bytes: below[m],
   }));
@@ -254,6 +268,7 @@ export function disagreements(check: PoolCheck, { exports }: Names): string[] {
   differ('compressed_bytes', counted.compressed_bytes, check.lengths_bytes);
   for (const one of check.memcgs) {
     differ(`bytes on the list of ${one.name}`, one.charged_bytes, one.lengths_bytes);
+    differ(`dead bytes on the list of ${one.name}`, one.dead_bytes, one.dead_lengths_bytes);
     differ(`zswap.current of ${one.name}`, one.subtree_charged_bytes, one.subtree_lengths_bytes);
   }
   check.exports.forEach((one, x) => {

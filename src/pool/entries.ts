@@ -5,11 +5,12 @@
  * compaction can move an object while its name stays. A free entry has an even generation, a live one an odd; every
  * allocation and every free adds one, so that a use after free or a double free is seen by comparing generations.
  *
- * Field ownership: `slot`, `volume`, `memcg`, `length`, `fill` are written before the entry is published and stay until it
- * is freed. `prev`, `next` belong to the lock of the LRU list that its memcg has (lru.ts). `referenced` and `accessed` are written without a lock
- * (they are hints). `state` belongs to the entry protocol (reference count or position).
+ * Field ownership: `slot`, `volume`, `memcg`, `length`, `fill`, `stamp` are written before the entry is published and stay until it
+ * is freed; `memcg` alone may change, by whoever has the slot's pin and the lock of its tree (lru.ts, give). `dead` belongs to the lock of the
+ * list, as `prev` and `next` do. `prev`, `next` belong to the lock of the LRU list that its memcg has (lru.ts). `referenced` and `accessed` are written without a
+ * lock (they are hints). `state` belongs to the entry protocol (reference count or position).
  */
-import { int32, uint8, uint16, uint32 } from '../shm/columns.ts';
+import { float64, int32, uint8, uint16, uint32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
 
 export const NONE = 0;
@@ -36,6 +37,10 @@ export interface Entries {
   readonly accessed: Uint32Array;
   readonly state: Int32Array;
   readonly generation: Uint32Array;
+  /** When it was stored, in microseconds; where an agent says whose pages are (owners.ts), else it is empty. */
+  readonly stamp: Float64Array;
+  /** With stamps: 1 if its slot is free in the guest, so that nobody reads it any more (dead.ts). */
+  readonly dead: Uint8Array;
   /** [lock, free list head, high-water mark, in use]; the free list is linked through `next`. */
   readonly control: Int32Array;
 }
@@ -45,7 +50,8 @@ const FREE_HEAD = 1;
 const HIGH_WATER = 2;
 const IN_USE = 3;
 
-export function createEntries(capacity: number): Entries {
+/** `stamped`: it is noted when each was stored. */
+export function createEntries(capacity: number, stamped = false): Entries {
   const entries: Entries = {
     capacity,
     slot: uint32(capacity),
@@ -59,6 +65,8 @@ export function createEntries(capacity: number): Entries {
     accessed: uint32(capacity),
     state: int32(capacity),
     generation: uint32(capacity),
+    stamp: float64(stamped ? capacity : 0),
+    dead: uint8(stamped ? capacity : 0),
     control: int32(IN_USE + 1),
   };
   entries.control[HIGH_WATER] = 1;
@@ -78,9 +86,13 @@ const WIDTHS = {
   accessed: 4,
   state: 4,
   generation: 4,
-} satisfies Record<Exclude<keyof Entries, 'capacity' | 'control'>, number>;
+} satisfies Record<Exclude<keyof Entries, 'capacity' | 'control' | 'stamp' | 'dead'>, number>;
+const ENTRY_BYTES = Object.values(WIDTHS).reduce((sum, width) => sum + width, 0);
+
 /** Bytes of metadata per entry; what its handle costs the allocator comes on top. */
-export const ENTRY_BYTES = Object.values(WIDTHS).reduce((sum, width) => sum + width, 0);
+export function entryBytes({ stamp, dead }: Entries): number {
+  return ENTRY_BYTES + (stamp.length > 0 ? stamp.BYTES_PER_ELEMENT + dead.BYTES_PER_ELEMENT : 0);
+}
 
 /**
  * Takes an entry, or NONE when the table has no more than `spare` left. Its fields are the caller's until it is published.

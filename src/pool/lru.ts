@@ -16,6 +16,7 @@
  *   1. a store looks its memcg up   2. reparent moves the list   3. the store adds: it finds m offline, and adds to the parent's
  *   1. the store adds to m's list   2. reparent moves the entry with the list
  *   1. writeback isolates an entry of m   2. reparent moves the list with its charge   3. the putback goes to the parent's tail
+ *   1. an entry is given to m   2. m goes offline   3. it is linked to the list of m's parent, and counts for m
  * Two lists are locked by reparent alone, the deeper one first. A walk of m's list that is under way ends: the list is empty.
  */
 import { assert } from '../shm/assert.ts';
@@ -23,7 +24,7 @@ import { float64, int32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
 import { type Entries, NONE } from './entries.ts';
 import { PAGE_SIZE } from './limits.ts';
-import { chargePath, heirOf, MEMCG, type Memcgs, TABLE } from './memcg.ts';
+import { chargePath, commonOf, heirOf, MEMCG, type Memcgs, TABLE } from './memcg.ts';
 
 /** `prev` and `next` of an isolated entry. */
 const ISOLATED = -1;
@@ -37,6 +38,8 @@ export interface Lists {
   readonly count: Int32Array;
   /** Bytes of the objects on the list, and of those isolated from it. What zswap.current is, memcg.ts counts. */
   readonly charged: Float64Array;
+  /** Those of them whose pages are dead (dead.ts). */
+  readonly dead: Float64Array;
   /** How often an entry has left its place, so that a walk in pieces knows whether it still knows where it is (pieces.ts). */
   readonly unlinked: Float64Array;
   /** What a heuristic keeps from the background shrinker (held_back.ts). */
@@ -58,6 +61,7 @@ export function createLists(rows: number): Lists {
     tail: int32(rows),
     count: int32(rows),
     charged: float64(rows),
+    dead: float64(rows),
     unlinked: float64(rows),
     heldBack: float64(rows),
   };
@@ -141,9 +145,20 @@ export function del(lru: Lru, t: Entries, e: number): void {
     t.prev[e] = NONE;
     t.next[e] = NONE;
     lru.charged[m] -= t.length[e];
+    revive(lru, t, m, e);
     charge(lru, t, e, -1);
   }
   sync.unlock(lru.lock, m);
+}
+
+/** Moves an entry of list `m` to its head, where the coldest is. Caller holds the LRU lock. */
+export function moveToHead(lru: Lists, t: Entries, m: number, e: number): void {
+  unlink(lru, t, m, e);
+  const first = lru.head[m];
+  t.next[e] = first;
+  if (first === NONE) lru.tail[m] = e;
+  else t.prev[first] = e;
+  lru.head[m] = e;
 }
 
 /** Moves an entry of list `m` to its tail. Caller holds the LRU lock. */
@@ -187,6 +202,51 @@ export function putback(lru: Lru, t: Entries, e: number): void {
   sync.unlock(lru.lock, m);
 }
 
+/**
+ * An entry that is charged becomes memcg `to`'s: its charge, and its place at the tail of the list, or only the mark that it is
+ * isolated. Nobody else may change its place or free it meanwhile, but for a walk that takes it off its list or turns it over: the
+ * caller holds the slot's pin, which excludes its store, and the lock of its tree, which excludes its end (owner.ts).
+ *
+ * In this order, because a row that is offline is somebody else's as soon as it is charged nothing, and the list is found by
+ * the row:   1. it leaves the list of `from`   2. it names `to`   3. it comes to the list of `to`   4. `from` is uncharged
+ * `to` keeps its row by the pin, as for a store. Between 1 and 3 it is on no list, so a walk may miss it.
+ */
+export function give(lru: Lru, t: Entries, e: number, to: number): void {
+  const { memcgs, thread } = lru;
+  const from = t.memcg[e];
+  if (from === to) return;
+  const bytes = t.length[e];
+  const raw = bytes === PAGE_SIZE;
+  const above = commonOf(memcgs, from, to);
+  chargePath(memcgs, thread, to, bytes, 1, raw, above);
+  const m = lockList(lru, from);
+  const isolated = t.prev[e] === ISOLATED;
+  if (!isolated) {
+    unlink(lru, t, m, e);
+    lru.count[m]--;
+  }
+  lru.charged[m] -= bytes;
+  revive(lru, t, m, e);
+  t.memcg[e] = to;
+  sync.unlock(lru.lock, m);
+  const heir = lockList(lru, to);
+  lru.charged[heir] += bytes;
+  if (!isolated) {
+    linkTail(lru, t, heir, e);
+    lru.count[heir]++;
+  }
+  sync.unlock(lru.lock, heir);
+  chargePath(memcgs, thread, from, bytes, -1, raw, above);
+}
+
+/** It is not dead, or does not count as that any more. Caller holds the lock of list `m`. */
+export function revive(lru: Lists, t: Entries, m: number, e: number): void {
+  sync.held(lru.lock, m);
+  if (t.dead.length === 0 || t.dead[e] === 0) return;
+  t.dead[e] = 0;
+  lru.dead[m] -= t.length[e];
+}
+
 /** Whether entry `e` belongs on list `m`. The caller holds the lock of that list, or nothing moves. */
 export function belongs({ memcgs }: Pick<Lru, 'memcgs'>, t: Entries, m: number, e: number): boolean {
   return heirOf(memcgs, t.memcg[e]) === m;
@@ -214,31 +274,14 @@ export function reparent(lru: Lru, t: Entries, m: number): void {
   lru.unlinked[m] += lru.count[m];
   lru.count[heir] += lru.count[m];
   lru.charged[heir] += lru.charged[m];
+  lru.dead[heir] += lru.dead[m];
   lru.count[m] = 0;
   lru.charged[m] = 0;
+  lru.dead[m] = 0;
   // Not the parent's: its own pages say what it holds back. A new memcg in this row begins with none.
   lru.heldBack[m] = 0;
   state[m] = MEMCG.OFFLINE;
   control[TABLE.MOVED]++;
   sync.unlock(lru.lock, heir);
   sync.unlock(lru.lock, m);
-}
-
-/** Checks links, count and charge of one list: the sum of lengths must be what is charged. Throws with what is wrong. */
-export function checkLru(lru: Lists, t: Entries, m: number): void {
-  sync.lock(lru.lock, m);
-  let seen = 0;
-  let bytes = 0;
-  let before: number = NONE;
-  for (let e = lru.head[m]; e !== NONE; e = t.next[e]) {
-    if (t.prev[e] !== before) throw new Error(`LRU ${m}: entry ${e} has prev ${t.prev[e]}, not ${before}`);
-    if (++seen > lru.count[m]) break;
-    bytes += t.length[e];
-    before = e;
-  }
-  const { [m]: count } = lru.count;
-  const { [m]: charged } = lru.charged;
-  sync.unlock(lru.lock, m);
-  if (seen !== count) throw new Error(`LRU ${m}: ${seen} entries linked, ${count} counted`);
-  if (bytes !== charged) throw new Error(`LRU ${m}: ${bytes} bytes linked, ${charged} charged`);
 }

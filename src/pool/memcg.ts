@@ -75,8 +75,11 @@ export interface Memcgs extends Attribution {
   readonly control: Int32Array;
 }
 
-/** A table with its root. `threads`: those that will store, load or free; `ranges` of slots with a memcg of their own. */
-export function createMemcgs(rows: number, threads: number, ranges = 0): Memcgs {
+/**
+ * A table with its root. `threads`: those that will store, load or free; `ranges` of slots with a memcg of their own; `agents`: pages of each
+ * export, 0 for one without an agent.
+ */
+export function createMemcgs(rows: number, threads: number, ranges = 0, agents: readonly number[] = []): Memcgs {
   const table: Memcgs = {
     rows,
     threads,
@@ -85,7 +88,7 @@ export function createMemcgs(rows: number, threads: number, ranges = 0): Memcgs 
     max: float64(rows),
     keeps: uint8(rows),
     reserved: int32(rows),
-    ...createAttribution(ranges),
+    ...createAttribution(ranges, agents),
     homes: int32(rows * HOME_WORDS),
     homeRows: int32(Math.ceil(rows / 32)),
     cells: float64(rows * threads * CELL_COLUMNS),
@@ -122,16 +125,44 @@ export function writesBack(t: Memcgs, m: number): boolean {
   return t.keeps[ROOT] === 0;
 }
 
-/** Counts a page that came (`sign` 1) or went (-1), with `bytes` of object, for the whole path of `m`. */
-export function chargePath(t: Memcgs, thread: number, m: number, bytes: number, sign: 1 | -1, raw: boolean): void {
+/** Counts a page that came (`sign` 1) or went (-1), with `bytes` of object, for the path of `m` up to `above`, without it. */
+export function chargePath(
+  t: Memcgs,
+  thread: number,
+  m: number,
+  bytes: number,
+  sign: 1 | -1,
+  raw: boolean,
+  above = ROOT,
+): void {
   const { cells, parent, threads } = t;
-  for (let row = m; row !== ROOT; row = parent[row]) {
+  for (let row = m; row !== above; row = parent[row]) {
     const at = (row * threads + thread) * CELL_COLUMNS;
     cells[at + (sign > 0 ? CELL.ADDED : CELL.FREED)] += bytes;
     cells[at + CELL.PAGES] += sign;
     if (raw) cells[at + CELL.INCOMPRESSIBLE] += sign;
     if (sign > 0) cells[at + CELL.ZSWPOUT]++;
   }
+}
+
+/** The row that `a` and `b` are both below, or are themselves: the nearest. */
+export function commonOf({ parent }: Pick<Memcgs, 'parent'>, a: number, b: number): number {
+  let [one, other] = [a, b];
+  // A row is made after its parent, and may have a smaller number all the same; so depths are counted.
+  let down = depthOf(parent, one) - depthOf(parent, other);
+  for (; down > 0; down--) one = parent[one];
+  for (; down < 0; down++) other = parent[other];
+  while (one !== other) {
+    one = parent[one];
+    other = parent[other];
+  }
+  return one;
+}
+
+function depthOf(parent: Uint16Array, m: number): number {
+  let depth = 0;
+  for (let row = m; row !== ROOT; row = parent[row]) depth++;
+  return depth;
 }
 
 /** Counts an event, or `by` of them, for the whole path of `m`. */

@@ -49,6 +49,14 @@ function problemOf(name: string): string | null {
   return bytes > NAME_BYTES ? `a name has ${bytes} bytes, allowed: at most ${NAME_BYTES}` : null;
 }
 
+/** Below the memcg of an export with an agent: what has the pages that nobody claimed. */
+export const UNATTRIBUTED = 'unattributed';
+
+/** The path of what is called `path` below `above`. */
+export function below(above: string, path: string): string {
+  return [...namesOf(above), ...namesOf(path)].join('/');
+}
+
 /** The one way to write a path. */
 export function canonicalPath(path: string): string {
   const names = namesOf(path);

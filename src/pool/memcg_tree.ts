@@ -31,10 +31,11 @@ import {
   TABLE,
 } from './memcg.ts';
 import { canonicalPath, MemcgError, namesOf } from './memcg_path.ts';
+import { setRow } from './owners.ts';
 import type { SlotTable } from './slot_table.ts';
 
 /** Of createShared, as it is. */
-interface Pool {
+export interface MemcgPool {
   readonly memcgs: Memcgs;
   readonly lru: lru.Lists;
   readonly entries: Entries;
@@ -52,7 +53,7 @@ interface Dying {
 const REAPED_PER_CALL = 64;
 
 export class MemcgTree {
-  private readonly pool: Pool;
+  private readonly pool: MemcgPool;
   private readonly t: Memcgs;
   private readonly lists: lru.Lru;
   /** By path. */
@@ -67,7 +68,7 @@ export class MemcgTree {
   private readonly held = new Map<number, number>();
 
   /** `thread`: who changes lists here, the main thread's number. */
-  constructor(pool: Pool, thread: number) {
+  constructor(pool: MemcgPool, thread: number) {
     this.pool = pool;
     this.t = pool.memcgs;
     this.lists = lru.openLru(pool.lru, pool.memcgs, thread);
@@ -170,12 +171,28 @@ export class MemcgTree {
     });
   }
 
+  /** Slots of export `x` that have number `n` are row `m`'s (owners.ts). */
+  attachNumber(x: number, n: number, m: number): void {
+    makeHome(this.t, m, x);
+    setRow(this.t.owners, x, n, m);
+  }
+
   /**
    * rmdir, which takes a memcg offline: its pages are its parent's coldest from now on. As in the kernel it is EBUSY while
    * there are memcgs below it or somebody is in it, here exports, and pages are no reason.
    */
   offline(path: string): void {
     this.end(this.leaf(path));
+  }
+
+  /** Nothing is online below it. */
+  isLeaf(m: number): boolean {
+    return this.online[m] === 0;
+  }
+
+  /** The same for a leaf whose agent has said that it is gone, and whose slots are its parent's already (cgroups.ts). */
+  release(m: number): void {
+    this.end(m);
   }
 
   /** Until what it returns is called the row is given to nobody else, so that somebody may go on naming it. */
@@ -263,32 +280,5 @@ export class MemcgTree {
     sync.lock(this.lists.lock, m);
     this.t.state[m] = state;
     sync.unlock(this.lists.lock, m);
-  }
-}
-
-/** What a config or a scenario begins with. */
-interface Start {
-  /** `name`: its path. */
-  readonly memcgs: readonly { readonly name: string; readonly max: number; readonly writeback: boolean }[];
-  /** `memcg`: an index of memcgs. */
-  readonly exports: readonly {
-    readonly name: string;
-    readonly memcg: number;
-    readonly ranges?: readonly SlotRange[];
-  }[];
-}
-
-/** Makes the memcgs that settings begin with, in their order, each after those above it. */
-export function fillMemcgs(pool: Omit<Pool, 'settings'> & { readonly settings: Start }, thread: number): void {
-  const { memcgs, exports } = pool.settings;
-  const tree = new MemcgTree(pool, thread);
-  for (const { name, max, writeback } of memcgs) {
-    const m = tree.ensure(name);
-    if (m !== ROOT && max < Number.MAX_SAFE_INTEGER) tree.setMax(name, max);
-    tree.setWriteback(name, writeback);
-  }
-  for (const [x, { memcg, ranges = [] }] of exports.entries()) {
-    tree.attach(x, memcgs[memcg].name);
-    tree.attachRanges(x, ranges, (index) => memcgs[index].name);
   }
 }

@@ -9,6 +9,10 @@
 export const HEURISTICS = ['none', 'protected', 'second-chance'] as const;
 export type Heuristic = (typeof HEURISTICS)[number];
 
+/** What becomes of a page whose slot is free in the guest (dead.ts). */
+export const DEAD_POLICIES = ['ignore', 'first', 'last', 'drop'] as const;
+export type DeadPolicy = (typeof DEAD_POLICIES)[number];
+
 /** Which memcg comes next (zswap/cursor.ts). */
 export const CURSORS = ['fixed', 'legacy'] as const;
 export type CursorKind = (typeof CURSORS)[number];

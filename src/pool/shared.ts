@@ -13,13 +13,13 @@ import { type Bits, createCountedBits } from './bits.ts';
 import { type Buffers, createBuffers } from './buffers.ts';
 import { type Claims, createClaims } from './claims.ts';
 import { createDirty, type Dirty } from './dirty.ts';
-import { createEntries, ENTRY_BYTES, type Entries, highWater } from './entries.ts';
+import { createEntries, type Entries, entryBytes, highWater } from './entries.ts';
 import { createAccounts, type ExportAccounts, type WritebackBudget } from './export_accounts.ts';
 import { EXPORTS_MAX, LANES_MAX, MEMCGS_MAX, PAGE_SIZE, THREAD_LANE0, THREAD_MAIN, THREADS_MAX } from './limits.ts';
 import { createLists, type Lists } from './lru.ts';
 import { createMemcgs, type Memcgs } from './memcg.ts';
-import { fillMemcgs } from './memcg_tree.ts';
-import type { Heuristic, Reclaimer } from './policies.ts';
+import { fillMemcgs } from './memcg_start.ts';
+import type { DeadPolicy, Heuristic, Reclaimer } from './policies.ts';
 import { rawRoom } from './raw_room.ts';
 import { createSlotTable, type SlotTable } from './slot_table.ts';
 import { createTrees, NODE, NODE_BYTES, nodesFor, nodesInUse, type Trees } from './tree.ts';
@@ -42,6 +42,8 @@ export interface PoolSettings {
   readonly heuristic: Heuristic;
   /** The worker unless given. */
   readonly reclaimer?: Reclaimer;
+  /** What becomes of pages whose slots agents say are free; ignore unless given. */
+  readonly dead?: DeadPolicy;
   /** shrinker_enabled: pages are written back while the host is short of memory. */
   readonly shrinkerEnabled: boolean;
   readonly strict: boolean;
@@ -55,7 +57,10 @@ export interface PoolSettings {
   readonly locklessWalks?: boolean;
   /** Each dereference of an entry checks that it is alive (debug.oracle). */
   readonly checkEntries?: boolean;
-  /** Per export: slots, the index in `memcgs` of the one that it begins with, and ranges of slots that have another. */
+  /**
+   * Per export: slots, the index in `memcgs` of the one that it begins with, and ranges of slots that have another; or that an
+   * agent says whose its slots are.
+   */
   readonly exports: readonly {
     readonly name: string;
     readonly pages: number;
@@ -63,6 +68,7 @@ export interface PoolSettings {
     readonly ranges?: readonly SlotRange[];
     /** What may be written back on demand in an interval; without it as much as is asked for. */
     readonly budget?: WritebackBudget;
+    readonly agent?: boolean;
   }[];
   /** What the tree of memcgs begins with, by path; at run time the tree says what is (memcg.ts). */
   readonly memcgs: readonly { readonly name: string; readonly max: number; readonly writeback: boolean }[];
@@ -190,11 +196,13 @@ export function createShared(
   const nodes = nodesFor(pages, capacity, settings.absoluteIndexing === true);
   const readers = int32(THREADS_MAX);
   const ranges = settings.exports.reduce((sum, one) => sum + (one.ranges?.length ?? 0), 0);
+  const agents = settings.exports.map((one) => (one.agent === true ? one.pages : 0));
+  const stamped = agents.some((count) => count > 0);
   const lanes = Math.max(1, settings.lanes);
   const buffers = pages.length === 1 ? settings.buffers : Math.max(settings.buffers, pages.length * BUFFERS_PER_EXPORT);
   const shared: Shared = {
     settings,
-    entries: createEntries(capacity),
+    entries: createEntries(capacity, stamped),
     rawEntries: holdsAll ? 0 : rawPages,
     filledMax: holdsAll ? Number.POSITIVE_INFINITY : Math.floor((capacity - rawPages) * FILLED_PART),
     trees: createTrees(pages, nodes, {
@@ -202,7 +210,7 @@ export function createShared(
       readers: settings.locklessWalks === true ? readers : null,
     }),
     lru: createLists(memcgs),
-    memcgs: createMemcgs(memcgs, threads, ranges),
+    memcgs: createMemcgs(memcgs, threads, ranges, agents),
     zs: allocatorNamed(name).create(settings.poolBytes + rawRoom(name, rawPages), capacity, settings.listsPages),
     slotTable: createSlotTable(requestRecords + 2 * buffers, pages.length),
     users: createCountedBits(pages),
@@ -235,7 +243,7 @@ export function createShared(
 export function metadataBytes(s: Shared): number {
   const allocator = allocatorOf(s.zs);
   return (
-    highWater(s.entries) * (ENTRY_BYTES + allocator.handleBytes) +
+    highWater(s.entries) * (entryBytes(s.entries) + allocator.handleBytes) +
     nodesInUse(s.trees) * NODE_BYTES +
     allocator.metadata(s.zs)
   );

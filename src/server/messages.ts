@@ -1,6 +1,7 @@
 /** What the threads say to each other by messages: start, hand-over of sockets, stop, drain. Pages go by shared memory. */
 import type { ImageTraffic } from '../image/counted_image.ts';
 import type { Shared } from '../pool/shared.ts';
+import type { BatchResult, ReportBatch } from '../zswap/reports.ts';
 import type { Outcome, WantedOfExport } from '../zswap/wanted.ts';
 import type { Places } from './places.ts';
 import type { ThreadSettings } from './settings.ts';
@@ -62,6 +63,8 @@ export type ToShrinker =
     }
   | { readonly type: 'writeBack'; readonly id: number; readonly wanted: WantedOfExport; readonly ms: number }
   | { readonly type: 'endAsked'; readonly id: number }
+  /** What an agent says of slots of its export, one batch of an export at a time. */
+  | { readonly type: 'report'; readonly batch: ReportBatch }
   | { readonly type: 'close' };
 
 export type FromShrinker =
@@ -79,6 +82,7 @@ export type FromShrinker =
   | { readonly type: 'punched'; readonly x: number; readonly errno: number }
   | { readonly type: 'reclaimed'; readonly id: number; readonly errno: number }
   | { readonly type: 'wroteBack'; readonly id: number; readonly outcome: Outcome }
+  | { readonly type: 'applied'; readonly x: number; readonly result: BatchResult }
   | { readonly type: 'imageError'; readonly x: number; readonly what: string; readonly errno: number }
   /** shrinker_enabled is on and does nothing, because nobody can tell whether the host is short of memory. */
   | { readonly type: 'noPressure'; readonly why: string }

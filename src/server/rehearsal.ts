@@ -51,7 +51,7 @@ function tryImage(config: Config, x: number): void {
   if (problem !== null) throw imageExit(x, problem);
 }
 
-function trySockets({ listen, control }: Config): (() => unknown)[] {
+function trySockets({ listen, control, agents }: Config): (() => unknown)[] {
   const inherited = inheritedSockets(process.env);
   const { unix, tcp } = inherited > 0 ? { unix: null, tcp: null } : listen;
   const tries: (() => unknown)[] = [];
@@ -59,18 +59,21 @@ function trySockets({ listen, control }: Config): (() => unknown)[] {
   for (const [option, path] of [
     ['listen.unix', unix],
     ['control.listen', control.listen],
+    ['agents.unix', agents.unix],
   ] as const) {
     if (path !== null) tries.push(() => named(option, isLeftOver(path)));
   }
-  if (tcp !== null) tries.push(() => tryPort(tcp.host, tcp.port));
+  if (tcp !== null) tries.push(() => tryPort('listen.tcp', tcp));
+  const { tcp: forAgents } = agents;
+  if (forAgents !== null) tries.push(() => tryPort('agents.tcp', forAgents));
   return tries;
 }
 
-function tryPort(host: string, port: number): Promise<void> {
+function tryPort(option: string, { host, port }: { host: string; port: number }): Promise<void> {
   const server = createServer((socket) => socket.destroy());
   return new Promise((resolve, reject) => {
     server.once('error', (error) =>
-      reject(new ExitError(EXIT.usage, `listen.tcp: ${host}:${port}: can't listen: ${errorText(error)}`)),
+      reject(new ExitError(EXIT.usage, `${option}: ${host}:${port}: can't listen: ${errorText(error)}`)),
     );
     server.listen({ host, port }, () => server.close(() => resolve()));
   });

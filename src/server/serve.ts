@@ -38,6 +38,7 @@ import { createLog, type Log } from './log.ts';
 import type { FromShrinker, ToShrinker } from './messages.ts';
 import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
 import { createPlaces } from './places.ts';
+import { ServedAgents } from './served_agents.ts';
 import { ServedMemcgs } from './served_memcgs.ts';
 import { ServiceManager } from './service_manager.ts';
 import { reserveShared, threadSettings, tunableCells } from './settings.ts';
@@ -104,11 +105,8 @@ async function startWith(
   warn: (line: string) => void,
 ): Promise<Running> {
   const budget = imageBudget(config.lanes, config.exports.length, process.env);
-  const settings = threadSettings(
-    config,
-    images.map(({ image }) => image),
-    budget,
-  );
+  const opened = images.map(({ image }) => image);
+  const settings = threadSettings(config, opened, budget);
   checkExports(settings.exports);
   const cells = tunableCells(config);
   const shared = reserveShared(config, cells);
@@ -155,32 +153,38 @@ async function startWith(
       blocks: served.blocks,
       changed: (change) => log.logger.info(change, 'a file was changed (zswapd ctl)'),
     });
-    control = await Promise.race([failed, openControl(config, shared, served.swap, files, log)]);
+    await Promise.race([failed, served.agents.listen((error) => log.logger.error({ err: error }, 'agents'))]);
+    control = await Promise.race([failed, openControl(config, shared, served, files, log)]);
     listeners.admit(writeMarkers(images, config.durability));
     fault = (error) => void stopOnFault(log, error);
-    return { config, log, shared, images, threads, listeners, control, swap: served.swap, manager };
+    const { swap, agents } = served;
+    return { config, log, shared, images, threads, listeners, control, agents, swap, manager };
   } catch (error) {
     listeners.close();
     served.close();
-    await control?.close();
+    await Promise.all([control?.close(), served.agents.close()]);
     throw error;
   }
 }
 
 /** What the main thread has behind its control socket. Each asks the shrinker's thread, whose answers have to be heard. */
+type Served = ReturnType<typeof makeServed>;
+
 function makeServed(shared: Shared, config: Config, send: (message: ToShrinker) => void) {
   const swap = new SwapControl(shared, config, send);
   const asks = new ShrinkerAsks(send);
   const memcgs = new ServedMemcgs(shared, NODE_LOOP, asks);
   const blocks = new BlockControl(shared, NODE_LOOP, asks);
+  const agents = new ServedAgents(shared, config, memcgs.tree, send);
   return {
-    ...{ swap, memcgs, blocks },
+    ...{ swap, memcgs, blocks, agents },
     close(): void {
       memcgs.close();
       blocks.close();
     },
     heard(message: FromShrinker): void {
       if (message.type === 'reclaimed' || message.type === 'wroteBack') asks.answered(message);
+      if (message.type === 'applied') agents.answered(message);
       if (message.type === 'copied' || message.type === 'punched' || message.type === 'drained') swap.answered(message);
     },
   };
@@ -189,7 +193,7 @@ function makeServed(shared: Shared, config: Config, send: (message: ToShrinker) 
 async function openControl(
   config: Config,
   shared: Shared,
-  swap: SwapControl,
+  { swap, agents }: Pick<Served, 'swap' | 'agents'>,
   files: FileTree,
   log: Log,
 ): Promise<Control | null> {
@@ -198,7 +202,8 @@ async function openControl(
   const started = performance.now();
   const control = startControl({
     listen: config.control.listen,
-    stats: () => statsReport(shared, SHOWN, config, version, started, log.dropped()),
+    stats: () =>
+      statsReport(shared, SHOWN, config, { version, startedMs: started, droppedLines: log.dropped(), agents }),
     check: shareRuns(() => poolCheck(shared)),
     swapoff: (name, flags) =>
       swap.swapoff(name, flags).catch((error: Error) => {

@@ -84,6 +84,7 @@ function poolSettings(config: Config): PoolSettings {
     rawOnReject: config.onRejectNoWriteback === 'raw',
     heuristic: config.shrinker.heuristic,
     reclaimer: config.shrinker.reclaimer,
+    dead: config.shrinker.dead,
     shrinkerEnabled: config.shrinker.enabled,
     strict: config.durability === 'strict',
     oracle: config.debug.oracle,
@@ -106,6 +107,7 @@ function poolSettings(config: Config): PoolSettings {
       ...(one.writeback.budget === NO_LIMIT
         ? {}
         : { budget: { pages: one.writeback.budget / PAGE_SIZE, ticks: Math.ceil(one.writeback.interval / TICK_MS) } }),
+      agent: one.attribution === 'agent',
     })),
     memcgs: names.map((name) => ({
       name,

@@ -63,7 +63,10 @@ export class ShrinkerRole {
       const { x, first, count } = message;
       this.shrinker.punch(x, first, count, (errno) => this.post({ type: 'punched', x, errno }));
     } else if (message.type === 'reclaim') this.reclaim(message);
-    else if (message.type === 'writeBack') this.writeBack(message);
+    else if (message.type === 'report') {
+      const { x } = message.batch;
+      this.shrinker.reports.begin(message.batch, (result) => this.post({ type: 'applied', x, result }));
+    } else if (message.type === 'writeBack') this.writeBack(message);
     else if (message.type === 'endAsked') this.asked.get(message.id)?.();
     else {
       this.closed = true;

@@ -25,6 +25,7 @@ import { sum } from '../shm/counters.ts';
 import { type Ending, endExport, type Stopping } from './end_export.ts';
 import type { Listeners } from './listeners.ts';
 import type { Log } from './log.ts';
+import type { ServedAgents } from './served_agents.ts';
 import type { ServiceManager } from './service_manager.ts';
 import type { Signals } from './signals.ts';
 import type { SwapControl } from './swap_control.ts';
@@ -37,6 +38,7 @@ export interface Running extends Ending {
   readonly threads: Threads;
   readonly listeners: Pick<Listeners, 'uris' | 'close'>;
   readonly control: Control | null;
+  readonly agents: Pick<ServedAgents, 'close'>;
   readonly swap: Pick<SwapControl, 'stop' | 'verbEnded' | 'drain' | 'verbs'>;
   readonly manager: Pick<ServiceManager, 'ready' | 'stopping' | 'moved' | 'status'>;
 }
@@ -157,6 +159,8 @@ async function finish(server: Running, stopping: Stopping): Promise<number> {
   const { lanes, shrinker } = threads;
   server.listeners.close();
   swap.stop();
+  // What agents would still say changes nothing that is kept.
+  await server.agents.close();
   const began = lanes.map((lane) => lane.next('stopping'));
   const stopped = lanes.map((lane) => lane.next('stopped'));
   for (const lane of lanes) lane.send({ type: 'stop' });

@@ -37,6 +37,13 @@ export function wideInt32(length: number): Int32Array[] {
   return parts;
 }
 
+/** The same of half words. */
+export function wideUint16(length: number): Uint16Array[] {
+  const parts: Uint16Array[] = [];
+  for (let left = length; left > 0; left -= PART_WORDS) parts.push(uint16(Math.min(left, PART_WORDS)));
+  return parts;
+}
+
 export function uint32(length: number): Uint32Array {
   return new Uint32Array(reserve(length * 4), 0, length);
 }

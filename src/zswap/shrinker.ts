@@ -18,10 +18,12 @@ import { Background, POLL_MS } from './background.ts';
 import { Cleaning, type CleanResult, heldSlots } from './cleaner.ts';
 import { C } from './counters.ts';
 import { Flusher } from './flusher.ts';
+import { MovedPages } from './moved.ts';
 import { OnDemand } from './on_demand.ts';
 import { answerOrder, ORDER } from './orders.ts';
 import { Proactive } from './proactive.ts';
 import { Reclaim } from './reclaim.ts';
+import { Reports } from './reports.ts';
 import type { Zswap } from './zswap.ts';
 
 const COMPACT_PER_TURN = 8;
@@ -59,6 +61,9 @@ export class Shrinker {
   readonly proactive: Proactive;
   /** What is asked for by name or by age. */
   readonly onDemand: OnDemand;
+  /** What agents say of slots. */
+  readonly reports: Reports;
+  private readonly moved: MovedPages;
   private readonly release: Release;
   private readonly record = new Int32Array(RECORD_WORDS);
   /** By export; none where FLUSH is not offered. */
@@ -78,6 +83,13 @@ export class Shrinker {
     this.reclaim = new Reclaim(zswap, queues, batch, cursor);
     this.proactive = new Proactive(zswap, this.reclaim, loop, () => this.schedule());
     this.onDemand = new OnDemand(zswap, this.reclaim, queues, { loop, schedule: () => this.schedule() });
+    this.moved = new MovedPages(zswap.memcgs, this.reclaim);
+    this.reports = new Reports(
+      zswap,
+      (x, slot, done) => queues[x].push('punch', slot, 1, 0, done),
+      (m) => this.moved.note(m),
+      () => this.schedule(),
+    );
     this.background = new Background(zswap, this.reclaim, batch, isPressed);
     this.release = release;
     this.loop = loop;
@@ -201,6 +213,8 @@ export class Shrinker {
     more = this.work() || more;
     more = this.proactive.turn() || more;
     more = this.onDemand.turn() || more;
+    more = this.reports.turn() || more;
+    more = this.moved.turn() || more;
     for (const queue of this.queues) queue.pump();
     if (more) this.schedule();
   }
@@ -229,7 +243,8 @@ export class Shrinker {
     const pages = TRIM_PER_TURN / allocatorOf(this.shared.zs).pageBytes;
     this.zswap.counters[C.trimmed_zspages] += this.zswap.objects.trim(KEEP_RESIDENT, pages, this.release);
     // Cleanings wait for pins whose holders may not know of them, and reclaim for slot records; a look now and then costs little.
-    const waits = this.cleanings.length > 0 || this.proactive.waits || this.onDemand.waits;
+    const asked = this.proactive.waits || this.onDemand.waits || this.reports.waits || this.moved.waits;
+    const waits = this.cleanings.length > 0 || asked;
     if (waits || sync.load(this.shared.control, CTL.WORK) !== 0) this.schedule();
   }
 }

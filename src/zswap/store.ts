@@ -5,6 +5,7 @@
  *
  * Nothing here waits for I/O or for another request, throws, or allocates per page beyond one view per zstd call.
  */
+import { nowMicros } from '../os/clock.ts';
 import { touch } from '../pool/access_time.ts';
 import { poolTotal } from '../pool/allocator/index.ts';
 import { ownerOf } from '../pool/attribution.ts';
@@ -14,6 +15,7 @@ import { POOL } from '../pool/counters.ts';
 import { allocEntry, freeEntry, KEPT, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { limitOf } from '../pool/memcg.ts';
+import { hasAgent } from '../pool/owners.ts';
 import { CTL, WORK } from '../pool/shared.ts';
 import { labelObject } from '../protocols/lru/pages.ts';
 import { sum } from '../shm/counters.ts';
@@ -215,6 +217,7 @@ function publish(zswap: Zswap, e: number, x: number, slot: number, m: number, by
   entries.volume[e] = x;
   entries.memcg[e] = m;
   entries.length[e] = bytes;
+  if (hasAgent(zswap.memcgs.owners, x)) entries.stamp[e] = nowMicros();
   // As in the kernel, a fresh page gets its second chance: the first walk passes it by.
   entries.referenced[e] = 1;
   touch(shared.clock, entries, e);

@@ -16,8 +16,15 @@ const config = {
   exports: EXPORTS.map(() => ({ size: 2 ** 28 })),
 } as unknown as Config;
 
+const PROCESS = {
+  version: '0',
+  startedMs: 0,
+  droppedLines: 0,
+  agents: { where: { unix: null, tcp: null }, report: () => null },
+};
+
 const exportsOf = (shared: Shared): unknown =>
-  (statsReport(shared, SHOWN, config, '0', 0, 0) as { exports: unknown }).exports;
+  (statsReport(shared, SHOWN, config, PROCESS) as { exports: unknown }).exports;
 
 t.test('pages in use and lost are told without a look at the bits of every slot', async (t) => {
   const z = newZswap({ exports: EXPORTS });
@@ -48,7 +55,7 @@ t.test('an export in the root is counted there, in the units of memory.stat', as
   put(z, 1, makePage('random', 1), 1);
   take(z, 1);
   const all = z.lru.charged[0] + 4096;
-  t.match((statsReport(z.shared, SHOWN, config, '0', 0, 0) as { memcgs: unknown }).memcgs, [
+  t.match((statsReport(z.shared, SHOWN, config, PROCESS) as { memcgs: unknown }).memcgs, [
     { name: '/', 'zswap.current': all, lru_pages: 1, zswapped: 3 * 4096, zswap_incomp: 4096, zswpin: 1, zswpout: 3 },
     { name: 'g', 'zswap.current': 4096, lru_pages: 1, zswapped: 4096, zswap_incomp: 4096, zswpin: 0, zswpout: 1 },
   ]);
@@ -65,7 +72,7 @@ t.test('of very many memcgs those are shown that can have pages, and it is said 
     tree.setMax(`m${i}`, 2 ** 20);
   }
   tree.attach(1, 'm2999');
-  const report = statsReport(z.shared, SHOWN, config, '0', 0, 0) as {
+  const report = statsReport(z.shared, SHOWN, config, PROCESS) as {
     memcgs: { name: string }[];
     memcgs_left_out: number;
   };

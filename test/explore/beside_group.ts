@@ -27,6 +27,7 @@ const DEADLOCKS: Readonly<Record<string, readonly string[]>> = {
     'exports-swapoff',
     'demand-store',
     'demand-offline-store',
+    'dead-drop-writeback',
   ],
 };
 

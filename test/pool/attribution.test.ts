@@ -5,7 +5,7 @@ import { createAttribution, exportOf, noteRanges, ownerOf, RANGES_MAX } from '#s
 const same = (memcg: number): number => memcg;
 
 t.test('a slot belongs to its range, to the last slot of it', async (t) => {
-  const a = createAttribution(3);
+  const a = createAttribution(3, []);
   a.ofExport[0] = 7;
   noteRanges(
     a,
@@ -22,7 +22,7 @@ t.test('a slot belongs to its range, to the last slot of it', async (t) => {
 });
 
 t.test('ranges of one export are nothing to another', async (t) => {
-  const a = createAttribution(2);
+  const a = createAttribution(2, []);
   for (let x = 0; x < 4; x++) a.ofExport[x] = 10 + x;
   noteRanges(a, 0, [], same);
   noteRanges(a, 1, [{ first: 0, end: 5, memcg: 1 }], same);
@@ -45,7 +45,7 @@ t.test('ranges of one export are nothing to another', async (t) => {
 });
 
 t.test('many ranges are searched as one by one', async (t) => {
-  const a = createAttribution(RANGES_MAX);
+  const a = createAttribution(RANGES_MAX, []);
   const ranges = Array.from({ length: RANGES_MAX }, (_, i) => ({
     first: i * 10 + (i % 3),
     end: i * 10 + 8,
@@ -57,7 +57,7 @@ t.test('many ranges are searched as one by one', async (t) => {
     const inside = expected !== undefined && slot >= expected.first && slot < expected.end;
     if (ownerOf(a, 0, slot) !== (inside ? expected.memcg : 0)) t.fail(`slot ${slot}`);
   }
-  t.throws(() => createAttribution(RANGES_MAX + 1), /bounded/);
+  t.throws(() => createAttribution(RANGES_MAX + 1, []), /bounded/);
 });
 
 t.test('ranges that overlap, are empty or out of order are a mistake of ours', async (t) => {
@@ -72,6 +72,6 @@ t.test('ranges that overlap, are empty or out of order are a mistake of ours', a
       { first: 0, end: 1, memcg: 1 },
     ],
   ]) {
-    t.throws(() => noteRanges(createAttribution(2), 0, wrong, same), /in order/);
+    t.throws(() => noteRanges(createAttribution(2, []), 0, wrong, same), /in order/);
   }
 });

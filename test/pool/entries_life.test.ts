@@ -4,7 +4,7 @@ import {
   allocEntry,
   checkLive,
   createEntries,
-  ENTRY_BYTES,
+  entryBytes,
   freeEntry,
   highWater,
   isLive,
@@ -53,9 +53,12 @@ t.test('checking finds the use of a freed entry, whose fields name nothing', asy
 });
 
 t.test('an entry costs the bytes that are stated for it', async (t) => {
-  const columns = Object.entries(createEntries(1)).filter(
-    ([name, value]) => ArrayBuffer.isView(value) && name !== 'control',
-  );
-  const bytes = columns.reduce((sum, [, column]) => sum + (column as Uint8Array).BYTES_PER_ELEMENT, 0);
-  t.equal(ENTRY_BYTES, bytes);
+  for (const stamped of [false, true]) {
+    const entries = createEntries(1, stamped);
+    const columns = Object.entries(entries).filter(
+      ([name, value]) => ArrayBuffer.isView(value) && value.byteLength > 0 && name !== 'control',
+    );
+    const bytes = columns.reduce((sum, [, column]) => sum + (column as Uint8Array).BYTES_PER_ELEMENT, 0);
+    t.equal(entryBytes(entries), bytes);
+  }
 });

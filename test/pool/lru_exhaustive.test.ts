@@ -4,6 +4,7 @@ import { allocEntry, createEntries, NONE } from '#src/pool/entries.js';
 import * as lru from '#src/pool/lru.js';
 import { createMemcgs } from '#src/pool/memcg.js';
 import * as sync from '#src/shm/sync.js';
+import { checkLru } from '../support/check_lru.ts';
 
 /** A list with `size` entries on it, entry i of 10 * i bytes, and the array that says what must be on it. */
 class Pair {
@@ -82,7 +83,7 @@ class Pair {
     if (backward.reverse().join() !== this.order.join()) return `backward ${backward}, not ${this.order}`;
     if (this.list.count[0] !== this.order.length) return `count ${this.list.count[0]}`;
     if (this.list.charged[0] !== this.charged) return `charged ${this.list.charged[0]}, not ${this.charged}`;
-    if (this.isolated.length === 0) lru.checkLru(this.list, this.entries, 0);
+    if (this.isolated.length === 0) checkLru(this.list, this.entries, 0);
     return '';
   }
 }
@@ -151,7 +152,7 @@ t.test('checkLru notices a broken link, a wrong count and a wrong charge', async
   const broken = (change: (pair: Pair) => void): (() => void) => {
     const pair = new Pair(3);
     change(pair);
-    return () => lru.checkLru(pair.list, pair.entries, 0);
+    return () => checkLru(pair.list, pair.entries, 0);
   };
   t.throws(
     broken((pair) => {

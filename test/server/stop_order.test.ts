@@ -57,6 +57,7 @@ function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60
     },
     listeners: { uris: [], close: () => said.push('listeners closed') },
     control: { close: async () => void said.push('control closed') },
+    agents: { close: async () => undefined },
     swap: swapOf(said, drains),
     manager: {
       ready: () => undefined,

@@ -7,7 +7,6 @@ import { type Claim, type Claims, claim, claimsHeld, noClaim } from '#src/pool/c
 import { POOL } from '#src/pool/counters.js';
 import { highWater, isLive } from '#src/pool/entries.js';
 import { PAGE_SIZE } from '#src/pool/limits.js';
-import { checkLru } from '#src/pool/lru.js';
 import { onlineRows, TABLE } from '#src/pool/memcg.js';
 import { CTL, createShared, type PoolSettings, type Shared } from '#src/pool/shared.js';
 import type { SlotTable } from '#src/pool/slot_table.js';
@@ -17,6 +16,7 @@ import type { Protocols } from '#src/protocols/protocol.js';
 import { sum } from '#src/shm/counters.js';
 import { STORED, store } from '#src/zswap/store.js';
 import { type OnWrite, Zswap } from '#src/zswap/zswap.js';
+import { checkLru } from './check_lru.ts';
 
 export const MIB = 2 ** 20;
 export const KINDS = ['same', 'text', 'random'] as const;

@@ -13,6 +13,10 @@ export interface CgroupStat {
   readonly zswpwb: number;
   /** Of objects that were written back for memory.reclaim. */
   readonly zswpwb_proactive_b: number;
+  /** Bytes of slots that agents say are charged there, as memory.swap.current of their guests counts. */
+  readonly agent_charged: number;
+  /** Bytes of objects of pages whose slots agents say are free. */
+  readonly zswap_dead: number;
 }
 
 /** The memcgs, each by a number of its own. Sums are with descendants. */

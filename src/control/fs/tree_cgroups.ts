@@ -7,6 +7,7 @@ import { PAGE_SIZE } from '../../pool/limits.ts';
 import { CELL, countOf, currentOf, MEMCG, type Memcgs, nameOf, pathOf, ROOT, TABLE } from '../../pool/memcg.ts';
 import { MemcgError } from '../../pool/memcg_path.ts';
 import type { MemcgTree } from '../../pool/memcg_tree.ts';
+import { addCharged } from '../../pool/owners.ts';
 import type { Shared } from '../../pool/shared.ts';
 import { sum } from '../../shm/counters.ts';
 import { C } from '../../zswap/counters.ts';
@@ -53,9 +54,37 @@ export function treeCgroups(shared: Shared, tree: MemcgTree, reclaim: ReclaimByt
   };
 }
 
+/** By memcg, with what is below it: what agents say of it. */
+interface OfAgents {
+  /** Slots that are charged there. */
+  readonly charged: Float64Array;
+  /** Bytes of objects of dead pages. */
+  readonly dead: Float64Array;
+}
+
+export function ofAgents({ memcgs: t, lru }: Shared): OfAgents {
+  const charged = new Float64Array(t.rows);
+  addCharged(t.owners, charged);
+  return { charged: withBelow(t, charged), dead: withBelow(t, lru.dead) };
+}
+
+function withBelow({ parent }: Memcgs, own: Float64Array): Float64Array {
+  const all = own.slice();
+  own.forEach((value, m) => {
+    if (value === 0) return;
+    for (let row = m; row !== ROOT; ) {
+      row = parent[row];
+      all[row] += value;
+    }
+  });
+  return all;
+}
+
 /** What memory.stat and `zswapd stats` say of a memcg. */
-export function cgroupStat({ memcgs: t, counters }: Shared, m: number): CgroupStat {
-  if (m === ROOT) return statOfPool((column) => sum(counters, column));
+export function cgroupStat(shared: Shared, m: number, { charged, dead } = ofAgents(shared)): CgroupStat {
+  const { memcgs: t, counters } = shared;
+  const said = { agent_charged: charged[m] * PAGE_SIZE, zswap_dead: dead[m] };
+  if (m === ROOT) return { ...statOfPool((column) => sum(counters, column)), ...said };
   return {
     zswap: currentOf(t, m),
     zswapped: countOf(t, m, CELL.PAGES) * PAGE_SIZE,
@@ -64,10 +93,11 @@ export function cgroupStat({ memcgs: t, counters }: Shared, m: number): CgroupSt
     zswpout: countOf(t, m, CELL.ZSWPOUT),
     zswpwb: countOf(t, m, CELL.ZSWPWB),
     zswpwb_proactive_b: countOf(t, m, CELL.PROACTIVE),
+    ...said,
   };
 }
 
-function statOfPool(total: (column: number) => number): CgroupStat {
+function statOfPool(total: (column: number) => number): Omit<CgroupStat, 'agent_charged' | 'zswap_dead'> {
   return {
     zswap: total(POOL.compressed_bytes),
     zswapped: total(POOL.stored_pages) * PAGE_SIZE,

@@ -1,6 +1,6 @@
 /** What a scenario is made of: plain data, so that it can be handed to threads and named in a replay string. */
 import { TREE_PAGES } from '../../pool/limits.ts';
-import type { Heuristic } from '../../pool/policies.ts';
+import type { DeadPolicy, Heuristic } from '../../pool/policies.ts';
 
 export type Operation =
   | { readonly op: 'write'; readonly slot: number; readonly version: number }
@@ -28,8 +28,17 @@ export type Operation =
   | { readonly op: 'allocate'; readonly slot: number; readonly connection: number }
   /** The client gives another connection up, because its request was not answered in time. */
   | { readonly op: 'give-up'; readonly connection: number }
+  /** In the guest a slot was charged to a cgroup, or freed: the time of event `event` is now. */
+  | { readonly op: 'event'; readonly event: number }
   /** Another connection ends at any moment, also in the middle of a unit that its lane is at. */
   | { readonly op: 'cut'; readonly connection: number };
+
+interface Report {
+  readonly n: number;
+  readonly event: number;
+  /** It is a batch for the shrinker's thread, as in service, and with number 0 the slot is free. */
+  readonly sent?: boolean;
+}
 
 export type ActorSpec =
   | {
@@ -56,6 +65,10 @@ export type ActorSpec =
   | { readonly kind: 'write-back'; readonly name: string; readonly first: number; readonly end: number }
   /** The memcg of the first export goes offline, its pages become its parent's, and a new one is made, which may get its row. */
   | { readonly kind: 'offline'; readonly name: string }
+  /** An agent tells of slot 1, report by report: it is number `n`'s since event `event`, or since before anything with 0. */
+  | { readonly kind: 'agent'; readonly name: string; readonly reports: readonly Report[] }
+  /** The first cgroup that the agent had named is gone, and a new memcg is made, which may get its row. */
+  | { readonly kind: 'gone'; readonly name: string }
   /** A WRITE of one page by somebody who sees at any moment which memcg the export is in, as a lane does once it has the pin. */
   | { readonly kind: 'storer'; readonly name: string; readonly slot: number; readonly version: number }
   /** `mustWrite`: it ends with the first page written, and writing none in all its walks is a livelock. */
@@ -92,6 +105,15 @@ export interface Scenario {
   /** Exports of one pool, each with its memcg, if more than one. Their limit is memcgMax. */
   readonly exports?: number;
   readonly actors: readonly ActorSpec[];
+  /** An agent says whose the slots of the export are: nobody's when the run starts, and two cgroups have memcgs. Needs parentMax. Walkers walk nobody's list, then the first one's. */
+  readonly agent?: boolean;
+  /** What becomes of dead pages; ignore without it. And whether the page of slot 1 is dead at the end. */
+  readonly dead?: DeadPolicy;
+  readonly dies?: boolean;
+  /** The number that slot 1 begins with. */
+  readonly charged?: number;
+  /** At the end the page of slot 1, if it is in the pool, is this number's. */
+  readonly owned?: number;
   /** A slot that stays pinned, with its page, as long as the run lasts. */
   readonly pinned?: number;
   /** Slots of the export, if fewer than the world has: swapoff looks at each. */
@@ -173,6 +195,12 @@ export function writeBack(first: number, end = first + 1): ActorSpec {
 }
 export function storer(slot: number, version: number): ActorSpec {
   return { kind: 'storer', name: 'store', slot, version };
+}
+
+export const event = (number: number): Operation => ({ op: 'event', event: number });
+export const gone: ActorSpec = { kind: 'gone', name: 'gone' };
+export function agent(...reports: Report[]): ActorSpec {
+  return { kind: 'agent', name: 'agent', reports };
 }
 
 export const stop: ActorSpec = { kind: 'stop', name: 'stop' };

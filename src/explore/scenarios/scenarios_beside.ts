@@ -1,6 +1,7 @@
 /** Scenarios beside the matrix: what they are about no choice of protocols changes. */
 import { NBD_EIO } from 'node-nbd-server';
 import { client, flush, pressure, read, type Scenario, stop, walker, write } from './scenario.ts';
+import { AGENT_SCENARIOS } from './scenarios_agents.ts';
 import { DEMAND_SCENARIOS } from './scenarios_demand.ts';
 import { EXPORT_SCENARIOS } from './scenarios_exports.ts';
 import { FAULT_SCENARIOS } from './scenarios_faults.ts';
@@ -52,6 +53,7 @@ export const BESIDE_MATRIX: readonly Scenario[] = [
   ...ROOM_SCENARIOS,
   ...EXPORT_SCENARIOS,
   ...MEMCG_SCENARIOS,
+  ...AGENT_SCENARIOS,
   ...DEMAND_SCENARIOS,
   {
     name: 'limit-two-stores',

@@ -19,6 +19,7 @@ import type { Zswap } from '../../zswap/zswap.ts';
 import { type Env, LaneLoop } from '../loop.ts';
 import { type ActorSpec, firstSlot } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
+import { endAgentsCgroup, tell, walkedRow } from './agent.ts';
 import { Client } from './client.ts';
 import { MESSAGE, post, takeAnswer } from './shrinker.ts';
 import {
@@ -46,6 +47,8 @@ export function runActor(env: Env, spec: ActorSpec): void {
   else if (spec.kind === 'swapoff') swapOff(env, spec.swapon, spec.keep);
   else if (spec.kind === 'stop') stop(env);
   else if (spec.kind === 'offline') goOffline(env);
+  else if (spec.kind === 'agent') tell(env, spec);
+  else if (spec.kind === 'gone') endAgentsCgroup(env);
   else if (spec.kind === 'reclaim') reclaimBytes(env, spec.bytes);
   else if (spec.kind === 'write-back') writeBack(env, spec.first, spec.end);
   else if (spec.kind === 'storer') storeLate(env, spec.slot, spec.version);
@@ -72,7 +75,8 @@ function walk(
       if (mustWrite && result === RECLAIM.FREED) return;
       continue;
     }
-    const result = zswap.protocols.entry.shrinkOne(zswap, rowOf(scenario, memcg), zswap.protocols.busy);
+    const m = scenario.agent === true ? walkedRow(zswap, i) : rowOf(scenario, memcg);
+    const result = zswap.protocols.entry.shrinkOne(zswap, m, zswap.protocols.busy);
     baton.note(`walk ends: ${SHRINK_NAMES[result]}`);
     if (mustWrite && result === SHRINK.WRITTEN) return;
   }

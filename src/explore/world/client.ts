@@ -9,6 +9,7 @@ import { Volume } from '../../zswap/volume.ts';
 import { type Env, LaneLoop } from '../loop.ts';
 import type { Operation } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
+import { tellTime } from './agent.ts';
 import { CUT, GIVEN_UP } from './late_stores.ts';
 import { describePage, fillPage, fillPart, numberOf, pageAt, READ_MAX, versionOf } from './world.ts';
 
@@ -19,7 +20,7 @@ const pages = new Uint8Array(READ_MAX * PAGE_SIZE);
 /** No result of a block: its connection has ended. */
 const ENDED = -100;
 
-type Request = Exclude<Operation, { op: 'give-up' | 'cut' | 'allocate' }>;
+type Request = Exclude<Operation, { op: 'give-up' | 'cut' | 'allocate' | 'event' }>;
 type Waiting = DeviceRequest & { settled: boolean; errno: number };
 
 /** A client's requests over one connection, one after the other. */
@@ -48,6 +49,7 @@ export class Client {
     for (const operation of operations) {
       if (operation.op === 'give-up') this.giveUp(operation.connection);
       else if (operation.op === 'cut') this.cut(operation.connection);
+      else if (operation.op === 'event') this.event(operation.event);
       else if (operation.op === 'allocate') this.allocate(operation.slot, operation.connection);
       else {
         this.begin();
@@ -233,6 +235,11 @@ export class Client {
     connections[other * 2] = GIVEN_UP;
     this.env.baton.note(`connection ${other} is given up`);
     shadow.abandon(s, other);
+  }
+
+  private event(number: number): void {
+    sync.store(this.env.world.clock, number, tellTime(this.env.world));
+    this.env.baton.note(`event ${number} happens in the guest`);
   }
 
   private allocate(slot: number, trimmer: number): void {

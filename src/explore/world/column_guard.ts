@@ -12,6 +12,7 @@ import { CLAIM_WORDS, CLAIMS_MAX } from '../../pool/claims.ts';
 import { type Entries, isLive } from '../../pool/entries.ts';
 import type { Lists } from '../../pool/lru.ts';
 import { heirOf, type Memcgs } from '../../pool/memcg.ts';
+import type { Owners } from '../../pool/owners.ts';
 import type { Shared } from '../../pool/shared.ts';
 import { bucketOf, FILLED, type SlotTable } from '../../pool/slot_table.ts';
 import { STRIDE } from '../../pool/tree.ts';
@@ -87,7 +88,10 @@ export function guarded(shared: Shared, looker: Looker): Shared {
     ...shared,
     entries: guardedEntries(entries, lru, memcgs, looker),
     lru: guardedLru(lru, looker),
-    memcgs: guardAll('memcgs', memcgs, ['state'], listLock(lru, looker), null),
+    memcgs: {
+      ...guardAll('memcgs', memcgs, ['state'], listLock(lru, looker), null),
+      owners: guardedOwners(memcgs.owners, slotTable, looker),
+    },
     slotTable: guardedSlots(slotTable, looker),
     zs: guardedObjects(zs, looker),
     claims: guardAll('claims', claims, ['first', 'end', 'wantedFirst', 'wantedEnd', 'turn'], ownClaims),
@@ -135,8 +139,8 @@ function guardedEntries(t: Entries, lru: Lists, memcgs: Memcgs, { self, plain }:
   };
   const ofList = (e: number): boolean => lru.lock[heirOf(memcgs, t.memcg[e])] === self;
   const listed = rule((e) => ofList(e) || t.control[0] === self, 'the LRU lock');
-  const fields = guardAll('entries', t, ['slot', 'volume', 'memcg', 'length', 'fill'], live);
-  return guardAll('entries', fields, ['prev', 'next'], listed);
+  const fields = guardAll('entries', t, ['slot', 'volume', 'memcg', 'length', 'fill', 'stamp'], live);
+  return guardAll('entries', fields, ['prev', 'next', 'dead'], listed);
 }
 
 /** Counts and charges are read for a hint by whoever decides what to shrink. */
@@ -144,7 +148,7 @@ function guardedLru(t: Lists, looker: Looker): Lists {
   const list = listLock(t, looker);
   return guardAll(
     'lru',
-    guardAll('lru', t, ['head', 'tail', 'unlinked', 'heldBack'], list),
+    guardAll('lru', t, ['head', 'tail', 'unlinked', 'heldBack', 'dead'], list),
     ['count', 'charged'],
     list,
     null,
@@ -159,6 +163,16 @@ function guardedSlots(t: SlotTable, { thread, self }: Looker): SlotTable {
   const ofPin = rule((r) => inBucket(r) || pinned(r), "the slot's pin or its bucket's lock");
   const fields = guardAll('slotTable', t, ['page', 'offLru'], ofPin);
   return guardAll('slotTable', fields, ['next', 'wb', 'retired', 'waiters', 'wants'], ofBucket);
+}
+
+/** Whose a slot is belongs to who has its pin. */
+function guardedOwners(t: Owners, { locked, volume, slot }: SlotTable, { thread }: Looker): Owners {
+  const ofPin = (x: number): Rule =>
+    rule(
+      (i) => locked.some((owner, r) => (owner & ~FILLED) === thread + 1 && volume[r] === x && slot[r] === i),
+      "the slot's pin",
+    );
+  return { ...t, slots: t.slots.map((parts, x) => parts.map((part) => guard('owners.slots', part, ofPin(x)))) };
 }
 
 function guardedObjects(t: ObjectMemory, { self }: Looker): ObjectMemory {

@@ -15,6 +15,7 @@ import { FREE_HEAD } from '../../pool/slot_table.ts';
 import { get, isFreed, treeOf } from '../../pool/tree.ts';
 import { LOADED, ON_IMAGE, type Zswap } from '../../zswap/zswap.ts';
 import { isRight, rightVersions } from './acknowledged.ts';
+import { ownerProblem } from './agent.ts';
 import type { Stage } from './start_state.ts';
 import {
   describePage,
@@ -48,8 +49,14 @@ export function checkQuiescence(world: World, zswap: Zswap, stage: Stage): Findi
     checkPins(zswap) ??
     checkObjects(zswap, stage) ??
     ofEach((x) => checkData(world, zswap, x, first, mayLose)) ??
-    ofEach((x) => checkImage(world, zswap, x, first))
+    ofEach((x) => checkImage(world, zswap, x, first)) ??
+    checkOwner(zswap, stage)
   );
+}
+
+function checkOwner(zswap: Zswap, { owned, dies }: Stage): Finding | null {
+  const text = owned === null ? null : ownerProblem(zswap, owned, dies);
+  return text === null ? null : { kind: 'charge', text };
 }
 
 /** The entries of export `x`, and all lists. */
@@ -111,15 +118,20 @@ function listedEntries(entries: Entries, lru: Lru): Set<number> | Finding {
 function checkCharges(entries: Entries, lru: Lru): Finding | null {
   const { memcgs } = lru;
   const [own, below] = [new Float64Array(memcgs.rows), new Float64Array(memcgs.rows)];
+  const dead = new Float64Array(memcgs.rows);
   for (let e = 1; e < highWater(entries); e++) {
     if (!isLive(entries, e)) continue;
     const m = entries.memcg[e];
     own[heirOf(memcgs, m)] += entries.length[e];
+    if (entries.dead[e] !== 0) dead[heirOf(memcgs, m)] += entries.length[e];
     for (let row = m; row !== ROOT; row = memcgs.parent[row]) below[row] += entries.length[e];
   }
   for (let m = 0; m < memcgs.rows; m++) {
     if (lru.charged[m] !== own[m]) {
       return { kind: 'charge', text: `the objects have ${own[m]} bytes, ${lru.charged[m]} are charged` };
+    }
+    if (lru.dead[m] !== dead[m]) {
+      return { kind: 'charge', text: `${dead[m]} bytes on a list are dead, and ${lru.dead[m]} are counted` };
     }
     if (m === ROOT) continue;
     const current = currentOf(memcgs, m);

@@ -7,8 +7,10 @@
 import { ImageQueue } from '../../image/image_queue.ts';
 import * as errno from '../../os/errno.ts';
 import { THREAD_SHRINKER } from '../../pool/limits.ts';
+import { NOBODY } from '../../pool/owners.ts';
 import { pop, push, RECORD_WORDS, wake } from '../../shm/mailbox.ts';
 import * as sync from '../../shm/sync.ts';
+import { RECORD, type ReportBatch } from '../../zswap/reports.ts';
 import { Shrinker } from '../../zswap/shrinker.ts';
 import type { Outcome } from '../../zswap/wanted.ts';
 import type { Zswap } from '../../zswap/zswap.ts';
@@ -20,10 +22,10 @@ import { describePage, pageAt, placeOf, SLOTS, versionOf, type World } from './w
 
 const QUEUE = { runPages: 8, syncEvery: Number.POSITIVE_INFINITY, onError: () => undefined };
 
-export const MESSAGE = { WALKED: 0, COPY_OUT: 1, PUNCH: 2, DRAIN: 3, RECLAIM: 4, WRITE_BACK: 5 } as const;
+export const MESSAGE = { WALKED: 0, COPY_OUT: 1, PUNCH: 2, DRAIN: 3, RECLAIM: 4, WRITE_BACK: 5, REPORT: 6 } as const;
 type Message = (typeof MESSAGE)[keyof typeof MESSAGE];
 
-/** Sends a message about export `x` to the shrinker's thread: of WALKED slot and buffer, of COPY_OUT whether all, of PUNCH slot and count, of RECLAIM memcg and bytes, of WRITE_BACK the first slot and the end. */
+/** Sends a message about export `x` to the shrinker's thread: of WALKED slot and buffer, of COPY_OUT whether all, of PUNCH slot and count, of RECLAIM memcg and bytes, of WRITE_BACK the first slot and the end, of REPORT number and time. */
 export function post(
   { messages }: World,
   { shared, thread }: Zswap,
@@ -107,6 +109,13 @@ function checkKill({ world, baton, scenario }: Env): void {
   }
 }
 
+/** Of slot 1: it is number `n`'s, or free, since `time`. */
+function reportOf(x: number, n: number, time: number): ReportBatch {
+  const kinds = Uint8Array.of(n === NOBODY ? RECORD.FREE : RECORD.CHARGE);
+  const [slots, counts, numbers] = [Uint32Array.of(1), Uint32Array.of(1), Uint16Array.of(n)];
+  return { x, forget: false, error: 0, kinds, slots, counts, numbers, times: Float64Array.of(time) };
+}
+
 const record = new Int32Array(RECORD_WORDS);
 
 function receive(world: World, zswap: Zswap, queues: readonly ImageQueue[], shrinker: Shrinker): void {
@@ -120,6 +129,7 @@ function receive(world: World, zswap: Zswap, queues: readonly ImageQueue[], shri
     if (message === MESSAGE.WALKED) queues[x].push('writeback', a, 1, b, null);
     else if (message === MESSAGE.COPY_OUT) shrinker.copyOut(x, a === 1, answer);
     else if (message === MESSAGE.PUNCH) shrinker.punch(x, a, b, answer);
+    else if (message === MESSAGE.REPORT) shrinker.reports.begin(reportOf(x, a, b), () => answer(0));
     else if (message === MESSAGE.RECLAIM) shrinker.proactive.begin(a, b, Number.POSITIVE_INFINITY, answer);
     else if (message === MESSAGE.WRITE_BACK) {
       const wanted = { x, huge: false, unusedSince: null, slots: [[a, b]] as const };

@@ -10,6 +10,7 @@ import { STORED, store, storeRaw } from '../../zswap/store.ts';
 import type { Zswap } from '../../zswap/zswap.ts';
 import { firstSlot, type Scenario } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
+import { beginAgent } from './agent.ts';
 import { BUFFERS, fillPage, numberOf, pageAt, SLOTS, type World } from './world.ts';
 
 export interface Stage {
@@ -25,6 +26,10 @@ export interface Stage {
   readonly first: number;
   /** At the end a slot may read EIO. */
   readonly mayLose: boolean;
+  /** At the end the page of slot 1 is this number's. */
+  readonly owned: number | null;
+  /** And it is dead. */
+  readonly dies: boolean;
   /** Pages that the memcg may have at the end. */
   readonly memcgPages: number;
   /** Of the row that may be above all memcgs, or is the first of them. */
@@ -41,11 +46,14 @@ export const NO_STAGE: Stage = {
   memcgPages: 0,
   parentPages: 0,
   mayLose: false,
+  owned: null,
+  dies: false,
 };
 
 /** No hook is set, so nothing here is a scheduling point. */
 export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage {
   const { stored, onImage = [], buffersLeft = BUFFERS, pinned, noNodes = false, memcgPages = SLOTS } = scenario;
+  if (scenario.agent === true) beginAgent(zswap, scenario.charged);
   const page = new Uint8Array(PAGE_SIZE);
   for (const { slot, version } of onImage) {
     fillPage(page, slot, version);
@@ -59,6 +67,8 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
     zswap.slots.unpin(r);
     acknowledge(world, zswap, slot, version, x);
   }
+  // Before anything that happens in a run.
+  zswap.entries.stamp.fill(0);
   if (scenario.sparse === true) storeSparse(world, zswap, scenario);
   // No tree has them, and nobody gives them back.
   if (noNodes) while (allocNode(zswap.trees, 0) !== NONE);
@@ -93,6 +103,8 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
     memcgPages,
     parentPages: scenario.parentMax === undefined ? memcgPages : (scenario.parentPages ?? 2 * SLOTS),
     mayLose: scenario.mayLose === true,
+    owned: scenario.owned ?? null,
+    dies: scenario.dies === true,
   };
 }
 

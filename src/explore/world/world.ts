@@ -6,9 +6,10 @@
 import { allocatorNamed, type ObjectMemory } from '../../pool/allocator/index.ts';
 import { createCountedBits } from '../../pool/bits.ts';
 import { createDirty } from '../../pool/dirty.ts';
+import { createEntries } from '../../pool/entries.ts';
 import { PAGE_SIZE, THREAD_LANE0, THREAD_MAIN, THREADS_MAX, TREE_PAGES } from '../../pool/limits.ts';
 import { createMemcgs, type Memcgs } from '../../pool/memcg.ts';
-import { fillMemcgs } from '../../pool/memcg_tree.ts';
+import { fillMemcgs } from '../../pool/memcg_start.ts';
 import { createShared, type PoolSettings, type Shared } from '../../pool/shared.ts';
 import { createTrees } from '../../pool/tree.ts';
 import { int32, uint8 } from '../../shm/columns.ts';
@@ -19,7 +20,7 @@ import type { ListedAllocator, Scenario } from '../scenarios/scenario.ts';
 /** Slots that a scenario can use, from the first slot of a tree on: a node covers all of them. */
 export const SLOTS = 8;
 /** The one export has the slots of the first tree, and as many of a second one. */
-const PAGES = TREE_PAGES + SLOTS;
+export const PAGES = TREE_PAGES + SLOTS;
 
 /** Numbers of one export, where the slots of several are told apart by one number: that of the first export is the slot. */
 const EXPORT_NUMBERS = 2 ** 20;
@@ -50,8 +51,8 @@ const PART = 7;
 /** Slots of one READ at most. */
 export const READ_MAX = 4;
 const SLOT_RECORDS = 16;
-/** The root, what is above all, one for each of two exports, and a new one. */
-const MEMCG_ROWS = 5;
+/** The root, what is above all, one for each of two exports, three of an agent, and a new one. */
+const MEMCG_ROWS = 8;
 /** Messages to the shrinker's thread at one time. */
 const MESSAGES = 8;
 const POOL_BYTES = 2 * allocatorNamed('zsmalloc').pageBytes;
@@ -74,7 +75,12 @@ export interface World {
   readonly answers: Int32Array;
   /** Per connection: [1 once the client gave it up, 1 while a request of it runs between two waits]. */
   readonly connections: Int32Array;
+  /** The time, which goes on by 1 whenever it is asked for, and from word 1 on when something happened in the guest, or 0. */
+  readonly clock: Int32Array;
 }
+
+/** Things that happen in the guest of a scenario. */
+const EVENTS = 4;
 
 export interface SimImageMemory {
   readonly bytes: Uint8Array;
@@ -151,6 +157,9 @@ export function rowOf({ parentMax }: Pick<Scenario, 'parentMax'>, x: number): nu
   return (parentMax === undefined ? 1 : 2) + x;
 }
 
+/** The cgroups that an agent of the guest has named: their numbers are 1 and 2. */
+export const CGROUPS = ['a', 'b'] as const;
+
 /** The row of the memcg that all are below. */
 export const PARENT_ROW = 1;
 
@@ -160,7 +169,8 @@ export function beginMemcgs(shared: Shared, settings: PoolSettings): void {
   const { memcgs } = shared;
   for (const key of Object.keys(empty) as (keyof Memcgs)[]) {
     const column = memcgs[key];
-    if (typeof column !== 'number') column.set(empty[key] as Int32Array);
+    // What is nested has no rows of this table (owners.ts), and was made anew with everything.
+    if (ArrayBuffer.isView(column)) column.set(empty[key] as Int32Array);
   }
   fillMemcgs({ ...shared, settings }, THREAD_MAIN);
 }
@@ -179,7 +189,11 @@ function createSmallShared(exports: number): Shared {
   const pages = several.map((one) => one.pages);
   const trees = createTrees(pages, NODES, { readers });
   const [users, lost] = [createCountedBits(pages), createCountedBits(pages)];
-  return { ...shared, trees, users, lost, dirty: createDirty(pages) };
+  // What agents need is there, and used where a scenario has one. Its slots are the first ones.
+  const agents = several.map(() => SLOTS);
+  const memcgs = createMemcgs(MEMCG_ROWS, THREADS_MAX, 0, agents);
+  const entries = createEntries(shared.entries.capacity, true);
+  return { ...shared, entries, memcgs, trees, users, lost, dirty: createDirty(pages) };
 }
 
 export function createWorld(exports: number): World {
@@ -206,6 +220,7 @@ export function createWorld(exports: number): World {
     messages: createRing(MESSAGES),
     answers: int32(THREAD_LANE0 + ACTORS_MAX),
     connections: int32(ACTORS_MAX * 2),
+    clock: int32(1 + EVENTS),
   };
 }
 

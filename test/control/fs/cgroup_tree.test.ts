@@ -49,7 +49,7 @@ for (const lanes of [2, 0]) {
     t.equal(await get(server, '/guest/web/memory.zswap.current'), `${current}\n`, 'the parent has what its child has');
     t.equal(
       await get(server, '/guest/memory.stat'),
-      `zswap ${current}\nzswapped ${100 * PAGE}\nzswap_incomp 0\nzswpin 0\nzswpout 100\nzswpwb 0\nzswpwb_proactive_b 0\n`,
+      `zswap ${current}\nzswapped ${100 * PAGE}\nzswap_incomp 0\nzswpin 0\nzswpout 100\nzswpwb 0\nzswpwb_proactive_b 0\nagent_charged 0\nzswap_dead 0\n`,
     );
     t.equal(await set(server, '/guest/memory.zswap.max', '64K\n'), '');
     t.equal(await get(server, '/guest/memory.zswap.max'), '65536\n');

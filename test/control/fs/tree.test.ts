@@ -31,7 +31,7 @@ function memoryGroups(): { groups: Cgroups; list: Group[] } {
     max: (m) => at(m).max,
     writeback: (m) => at(m).writeback,
     stat: (m) => {
-      const events = { zswpin: 1, zswpout: 2, zswpwb: 3, zswpwb_proactive_b: 4 };
+      const events = { zswpin: 1, zswpout: 2, zswpwb: 3, zswpwb_proactive_b: 4, agent_charged: 0, zswap_dead: 0 };
       return { zswap: at(m).bytes, zswapped: 4096, zswap_incomp: 0, ...events };
     },
     setMax: (m, bytes) => {
@@ -78,7 +78,7 @@ t.test('a folder is made, set and removed', async (t) => {
   t.equal(await files.get('/cgroup/cgroup.stat'), 'nr_descendants 2\nnr_dying_descendants 0\n');
   t.equal(
     await files.get('/cgroup/guest/memory.stat'),
-    'zswap 0\nzswapped 4096\nzswap_incomp 0\nzswpin 1\nzswpout 2\nzswpwb 3\nzswpwb_proactive_b 4\n',
+    'zswap 0\nzswapped 4096\nzswap_incomp 0\nzswpin 1\nzswpout 2\nzswpwb 3\nzswpwb_proactive_b 4\nagent_charged 0\nzswap_dead 0\n',
   );
   t.throws(() => files.rmdir('/cgroup/guest'), code('EBUSY'));
   list[2].bytes = 1;

@@ -6,6 +6,7 @@
 import { DEMAND_MUTANTS } from './demand.ts';
 import { MEMCG_MUTANTS } from './memcgs.ts';
 import type { Mutant } from './mutant.ts';
+import { OWNER_MUTANTS } from './owners.ts';
 import { PAGE_MUTANTS } from './pages.ts';
 import { REQUEST_MUTANTS } from './requests.ts';
 import { RULE_MUTANTS } from './rules.ts';
@@ -258,6 +259,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...RULE_MUTANTS,
   ...MEMCG_MUTANTS,
   ...DEMAND_MUTANTS,
+  ...OWNER_MUTANTS,
   ...REQUEST_MUTANTS,
   ...PAGE_MUTANTS,
 ];
