@@ -31,7 +31,7 @@ exit codes: 0 all memory verified; 1 failed, or an injected break went unnoticed
 `;
 
 export type Attach = 'blk' | 'nbd';
-export type AgentLink = 'tcp' | 'serial';
+type AgentLink = 'tcp' | 'serial';
 export type Break = 'corrupt' | 'kill';
 
 export interface Options {

@@ -25,7 +25,7 @@ const RESYNC_EVERY_US = 10e6;
 /** Share of the outbox beyond which a scan waits for the server. */
 const FULL = 0.5;
 
-export type Say = (line: string) => void;
+type Say = (line: string) => void;
 
 interface Probed {
   readonly tracefs: Tracefs;

@@ -7,7 +7,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, Problem } from './problem.ts';
 
-export const CGROUPS_MAX = 65_536;
+const CGROUPS_MAX = 65_536;
 /** As deep as the server's tree, whose root counts. */
 const DEPTH_MAX = 62;
 

@@ -23,7 +23,7 @@ export function parseFormat(text: string): EventFormat {
 }
 
 /** Reads an unsigned field of events whose bytes begin at `at`. */
-export type ReadField = (page: Buffer, at: number) => number;
+type ReadField = (page: Buffer, at: number) => number;
 
 export function fieldReader({ fields }: EventFormat, name: string): ReadField {
   const field = fields.get(name);

@@ -9,19 +9,19 @@ const CHECK_BUFFER_KIB = 64;
 const say = (line: string): void => void process.stderr.write(`agent: ${line}\n`);
 
 /** Returns the exit code. */
-export async function runAgent(args: readonly string[], print: (text: string) => void): Promise<number> {
+export async function runAgent(args: readonly string[], print: (text: string) => unknown): Promise<number> {
   let run: AgentRun;
   try {
     const asked = parseOptions(args);
     if (asked === 'help') {
-      print(HELP);
+      await print(HELP);
       return 0;
     }
     if (asked === 'check') {
       const { tracefs, reader } = openProbes(CHECK_BUFFER_KIB, () => undefined);
       reader.close();
       tracefs.close();
-      print('the probes fit this kernel\n');
+      await print('the probes fit this kernel\n');
       return 0;
     }
     run = new AgentRun(asked, say);

@@ -44,7 +44,7 @@ export interface AgentOptions {
 }
 
 /** What was asked for: help, a check of the kernel, or a run. */
-export type Asked = 'help' | 'check' | AgentOptions;
+type Asked = 'help' | 'check' | AgentOptions;
 
 export function parseOptions(args: readonly string[]): Asked {
   const values = parse(args);

@@ -5,7 +5,7 @@
 import { BATCH_BYTES_MAX, FLAG, HEADER_BYTES, type Name, nameBytes, RECORD_BYTES, type Records } from './wire.ts';
 
 /** Batches that wait: 4 MiB, and some 200,000 records. */
-export const SEALED_MAX = 16;
+const SEALED_MAX = 16;
 const RECORDS_MAX = 10_000;
 /** Slots of the same cgroup that follow each other so closely are one record, with the time of the earliest. */
 const TOGETHER_US = 1000;
@@ -26,8 +26,6 @@ class OpenBatch {
   /** Slots of all records. */
   slots = 0;
   count = 0;
-  /** The earliest time of a record. */
-  since = Number.POSITIVE_INFINITY;
   readonly charged = new Set<number>();
   readonly slot = new Uint32Array(RECORDS_MAX);
   readonly slotCount = new Uint32Array(RECORDS_MAX);
@@ -52,7 +50,6 @@ class OpenBatch {
     this.bytes = HEADER_BYTES;
     this.slots = 0;
     this.count = 0;
-    this.since = Number.POSITIVE_INFINITY;
     this.charged.clear();
     return { flags, names, records, lost };
   }
@@ -118,14 +115,31 @@ export class Outbox {
     this.lost += events;
   }
 
+  /** The slot was held at that time, since whenever. Such records have batches of their own. */
+  seen(slot: number, cgroup: number, time: number): void {
+    if ((this.open.flags & FLAG.seen) === 0 && this.open.count > 0) this.seal();
+    this.open.flags |= FLAG.seen;
+    if (!this.named.has(cgroup)) this.name(cgroup);
+    this.add(slot, 1, cgroup, time);
+    // Both may have begun another batch.
+    this.open.flags |= FLAG.seen;
+    this.open.charged.add(cgroup);
+  }
+
   charge(slot: number, slots: number, cgroup: number, time: number): void {
+    this.endSeen();
     if (!this.named.has(cgroup)) this.name(cgroup);
     this.add(slot, slots, cgroup, time);
     this.open.charged.add(cgroup);
   }
 
   free(slot: number, slots: number, time: number): void {
+    this.endSeen();
     this.add(slot, slots, 0, time);
+  }
+
+  private endSeen(): void {
+    if ((this.open.flags & FLAG.seen) !== 0) this.seal();
   }
 
   /** A cgroup is no more. */
@@ -183,7 +197,7 @@ export class Outbox {
       last >= 0 &&
       open.cgroup[last] === cgroup &&
       open.slot[last] + open.slotCount[last] === slot &&
-      (time === open.time[last] || Math.abs(time - open.time[last]) < TOGETHER_US) &&
+      time - open.time[last] < TOGETHER_US &&
       open.slots + slots <= this.slotsMax;
     this.slots += slots;
     if (follows) {
@@ -191,7 +205,7 @@ export class Outbox {
       open.slots += slots;
       return;
     }
-    const isFar = last >= 0 && Number.isFinite(time) && time - open.since > SPAN_US;
+    const isFar = last >= 0 && time - open.time[0] > SPAN_US;
     if (open.slots + slots > this.slotsMax || isFar) this.seal();
     this.room(RECORD_BYTES);
     if (this.isBroken) return;
@@ -200,7 +214,6 @@ export class Outbox {
     open.slotCount[at] = slots;
     open.cgroup[at] = cgroup;
     open.time[at] = time;
-    if (Number.isFinite(time)) open.since = Math.min(open.since, time);
     open.slots += slots;
     open.bytes += RECORD_BYTES;
     this.records++;
@@ -235,9 +248,10 @@ export class Outbox {
     return this.sealed.shift();
   }
 
-  /** Slots of a batch whose fate will not be known. */
+  /** A batch that is not sent, or nobody knows whether it arrived: its slots are lost, and those gone are told again. */
   giveUp(batch: Batch): void {
     this.lost += batch.lost + totalSlots(batch.records);
+    for (const { id, path } of batch.names) if (path === undefined) this.owed.push(id);
   }
 }
 

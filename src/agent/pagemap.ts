@@ -14,7 +14,7 @@ const MAPPING_PAGES_MAX = 1 << 26;
 const SWAPPED_HIGH = 1 << 30;
 
 /** What one look at a piece of a process's memory found. */
-export interface Slice {
+interface Slice {
   /** Path of the process's cgroup. */
   readonly path: string;
   /** Slots of the swap device, in the order of their addresses. */
@@ -58,7 +58,6 @@ function* scanProcess(folder: string, swapType: number, buffer: Buffer, counts: 
   try {
     for (const mapping of swappedMappings(readFileSync(`${folder}/smaps`, 'utf8'))) {
       const end = Math.min(mapping.end, mapping.first + MAPPING_PAGES_MAX);
-      counts.skipped += mapping.end - end;
       let left = mapping.swapped;
       for (let page = mapping.first; page < end && left > 0; page += SLICE_PAGES) {
         const slots: number[] = [];
@@ -66,6 +65,7 @@ function* scanProcess(folder: string, swapType: number, buffer: Buffer, counts: 
         counts.pages += slots.length;
         if (slots.length > 0) yield { path, slots };
       }
+      if (left > 0) counts.skipped += mapping.end - end;
     }
   } finally {
     closeSync(pagemap);

@@ -114,11 +114,11 @@ export class Sender {
     this.session = newSession();
     this.sequence = 0;
     this.parts.clock.forget();
-    this.parts.outbox.forgetNames();
     this.drop();
   }
 
   private drop(): void {
+    this.parts.outbox.forgetNames();
     if (this.pending !== undefined) this.parts.outbox.giveUp(this.pending.batch);
     this.pending = undefined;
     this.parts.onBroken();
@@ -149,7 +149,7 @@ export class Sender {
       if (batch === undefined) return false;
       const { session, sequence } = this;
       const { offset } = clock;
-      const error = clock.errorAt(batch.records.time.findLast(Number.isFinite) ?? 0);
+      const error = clock.errorAt(batch.records.time.at(-1) ?? 0);
       const header = { flags: batch.flags, session, sequence, clockOffset: offset, error, lost: batch.lost };
       this.pending = { batch, bytes: encodeBatch(header, batch.names, batch.records) };
     }

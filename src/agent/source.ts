@@ -8,11 +8,10 @@ import { type PagemapCounts, scanPagemaps } from './pagemap.ts';
 import type { SwapDevice } from './swap_device.ts';
 import type { TraceReader } from './trace_reader.ts';
 
-const LONG_AGO = Number.NEGATIVE_INFINITY;
 /** How often it is looked what is swapped on, and whether the kernel had no room for events. */
 const LOOK_EVERY_US = 1e6;
 
-export interface SourceCounts {
+interface SourceCounts {
   charges: number;
   frees: number;
   /** Of cgroups that nobody knows. */
@@ -25,7 +24,7 @@ export interface SourceCounts {
   resyncs: number;
 }
 
-export interface SourceParts {
+interface SourceParts {
   readonly device: SwapDevice;
   readonly cgroups: Cgroups;
   readonly outbox: Outbox;
@@ -159,6 +158,7 @@ export class Source {
     const slices = scanPagemaps(swapType ?? -1, this.scanned);
     while (swapType !== undefined) {
       this.touched = new Set();
+      const time = this.parts.now();
       const { done, value } = slices.next();
       this.poll();
       const { touched } = this;
@@ -167,7 +167,7 @@ export class Source {
       const cgroup = cgroups.idOf(value.path);
       for (const slot of value.slots) {
         if (cgroup === undefined || slot >= this.slots || touched.has(slot)) continue;
-        outbox.charge(slot, 1, cgroup, LONG_AGO);
+        outbox.seen(slot, cgroup, time);
       }
       do {
         // What else there is to do gets its turn after each slice.

@@ -62,7 +62,9 @@ export class Tracefs {
 
   /** Throws a Problem where the kernel does not take the probe. */
   add({ name, definition }: Probe): EventFormat {
-    append(join(this.root, 'kprobe_events'), definition);
+    const all = join(this.root, 'kprobe_events');
+    if (!existsSync(all)) throw new Problem(`there is no ${all}: this kernel lacks CONFIG_KPROBE_EVENTS`);
+    append(all, definition);
     this.probed.push(name);
     return this.enable(GROUP, name);
   }

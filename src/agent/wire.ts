@@ -8,13 +8,13 @@ export const RECORD_BYTES = 20;
 export const BATCH_BYTES_MAX = 256 * 1024;
 /** The length of a name that says that a cgroup is gone. */
 const GONE = 0xffff;
-/** The time of a record that was found and not heard: before anything that the server has. */
-export const LONG_AGO = -(2 ** 31);
 
 export const FLAG = {
   /** A resync begins: all that was said before is void. */
   begin: 1,
   end: 2,
+  /** The records say what was held at their time, not what began then. */
+  seen: 4,
 } as const;
 
 export interface Name {
@@ -30,11 +30,11 @@ export interface Records {
   readonly slots: Uint32Array;
   /** 0: the slots are free. */
   readonly cgroup: Float64Array;
-  /** In µs of our clock; -Infinity: of that nothing is known. */
+  /** In µs of our clock. */
   readonly time: Float64Array;
 }
 
-export interface Header {
+interface Header {
   readonly flags: number;
   readonly session: bigint;
   readonly sequence: number;
@@ -51,7 +51,7 @@ export function nameBytes({ path }: Name): number {
 export function encodeBatch(header: Header, names: readonly Name[], records: Records): Buffer {
   const namesBytes = names.reduce((sum, name) => sum + nameBytes(name), 0);
   const bytes = Buffer.alloc(HEADER_BYTES + namesBytes + records.count * RECORD_BYTES);
-  const first = records.time.subarray(0, records.count).find(Number.isFinite) ?? 0;
+  const first = records.count === 0 ? 0 : records.time[0];
   const time0 = Math.round(first + header.clockOffset);
   bytes.writeUInt32LE(MAGIC, 0);
   bytes.writeUInt16LE(VERSION, 4);
@@ -74,8 +74,7 @@ export function encodeBatch(header: Header, names: readonly Name[], records: Rec
     bytes.writeUInt32LE(records.slot[i], at);
     bytes.writeUInt32LE(records.slots[i], at + 4);
     writeWide(bytes, records.cgroup[i], at + 8);
-    const time = records.time[i];
-    bytes.writeInt32LE(Number.isFinite(time) ? Math.round(time - first) : LONG_AGO, at + 16);
+    bytes.writeInt32LE(Math.round(records.time[i] - first), at + 16);
   }
   return bytes;
 }

@@ -8,15 +8,14 @@ import type { AddressInfo } from 'node:net';
 const MAGIC = 0x4157535a;
 const HEADER = 48;
 const RECORD = 20;
-const LONG_AGO = -(2 ** 31);
 
 export interface PeerRecord {
   readonly slot: number;
   readonly count: number;
   /** Path of the cgroup, `#ID` for one without a name, or null where the slots are free. */
   readonly owner: string | null;
-  /** In µs of the server's clock; undefined: long ago. */
-  readonly time: number | undefined;
+  /** In µs of the server's clock. */
+  readonly time: number;
 }
 
 export interface PeerBatch {
@@ -147,7 +146,7 @@ export class AgentPeer {
     const count = body.readUInt32LE(44);
     if (body.readUInt32LE(0) !== MAGIC || body.readUInt16LE(4) !== 1) wrong('magic or version');
     if (body.length !== namesEnd + count * RECORD || body.length > 262_144) wrong('length');
-    if (body.readUInt16LE(6) > 3) wrong('flags');
+    if (body.readUInt16LE(6) > 7) wrong('flags');
     const names: { id: number; path: string | null }[] = [];
     for (let at = HEADER; at < namesEnd; ) {
       const id = Number(body.readBigUInt64LE(at));
@@ -161,12 +160,11 @@ export class AgentPeer {
     const records = Array.from({ length: count }, (_, i): PeerRecord => {
       const at = namesEnd + i * RECORD;
       const id = Number(body.readBigUInt64LE(at + 8));
-      const after = body.readInt32LE(at + 16);
       const record = {
         slot: body.readUInt32LE(at),
         count: body.readUInt32LE(at + 4),
         owner: id === 0 ? null : (this.names.get(id) ?? `#${id}`),
-        time: after === LONG_AGO ? undefined : time0 + after,
+        time: time0 + body.readInt32LE(at + 16),
       };
       if (record.count < 1 || record.slot + record.count > this.slots) wrong(`slots ${record.slot}+${record.count}`);
       return record;

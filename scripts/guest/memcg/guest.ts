@@ -8,7 +8,7 @@ import type { Log } from '../run.ts';
 import { toolPath } from '../tools.ts';
 
 /** What a cgroup of the guest holds by its own files, in pages. */
-export interface GuestGroup {
+interface GuestGroup {
   readonly swap: number;
   readonly ram: number;
 }
