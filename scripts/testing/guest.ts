@@ -60,12 +60,28 @@ const BREAKS: readonly GuestRun[] = [
   },
 ];
 
+/** Each of its kernels by a link of its own, which are the two that there are. */
+const MEMCGS: readonly GuestRun[] = [
+  {
+    name: 'guest-memcg',
+    title: "a guest's cgroups are told by the agent inside, and limits hold for them",
+    args: ['--memcg'],
+    wanted: 0,
+  },
+  {
+    name: 'guest-memcg-backports',
+    title: 'the same on a 6.12, over a virtio-serial port',
+    args: ['--memcg', '--kernel', 'backports', '--agent-link', 'serial'],
+    wanted: 0,
+  },
+];
+
 export function guestStages(root: string, long: boolean, strict: boolean): Stage[] {
   const program = join(root, 'scripts/vm');
   const runs = safeCombinations()
     .filter((one) => long || isPlain(one))
     .map(combinationRun);
-  return [GUEST, ...runs, ...(long ? BREAKS : [])].map((guest) => guestStage(program, guest, strict));
+  return [GUEST, ...MEMCGS.slice(0, long ? 2 : 1), ...runs, ...(long ? BREAKS : [])].map((guest) => guestStage(program, guest, strict));
 }
 
 /** `strict`: a machine that cannot run it fails the run. */
