@@ -46,7 +46,8 @@ async function withServer(context: Context, folder: string, log: Log): Promise<s
     options.agentLink === 'tcp' ? 'agents.tcp=127.0.0.1:0' : `agents.unix=${agentSocket(sockets)}`;
   const extras = (sockets: string): ServerExtras => ({
     export: { memcg: MEMCG, attribution: 'agent', agentToken: token },
-    set: [listens(sockets)],
+    // Of /q a page that does not compress has no other place; as an error it would be ENOSPC, at which QEMU stops the guest.
+    set: [listens(sockets), 'onRejectNoWriteback=raw'],
   });
   const server = await startServer(options, 'blk', root, folder, extras);
   const problems: string[] = [];
