@@ -1,5 +1,6 @@
-// The guest test with two combinations of protocols that hold; with --long all that hold, and the runs in which the server
-// is spoiled on purpose and the guest has to notice.
+// Guests that swap: a full-sized one through QEMU's client, and a small one with other protocols through its kernel's. With
+// --long a full-sized one through its kernel's too, one for all protocols that hold, and the runs in which the server is
+// spoiled on purpose and the guest has to notice.
 import { join } from 'node:path';
 import type { Combination } from '#src/protocols/index.js';
 import { safeCombinations, settingsOf } from '../support/safe_combinations.ts';
@@ -21,21 +22,32 @@ export interface GuestRun {
 
 const GUEST: GuestRun = {
   name: 'guest',
-  title: 'a guest swaps on the export, attached in both ways',
-  args: ['--attach', 'both'],
+  title: "a guest swaps on the export, attached through QEMU's own client",
+  args: ['--attach', 'blk'],
+  wanted: 0,
+};
+const GUEST_NBD: GuestRun = {
+  name: 'guest-nbd',
+  title: "a guest swaps on the export, attached through its kernel's client",
+  args: ['--attach', 'nbd'],
   wanted: 0,
 };
 
 /** So little that a small guest fills it, and writeback runs beside its swapping. */
 const SMALL_POOL = 'pool.max=16MiB';
 
-/** A guest for each combination; the default's full-sized one is run in any case. */
+/** A small guest for each combination; the default's full-sized one is run in any case. */
 function combinationRun(one: Combination): GuestRun {
   const names = Object.values(one);
   return {
     name: `guest-${names.join('-')}`,
     title: `a guest swaps with ${names.join(', ')}, and writeback runs`,
-    args: ['--small', ...[SMALL_POOL, ...settingsOf(one)].flatMap((setting) => ['--set', setting])],
+    args: [
+      '--small',
+      '--attach',
+      isPlain(one) ? 'nbd' : 'blk',
+      ...[SMALL_POOL, ...settingsOf(one)].flatMap((setting) => ['--set', setting]),
+    ],
     wanted: 0,
   };
 }
@@ -81,7 +93,9 @@ export function guestStages(root: string, long: boolean, strict: boolean): Stage
   const runs = safeCombinations()
     .filter((one) => long || isPlain(one))
     .map(combinationRun);
-  return [GUEST, ...MEMCGS.slice(0, long ? 2 : 1), ...runs, ...(long ? BREAKS : [])].map((guest) => guestStage(program, guest, strict));
+  return [GUEST, ...(long ? [GUEST_NBD, ...MEMCGS] : []), ...runs, ...(long ? BREAKS : [])].map((guest) =>
+    guestStage(program, guest, strict),
+  );
 }
 
 /** `strict`: a machine that cannot run it fails the run. */

@@ -1,12 +1,13 @@
 // What options must fulfil together, beyond the bounds of each one. Pure: looks at the config and nothing else.
 import { BlockList } from 'node:net';
 import { RANGES_MAX } from '../pool/attribution.ts';
-import { MEMCGS_MAX } from '../pool/limits.ts';
+import { MEMCGS_MAX, PAGE_SIZE } from '../pool/limits.ts';
 import { MemcgError, namesOf } from '../pool/memcg_path.ts';
+import { rawRoom } from '../pool/raw_room.ts';
 import type { Problem } from './option_path.ts';
 import { checkProtocols } from './protocol_checks.ts';
-import type { Config } from './schema.ts';
-import { formatSize } from './units.ts';
+import { type Config, POOL_BYTES_MAX } from './schema.ts';
+import { formatSize, MIB } from './units.ts';
 
 /** sockaddr_un holds 108 bytes, the last one a zero; a longer path would be cut in silence. */
 const MAX_SOCKET_PATH = 107;
@@ -21,7 +22,7 @@ function isLoopback(host: string): boolean {
 }
 
 export function crossCheck(config: Config): Problem[] {
-  return [checkListen, checkExports, checkRanges, checkMemcgs, checkTuning, checkProtocols].flatMap((check) =>
+  return [checkListen, checkExports, checkRanges, checkMemcgs, checkRaw, checkTuning, checkProtocols].flatMap((check) =>
     check(config),
   );
 }
@@ -165,6 +166,17 @@ function checkMemcgs({ exports, memcgs }: Config): Problem[] {
     problems.push({ path: ['memcgs'], message });
   }
   return problems;
+}
+
+/** Raw pages have room beside the pool, and both are one in the allocator. */
+function checkRaw({ pool, exports, onRejectNoWriteback }: Config): Problem[] {
+  const slots = exports.reduce((sum, { size }) => sum + size / PAGE_SIZE, 0);
+  const pages = onRejectNoWriteback === 'raw' ? Math.min(slots, Math.floor(pool.rawMax / PAGE_SIZE)) : 0;
+  const room = rawRoom(pages);
+  if (pool.max + room <= POOL_BYTES_MAX) return [];
+  const takes = formatSize(Math.ceil(room / MIB) * MIB);
+  const message = `takes ${takes} beside pool.max, allowed: ${formatSize(POOL_BYTES_MAX)} of both together`;
+  return [{ path: ['pool', 'rawMax'], message }];
 }
 
 function checkTuning({ shrinker, image, debug, unsafe }: Config): Problem[] {

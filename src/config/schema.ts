@@ -36,7 +36,7 @@ import { protocol } from './protocol_options.ts';
 import { shrinker, withPolicy } from './shrinker_options.ts';
 import { formatSize, MIB, parsePercent, TIB } from './units.ts';
 
-const POOL_BYTES_MAX = ZSPAGES_MAX * ZSPAGE_BYTES;
+export const POOL_BYTES_MAX = ZSPAGES_MAX * ZSPAGE_BYTES;
 const POOL_MAX = '20%';
 
 const listen = group(

@@ -8,3 +8,9 @@ export const CONTROL_CONNECTIONS = 16;
  * has no such bound, and tries until a signal comes.
  */
 export const RECLAIM_DEADLINE_MS = 30_000;
+
+/**
+ * Writes to memory.reclaim under way at a time, each of which keeps its connection; further ones are EAGAIN at once. So
+ * there is always a connection left for a question, also while an image stalls and none of them comes to an end.
+ */
+export const RECLAIMS_MAX = 12;

@@ -34,13 +34,14 @@ export interface Entries {
   readonly referenced: Uint8Array;
   readonly state: Int32Array;
   readonly generation: Uint32Array;
-  /** [lock, free list head, high-water mark]; the free list is linked through `next`. */
+  /** [lock, free list head, high-water mark, in use]; the free list is linked through `next`. */
   readonly control: Int32Array;
 }
 
 const LOCK = 0;
 const FREE_HEAD = 1;
 const HIGH_WATER = 2;
+const IN_USE = 3;
 
 export function createEntries(capacity: number): Entries {
   const entries: Entries = {
@@ -55,7 +56,7 @@ export function createEntries(capacity: number): Entries {
     referenced: uint8(capacity),
     state: int32(capacity),
     generation: uint32(capacity),
-    control: int32(HIGH_WATER + 1),
+    control: int32(IN_USE + 1),
   };
   entries.control[HIGH_WATER] = 1;
   return entries;
@@ -77,13 +78,17 @@ const WIDTHS = {
 /** Bytes of metadata per entry; what its handle costs the allocator comes on top. */
 export const ENTRY_BYTES = Object.values(WIDTHS).reduce((sum, width) => sum + width, 0);
 
-/** Takes an entry, or NONE when the table is full. Its fields are the caller's until it is published. */
-export function allocEntry(t: Entries): number {
+/**
+ * Takes an entry, or NONE when the table has no more than `spare` left. Its fields are the caller's until it is published.
+ */
+export function allocEntry(t: Entries, spare = 0): number {
   sync.lock(t.control, LOCK);
-  let e = t.control[FREE_HEAD];
-  if (e !== NONE) t.control[FREE_HEAD] = t.next[e];
-  else if (t.control[HIGH_WATER] < t.capacity) e = t.control[HIGH_WATER]++;
-  if (e !== NONE) {
+  let e: number = NONE;
+  if (t.control[IN_USE] + spare < t.capacity - 1) {
+    e = t.control[FREE_HEAD];
+    if (e === NONE) e = t.control[HIGH_WATER]++;
+    else t.control[FREE_HEAD] = t.next[e];
+    t.control[IN_USE]++;
     t.generation[e]++;
     t.prev[e] = NONE;
     t.next[e] = NONE;
@@ -101,6 +106,7 @@ export function freeEntry(t: Entries, e: number): void {
     t.generation[e]++;
     t.next[e] = t.control[FREE_HEAD];
     t.control[FREE_HEAD] = e;
+    t.control[IN_USE]--;
   }
   sync.unlock(t.control, LOCK);
   if (!live) sync.violation('double free', `double free of entry ${e}`);

@@ -13,11 +13,12 @@ import { type Buffers, createBuffers } from './buffers.ts';
 import { type Claims, createClaims } from './claims.ts';
 import { createDirty, type Dirty } from './dirty.ts';
 import { createEntries, ENTRY_BYTES, type Entries, highWater } from './entries.ts';
-import { EXPORTS_MAX, LANES_MAX, MEMCGS_MAX, THREAD_LANE0, THREAD_MAIN, THREADS_MAX } from './limits.ts';
+import { EXPORTS_MAX, LANES_MAX, MEMCGS_MAX, PAGE_SIZE, THREAD_LANE0, THREAD_MAIN, THREADS_MAX } from './limits.ts';
 import { createLists, type Lists } from './lru.ts';
 import { createMemcgs, type Memcgs } from './memcg.ts';
 import { fillMemcgs } from './memcg_tree.ts';
 import type { Heuristic } from './policies.ts';
+import { rawRoom } from './raw_room.ts';
 import { createSlotTable, type SlotTable } from './slot_table.ts';
 import { createTrees, NODE, NODE_BYTES, nodesFor, nodesInUse, type Trees } from './tree.ts';
 
@@ -85,6 +86,8 @@ export const SWAP_HEADER_BYTES = 48;
 export interface Shared {
   readonly settings: PoolSettings;
   readonly entries: Entries;
+  /** Entries that only pages kept raw may have; 0 where every page has an entry. */
+  readonly rawEntries: number;
   /** Same-filled pages that may be stored as such; Infinity where every page has an entry. */
   readonly filledMax: number;
   readonly trees: Trees;
@@ -164,11 +167,12 @@ export function createShared(
 ): Shared {
   const pages = settings.exports.map((x) => x.pages);
   const totalPages = pages.reduce((a, b) => a + b, 0);
+  // Raw pages are kept beside what limits allow, so that others leave them their room, of the allocator and of the table.
+  const rawPages = settings.rawOnReject ? Math.min(totalPages, Math.floor(settings.rawMaxBytes / PAGE_SIZE)) : 0;
+  const usual = Math.max(ENTRIES_MIN, Math.ceil(settings.poolBytes / SMALL_OBJECT));
   // A store takes its entry before the old one goes, so each thread may hold one more than there are slots.
-  const capacity =
-    Math.min(totalPages, ENTRIES_MAX, Math.max(ENTRIES_MIN, Math.ceil(settings.poolBytes / SMALL_OBJECT))) +
-    1 +
-    THREADS_MAX;
+  const capacity = Math.min(totalPages, ENTRIES_MAX, usual + rawPages) + 1 + THREADS_MAX;
+  const holdsAll = capacity > totalPages;
   const nodes = nodesFor(pages, capacity, settings.absoluteIndexing === true);
   const readers = int32(THREADS_MAX);
   const ranges = settings.exports.reduce((sum, one) => sum + (one.ranges?.length ?? 0), 0);
@@ -177,14 +181,15 @@ export function createShared(
   const shared: Shared = {
     settings,
     entries: createEntries(capacity),
-    filledMax: capacity > totalPages ? Number.POSITIVE_INFINITY : Math.floor(capacity * FILLED_PART),
+    rawEntries: holdsAll ? 0 : rawPages,
+    filledMax: holdsAll ? Number.POSITIVE_INFINITY : Math.floor((capacity - rawPages) * FILLED_PART),
     trees: createTrees(pages, nodes, {
       absolute: settings.absoluteIndexing === true,
       readers: settings.locklessWalks === true ? readers : null,
     }),
     lru: createLists(memcgs),
     memcgs: createMemcgs(memcgs, threads, ranges),
-    zs: allocator.create(settings.poolBytes, capacity),
+    zs: allocator.create(settings.poolBytes + rawRoom(rawPages), capacity),
     slotTable: createSlotTable(requestRecords + 2 * buffers, pages.length),
     users: createCountedBits(pages),
     lost: createCountedBits(pages),

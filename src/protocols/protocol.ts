@@ -68,6 +68,7 @@ export const SHRINK = {
   GONE: 4,
   ENOMEM: 5,
   EIO: 6,
+  PASSED: 7,
 } as const;
 export type ShrinkResult = (typeof SHRINK)[keyof typeof SHRINK];
 

@@ -3,6 +3,7 @@
  * Other threads never see it.
  */
 import { NONE } from '../pool/entries.ts';
+import { EXPORTS_MAX } from '../pool/limits.ts';
 
 export interface Walk {
   /** The victim that was taken last: its slot, copied under the LRU lock, and its entry. */
@@ -17,8 +18,11 @@ export interface Walk {
   /** With lruSkipAfterUnlock: the list, and the entry where the walk goes on after a busy victim. */
   list: number;
   next: number;
+  /** By export: 1 from the victim on that could have no buffer. The walk passes by the pages of that export. */
+  readonly full: Uint8Array;
 }
 
 export function newWalk(): Walk {
-  return { x: 0, slot: 0, e: NONE, tree: 0, life: 0, neighbour: NONE, list: 0, next: NONE };
+  const victim = { x: 0, slot: 0, e: NONE, tree: 0, life: 0, neighbour: NONE };
+  return { ...victim, list: 0, next: NONE, full: new Uint8Array(EXPORTS_MAX) };
 }

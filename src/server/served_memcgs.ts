@@ -2,7 +2,7 @@
  * The tree of memcgs on the main thread of a server, and what there is to do about it: rows of those that are gone are given
  * back in time, and what memory.reclaim asks for is asked of the shrinker's thread.
  */
-import { CONTROL_CONNECTIONS, RECLAIM_DEADLINE_MS } from '../control/limits.ts';
+import { RECLAIM_DEADLINE_MS, RECLAIMS_MAX } from '../control/limits.ts';
 import * as errno from '../os/errno.ts';
 import type { Loop, Timer } from '../os/loop.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
@@ -19,7 +19,7 @@ export class ServedMemcgs {
   readonly tree: MemcgTree;
   private readonly send: (message: ReclaimMessage) => void;
   private readonly reaping: Timer;
-  /** By number: requests that the shrinker has, at most one for each connection of the control socket. */
+  /** By number: requests that the shrinker has. */
   private readonly running = new Map<number, (errno: number) => void>();
   private last = 0;
 
@@ -37,7 +37,7 @@ export class ServedMemcgs {
   /** As ReclaimBytes of the files has it; RECLAIM_DEADLINE_MS at most, and a client that goes away ends it. */
   readonly reclaim = (m: number, bytes: number, gone: AbortSignal): Promise<number> => {
     // One whose client has just gone may be here until the shrinker has heard of it.
-    if (this.running.size >= CONTROL_CONNECTIONS || gone.aborted) return Promise.resolve(errno.EAGAIN);
+    if (this.running.size >= RECLAIMS_MAX || gone.aborted) return Promise.resolve(errno.EAGAIN);
     const id = ++this.last;
     return new Promise((resolve) => {
       const end = (): void => this.send({ type: 'endReclaim', id });

@@ -55,7 +55,7 @@ export class Proactive {
   private readonly reclaim: Reclaim;
   private readonly loop: Loop;
   private readonly schedule: () => void;
-  /** In turn. As many as the control socket has connections. */
+  /** In turn; RECLAIMS_MAX at most (control/limits.ts). */
   private requests: Request[] = [];
   /** Where the last request came to, so that small ones don't take all from the same memcg. */
   private cursor = 0;

@@ -158,13 +158,14 @@ export class Reclaim {
 
   /** Whether what was asked for is still above its accept threshold. */
   private isShort(asked: number): boolean {
-    const { zs, counters, entries } = this.shared;
+    const { zs, counters, entries, rawEntries } = this.shared;
     const { acceptBytes, poolBytes } = this.zswap.settings;
     if ((asked & WORK.POOL) !== 0 && allocator.total(zs) > acceptBytes) return true;
     if ((asked & WORK.ENTRIES) === 0) return false;
     // Same-filled pages are on no list and stay, so what they take is no room that writeback could make.
     const filled = sum(counters, POOL.same_filled_pages);
-    return sum(counters, POOL.stored_pages) - filled > ((entries.capacity - 1 - filled) * acceptBytes) / poolBytes;
+    const room = entries.capacity - 1 - rawEntries;
+    return sum(counters, POOL.stored_pages) - filled > ((room - filled) * acceptBytes) / poolBytes;
   }
 
   /** No export of the memcg could take a batch of buffers, and each has calls on its image under way, whose ends make turns. */
@@ -214,11 +215,16 @@ export class Reclaim {
     this.refused = 0;
     this.busy = 0;
     beginWalk(zswap);
-    while (this.scanned < victims && this.scanned + this.rotated < look) {
+    let passed = 0;
+    while (this.scanned < victims && this.scanned + this.rotated + passed < look) {
       const result = entry.shrinkOne(zswap, m, busy);
       if (result === SHRINK.EMPTY) break;
       if (result === SHRINK.ROTATED) {
         this.rotated++;
+        continue;
+      }
+      if (result === SHRINK.PASSED) {
+        passed++;
         continue;
       }
       this.scanned++;
@@ -226,9 +232,12 @@ export class Reclaim {
         this.written++;
         this.writtenBytes += zswap.lastBytes;
       } else zswap.count('reject_reclaim_fail');
-      if (result === SHRINK.ENOMEM) this.refused++;
-      else if (result === SHRINK.EEXIST) this.busy++;
-      // The next page may be of an export that has buffers.
+      if (result === SHRINK.ENOMEM) {
+        this.refused++;
+        // The next page may be of an export that has buffers. Those of this one don't use up the batch: with a list full of
+        // pages of a stalled image before them, the others would come up a batch at each rest.
+        zswap.walk.full[zswap.walk.x] = 1;
+      } else if (result === SHRINK.EEXIST) this.busy++;
       if ((this.refused > 0 && oneExport) || (this.busy > 0 && stopsAtBusy)) break;
     }
   }

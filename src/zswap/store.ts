@@ -149,17 +149,22 @@ function takesFilled(zswap: Zswap): boolean {
 }
 
 function storeFilled(zswap: Zswap, x: number, slot: number, m: number, word: number): number {
-  const e = allocEntry(zswap.entries);
+  const e = allocEntry(zswap.entries, leftToRaw(zswap));
   if (e === NONE) return rejectEntry(zswap);
   zswap.entries.fill[e] = word;
   return publish(zswap, e, x, slot, m, LENGTH_SAME_FILLED);
+}
+
+/** Entries that pages kept raw have not used yet, of a table that others could fill. */
+function leftToRaw({ shared }: Zswap): number {
+  return shared.rawEntries === 0 ? 0 : Math.max(0, shared.rawEntries - sync.load(shared.control, CTL.KEPT_RAW));
 }
 
 /** `kept`: by storeRaw. */
 function storeObject(zswap: Zswap, x: number, slot: number, m: number, object: Uint8Array, kept = false): number {
   const { objects } = zswap;
   const bytes = object.length;
-  const e = allocEntry(zswap.entries);
+  const e = allocEntry(zswap.entries, kept ? 0 : leftToRaw(zswap));
   if (e === NONE) return rejectEntry(zswap);
   if (!objects.alloc(e, bytes)) {
     freeEntry(zswap.entries, e);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { type CtlVerb, ctl } from '#src/cli/ctl.js';
 import { run, runCommand } from '../support/run_process.ts';
+import { runEach } from '../support/run_zswapd.ts';
 import { tempFolder } from '../support/tmp.ts';
 import { MAIN, startServer } from '../support/zswapd.ts';
 
@@ -35,8 +36,9 @@ t.test('files are listed, read and set; a mistake is one line with its kernel na
     [/^zswapd ctl: mkdir \/cgroup\/memory.stat: ENOTDIR: [^\n]+\n$/, 'mkdir', '-p', '/cgroup/memory.stat'],
     [/^zswapd ctl: mkdir \/cgroup\/memory.stat\/a: ENOTDIR: [^\n]+\n$/, 'mkdir', '-p', '/cgroup/memory.stat/a'],
   ];
-  for (const [stderr, ...args] of refused) {
-    t.match(await ctl(...args), { code: 1, stdout: '', stderr }, args.join(' ').slice(0, 60));
+  const said = await runEach(refused.map(([, ...args]) => ['ctl', ...args, '--control', server.controlPath]));
+  for (const [i, [stderr, ...args]] of refused.entries()) {
+    t.match(said[i], { code: 1, stdout: '', stderr }, args.join(' ').slice(0, 60));
   }
   const made = { code: 0, stdout: '', stderr: '' };
   for (let i = 0; i < 2; i++) t.same(await ctl('mkdir', '-p', '/cgroup//a/b/c d/'), made);
@@ -62,9 +64,10 @@ t.test('a server that stands still is said to, whatever is asked of it', async (
 
 t.test('mistakes of usage are exit 2, whether a server runs or not', async (t) => {
   const mistakes = [['ctl'], ['ctl', 'cat', '/'], ['ctl', 'get'], ['ctl', 'set', '/a'], ['ctl', 'ls', '/', '/a']];
-  for (const args of [...mistakes, ['ctl', 'ls', '--nope', '/'], ['ctl', 'get', '/', '--control', '']]) {
-    t.match(await run(MAIN, args), { code: 2, stdout: '' }, args.join(' '));
-  }
+  const lines = [...mistakes, ['ctl', 'ls', '--nope', '/'], ['ctl', 'get', '/', '--control', '']];
+  const said = await runEach(lines);
+  for (const [i, args] of lines.entries()) t.match(said[i], { code: 2, stdout: '' }, args.join(' '));
+  t.same(await run(MAIN, lines[0]), said[0]);
   t.match(await run(MAIN, ['ctl', 'get', '/a', '--control', '/does/not/exist']), {
     code: 1,
     stderr: /^\/does\/not\/exist: no server answers/,

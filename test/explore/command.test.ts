@@ -1,7 +1,7 @@
 // `zswapd explore` as a command: one line and exit 2 for each mistake, a replay that gives the same trace again.
 import t from 'tap';
 import { loadConfigText } from '#src/config/load.js';
-import { runZswapd } from './run_explore.ts';
+import { runEach, runZswapd } from '../support/run_zswapd.ts';
 
 const MISTAKES: readonly (readonly [string[], RegExp])[] = [
   [['--replay', 'zx0:leak:a:1>0'], /^--replay: .* is of version zx0, allowed: zx1:/],
@@ -35,9 +35,11 @@ const MISTAKES: readonly (readonly [string[], RegExp])[] = [
   [['--replay', 'zx1:', '--bound', '2'], /^zswapd: option '--replay .* cannot be used with option '--bound /],
 ];
 
-for (const [args, pattern] of MISTAKES) {
+const said = await runEach(MISTAKES.map(([args]) => ['explore', ...args]));
+t.equal(said.length, MISTAKES.length);
+for (const [i, [args, pattern]] of MISTAKES.entries()) {
   t.test(`explore ${args.join(' ')}`, async (t) => {
-    const { code, stdout, stderr } = await runZswapd(['explore', ...args]);
+    const { code, stdout, stderr } = said[i];
     t.equal(code, 2);
     t.equal(stdout, '');
     t.match(stderr, pattern);
@@ -46,6 +48,10 @@ for (const [args, pattern] of MISTAKES) {
 }
 
 const CONTRADICTION = ['--set', 'protocol.preset=v3.12', '--set', 'protocol.entry=pin-validate'];
+
+t.test('a mistake ends the process as its line says', async (t) => {
+  t.same(await runZswapd(['explore', ...MISTAKES[0][0]]), said[0]);
+});
 
 t.test('a setting that contradicts its preset is refused as config check refuses it', async (t) => {
   const explored = await runZswapd(['explore', '--scenario', 'leak', ...CONTRADICTION]);

@@ -15,8 +15,11 @@ const BOUND = Number(process.env.ZSWAPD_BOUND ?? 2);
 const SCHEDULES_MAX = 20_000_000;
 /** Combinations that share a cell with another, per scenario, which are explored again on their own. */
 const SAMPLE = 2;
-/** About five thousand schedules and more in each clean cell. */
-const DEAREST = ['two-writebacks', 'fault-recursion-putback', 'fault-recursion-worker'];
+/** About a thousand schedules and more in each clean cell. */
+const DEAREST = [
+  ...['two-writebacks', 'fault-recursion-putback', 'fault-recursion-worker', 'flush-writeback'],
+  ...['swapoff-slot-0', 'swapoff-keep', 'late-trim'],
+];
 
 /**
  * The rule of the plain run: the usual combination of each entry protocol everywhere; one that differs from it in one choice,

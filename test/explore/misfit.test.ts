@@ -4,7 +4,7 @@ import { SCENARIOS as ALL } from '#src/explore/scenarios/scenarios.js';
 import { parseReplay } from '#src/explore/schedule/replay_string.js';
 import { misfit } from '#src/explore/search/misfit.js';
 import { EXPECTED, SCENARIOS } from '#src/scripts/pages/expected_matrix.js';
-import { runZswapd } from './run_explore.ts';
+import { runEach, runZswapd } from '../support/run_zswapd.ts';
 
 const ISOLATE = 'refcount-lru-isolate+tree-refcount+skip-eexist+erase';
 const REASONS: readonly (readonly [string, string, RegExp])[] = [
@@ -19,20 +19,21 @@ function flagsFor(combination: string): string[] {
   return ['entry', 'swapoff', 'busy', 'invalidate'].flatMap((key, i) => ['--set', `protocol.${key}=${names[i]}`]);
 }
 
-for (const [scenario, combination, reason] of REASONS) {
-  t.test(`${scenario} under ${combination} is one line and exit 2`, async (t) => {
-    for (const args of [
-      ['--scenario', scenario, ...flagsFor(combination)],
-      ['--replay', `zx1:${scenario}:${combination}:`],
-    ]) {
-      const { code, stdout, stderr } = await runZswapd(['explore', ...args]);
-      const line = stderr.trimEnd();
-      t.equal(code, 2);
-      t.equal(stdout, '');
-      t.ok(line.startsWith(`${args[0]}: "${scenario}" does not fit protocol.entry "`), line);
-      t.match(line, reason);
-      t.notMatch(line, /\n/);
-    }
+const LINES = REASONS.flatMap(([scenario, combination, reason]) => [
+  { scenario, reason, args: ['--scenario', scenario, ...flagsFor(combination)] },
+  { scenario, reason, args: ['--replay', `zx1:${scenario}:${combination}:`] },
+]);
+const said = await runEach(LINES.map(({ args }) => ['explore', ...args]));
+
+for (const [i, { scenario, reason, args }] of LINES.entries()) {
+  t.test(`${args.join(' ')} is one line and exit 2`, async (t) => {
+    const { code, stdout, stderr } = said[i];
+    const line = stderr.trimEnd();
+    t.equal(code, 2);
+    t.equal(stdout, '');
+    t.ok(line.startsWith(`${args[0]}: "${scenario}" does not fit protocol.entry "`), line);
+    t.match(line, reason);
+    t.notMatch(line, /\n/);
   });
 }
 

@@ -18,7 +18,13 @@ function tiny(number: number): Uint8Array {
 /** A bench whose entry table is full of pages that `make` makes, and the next slot, whose page was rejected. */
 function full(t: Test, make: (slot: number) => Uint8Array): { b: ShrinkerBench; end: number } {
   const exports = [{ name: 'a', pages: PAGES, memcg: 0 }];
-  const b = new ShrinkerBench(t, { exports, poolBytes: 8 * 2 ** 20, acceptBytes: 7 * 2 ** 20, buffers: 16_384 });
+  const b = new ShrinkerBench(t, {
+    exports,
+    poolBytes: 8 * 2 ** 20,
+    acceptBytes: 7 * 2 ** 20,
+    buffers: 16_384,
+    rawOnReject: false,
+  });
   for (let slot = 0; ; slot++) if (b.write(slot, make(slot)).errno === null) return { b, end: slot };
 }
 
@@ -57,7 +63,14 @@ t.test('same-filled pages of one export leave entries to the others; beyond thei
     { name: 'a', max: 4096, writeback: true },
     { name: 'b', max: Number.MAX_SAFE_INTEGER, writeback: true },
   ];
-  const b = new ShrinkerBench(t, { exports, memcgs, poolBytes: 8 * 2 ** 20, acceptBytes: 7 * 2 ** 20, buffers: 4096 });
+  const b = new ShrinkerBench(t, {
+    exports,
+    memcgs,
+    poolBytes: 8 * 2 ** 20,
+    acceptBytes: 7 * 2 ** 20,
+    buffers: 4096,
+    rawOnReject: false,
+  });
   const { capacity } = b.shared.entries;
   const part = Math.floor((capacity * 3) / 4);
   let slot = 0;
@@ -81,7 +94,7 @@ t.test('same-filled pages of one export leave entries to the others; beyond thei
 
 t.test('where every page has an entry, all of them may be same-filled', async (t) => {
   const exports = [{ name: 'a', pages: 4096, memcg: 0 }];
-  const b = new ShrinkerBench(t, { exports, poolBytes: 8 * 2 ** 20, acceptBytes: 7 * 2 ** 20 });
+  const b = new ShrinkerBench(t, { exports, poolBytes: 8 * 2 ** 20, acceptBytes: 7 * 2 ** 20, rawOnReject: false });
   for (let slot = 0; slot < 4096; slot++) t.equal(b.write(slot, makePage('same', slot + 1)).errno, 0);
   t.equal(b.count('same_filled_pages'), 4096);
 });

@@ -198,3 +198,18 @@ t.test('the memcg that was named goes offline meanwhile: what its parent has got
   t.equal(left('p/a'), had);
   t.equal(currentOf(b.shared.memcgs, tree.lookup('p/a')), had * PAGE);
 });
+
+t.test('pages of a stalled export that lie before those of another cost no rest each batch', async (t) => {
+  const { b, begin, proactive } = bench(t, 0, {
+    memcgs: [{ name: 'p', ...FREE }],
+    exports: ['a', 'b'].map((name) => ({ name, pages: 2048, memcg: 0 })),
+  });
+  for (let i = 0; i < 400; i++) b.write(i, makePage('random', i), 0);
+  for (let i = 0; i < 40; i++) b.write(i, makePage('random', i), 1);
+  b.takeBuffers(0);
+  const asked = begin('p', 16);
+  b.look();
+  t.ok(proactive('p') >= 16 && proactive('p') < 20, `${proactive('p')} pages in one look`);
+  t.equal(asked.errno, 0);
+  checkLists(b.shared);
+});

@@ -3,6 +3,7 @@ import { NBD_EIO, NBD_ENOSPC, NBD_ESHUTDOWN } from 'node-nbd-server';
 import t, { type Test } from 'tap';
 import { testBit } from '#src/pool/bits.js';
 import { takenBuffers } from '#src/pool/buffers.js';
+import { CTL } from '#src/pool/shared.js';
 import { EEXIST } from '#src/pool/slots.js';
 import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
 import { makePage, take } from '../support/pool.ts';
@@ -15,6 +16,13 @@ const rejected = makePage('random', 2);
 
 /** A bench that rejects pages of noise. */
 const bench = (t: Test): ShrinkerBench => new ShrinkerBench(t, { exports, storeIncompressible: false });
+
+/** Tens of bytes as an object. */
+const small = (slot: number): Buffer => {
+  const page = Buffer.alloc(4096);
+  page.writeUInt32LE(slot + 1);
+  return page;
+};
 
 const users = (b: ShrinkerBench) => testBit(b.shared.users, 0, SLOT);
 
@@ -134,6 +142,36 @@ t.test('at its memcg limit, without writeback: the page is kept raw, or its slot
     t.equal(reads(b), rawOnReject ? 'old' : ON_IMAGE);
     t.strictSame([takenBuffers(b.shared.requestBuffers), b.count('reject_memcg_limit')], [0, 1]);
   }
+});
+
+t.test('a pool that others have filled takes raw pages up to their bound, whatever they are', async (t) => {
+  for (const kind of ['text', 'random', 'same'] as const) {
+    const memcgs = ['others', 'm'].map((name) => ({ name, max: Number.MAX_SAFE_INTEGER, writeback: false }));
+    const two = ['a', 'b'].map((name, x) => ({ name, pages: 65_536, memcg: x }));
+    const over = { poolBytes: 2 ** 20, acceptBytes: 2 ** 20, rawMaxBytes: 40 * 4096 };
+    const b = new ShrinkerBench(t, { exports: two, memcgs, ...over });
+    let slot = 0;
+    while (b.write(slot, makePage('text', slot), 0).errno === 0 && b.shared.control[CTL.KEPT_RAW] === 0) slot++;
+    for (let i = 0; i < 39; i++) t.equal(b.write(i, makePage(kind, i), 1).errno, 0, `${kind}, page ${i}`);
+    t.equal(b.write(39, makePage(kind, 39), 1).errno, NBD_ENOSPC);
+  }
+});
+
+t.test('a table of entries that small pages have filled has room for raw ones', async (t) => {
+  const memcgs = ['others', 'm'].map((name) => ({ name, max: Number.MAX_SAFE_INTEGER, writeback: false }));
+  const two = ['a', 'b'].map((name, x) => ({ name, pages: 100_000, memcg: x }));
+  const b = new ShrinkerBench(t, {
+    exports: two,
+    memcgs,
+    poolBytes: 2 ** 23,
+    acceptBytes: 2 ** 23,
+    rawMaxBytes: 8 * 4096,
+  });
+  let slot = 0;
+  while (b.write(slot, small(slot), 0).errno === 0 && b.shared.control[CTL.KEPT_RAW] === 0) slot++;
+  t.ok(b.count('reject_kmemcache_fail') > 0, 'because the table was full');
+  for (let i = 0; i < 7; i++) t.equal(b.write(i, makePage('random', i), 1).errno, 0);
+  t.equal(b.write(7, makePage('random', 7), 1).errno, NBD_ENOSPC);
 });
 
 t.test(

@@ -12,10 +12,10 @@ import { type ProtocolPool, SHRINK, type ShrinkResult } from '../protocol.ts';
 import { lruSkipAfterUnlock, on } from '../switches.ts';
 
 /**
- * The next victim of memcg `m`, with the LRU lock held, or EMPTY without the lock. ROTATED: the entry got its second
- * chance, the lock is dropped. WRITTEN never; anything else means "taken", and the pool's `walk` has it.
+ * The next victim of memcg `m`, with the LRU lock held: null, and the pool's `walk` has it. Else the lock is dropped: EMPTY;
+ * ROTATED, because the entry got its second chance; PASSED, because its export can have no buffer.
  */
-export function lockVictim(pool: ProtocolPool, m: number): typeof SHRINK.EMPTY | typeof SHRINK.ROTATED | null {
+export function lockVictim(pool: ProtocolPool, m: number): ShrinkResult | null {
   const { entries, walk } = pool;
   const list = pool.lru;
   sync.lock(list.lock, m);
@@ -29,11 +29,14 @@ export function lockVictim(pool: ProtocolPool, m: number): typeof SHRINK.EMPTY |
   walk.x = entries.volume[e];
   walk.slot = entries.slot[e];
   walk.e = e;
-  if (!pool.secondChance || entries.referenced[e] === 0) return null;
-  entries.referenced[e] = 0;
+  const full = walk.full[walk.x] !== 0;
+  if (!full) {
+    if (!pool.secondChance || entries.referenced[e] === 0) return null;
+    entries.referenced[e] = 0;
+  }
   lru.rotate(list, entries, m, e);
   sync.unlock(list.lock, m);
-  return SHRINK.ROTATED;
+  return full ? SHRINK.PASSED : SHRINK.ROTATED;
 }
 
 /** The remembered neighbour, if the walk skipped to it. It may be on another list by now, or freed: that is the bug. */
@@ -50,6 +53,7 @@ function resumed(pool: ProtocolPool, m: number): number {
 /** A walk starts: it begins at the head of its list. */
 export function beginWalk({ walk }: Pick<ProtocolPool, 'walk'>): void {
   walk.next = NONE;
+  walk.full.fill(0);
 }
 
 /** A busy victim: the walk goes on at the next entry, as it was before the lock was dropped. */

@@ -6,10 +6,10 @@ import { noise, succeed } from './tools.ts';
 
 const MIB = 1 << 20;
 
-for (const lanes of [0, 1, 2]) {
-  for (const size of [11, 32]) {
-    t.test(`${size} MiB in one write, ${lanes} lanes`, async (t) => {
-      const server = await startServer(t, { size: '128MiB', set: [`lanes=${lanes}`, 'pool.max=2MiB'] });
+for (const lanes of [0, 2]) {
+  t.test(`11 and 32 MiB in one write, ${lanes} lanes`, async (t) => {
+    const server = await startServer(t, { size: '128MiB', set: [`lanes=${lanes}`, 'pool.max=2MiB'] });
+    for (const size of [11, 32]) {
       const data = noise(size, size * MIB);
       const client = await server.connect();
       await client.write(0, data.subarray(0, 4096));
@@ -18,9 +18,9 @@ for (const lanes of [0, 1, 2]) {
       t.ok((await client.read(4096, data.length)).equals(data));
       t.ok((await client.read(64 * MIB + 512, data.length)).equals(data));
       await client.disconnect();
-      t.match(await server.stop(), { code: 0 });
-    });
-  }
+    }
+    t.match(await server.stop(), { code: 0 });
+  });
 }
 
 t.test('eight writes of 32 MiB at once take far less memory than that, at any time', async (t) => {
