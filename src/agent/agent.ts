@@ -22,6 +22,8 @@ const POLL_MS = 50;
 const IDLE_MS = 250;
 /** Between two resyncs that lost events ask for. */
 const RESYNC_EVERY_US = 10e6;
+/** So long a question that is under way may still take when the agent is told to end. */
+const LAST_ANSWER_MS = 2000;
 /** Share of the outbox beyond which a scan waits for the server. */
 const FULL = 0.5;
 
@@ -76,6 +78,7 @@ export class AgentRun {
   private readonly outbox: Outbox;
   private readonly link: Link;
   private readonly device: SwapDevice;
+  private saidOfDevice = '';
 
   constructor(options: AgentOptions, say: Say) {
     this.options = options;
@@ -117,6 +120,8 @@ export class AgentRun {
   async run(signal: AbortSignal): Promise<void> {
     const own = new AbortController();
     const stop = AbortSignal.any([signal, own.signal]);
+    const hurry = (): void => void setTimeout(() => this.link.close(), LAST_ANSWER_MS).unref();
+    stop.addEventListener('abort', hurry);
     this.say(`runs with ${this.probed === undefined ? 'pagemap' : 'probes'}`);
     try {
       // The one that ends ends the other, and both have ended before what they use is closed.
@@ -125,6 +130,7 @@ export class AgentRun {
       if (failed !== undefined) throw failed.reason;
       // What happened until now is said, if the server takes it.
       this.source.poll();
+      hurry();
       await this.sender.flush().catch((error: Error) => this.say(`the last events are not said: ${error.message}`));
     } finally {
       this.link.close();
@@ -141,6 +147,7 @@ export class AgentRun {
     const resyncEvery = isByPagemap ? this.options.intervalMs * 1000 : RESYNC_EVERY_US;
     while (!signal.aborted) {
       const isMore = this.source.poll();
+      this.sayDevice();
       if (this.outbox.isBroken) this.source.needsResync = true;
       const wanted = this.source.needsResync || isByPagemap;
       // The first one needs no server: what is heard meanwhile is not said yet.
@@ -155,6 +162,17 @@ export class AgentRun {
       }
       await sleep(isMore ? 0 : this.source.events > 0 ? POLL_MS : IDLE_MS);
     }
+  }
+
+  /** What an operator may have got wrong: the device is not swapped on, or is not the export. */
+  private sayDevice(): void {
+    const { path, swapType, slots } = this.device;
+    const size = this.source.slots;
+    const about =
+      Number.isFinite(size) && slots > size ? `, has ${slots} slots, and the export has ${size}: another one?` : '';
+    const line = swapType === undefined ? `${path} is not swapped on` : `${path} is swap type ${swapType}${about}`;
+    if (line !== this.saidOfDevice) this.say(line);
+    this.saidOfDevice = line;
   }
 
   /** The counters in one line. */

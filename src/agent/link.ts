@@ -66,7 +66,8 @@ export class Link {
   /** Without a body it is a GET. Rejects where no answer comes. */
   ask(body?: Buffer): Promise<Answer> {
     const to = 'host' in this.address ? this.address : 'path' in this.address ? { socketPath: this.address.path } : {};
-    return new Promise((resolve, reject) => {
+    let giveUp: NodeJS.Timeout | undefined;
+    const answer = new Promise<Answer>((resolve, reject) => {
       const asked = now();
       const outgoing = request({
         ...to,
@@ -78,14 +79,8 @@ export class Link {
           ...(body === undefined ? {} : { 'content-type': 'application/octet-stream', 'content-length': body.length }),
         },
       });
-      const giveUp = setTimeout(
-        () => outgoing.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)),
-        TIMEOUT_MS,
-      );
-      outgoing.on('error', (error) => {
-        clearTimeout(giveUp);
-        reject(error);
-      });
+      giveUp = setTimeout(() => outgoing.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)), TIMEOUT_MS);
+      outgoing.on('error', reject);
       outgoing.on('response', (incoming) => {
         let text = '';
         incoming.setEncoding('utf8').on('data', (piece: string) => {
@@ -94,14 +89,15 @@ export class Link {
         });
         incoming.on('error', reject);
         incoming.on('end', () => {
-          clearTimeout(giveUp);
           resolve({ status: incoming.statusCode ?? 0, body: parseBody(text), asked, answered: now() });
         });
       });
       outgoing.end(body);
     });
+    return answer.finally(() => clearTimeout(giveUp));
   }
 
+  /** Ends the connection, and with it the question that is under way. */
   close(): void {
     this.agent.destroy();
   }

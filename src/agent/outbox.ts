@@ -2,7 +2,16 @@
 //
 // Bounds: SEALED_MAX batches wait. When there is room for no more, all of them are given up together, for a part of the story
 // would be wrong and not just short; what comes is counted as lost, until the caller begins a resync.
-import { BATCH_BYTES_MAX, FLAG, HEADER_BYTES, type Name, nameBytes, RECORD_BYTES, type Records } from './wire.ts';
+import {
+  BATCH_BYTES_MAX,
+  FLAG,
+  HEADER_BYTES,
+  type Name,
+  nameBytes,
+  PATH_BYTES_MAX,
+  RECORD_BYTES,
+  type Records,
+} from './wire.ts';
 
 /** Batches that wait: 4 MiB, and some 200,000 records. */
 const SEALED_MAX = 16;
@@ -167,7 +176,7 @@ export class Outbox {
   private name(cgroup: number): void {
     const path = this.pathOf(cgroup);
     // What it is charged to is nobody's; the server counts that.
-    if (path === undefined || this.isBroken) return;
+    if (path === undefined || this.isBroken || Buffer.byteLength(path) > PATH_BYTES_MAX) return;
     const name = { id: cgroup, path };
     this.room(nameBytes(name) + RECORD_BYTES);
     if (this.isBroken) return;

@@ -25,12 +25,14 @@ interface SourceCounts {
 }
 
 interface SourceParts {
-  readonly device: SwapDevice;
+  readonly device: Pick<SwapDevice, 'swapType' | 'look' | 'settle' | 'isNew'>;
   readonly cgroups: Cgroups;
   readonly outbox: Outbox;
   /** Undefined: nothing but pagemap is used. */
-  readonly reader: TraceReader | undefined;
+  readonly reader: Pick<TraceReader, 'fill' | 'emit' | 'lost' | 'types' | 'events' | 'gaps'> | undefined;
   readonly now: () => number;
+  /** Where processes are, if not in /proc. */
+  readonly proc?: string;
 }
 
 export class Source {
@@ -98,7 +100,7 @@ export class Source {
     return false;
   }
 
-  private askLost(reader: TraceReader): void {
+  private askLost(reader: NonNullable<SourceParts['reader']>): void {
     this.gaps = reader.gaps;
     const lost = reader.lost();
     if (lost <= this.counts.lost) return;
@@ -155,7 +157,7 @@ export class Source {
     for (const id of cgroups.walk()) outbox.gone(id);
     outbox.restart();
     const { swapType } = device;
-    const slices = scanPagemaps(swapType ?? -1, this.scanned);
+    const slices = scanPagemaps(swapType ?? -1, this.scanned, this.parts.proc);
     while (swapType !== undefined) {
       this.touched = new Set();
       const time = this.parts.now();

@@ -6,6 +6,8 @@ export const HEADER_BYTES = 48;
 export const RECORD_BYTES = 20;
 /** Of a whole batch, as the server takes it. */
 export const BATCH_BYTES_MAX = 256 * 1024;
+/** Of a path, as the server takes it. */
+export const PATH_BYTES_MAX = 4095;
 /** The length of a name that says that a cgroup is gone. */
 const GONE = 0xffff;
 

@@ -2,7 +2,7 @@ import t from 'tap';
 import { type Batch, Outbox } from '#src/agent/outbox.js';
 import { FLAG } from '#src/agent/wire.js';
 
-const PATHS: Readonly<Record<number, string>> = { 1: '/', 7: '/a', 8: '/a/b' };
+const PATHS: Readonly<Record<number, string>> = { 1: '/', 7: '/a', 8: '/a/b', 9: `/${'é'.repeat(2048)}` };
 const outbox = (slotsMax?: number): Outbox => new Outbox((id) => PATHS[id], slotsMax);
 
 /** A record as [slot, slots, cgroup, time]. */
@@ -49,9 +49,10 @@ t.test('a cgroup is named once, in the batch of its first record, and not at all
   t.same(first.names, [{ id: 7, path: '/a' }]);
   box.charge(9, 1, 7, 0);
   box.charge(20, 1, 99, 0);
+  box.charge(30, 1, 9, 0);
   const [second] = all(box);
-  t.same(second.names, []);
-  t.same(rows(second).length, 2);
+  t.same(second.names, [], 'nor one whose path is longer than a server takes');
+  t.same(rows(second).length, 3);
   box.forgetNames();
   box.charge(1, 1, 7, 0);
   t.same(all(box)[0].names, [{ id: 7, path: '/a' }], 'a new server hears it again');
