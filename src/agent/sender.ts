@@ -31,6 +31,8 @@ interface SenderParts {
 
 export class Sender {
   isUp = false;
+  /** It has not been reached yet, or not at the last tries: of the next time that it is, somebody wants to know. */
+  private isAway = true;
   batches = 0;
   bytes = 0;
   private session = newSession();
@@ -57,6 +59,7 @@ export class Sender {
         const isFirst = this.isUp;
         this.isUp = false;
         if (isFirst) continue;
+        this.isAway = true;
         if (wait === BACKOFF_MS) this.parts.say(`no server: ${textOf(error)}; trying again`);
         await pause(wait, signal);
         wait = Math.min(2 * wait, BACKOFF_MAX_MS);
@@ -86,6 +89,9 @@ export class Sender {
     this.compare(clock, first);
     for (let i = 1; i < EXCHANGES; i++) this.compare(clock, accepted(await this.parts.link.ask()));
     this.isUp = true;
+    if (!this.isAway) return;
+    this.isAway = false;
+    this.parts.say(`the server is there, its clock is known to ${Math.ceil(clock.errorAt(first.answered))} µs`);
   }
 
   private compare(clock: Clock, { asked, answered, body }: Answer): void {
