@@ -101,8 +101,10 @@ export class Steps {
   }
 
   private async offline(row: (group: string) => Row): Promise<void> {
-    const names = await this.files.list('/p');
-    this.need(!names.includes('c'), '/p/c is still there, though the guest has removed it');
+    const deadline = performance.now() + SETTLE_MS;
+    const isThere = async (): Promise<boolean> => (await this.files.list('/p')).includes('c');
+    while ((await isThere()) && performance.now() < deadline) await sleep(LOOK_MS);
+    this.need(!(await isThere()), '/p/c is still there, though the guest has removed it');
     const own = row('/p').charged - row('/p/a').charged - row('/p/b').charged;
     const guest = row('/p').guest - row('/p/a').guest - row('/p/b').guest;
     this.log(`what /p/c had is now of /p itself: ${own} slots here, ${guest} in the guest`);
