@@ -1,3 +1,4 @@
+/** The room of pages that onRejectNoWriteback: raw keeps, which is theirs alone. */
 import { CLASSES, classOf, ZSPAGE_BYTES } from './allocator/size_classes.ts';
 import { PAGE_SIZE, THREADS_MAX } from './limits.ts';
 

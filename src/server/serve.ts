@@ -67,7 +67,11 @@ export async function serve(config: Config, notFlusher: string | null, notes: re
   log.logger.info({ threads, total }, text);
   const ready = new LineWriter(openWithoutBlocking(STDOUT), null);
   for (const uri of server.listeners.uris) ready.write(`ready ${uri}\n`);
-  if (isatty(STDERR)) void ready.idle().then(() => log.print(attachHelp(server.listeners.uris)));
+  void ready.idle().then(() => {
+    // Whoever waits for one waits for ever, and may look here.
+    if (ready.dropped > 0) log.logger.warn('the ready lines could not be written to stdout');
+    if (isatty(STDERR)) log.print(attachHelp(server.listeners.uris));
+  });
   const names = config.exports.map((one) => one.name).join(', ');
   server.manager.ready(`serving ${names}`);
   const code = await stop(server, signals);

@@ -9,11 +9,15 @@
  * took it, and back if the round fails, so at each moment it is known somewhere. What a FLUSH has taken and not ended, a FUA
  * of it copies once more; a FLUSH waits for the round of FUAs that was there before it, if that owes anything.
  */
-import { type Dirty, inOrder, setDirty, takeDirty } from '../pool/dirty.ts';
+import { type Dirty, setDirty, takeDirty } from '../pool/dirty.ts';
 
-interface Waiting {
+/** Slots [first, end). */
+interface Range {
   readonly first: number;
   readonly end: number;
+}
+
+interface Waiting extends Range {
   /** The whole export: a FLUSH. */
   readonly whole: boolean;
   readonly answer: (errno: number) => void;
@@ -63,9 +67,9 @@ export class Flusher {
     if (mine.length === 0 || this.rounds.some((round) => round.whole === whole)) return;
     this.waiting = this.waiting.filter((request) => request.whole !== whole);
     const [other] = this.rounds;
-    const slots = whole
-      ? this.take(mine[0])
-      : merge(mine.flatMap((request) => [this.take(request), owed(other, request)]));
+    const slots = concat(
+      (whole ? [mine[0]] : united(mine)).map((range) => merge(this.take(range), owed(other, range))),
+    );
     const round: Round = { whole, slots, waiting: [] };
     // Found out once, however many FLUSHes there are.
     const waits = whole && other !== undefined && owesAny(other.slots, slots);
@@ -77,7 +81,7 @@ export class Flusher {
     this.clean(round.slots, (errno) => this.ended(round, errno));
   }
 
-  private take({ first, end }: Waiting): Uint32Array {
+  private take({ first, end }: Range): Uint32Array {
     return takeDirty(this.dirty, this.x, first, end);
   }
 
@@ -97,9 +101,23 @@ function enlist(round: Round, request: Waiting): void {
   request.rounds++;
 }
 
-/** What of the request's range an unfinished FLUSH has taken. A FUA of a page must not cost a look at the millions of a FLUSH. */
-function owed(flush: Round | undefined, { first, end }: Waiting): Uint32Array {
-  if (flush === undefined) return new Uint32Array(0);
+/**
+ * Ranges that have no slot in common, in ascending order. What the round costs are slots then, and not slots times requests:
+ * hundreds of FUAs may be of gigabytes each, all of which a FLUSH has taken.
+ */
+export function united(ranges: readonly Range[]): Range[] {
+  const all: Range[] = [];
+  for (const { first, end } of [...ranges].sort((a, b) => a.first - b.first)) {
+    const last = all.at(-1);
+    if (last === undefined || last.end < first) all.push({ first, end });
+    else all[all.length - 1] = { first: last.first, end: Math.max(last.end, end) };
+  }
+  return all;
+}
+
+/** What of the range an unfinished FLUSH has taken. A FUA of a page must not cost a look at the millions of a FLUSH. */
+function owed(flush: Round | undefined, { first, end }: Range): Uint32Array {
+  if (flush === undefined || flush.whole === false) return new Uint32Array(0);
   return flush.slots.subarray(lowerBound(flush.slots, first), lowerBound(flush.slots, end));
 }
 
@@ -125,13 +143,27 @@ function lowerBound(slots: Uint32Array, slot: number): number {
   return low;
 }
 
-/** All slots of the lists, each once: ranges may overlap, and what a FLUSH has taken may be dirty again. */
-function merge(lists: readonly Uint32Array[]): Uint32Array {
+/** The slots of both, each once, in ascending order as they are: what a FLUSH has taken may be dirty again. */
+function merge(a: Uint32Array, b: Uint32Array): Uint32Array {
+  if (a.length === 0 || b.length === 0) return a.length === 0 ? b : a;
+  const all = new Uint32Array(a.length + b.length);
+  let count = 0;
+  for (let i = 0, k = 0; i < a.length || k < b.length; ) {
+    const slot = k === b.length || a[i] <= b[k] ? a[i] : b[k];
+    if (a[i] === slot) i++;
+    if (b[k] === slot) k++;
+    all[count++] = slot;
+  }
+  return all.subarray(0, count);
+}
+
+function concat(lists: readonly Uint32Array[]): Uint32Array {
+  if (lists.length === 1) return lists[0];
   const all = new Uint32Array(lists.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const list of lists) {
     all.set(list, at);
     at += list.length;
   }
-  return inOrder(all);
+  return all;
 }

@@ -80,6 +80,8 @@ export class RangeOp implements Parkable {
       used.push(slot);
     }
     if (on(zswap, slotReusableBeforeInvalidate)) this.giveUpSlots(used);
+    // Each notes its debt before its bit goes, because another TRIM passes by what nobody uses, and is answered at once:
+    //   1. the bit goes   2. the other TRIM is answered   3. a FLUSH finds no debt   4. a kill, before our punch
     for (const slot of used) zswap.invalidate(x, slot);
     this.lane.turns.spend(SLICE_UNITS + used.length);
     const kind = this.provision ? ORDER.ZERO : ORDER.PUNCH;
@@ -91,7 +93,9 @@ export class RangeOp implements Parkable {
     const { zswap, x } = this;
     if (!this.provision) this.skipUnused();
     if (this.cursor >= this.end) {
-      this.done(0);
+      // What was passed by may be what a swapoff has emptied, and the image has still to forget:
+      //   1. it clears the bits of a slice   2. we find nobody there   3. a FLUSH finds no debt   4. a kill, before its punches
+      this.done(zswap.isSwappedOff(x) ? NBD_ESHUTDOWN : 0);
       return false;
     }
     // A swapoff waits until nobody claims anything of its export; who will be refused claims nothing, or that might never be.

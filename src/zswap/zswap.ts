@@ -173,13 +173,13 @@ export class Zswap implements ProtocolPool {
     return false;
   }
 
-  /** Frees what is stored at a slot that nobody uses any more (TRIM, WRITE_ZEROES). The caller claimed its range. */
+  /** Frees what is stored at a slot that nobody uses any more. The caller claimed its range (range_op.ts says why the debt is first). */
   invalidate(x: number, slot: number): void {
+    this.noteDirty(x, slot);
     clearBit(this.shared.users, x, slot);
     clearBit(this.shared.lost, x, slot);
     this.erase(x, slot);
     this.slots.dropPageOf(x, slot);
-    this.noteDirty(x, slot);
     this.oracle?.forget(x, slot);
     this.counters[C.invalidates]++;
   }

@@ -133,6 +133,14 @@ t.test('of a connection that ends meanwhile, the slice that has begun is complet
   t.equal(claims(b), 0);
 });
 
+t.test('what a swapoff has emptied, and the image still has, is no trim that is done', async (t) => {
+  const b = bench();
+  b.z.shared.states[0] = STATE.SWAPPING_OFF;
+  t.strictSame(trim(b, 10, 20).ended, [NBD_ESHUTDOWN]);
+  t.strictSame(punchAll(b), []);
+  t.equal(claims(b), 0);
+});
+
 t.test('an export that is swapped off is not trimmed', async (t) => {
   const b = bench();
   put(b.z, 10, makePage('text', 1));

@@ -1,4 +1,5 @@
 /** Scenarios about requests of other shapes: several slots, parts of a slot, WRITE_ZEROES, and connections that end in the middle. */
+import { NBD_ESHUTDOWN } from 'node-nbd-server';
 import {
   client,
   cut,
@@ -6,6 +7,7 @@ import {
   read,
   readSlots,
   type Scenario,
+  swapoff,
   trim,
   walker,
   write,
@@ -49,6 +51,24 @@ export const REQUEST_SCENARIOS: readonly Scenario[] = [
     stored: one,
     strict: true,
     actors: [walker(), client('zero', 0, zero(1, 2, { noHole: true }), flush(1))],
+  },
+  {
+    name: 'trims-flush',
+    about: 'two connections trim a slot that the image has, and one of them flushes',
+    stored: [],
+    onImage: one,
+    strict: true,
+    actors: [client('trim', 0, trim(1)), client('other', 1, trim(1), flush(1))],
+  },
+  {
+    name: 'swapoff-trim-flush',
+    about: 'a slot that the image has is trimmed, and flushed, while the export is swapped off',
+    stored: [],
+    onImage: one,
+    pages: 2,
+    strict: true,
+    errors: [NBD_ESHUTDOWN],
+    actors: [client('trim', 0, trim(1), flush(1)), swapoff()],
   },
   {
     name: 'zero-edge',

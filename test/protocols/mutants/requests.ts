@@ -3,6 +3,27 @@ import type { Mutant } from './mutant.ts';
 
 const P4 = 'pin-validate+pin-first+skip-eexist+erase';
 
+const FLUSHED: readonly Mutant[] = [
+  {
+    name: 'a TRIM that passed by what a swapoff has emptied is answered well',
+    file: 'zswap/range_op.js',
+    from: 'this.done(zswap.isSwappedOff(x) ? NBD_ESHUTDOWN : 0);',
+    to: 'this.done(0);',
+    scenario: 'swapoff-trim-flush',
+    combination: P4,
+  },
+  {
+    name: 'a slot is unused before it is noted that its image has old bytes',
+    file: 'zswap/zswap.js',
+    from: `this.noteDirty(x, slot);
+        clearBit(this.shared.users, x, slot);`,
+    to: `clearBit(this.shared.users, x, slot);
+        this.noteDirty(x, slot);`,
+    scenario: 'trims-flush',
+    combination: P4,
+  },
+];
+
 const IMAGE: readonly Mutant[] = [
   {
     name: 'image faults: a slot whose punch failed is not lost',
@@ -264,4 +285,4 @@ const EXPORTS: readonly Mutant[] = [
   },
 ];
 
-export const REQUEST_MUTANTS: readonly Mutant[] = [...IMAGE, ...REQUESTS, ...ROOM, ...EXPORTS];
+export const REQUEST_MUTANTS: readonly Mutant[] = [...FLUSHED, ...IMAGE, ...REQUESTS, ...ROOM, ...EXPORTS];

@@ -60,13 +60,16 @@ t.test('nor do streams that were never open, or are full', async (t) => {
   for (const stdio of [
     ['ignore', 'ignore', 'ignore'],
     ['ignore', full, full],
+    ['ignore', full, 'pipe'],
   ] as const) {
     const server = spawnServer(t, { size: '8MiB', stdio: [...stdio] });
     const client = await connected(server.socketPath, () => server.child.exitCode === null);
     await writeSlots(client, 0, 64);
     await client.disconnect();
     server.child.kill('SIGTERM');
-    t.equal((await server.ended).code, 0);
+    const { code, stderr } = await server.ended;
+    t.equal(code, 0);
+    if (stdio[2] === 'pipe') t.match(stderr, /"level":40,[^\n]*"msg":"the ready lines could not be written to stdout"/);
   }
 });
 
