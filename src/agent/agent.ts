@@ -99,9 +99,7 @@ export class AgentRun {
       onLimits: (slots) => {
         this.source.slots = slots;
       },
-      onBroken: () => {
-        this.source.needsResync = true;
-      },
+      onBroken: () => this.source.breakOff(),
     });
   }
 

@@ -14,7 +14,7 @@ const BACKOFF_MAX_MS = 5000;
 /** Exchanges at the beginning of a connection, for the clock; of them the best one counts. */
 const EXCHANGES = 5;
 /** How long records wait for company. */
-const GATHER_MS = 100;
+const GATHER_MS = 50;
 /** So often the clock is compared where no batch does it. */
 const IDLE_MS = 3000;
 

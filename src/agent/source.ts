@@ -50,6 +50,8 @@ export class Source {
   needsResync = true;
   /** Slots of the export; its server says how many. */
   slots = Number.POSITIVE_INFINITY;
+  /** The batches that wait begin with the resync that is needed. */
+  private hasBegun = false;
   private readonly parts: SourceParts;
   /** Slots that events speak of since a slice of pagemap was read: the events know better. */
   private touched: Set<number> | undefined;
@@ -106,7 +108,20 @@ export class Source {
     if (lost <= this.counts.lost) return;
     this.parts.outbox.noteLost(lost - this.counts.lost);
     this.counts.lost = lost;
+    this.begin();
+  }
+
+  /** The server has not what it was told: all is told anew, and not from what waits. */
+  breakOff(): void {
     this.needsResync = true;
+    this.hasBegun = false;
+  }
+
+  /** What comes from here on is true; of what was said before nobody knows. */
+  private begin(): void {
+    this.parts.outbox.restart();
+    this.needsResync = true;
+    this.hasBegun = true;
   }
 
   private take(queue: EventQueue, at: number): void {
@@ -151,11 +166,13 @@ export class Source {
   /** Says anew whose each slot is that a process holds, with the events that come meanwhile. `mayGoOn`: waits where too much waits. */
   async resync(mayGoOn: () => boolean): Promise<void> {
     const { device, cgroups, outbox } = this.parts;
-    this.needsResync = false;
     this.counts.resyncs++;
     this.poll();
     for (const id of cgroups.walk()) outbox.gone(id);
-    outbox.restart();
+    if (!this.hasBegun || outbox.isBroken) this.begin();
+    // What is lost from here on asks for another one.
+    this.hasBegun = false;
+    this.needsResync = false;
     const { swapType } = device;
     const slices = scanPagemaps(swapType ?? -1, this.scanned, this.parts.proc);
     while (swapType !== undefined) {

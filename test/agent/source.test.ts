@@ -131,15 +131,28 @@ t.test('a look at pagemap says what is held, and events of that moment know bett
   t.match(source.counts, { resyncs: 1 });
 });
 
-t.test('events that the kernel lost are counted and ask for a resync', async (t) => {
-  const { source, events, outbox } = rig(t);
-  await source.resync(() => true);
-  source.poll();
-  t.notOk(source.needsResync);
-  events.lostEvents = 12;
-  source.poll();
-  t.ok(source.needsResync);
-  t.equal(source.counts.lost, 12);
-  outbox.restart();
-  t.equal(outbox.take()?.lost, 12, 'and the server hears of them');
-});
+t.test(
+  'events that the kernel lost are counted and ask for a resync, which what was read behind them is part of',
+  async (t) => {
+    const { source, events, id, outbox } = rig(t);
+    await source.resync(() => true);
+    source.poll();
+    t.notOk(source.needsResync);
+    while (outbox.take() !== undefined);
+    events.charge(1, id('a'));
+    source.poll();
+    events.lostEvents = 12;
+    events.gaps++;
+    events.charge(2, id('b'));
+    source.poll();
+    t.ok(source.needsResync);
+    t.equal(source.counts.lost, 12);
+    await source.resync(() => true);
+    t.notOk(source.needsResync);
+    const batch = outbox.take()!;
+    t.equal(batch.flags, FLAG.begin | FLAG.end);
+    t.equal(batch.lost, 12, 'and the server hears of them');
+    t.same([...batch.records.slot], [2]);
+    t.equal(outbox.take(), undefined);
+  },
+);
