@@ -55,21 +55,24 @@ function padded(bytes: Buffer): Buffer {
 
 interface Initramfs {
   readonly kernel: Kernel;
-  /** The folder with `init` and `hog.c`. */
+  /** The folder with `hog.c`, `common` and the programs that can be process 1. */
   readonly programs: string;
+  /** Which of these is. */
+  readonly program: 'init' | 'memcg';
   /** Where the hog is compiled. */
   readonly work: string;
   /** Settings that the init script reads as shell variables. */
   readonly settings: Readonly<Record<string, string | number>>;
 }
 
-export function writeInitramfs(target: string, { kernel, programs, work, settings }: Initramfs): void {
+export function writeInitramfs(target: string, { kernel, programs, program, work, settings }: Initramfs): void {
   const hog = join(work, 'hog');
   execFileSync(toolPath('cc'), ['-O2', '-static', '-o', hog, join(programs, 'hog.c')]);
 
   const archive = new Archive();
   archive.device('/dev/console', 5, 1);
-  archive.file('/init', readFileSync(join(programs, 'init')), 0o755);
+  archive.file('/init', readFileSync(join(programs, program)), 0o755);
+  archive.file('/common', readFileSync(join(programs, 'common')), 0o644);
   archive.file('/bin/busybox', readFileSync(toolPath('busybox')), 0o755);
   archive.file('/bin/hog', readFileSync(hog), 0o755);
 

@@ -2,6 +2,7 @@
 // What it accepts and its exit codes are in options.ts.
 import { fileURLToPath } from 'node:url';
 import { fetchKernel } from './kernel.ts';
+import { runMemcgGuest } from './memcg/run.ts';
 import { EXIT, HELP, type Options, parseOptions, UsageError } from './options.ts';
 import { probeAccelerator } from './qemu.ts';
 import { runGuest } from './run.ts';
@@ -14,11 +15,15 @@ async function main(options: Options): Promise<number> {
   ensureTools([
     ...(options.break === 'corrupt' ? (['qemu-io'] as const) : []),
     ...(options.server === 'nbdkit' ? (['nbdkit'] as const) : []),
+    ...(options.memcg ? (['mkfs.ext4'] as const) : []),
   ]);
-  const kernel = fetchKernel((line) => process.stdout.write(`vm: ${line}\n`));
-  const context = { root, options, kernel, accelerator: probeAccelerator() };
+  const say = (line: string): void => void process.stdout.write(`vm: ${line}\n`);
   const codes: number[] = [];
-  for (const attach of options.attach) codes.push(await runGuest(context, attach));
+  for (const choice of options.kernels) {
+    const context = { root, options, kernel: fetchKernel(choice, say), accelerator: probeAccelerator() };
+    if (options.memcg) codes.push(await runMemcgGuest(context));
+    else for (const attach of options.attach) codes.push(await runGuest(context, attach));
+  }
   return codes.find((code) => code === EXIT.failed) ?? codes[0];
 }
 

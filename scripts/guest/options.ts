@@ -1,5 +1,6 @@
 // The command line of ./scripts/vm: what it accepts, and what makes no sense together.
 import { parseArgs } from 'node:util';
+import type { KernelChoice } from './kernel.ts';
 
 export const EXIT = { verified: 0, failed: 1, usage: 2, breakDetected: 3, skipped: 77 } as const;
 
@@ -16,6 +17,11 @@ Boots a Debian guest whose memory hogs are pushed into swap on an NBD export, an
                            the export's content is lost
   --break corrupt|kill     a check of the check: spoil the server in mid-run (corrupt: overwrite 256 MiB of it over
                            another connection; kill: SIGKILL); exit 3 when the guest noticed as it must
+  --memcg                  a guest with a tree of cgroups and the agent inside: whose pages are whose, and every limit, is
+                           compared with what the guest's own kernel says (needs this machine's Node, which is lent)
+  --agent-link tcp|serial  how the agent reaches the server (default: tcp; serial is a virtio-serial port)
+  --kernel stable|backports|both
+                           Debian bookworm's own kernel (6.1, default), the one of its backports (6.12), or one guest each
   --small                  less memory and no lower bound on the swap traffic
   --keep                   keep the run's folder (var/vm/...); a failed run always keeps it
   --timeout SECONDS        for each guest, from its start to its end (default: three times what it takes)
@@ -25,6 +31,7 @@ exit codes: 0 all memory verified; 1 failed, or an injected break went unnoticed
 `;
 
 export type Attach = 'blk' | 'nbd';
+type AgentLink = 'tcp' | 'serial';
 export type Break = 'corrupt' | 'kill';
 
 export interface Options {
@@ -34,6 +41,9 @@ export interface Options {
   readonly server: 'zswapd' | 'nbdkit';
   readonly uri: string | undefined;
   readonly break: Break | undefined;
+  readonly memcg: boolean;
+  readonly agentLink: AgentLink;
+  readonly kernels: readonly KernelChoice[];
   readonly small: boolean;
   readonly keep: boolean;
   readonly timeoutSeconds: number | undefined;
@@ -91,12 +101,20 @@ export function parseOptions(args: readonly string[]): Options | undefined {
   if (values.uri !== undefined && broken === 'kill') {
     throw new UsageError('--break kill with --uri is refused: only processes that this run started are killed');
   }
+  const kernel = oneOf('kernel', values.kernel, ['stable', 'backports', 'both']);
+  const agentLink = oneOf('agent-link', values['agent-link'], ['tcp', 'serial']);
+  if (values.memcg && (broken !== undefined || values.uri !== undefined || server !== 'zswapd' || attach !== 'blk')) {
+    throw new UsageError('--memcg takes our own server, attached by QEMU, and has no breaks');
+  }
   return {
     attach: attach === 'both' ? ['blk', 'nbd'] : [attach],
     serve,
     server,
     uri: values.uri,
     break: broken,
+    memcg: values.memcg,
+    agentLink,
+    kernels: kernel === 'both' ? ['stable', 'backports'] : [kernel],
     small: values.small,
     keep: values.keep,
     timeoutSeconds: values.timeout === undefined ? undefined : secondsOf(values.timeout),
@@ -114,6 +132,9 @@ function parse(args: readonly string[]) {
         server: { type: 'string', default: 'zswapd' },
         uri: { type: 'string' },
         break: { type: 'string' },
+        memcg: { type: 'boolean', default: false },
+        'agent-link': { type: 'string', default: 'tcp' },
+        kernel: { type: 'string', default: 'stable' },
         small: { type: 'boolean', default: false },
         keep: { type: 'boolean', default: false },
         timeout: { type: 'string' },

@@ -19,20 +19,26 @@ interface Machine {
   readonly initramfs: string;
   readonly attach: Attach;
   readonly endpoint: Endpoint;
+  /** 256 unless given. */
+  readonly memoryMib?: number;
+  /** Further devices. */
+  readonly more?: readonly string[];
 }
 
-export function qemuArguments({ accelerator, kernel, initramfs, attach, endpoint }: Machine): string[] {
+export function qemuArguments(machine: Machine): string[] {
+  const { accelerator, kernel, initramfs, attach, endpoint, memoryMib = 256, more = [] } = machine;
   return [
     // With QEMU 7.2's emulation of cmpxchg16b the guest's slab allocator takes a double fault.
     ...(accelerator === 'kvm'
       ? ['-accel', 'kvm', '-cpu', 'host']
       : ['-accel', 'tcg,thread=multi', '-cpu', 'qemu64,-cx16']),
-    ...['-nodefaults', '-no-reboot', '-display', 'none', '-smp', '2', '-m', '256'],
+    ...['-nodefaults', '-no-reboot', '-display', 'none', '-smp', '2', '-m', String(memoryMib)],
     ...['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
     ...['-kernel', kernel, '-initrd', initramfs],
     // An emulated processor may stand still for seconds on a busy host, which is no lockup of the guest's.
     ...['-append', 'console=ttyS0 loglevel=5 panic=-1 oops=panic nowatchdog mitigations=off'],
     ...(attach === 'blk' ? blockDevice(endpoint) : network()),
+    ...more,
   ];
 }
 
@@ -51,6 +57,21 @@ function blockDevice(endpoint: Endpoint): string[] {
   ];
 }
 
-function network(): string[] {
+/** User networking: the guest is 10.0.2.15, and this machine's loopback is 10.0.2.2 to it. */
+export function network(): string[] {
   return ['-netdev', 'user,id=net,ipv6=off', '-device', 'virtio-net-pci,netdev=net,romfile='];
+}
+
+/** A disk that the guest can't write. */
+export function readOnlyDisk(file: string): string[] {
+  const blockdev = { driver: 'file', filename: file, 'node-name': 'files', 'read-only': true };
+  return ['-blockdev', JSON.stringify(blockdev), '-device', 'virtio-blk-pci,drive=files'];
+}
+
+/** A port of the guest (/dev/vport0p1) whose bytes are those of a connection to a unix socket. */
+export function serialPort(socket: string): string[] {
+  return [
+    ...['-device', 'virtio-serial-pci', '-chardev', `socket,id=agent,path=${socket},reconnect=1`],
+    ...['-device', 'virtserialport,chardev=agent,name=zswapd.agent'],
+  ];
 }

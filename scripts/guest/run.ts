@@ -20,7 +20,7 @@ const PROGRESS_SECONDS = 5;
 /** How much of the served data is overwritten; where swap has its header, and so nothing of the hogs', is left alone. */
 const CORRUPT = { offset: '1M', length: '256M' };
 
-interface Context {
+export interface Context {
   readonly root: string;
   readonly options: Options;
   readonly kernel: Kernel;
@@ -47,13 +47,13 @@ export async function runGuest(context: Context, attach: Attach): Promise<number
   return code;
 }
 
-type Log = (line: string) => void;
+export type Log = (line: string) => void;
 
-function logger(attach: Attach): Log {
+export function logger(name: string): Log {
   const begun = performance.now();
   return (line) => {
     const seconds = ((performance.now() - begun) / 1000).toFixed(1).padStart(5);
-    process.stdout.write(`vm ${attach} ${seconds}s: ${line}\n`);
+    process.stdout.write(`vm ${name} ${seconds}s: ${line}\n`);
   };
 }
 
@@ -82,7 +82,7 @@ async function withServer(context: Context, attach: Attach, folder: string, log:
   return EXIT.failed;
 }
 
-function showTails(folder: string): void {
+export function showTails(folder: string): void {
   for (const name of ['console.log', 'server.log']) {
     process.stdout.write(`--- the end of ${join(folder, name)}\n${tail(join(folder, name))}\n---\n`);
   }
@@ -174,7 +174,8 @@ class Guest {
       nbd_timeout: this.context.options.break === 'kill' ? 5 : 0,
       watchdog: this.timeoutSeconds + 30,
     };
-    writeInitramfs(initramfs, { kernel, programs: join(root, 'scripts/guest/programs'), work: this.folder, settings });
+    const programs = join(root, 'scripts/guest/programs');
+    writeInitramfs(initramfs, { kernel, programs, program: 'init', work: this.folder, settings });
     this.log(`booting ${kernel.name} (${accelerator}), ${this.load.hogs} hogs of ${this.load.hog_mib} MiB`);
     return qemuArguments({
       accelerator,

@@ -15,26 +15,43 @@ const STOP_SECONDS = 60;
 
 const NAME = 'swap0';
 
+/** What an own server gets beside the run's usual settings. */
+export interface ServerExtras {
+  /** Of its export. */
+  readonly export?: object;
+  readonly set?: readonly string[];
+}
+
 export interface Server {
   readonly endpoint: Endpoint;
+  /** Of our own: its control socket, and the folder of its sockets. */
+  readonly control?: string;
+  readonly sockets?: string;
   /** The process, if this run started one. */
   readonly child: Child | undefined;
   /** Ends it; returns what was wrong with that, if anything. */
   stop(): Promise<string | undefined>;
 }
 
-export async function startServer(options: Options, attach: Attach, root: string, folder: string): Promise<Server> {
+export async function startServer(
+  options: Options,
+  attach: Attach,
+  root: string,
+  folder: string,
+  extras: (sockets: string) => ServerExtras = () => ({}),
+): Promise<Server> {
   if (options.uri !== undefined) {
     const endpoint = parseUri(options.uri);
     return { endpoint, child: undefined, stop: async () => undefined };
   }
   // A socket's path has room for 107 bytes, and a checkout may lie deep.
   const sockets = folder.length > 80 ? mkdtempSync(join(tmpdir(), 'zswapd-vm-')) : folder;
-  const { child, endpoint } = await (options.server === 'nbdkit'
+  const { child, endpoint, control } = await (options.server === 'nbdkit'
     ? startNbdkit(folder, sockets)
-    : startOurs(options, attach, root, folder, sockets));
+    : startOurs(options, attach, root, folder, sockets, extras(sockets)));
   return {
     endpoint,
+    ...(control === undefined ? {} : { control, sockets }),
     child,
     stop: async () => {
       const early = child.ending;
@@ -46,7 +63,7 @@ export async function startServer(options: Options, attach: Attach, root: string
   };
 }
 
-type Started = { child: Child; endpoint: Endpoint };
+type Started = { child: Child; endpoint: Endpoint; control?: string };
 
 async function startOurs(
   options: Options,
@@ -54,14 +71,15 @@ async function startOurs(
   root: string,
   folder: string,
   sockets: string,
+  extras: ServerExtras,
 ): Promise<Started> {
   const log = join(folder, 'server.log');
-  const { child, uris } = startZswapd({
+  const { child, uris, controlPath } = startZswapd({
     command: mortal(join(root, 'scripts/serve')),
     sockets,
-    exports: [{ name: NAME, size: '1GiB', image: join(folder, `${NAME}.img`) }],
+    exports: [{ name: NAME, size: '1GiB', image: join(folder, `${NAME}.img`), ...extras.export }],
     // QEMU's client takes the unix socket; the guest's own can only come over TCP, which is off by default.
-    set: attach === 'nbd' ? ['listen.tcp=127.0.0.1:0'] : [],
+    set: [...(attach === 'nbd' ? ['listen.tcp=127.0.0.1:0'] : []), ...(extras.set ?? [])],
     more: options.serve,
     err: (text) => appendFileSync(log, text),
   });
@@ -70,7 +88,7 @@ async function startOurs(
     uris()
       .map(parseUri)
       .find(({ name, address }) => name === NAME && listener in address);
-  return { child, endpoint: await until(child, log, endpoint) };
+  return { child, endpoint: await until(child, log, endpoint), control: controlPath };
 }
 
 async function startNbdkit(folder: string, sockets: string): Promise<Started> {

@@ -14,6 +14,7 @@ const PACKAGES = {
   cc: 'gcc libc6-dev',
   xz: 'xz-utils',
   nbdkit: 'nbdkit',
+  'mkfs.ext4': 'e2fsprogs',
 } as const;
 
 type Tool = keyof typeof PACKAGES;

@@ -72,12 +72,28 @@ const BREAKS: readonly GuestRun[] = [
   },
 ];
 
+/** Each of its kernels by a link of its own, which are the two that there are. */
+const MEMCGS: readonly GuestRun[] = [
+  {
+    name: 'guest-memcg',
+    title: "a guest's cgroups are told by the agent inside, and limits hold for them",
+    args: ['--memcg'],
+    wanted: 0,
+  },
+  {
+    name: 'guest-memcg-backports',
+    title: 'the same on a 6.12, over a virtio-serial port',
+    args: ['--memcg', '--kernel', 'backports', '--agent-link', 'serial'],
+    wanted: 0,
+  },
+];
+
 export function guestStages(root: string, long: boolean, strict: boolean): Stage[] {
   const program = join(root, 'scripts/vm');
   const runs = safeCombinations()
     .filter((one) => long || isPlain(one))
     .map(combinationRun);
-  return [GUEST, ...(long ? [GUEST_NBD] : []), ...runs, ...(long ? BREAKS : [])].map((guest) =>
+  return [GUEST, ...(long ? [GUEST_NBD, ...MEMCGS] : []), ...runs, ...(long ? BREAKS : [])].map((guest) =>
     guestStage(program, guest, strict),
   );
 }

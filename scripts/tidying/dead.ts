@@ -7,6 +7,7 @@ import { importsOf, lineAt, resolveImport, type SourceFile, type Violation, walk
 const ENTRIES: readonly string[] = [
   'src/main.ts',
   'src/nbd/index.ts',
+  'src/agent/start.ts',
   'src/config/docs.ts',
   'src/server/worker.ts',
   'src/explore/thread.ts',

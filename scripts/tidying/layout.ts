@@ -1,5 +1,5 @@
 // The arrows of the layout: cli → server → control → zswap → protocols, image → pool → shm; the explorer beside the server,
-// config and os beside them all, and node-nbd-server that knows none of them.
+// config and os beside them all, and node-nbd-server and the agent, which know none of them.
 // Types count as well: a file that cannot be read without another one depends on it.
 import { importsOf, resolveImport, type SourceFile, type Violation } from './source.ts';
 
@@ -8,6 +8,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'src/nbd': [],
   'src/shm': [],
   'src/os': [],
+  // It is copied into guests as it is.
+  'src/agent': [],
   'src/pool': ['src/shm', 'src/os'],
   'src/image': ['src/pool', 'src/shm', 'src/os'],
   'src/protocols': ['src/pool', 'src/shm'],
@@ -19,7 +21,10 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     ...['src/control', 'src/config', 'src/zswap', 'src/protocols', 'src/image', 'src/pool', 'src/shm', 'src/os'],
     'src/nbd',
   ],
-  'src/cli': ['src/server', 'src/control', 'src/config', 'src/explore', 'src/image', 'src/protocols', 'src/os'],
+  'src/cli': [
+    ...['src/server', 'src/control', 'src/config', 'src/explore', 'src/image', 'src/protocols', 'src/os'],
+    'src/agent',
+  ],
   src: ['src/cli', 'src/config'],
   scripts: ['src'],
   test: ['src', 'scripts'],

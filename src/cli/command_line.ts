@@ -10,6 +10,7 @@ import { ConfigError, DEFAULT_CONFIG, type Loaded, loadConfig } from '../config/
 import { programLine } from '../config/program.ts';
 import { loadProblem } from '../config/requirements.ts';
 import { EXIT, ExitError, errorCode } from '../os/exit_error.ts';
+import { addAgent } from './agent.ts';
 import type { CtlOptions, CtlVerb } from './ctl.ts';
 import type { ExploreFlags } from './explore.ts';
 import { print } from './print.ts';
@@ -79,6 +80,8 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
   addExplore(program, done);
 
   addConfigCheck(program);
+
+  addAgent(program, done);
 
   const imageCommands = program.command('image').description('work on image files');
   imageCommands
