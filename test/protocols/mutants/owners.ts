@@ -11,10 +11,13 @@ export const OWNER_MUTANTS: readonly Mutant[] = [
     file: 'zswap/owner.js',
     from: `    if (moves)
         give(lru, entries, e, row);
-    unlockTree(trees, tree);`,
-    to: `    unlockTree(trees, tree);
-    if (moves)
-        give(lru, entries, e, row);`,
+    else if`,
+    to: `    if (moves) {
+        unlockTree(trees, tree);
+        give(lru, entries, e, row);
+        lockTree(trees, tree);
+    }
+    else if`,
     scenario: 'owner-writeback',
     combination: P1,
   },
@@ -24,12 +27,14 @@ export const OWNER_MUTANTS: readonly Mutant[] = [
     from: `        lru.count[m]--;
     }
     lru.charged[m] -= bytes;
+    revive(lru, t, m, e);
     t.memcg[e] = to;`,
     to: `        lru.count[m]--;
     }
     else
         t.prev[e] = t.next[e] = NONE;
     lru.charged[m] -= bytes;
+    revive(lru, t, m, e);
     t.memcg[e] = to;`,
     scenario: 'owner-putback',
     combination: P3,
@@ -53,6 +58,7 @@ export const OWNER_MUTANTS: readonly Mutant[] = [
         lru.count[m]--;
     }
     lru.charged[m] -= bytes;
+    revive(lru, t, m, e);
     t.memcg[e] = to;
     sync.unlock(lru.lock, m);
     const heir = lockList(lru, to);
@@ -72,6 +78,7 @@ export const OWNER_MUTANTS: readonly Mutant[] = [
         lru.count[m]--;
     }
     lru.charged[m] -= bytes;
+    revive(lru, t, m, e);
     t.memcg[e] = to;
     sync.unlock(lru.lock, m);
     const heir = lockList(lru, to);
