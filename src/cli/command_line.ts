@@ -76,11 +76,8 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
   addSwapVerbs(program);
 
   addCtl(program);
-
   addExplore(program, done);
-
   addConfigCheck(program);
-
   addAgent(program, done);
 
   const imageCommands = program.command('image').description('work on image files');

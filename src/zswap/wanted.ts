@@ -11,7 +11,7 @@ export interface WantedOfExport {
   readonly huge: boolean;
   /** Not used since this tick; null: whenever it was. */
   readonly unusedSince: number | null;
-  /** Slots [first, end); null: all. */
+  /** Slots [first, end), in their order, and none that meets another; null: all. */
   readonly slots: readonly (readonly [first: number, end: number])[] | null;
 }
 
@@ -57,10 +57,15 @@ export function isWanted(
   return wanted.slots === null || isAmong(wanted.slots, t.slot[e]);
 }
 
-/** As many ranges as one value of a file has room for: a few hundred. */
+/** As many ranges as one value of a file has room for, a few hundred: halved until one is left. */
 function isAmong(ranges: readonly (readonly [first: number, end: number])[], slot: number): boolean {
-  for (const range of ranges) if (slot >= range[0] && slot < range[1]) return true;
-  return false;
+  let low = 0;
+  for (let high = ranges.length; low < high; ) {
+    const middle = (low + high) >>> 1;
+    if (ranges[middle][1] <= slot) low = middle + 1;
+    else high = middle;
+  }
+  return low < ranges.length && slot >= ranges[low][0];
 }
 
 /** `m` itself is. A row's parent stays while it is in use, also when it is offline. */

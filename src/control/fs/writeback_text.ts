@@ -9,7 +9,7 @@ import { invalid } from './notations.ts';
 export interface WritebackText {
   readonly huge: boolean;
   readonly idle: boolean;
-  /** Slots [first, end); null: all. */
+  /** Slots [first, end), in their order, and none that meets another; null: all. */
   readonly slots: readonly (readonly [first: number, end: number])[] | null;
 }
 
@@ -30,7 +30,7 @@ export function parseWriteback(text: string, pages: number): WritebackText {
     const name = words[0].startsWith('type=') ? words[0].slice('type='.length) : words[0];
     if (Object.hasOwn(TYPES, name)) return TYPES[name];
   }
-  return { huge: false, idle: false, slots: words.map((word) => parsePages(text, word, pages)) };
+  return { huge: false, idle: false, slots: united(words.map((word) => parsePages(text, word, pages))) };
 }
 
 function parsePages(text: string, word: string, pages: number): readonly [number, number] {
@@ -42,4 +42,14 @@ function parsePages(text: string, word: string, pages: number): readonly [number
   if (first > last || last >= pages)
     throw new FsError('ERANGE', `${word.slice(0, 60)} is not valid, allowed: pages from 0 to ${pages - 1}`);
   return [first, last + 1];
+}
+
+function united(ranges: (readonly [number, number])[]): (readonly [number, number])[] {
+  const slots: [number, number][] = [];
+  for (const [first, end] of ranges.sort(([a], [b]) => a - b)) {
+    const last = slots.at(-1);
+    if (last !== undefined && first <= last[1]) last[1] = Math.max(last[1], end);
+    else slots.push([first, end]);
+  }
+  return slots;
 }

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { formatLimit, NO_LIMIT, parseBool, parseInteger, parseLimit } from '#src/control/fs/notations.js';
+import { formatLimit, NO_LIMIT, parseBool, parseInteger, parseLimit, parseReclaim } from '#src/control/fs/notations.js';
 
 const invalid = { message: /^EINVAL: .* is not valid, allowed: / };
 
@@ -30,6 +30,32 @@ t.test('what is more than anything can have is no limit', async (t) => {
   }
   t.equal(formatLimit(NO_LIMIT), 'max');
   t.equal(formatLimit(8192), '8192');
+});
+
+t.test('memory.reclaim has bytes and keys, of which the last age counts', async (t) => {
+  const ages: [string, number | null][] = [
+    ['8K', null],
+    ['8K swappiness=max source=zswap', null],
+    ['8K age=30', 30],
+    ['8K age=30s', 30],
+    ['8K source=zswap age=5m', 300],
+    ['8K age=2h age=1d', 86_400],
+    ['8K age=0x1d', 29],
+    ['8K age=010s', 8],
+    [`8K age=${'9'.repeat(400)}d`, NO_LIMIT],
+  ];
+  for (const [text, ageSeconds] of ages) t.strictSame(parseReclaim(text), { bytes: 8192, ageSeconds }, text);
+  for (const text of [
+    '8K age',
+    '8K age=',
+    '8K age=s',
+    '8K age=-1',
+    '8K age=1.5s',
+    '8K age=1w',
+    '8K age=30 s',
+    'age=30',
+  ])
+    t.throws(() => parseReclaim(text), invalid, text);
 });
 
 t.test('what is no limit', async (t) => {

@@ -22,7 +22,15 @@ t.test('pages, several of them', async (t) => {
   t.strictSame(parseWriteback('page_indexes=10-999\n', PAGES), pages([10, 1000]));
   t.strictSame(
     parseWriteback('page_index=42  page_index=010 page_indexes=7-7 page_indexes=500-700', PAGES),
-    pages([42, 43], [10, 11], [7, 8], [500, 701]),
+    pages([7, 8], [10, 11], [42, 43], [500, 701]),
+  );
+  t.strictSame(
+    parseWriteback(
+      'page_indexes=50-60 page_index=5 page_indexes=55-58 page_index=61 page_indexes=63-70 page_index=5',
+      PAGES,
+    ),
+    pages([5, 6], [50, 62], [63, 71]),
+    'in order, and those that meet are one',
   );
 });
 
