@@ -79,7 +79,7 @@ export class Shrinker {
     this.queues = queues;
     this.reclaim = new Reclaim(zswap, queues, batch, cursor);
     this.proactive = new Proactive(zswap, this.reclaim, loop, () => this.schedule());
-    this.moved = new MovedPages(zswap.memcgs, this.reclaim);
+    this.moved = new MovedPages(zswap.memcgs, this.reclaim, loop, () => this.schedule());
     this.reports = new Reports(
       zswap,
       (x, slot, done) => queues[x].push('punch', slot, 1, 0, done),
@@ -109,6 +109,7 @@ export class Shrinker {
   close(): void {
     this.maintenance.cancel();
     this.proactive.close();
+    this.moved.close();
     this.polls.cancel();
     for (const queue of this.queues) queue.close();
   }
@@ -235,7 +236,7 @@ export class Shrinker {
     this.compactIfSparse();
     this.zswap.counters[C.trimmed_zspages] += this.zswap.objects.trim(KEEP_RESIDENT, TRIM_PER_TURN, this.release);
     // Cleanings wait for pins whose holders may not know of them, and reclaim for slot records; a look now and then costs little.
-    const waits = this.cleanings.length > 0 || this.proactive.waits || this.reports.waits || this.moved.waits;
+    const waits = this.cleanings.length > 0 || this.proactive.waits || this.reports.waits;
     if (waits || sync.load(this.shared.control, CTL.WORK) !== 0) this.schedule();
   }
 }
