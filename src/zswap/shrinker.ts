@@ -83,7 +83,7 @@ export class Shrinker {
     this.reclaim = new Reclaim(zswap, queues, batch, cursor);
     this.proactive = new Proactive(zswap, this.reclaim, loop, () => this.schedule());
     this.onDemand = new OnDemand(zswap, this.reclaim, queues, { loop, schedule: () => this.schedule() });
-    this.moved = new MovedPages(zswap.memcgs, this.reclaim);
+    this.moved = new MovedPages(zswap.memcgs, this.reclaim, loop, () => this.schedule());
     this.reports = new Reports(
       zswap,
       (x, slot, done) => queues[x].push('punch', slot, 1, 0, done),
@@ -114,6 +114,7 @@ export class Shrinker {
     this.maintenance.cancel();
     this.proactive.close();
     this.onDemand.close();
+    this.moved.close();
     this.polls.cancel();
     for (const queue of this.queues) queue.close();
   }
@@ -243,7 +244,7 @@ export class Shrinker {
     const pages = TRIM_PER_TURN / allocatorOf(this.shared.zs).pageBytes;
     this.zswap.counters[C.trimmed_zspages] += this.zswap.objects.trim(KEEP_RESIDENT, pages, this.release);
     // Cleanings wait for pins whose holders may not know of them, and reclaim for slot records; a look now and then costs little.
-    const asked = this.proactive.waits || this.onDemand.waits || this.reports.waits || this.moved.waits;
+    const asked = this.proactive.waits || this.onDemand.waits || this.reports.waits;
     const waits = this.cleanings.length > 0 || asked;
     if (waits || sync.load(this.shared.control, CTL.WORK) !== 0) this.schedule();
   }

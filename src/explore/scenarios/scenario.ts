@@ -107,6 +107,8 @@ export interface Scenario {
   readonly actors: readonly ActorSpec[];
   /** An agent says whose the slots of the export are: nobody's when the run starts, and two cgroups have memcgs. Needs parentMax. Walkers walk nobody's list, then the first one's. */
   readonly agent?: boolean;
+  /** zswap.max of the first cgroup of the agent, in bytes. */
+  readonly cgroupMax?: number;
   /** What becomes of dead pages; ignore without it. And whether the page of slot 1 is dead at the end. */
   readonly dead?: DeadPolicy;
   readonly dies?: boolean;

@@ -106,6 +106,14 @@ export const AGENT_SCENARIOS: readonly Scenario[] = [
   },
   {
     ...guest,
+    name: 'owner-limit',
+    about: 'a page comes to a memcg that is at its limit while another is stored, and has to leave',
+    stored: one,
+    cgroupMax: 1,
+    actors: [agent({ ...before, sent: true }), client('store', 0, write(2, 1))],
+  },
+  {
+    ...guest,
     name: 'dead-store',
     about: 'a slot is freed, charged again and written, and the reports come in their order, at any time',
     stored: one,

@@ -24,10 +24,11 @@ export function tellTime({ clock }: World): number {
 }
 
 /** Names the cgroups, as the main thread does before a report has their numbers; and a report has given the slot to one. */
-export function beginAgent({ shared, thread }: Zswap, charged = NOBODY): void {
+export function beginAgent({ shared, thread }: Zswap, charged = NOBODY, max = Number.POSITIVE_INFINITY): void {
   const tree = new MemcgTree(shared, thread);
   const above = pathOf(shared.memcgs, shared.memcgs.ofExport[X]);
   for (const [i, name] of CGROUPS.entries()) tree.attachNumber(X, FIRST + i, tree.create(`${above}/${name}`));
+  tree.setMax(`${above}/${CGROUPS[0]}`, max);
   setNumber(shared.memcgs.owners, X, SLOT, charged);
 }
 

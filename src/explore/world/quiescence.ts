@@ -11,6 +11,7 @@ import { type Entries, highWater, isLive, LENGTH_SAME_FILLED, NONE } from '../..
 import { PAGE_SIZE } from '../../pool/limits.ts';
 import { belongs, type Lru } from '../../pool/lru.ts';
 import { CELL, countOf, currentOf, heirOf, isOnline, pathOf, ROOT, TABLE } from '../../pool/memcg.ts';
+import { hasAgent, rowOfNumber } from '../../pool/owners.ts';
 import { FREE_HEAD } from '../../pool/slot_table.ts';
 import { get, isFreed, treeOf } from '../../pool/tree.ts';
 import { LOADED, ON_IMAGE, type Zswap } from '../../zswap/zswap.ts';
@@ -46,6 +47,7 @@ export function checkQuiescence(world: World, zswap: Zswap, stage: Stage): Findi
     ofEach((x) => checkEntries(zswap, x, first)) ??
     ofEach((x) => checkLimit(zswap, zswap.memcgs.ofExport[x], memcgPages)) ??
     checkLimit(zswap, PARENT_ROW, parentPages) ??
+    checkMoved(zswap) ??
     checkPins(zswap) ??
     checkObjects(zswap, stage) ??
     ofEach((x) => checkData(world, zswap, x, first, mayLose)) ??
@@ -153,6 +155,18 @@ function checkLimit({ memcgs }: Zswap, m: number, pages: number): Finding | null
     return { kind: 'leak', text: `${memcgs.reserved[m]} stores stay let in at the limit` };
   }
   return null;
+}
+
+/** What has come to a memcg by moves and is above its limit does not stay. Of an agent's first cgroup, whose limit no store meets. */
+function checkMoved({ memcgs }: Zswap): Finding | null {
+  if (!hasAgent(memcgs.owners, 0)) return null;
+  const m = rowOfNumber(memcgs.owners, 0, 1);
+  const current = currentOf(memcgs, m);
+  if (current <= memcgs.max[m]) return null;
+  return {
+    kind: 'over limit',
+    text: `${current} bytes have moved to ${pathOf(memcgs, m)}, and may be ${memcgs.max[m]}`,
+  };
 }
 
 function checkPins({ slots, shared }: Zswap): Finding | null {

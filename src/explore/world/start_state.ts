@@ -53,7 +53,7 @@ export const NO_STAGE: Stage = {
 /** No hook is set, so nothing here is a scheduling point. */
 export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage {
   const { stored, onImage = [], buffersLeft = BUFFERS, pinned, noNodes = false, memcgPages = SLOTS } = scenario;
-  if (scenario.agent === true) beginAgent(zswap, scenario.charged);
+  if (scenario.agent === true) beginAgent(zswap, scenario.charged, scenario.cgroupMax);
   const page = new Uint8Array(PAGE_SIZE);
   for (const { slot, version } of onImage) {
     fillPage(page, slot, version);

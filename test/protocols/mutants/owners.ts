@@ -138,6 +138,14 @@ export const OWNER_MUTANTS: readonly Mutant[] = [
     combination: P4,
   },
   {
+    name: 'owner: what a move takes above a limit stays there',
+    file: 'zswap/reports.js',
+    from: 'this.moved(rowOfNumber(this.zswap.memcgs.owners, x, batch.numbers[record]));',
+    to: '',
+    scenario: 'owner-limit',
+    combination: P4,
+  },
+  {
     name: 'dead: a page is dropped that was written after its slot had been freed',
     file: 'zswap/owner.js',
     from: ' && entries.stamp[e] < until',
