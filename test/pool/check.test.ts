@@ -223,3 +223,17 @@ t.test('what is under way is counted, and what was is noticed', async (t) => {
   put(z, 9, makePage('text', 9));
   t.not(stamp(z.shared), before);
 });
+
+for (const allocator of ['zsmalloc', 'zbud', 'z3fold'] as const) {
+  t.test(`an entry whose object is another's, or of another size, ${allocator}`, async (t) => {
+    const z = newZswap({ allocator });
+    for (let slot = 1; slot <= 6; slot++) put(z, slot, makePage('text', slot));
+    t.same(problems(z), []);
+    const { location } = z.shared.zs;
+    const { 1: first } = location;
+    location[1] = location[2] + (allocator === 'zsmalloc' ? 0 : 4);
+    t.match(problems(z), ['1 entries have no object of their size where they say']);
+    location[1] = first;
+    t.same(problems(z), []);
+  });
+}
