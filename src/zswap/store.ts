@@ -17,6 +17,7 @@ import { PAGE_SIZE } from '../pool/limits.ts';
 import { limitOf } from '../pool/memcg.ts';
 import { hasAgent } from '../pool/owners.ts';
 import { CTL, WORK } from '../pool/shared.ts';
+import { get, lockTree, treeOf, unlockTree } from '../pool/tree.ts';
 import { labelObject } from '../protocols/lru/pages.ts';
 import { sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
@@ -143,16 +144,28 @@ export function storeAgain(zswap: Zswap, x: number, slot: number, page: Uint8Arr
   return storePage(zswap, x, slot, ownerOf(zswap.memcgs, x, slot), page, true);
 }
 
-/** Stores a page raw because its memcg may not write back; REJECTED beyond the bound on such pages. */
+/**
+ * Stores a page raw because its memcg may not write back; REJECTED beyond the bound on such pages, unless it takes the place of
+ * one: both are there for a moment, and there is room for that of each thread. The pin is held.
+ */
 export function storeRaw(zswap: Zswap, x: number, slot: number, src: Uint8Array, at: number): number {
-  // Lanes that look at the same moment may exceed the bound by a page each.
   if (zswap.objects.lengthMax < PAGE_SIZE) return REJECTED;
+  // Lanes that look at the same moment may exceed the bound by a page each.
   const pages = sync.load(zswap.shared.control, CTL.KEPT_RAW) + 1;
-  if (pages * PAGE_SIZE > zswap.settings.rawMaxBytes) return REJECTED;
+  if (pages * PAGE_SIZE > zswap.settings.rawMaxBytes && !isKept(zswap, x, slot)) return REJECTED;
   const m = ownerOf(zswap.memcgs, x, slot);
   const result = storeObject(zswap, x, slot, m, src.subarray(at, at + PAGE_SIZE), true);
   if (zswap.oracle !== null && result === STORED) zswap.oracle.note(x, slot, src, at);
   return result;
+}
+
+function isKept({ trees, entries }: Zswap, x: number, slot: number): boolean {
+  const tree = treeOf(trees, x, slot);
+  lockTree(trees, tree);
+  const e = get(trees, tree, slot);
+  const kept = e !== NONE && entries.length[e] === PAGE_SIZE && entries.fill[e] === KEPT;
+  unlockTree(trees, tree);
+  return kept;
 }
 
 /** zswap_check_limits: full from the limit on, until the total is down at the accept threshold. */

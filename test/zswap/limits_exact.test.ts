@@ -68,6 +68,12 @@ t.test('raw pages fill their bound exactly, and one that does not get smaller is
   t.equal(raw(5), REJECTED);
   z.invalidate(0, 2);
   t.equal(raw(5), STORED);
+  t.strictSame(
+    [raw(5), raw(3), raw(6)],
+    [STORED, STORED, REJECTED],
+    'one that takes the place of another is none more',
+  );
+  t.match(held(z.shared), { keptRaw: 3 });
   const less = newZswap({ rawMaxBytes: 4095 });
   t.equal(
     pinned(less, 0, 1, () => storeRaw(less, 0, 1, makePage('text', 1), 0)),

@@ -54,12 +54,12 @@ t.test('the files say what the counters say', async (t) => {
   t.equal(await get(server, '/cgroup/a/memory.zswap.writeback'), '0\n');
   t.equal(
     await get(server, '/cgroup/a/memory.stat'),
-    `zswap ${current}\nzswapped ${30 * PAGE}\nzswap_incomp 0\nzswpin 0\nzswpout 30\nzswpwb 0\nzswpwb_proactive_b 0\n`,
+    `zswap ${current}\nzswapped ${30 * PAGE}\nzswap_incomp 0\nzswpin 0\nzswpout 30\nzswpwb 0\nzswpwb_proactive_b 0\nagent_charged 0\nzswap_dead 0\n`,
     'same-filled pages are charged to nobody',
   );
   t.equal(
     await get(server, '/cgroup/memory.stat'),
-    `zswap ${current}\nzswapped ${35 * PAGE}\nzswap_incomp 0\nzswpin 0\nzswpout 35\nzswpwb 0\nzswpwb_proactive_b 0\n`,
+    `zswap ${current}\nzswapped ${35 * PAGE}\nzswap_incomp 0\nzswpin 0\nzswpout 35\nzswpwb 0\nzswpwb_proactive_b 0\nagent_charged 0\nzswap_dead 0\n`,
   );
   t.equal(await get(server, '/cgroup/cgroup.stat'), 'nr_descendants 3\nnr_dying_descendants 0\n');
   const mm = await numbers(server, '/block/a/mm_stat');
