@@ -49,7 +49,7 @@ const options = {
     1,
     RUN_PAGES_MAX,
     'pages of 4 KiB',
-    'Most adjacent slots that are written to the image in one write; at most image.buffers.',
+    'Most adjacent slots that are written to the image in one write; of more than image.buffers so many.',
   ).prefault(64),
 };
 

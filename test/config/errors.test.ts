@@ -106,11 +106,6 @@ const cases: [name: string, text: string, expected: string | RegExp][] = [
     /^c\.jsonc:1:23: debug\.delay: 5 is not an object, allowed: /,
   ],
   [
-    'run longer than the buffers',
-    '{ "shrinker": { "runPages": 64 }, "image": { "buffers": 16 } }',
-    'c.jsonc:1:29: shrinker.runPages: 64 is more than image.buffers, allowed: at most 16',
-  ],
-  [
     'memcg key',
     '{ "memcgs": { "a b": { "zswap.mx": 1 } } }',
     'c.jsonc:1:24: memcgs["a b"]["zswap.mx"]: unknown key, allowed: zswap.max, zswap.writeback',
