@@ -80,9 +80,18 @@ function maskOf(from: number, to: number): number {
   return below & ~((1 << from) - 1);
 }
 
-/** The same slots in ascending order, each once. Sorts where they are. */
-export function inOrder(slots: Uint32Array): Uint32Array {
-  return slots.sort().filter((slot, i) => i === 0 || slot !== slots[i - 1]);
+/** The slots of both, each once; both are in ascending order. */
+export function mergeSlots(a: Uint32Array, b: Uint32Array): Uint32Array {
+  if (a.length === 0 || b.length === 0) return a.length === 0 ? b : a;
+  const all = new Uint32Array(a.length + b.length);
+  let count = 0;
+  for (let i = 0, k = 0; i < a.length || k < b.length; ) {
+    const slot = k === b.length || a[i] <= b[k] ? a[i] : b[k];
+    if (a[i] === slot) i++;
+    if (b[k] === slot) k++;
+    all[count++] = slot;
+  }
+  return all.subarray(0, count);
 }
 
 /** Slots that are gathered one by one, four bytes each. */

@@ -17,8 +17,7 @@ import { NBD_EIO } from 'node-nbd-server';
 import type { ImageQueue } from '../image/image_queue.ts';
 import { testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
-import { inOrder, SlotList } from '../pool/dirty.ts';
-import { highWater, isLive } from '../pool/entries.ts';
+import { SlotList } from '../pool/dirty.ts';
 import { LOAD_EIO, LOAD_MISS, LOAD_OK } from '../protocols/protocol.ts';
 import type { Zswap } from './zswap.ts';
 
@@ -161,20 +160,4 @@ export class Cleaning {
     });
     this.queue.pump();
   }
-}
-
-/** The slots of the queue's export whose content the image may lack: those stored, and those whose page is on its way there. */
-export function heldSlots({ entries, settings }: Zswap, queue: ImageQueue): Uint32Array {
-  const held = new SlotList();
-  const end = highWater(entries);
-  const { pages } = settings.exports[queue.x];
-  for (let e = 1; e < end; e++) {
-    if (!isLive(entries, e) || entries.volume[e] !== queue.x) continue;
-    // An entry that somebody frees meanwhile, a TRIM that was on its way say, has any slot by now, or none that there is.
-    const slot = entries.slot[e];
-    if (slot < pages) held.push(slot);
-  }
-  queue.eachWriteback((slot) => held.push(slot));
-  // One that was written again while its old page is on its way stands here twice.
-  return inOrder(held.slots());
 }

@@ -9,7 +9,7 @@
  * took it, and back if the round fails, so at each moment it is known somewhere. What a FLUSH has taken and not ended, a FUA
  * of it copies once more; a FLUSH waits for the round of FUAs that was there before it, if that owes anything.
  */
-import { type Dirty, setDirty, takeDirty } from '../pool/dirty.ts';
+import { type Dirty, mergeSlots, setDirty, takeDirty } from '../pool/dirty.ts';
 
 /** Slots [first, end). */
 interface Range {
@@ -68,7 +68,7 @@ export class Flusher {
     this.waiting = this.waiting.filter((request) => request.whole !== whole);
     const [other] = this.rounds;
     const slots = concat(
-      (whole ? [mine[0]] : united(mine)).map((range) => merge(this.take(range), owed(other, range))),
+      (whole ? [mine[0]] : united(mine)).map((range) => mergeSlots(this.take(range), owed(other, range))),
     );
     const round: Round = { whole, slots, waiting: [] };
     // Found out once, however many FLUSHes there are.
@@ -141,20 +141,6 @@ function lowerBound(slots: Uint32Array, slot: number): number {
     else high = middle;
   }
   return low;
-}
-
-/** The slots of both, each once, in ascending order as they are: what a FLUSH has taken may be dirty again. */
-function merge(a: Uint32Array, b: Uint32Array): Uint32Array {
-  if (a.length === 0 || b.length === 0) return a.length === 0 ? b : a;
-  const all = new Uint32Array(a.length + b.length);
-  let count = 0;
-  for (let i = 0, k = 0; i < a.length || k < b.length; ) {
-    const slot = k === b.length || a[i] <= b[k] ? a[i] : b[k];
-    if (a[i] === slot) i++;
-    if (b[k] === slot) k++;
-    all[count++] = slot;
-  }
-  return all.subarray(0, count);
 }
 
 function concat(lists: readonly Uint32Array[]): Uint32Array {

@@ -4,11 +4,12 @@
  *
  * Lanes hold pins while an image call runs, for as long as a stalled image takes: that is no fault. The shrinker and the
  * main thread drop a pin before they wait for anything. So what is reported is a pin of one of those that somebody waits
- * for, and that was the same pin at each look for STUCK_MS. Looks are counted, and not the time of day: a machine that
+ * for, and that was the same pin at each look for STUCK_MS; one that was handed to it is not, because it may have its hands full,
+ * or no processor, and nobody holds the pin until it comes. Looks are counted, and not the time of day: a machine that
  * was paused for a minute has not waited for anybody.
  */
 import { THREAD_LANE0 } from '../pool/limits.ts';
-import { bucketOf, HOLDER_MASK, type SlotTable, WATCHED } from '../pool/slot_table.ts';
+import { bucketOf, HANDED, HOLDER_MASK, type SlotTable, WATCHED } from '../pool/slot_table.ts';
 import * as sync from '../shm/sync.ts';
 
 /** Between two looks. */
@@ -37,7 +38,8 @@ export class PinWatch {
     const { t } = this;
     for (let r = 1; r < t.locked.length; r++) {
       // The thread's number plus one; 0 when nobody holds it.
-      const holder = sync.load(t.locked, r) & HOLDER_MASK;
+      const word = sync.load(t.locked, r);
+      const holder = (word & HANDED) === 0 ? word & HOLDER_MASK : 0;
       const waiters = holder > 0 && holder - 1 < THREAD_LANE0 ? this.waitersOf(r) : 0;
       this.looks[r] = waiters > 0 ? this.looks[r] + 1 : 0;
       const waited = this.looks[r] * LOOK_MS;

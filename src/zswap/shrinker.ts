@@ -15,9 +15,10 @@ import { sum } from '../shm/counters.ts';
 import { pop, RECORD_WORDS } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { Background, POLL_MS } from './background.ts';
-import { Cleaning, type CleanResult, heldSlots } from './cleaner.ts';
+import { Cleaning, type CleanResult } from './cleaner.ts';
 import { C } from './counters.ts';
 import { Flusher } from './flusher.ts';
+import { HeldSlots } from './held_slots.ts';
 import { MovedPages } from './moved.ts';
 import { OnDemand } from './on_demand.ts';
 import { answerOrder, ORDER } from './orders.ts';
@@ -69,6 +70,8 @@ export class Shrinker {
   /** By export; none where FLUSH is not offered. */
   private readonly flushers: readonly Flusher[];
   private cleanings: Cleaning[] = [];
+  /** Of drains and swapoffs, one for each export at most. */
+  private gatherings: HeldSlots[] = [];
   private scheduled = false;
   private readonly loop: Loop;
   private readonly maintenance: Timer;
@@ -149,15 +152,25 @@ export class Shrinker {
    */
   drain(x: number, onProgress: DrainProgress, done: (result: CleanResult) => void): void {
     this.queues[x].retryParked();
-    const held = heldSlots(this.zswap, this.queues[x]);
-    const attempt = (slots: Uint32Array, tries: number): void => {
-      this.cleanAll(x, slots, held.length, onProgress, (result) => {
-        if (result.failed.length === 0 || tries > DRAIN_RETRIES) done(result);
-        // What failed is tried again: an error may pass, and after this nobody has the pages any more. A sync is not, it can't be.
-        else this.loop.after(tries * DRAIN_RETRY_MS, () => attempt(result.failed, tries + 1));
-      });
-    };
-    attempt(held, 1);
+    this.gather(x, (held) => {
+      const attempt = (slots: Uint32Array, tries: number): void => {
+        this.cleanAll(x, slots, held.length, onProgress, (result) => {
+          if (result.failed.length === 0 || tries > DRAIN_RETRIES) done(result);
+          // What failed is tried again: an error may pass, and after this nobody has the pages any more. A sync is not, it can't be.
+          else this.loop.after(tries * DRAIN_RETRY_MS, () => attempt(result.failed, tries + 1));
+        });
+      };
+      attempt(held, 1);
+    });
+  }
+
+  private gather(x: number, done: (slots: Uint32Array) => void): void {
+    const gathering = new HeldSlots(this.zswap, this.queues[x], (slots) => {
+      this.gatherings = this.gatherings.filter((other) => other !== gathering);
+      done(slots);
+    });
+    this.gatherings.push(gathering);
+    this.schedule();
   }
 
   private cleanAll(
@@ -180,8 +193,9 @@ export class Shrinker {
   /** For swapoff: copies slot 0, or everything stored of export `x`, to its image. */
   copyOut(x: number, all: boolean, done: (errno: number) => void): void {
     this.queues[x].retryParked();
-    const slots = all ? heldSlots(this.zswap, this.queues[x]) : [0];
-    this.clean(x, slots, ({ errno }) => done(errno));
+    const copy = (slots: ArrayLike<number>): unknown => this.clean(x, slots, ({ errno }) => done(errno));
+    if (all) this.gather(x, copy);
+    else copy([0]);
   }
 
   /** For swapoff: punches slots after everything that is queued. */
@@ -202,6 +216,7 @@ export class Shrinker {
 
   private turn(): void {
     let more = false;
+    for (const gathering of this.gatherings) more = gathering.turn() || more;
     // Those that have least to do take buffers first: a FUA of a page does not wait until the FLUSH of an export has found room
     // for all that it copies. Each leaves half of them to the others of its export, or FUAs one after another would leave none.
     const smallestFirst = [...this.cleanings].sort((a, b) => a.left - b.left);

@@ -102,3 +102,16 @@ t.test('a record that went to another slot is not taken for the old one', async 
   t.equal(shrinker.pin(1, 600), r);
   t.strictSame(looks(watch, 2 * LOOKS), never(2 * LOOKS));
 });
+
+t.test('a pin that was handed to a thread which does not come for it is nobody’s fault', async (t) => {
+  const { watch, lane, shrinker, other } = table();
+  const r = lane.pin(0, SLOT);
+  t.equal(shrinker.pinInTurn(0, SLOT), EEXIST);
+  t.equal(other.pin(0, SLOT), EEXIST);
+  lane.unpin(r);
+  t.strictSame(looks(watch, 3 * LOOKS), never(3 * LOOKS));
+  const mine = shrinker.pinInTurn(0, SLOT);
+  t.ok(mine > 0);
+  t.equal(other.pin(0, SLOT), EEXIST);
+  t.equal(looks(watch, LOOKS).at(-1), true, 'from then on it is held');
+});
