@@ -12,16 +12,15 @@
  * least one batch, also where no threshold is above what is in use. A turn is bounded, then the event loop runs.
  *
  * An image that is behind keeps the buffers of its own exports, and a memcg is passed by while all of its exports wait for
- * theirs. Where all memcgs do, the worker rests until a buffer comes back: whoever was refused one is woken then, and each
- * call on an image that ends makes a turn.
+ * theirs. Where all do, the worker rests until a buffer comes back, whose taker is woken, or a call on an image ends.
  */
-
 import type { ImageQueue } from '../image/image_queue.ts';
 import * as errno from '../os/errno.ts';
-import { poolTotal, RECLAIM } from '../pool/allocator/index.ts';
+import { RECLAIM } from '../pool/allocator/index.ts';
 import * as buffers from '../pool/buffers.ts';
 import { POOL } from '../pool/counters.ts';
 import { mayWriteBack } from '../pool/export_state.ts';
+import { limitedTotal } from '../pool/limited_total.ts';
 import { isHome, TABLE, writesBack } from '../pool/memcg.ts';
 import type { CursorKind } from '../pool/policies.ts';
 import { CTL, type Shared, WORK } from '../pool/shared.ts';
@@ -199,14 +198,15 @@ export class Reclaim {
 
   /** Whether what was asked for is still above its accept threshold. */
   private isShort(asked: number): boolean {
-    const { zs, counters, entries, rawEntries } = this.shared;
+    const { control, counters, entries, rawEntries } = this.shared;
     const { acceptBytes, poolBytes } = this.zswap.settings;
-    if ((asked & WORK.POOL) !== 0 && poolTotal(zs) > acceptBytes) return true;
+    if ((asked & WORK.POOL) !== 0 && limitedTotal(this.shared) > acceptBytes) return true;
     if ((asked & WORK.ENTRIES) === 0) return false;
     // Same-filled pages are on no list and stay, so what they take is no room that writeback could make.
     const filled = sum(counters, POOL.same_filled_pages);
     const room = entries.capacity - 1 - rawEntries;
-    return sum(counters, POOL.stored_pages) - filled > ((room - filled) * acceptBytes) / poolBytes;
+    const kept = rawEntries === 0 ? 0 : sync.load(control, CTL.KEPT_RAW);
+    return sum(counters, POOL.stored_pages) - kept - filled > ((room - filled) * acceptBytes) / poolBytes;
   }
 
   /** No export of the memcg could take a batch of buffers, and each has calls on its image under way, whose ends make turns. */

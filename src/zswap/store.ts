@@ -7,12 +7,12 @@
  */
 import { nowMicros } from '../os/clock.ts';
 import { touch } from '../pool/access_time.ts';
-import { poolTotal } from '../pool/allocator/index.ts';
 import { ownerOf } from '../pool/attribution.ts';
 import { clearBit, setBit } from '../pool/bits.ts';
 import { COMPRESS_FAILED } from '../pool/codec.ts';
 import { POOL } from '../pool/counters.ts';
 import { allocEntry, freeEntry, KEPT, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
+import { limitedTotal } from '../pool/limited_total.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { limitOf } from '../pool/memcg.ts';
 import { hasAgent } from '../pool/owners.ts';
@@ -103,7 +103,7 @@ function tryStore(
   }
   if (zswap.protocols.busy.waits && r > 0) zswap.slots.fill(r);
   // The page is in its place by now, as in the kernel's swap cache: reclaim does not wait for the store that waits for it.
-  if (inStore && !checked && poolTotal(zswap.shared.zs) >= settings.poolBytes) {
+  if (inStore && !checked && limitedTotal(zswap.shared) >= settings.poolBytes) {
     counters[C.pool_limit_hit]++;
     return POOL_FULL;
   }
@@ -133,7 +133,7 @@ function storePage(
   counters[C.reject_compress_poor]++;
   // Here we ask for more than the kernel does, which waits for the limit: whoever sends such a page is short of memory, and
   // above the threshold there is something to be made ready for his next one.
-  return poolTotal(zswap.shared.zs) > settings.acceptBytes ? rejectShort(zswap, WORK.POOL) : REJECTED;
+  return limitedTotal(zswap.shared) > settings.acceptBytes ? rejectShort(zswap, WORK.POOL) : REJECTED;
 }
 
 /**
@@ -170,8 +170,8 @@ function isKept({ trees, entries }: Zswap, x: number, slot: number): boolean {
 
 /** zswap_check_limits: full from the limit on, until the total is down at the accept threshold. */
 function poolIsFull(zswap: Zswap): boolean {
-  const { control, zs } = zswap.shared;
-  const total = poolTotal(zs);
+  const { control } = zswap.shared;
+  const total = limitedTotal(zswap.shared);
   const full = sync.load(control, CTL.FULL) === 1;
   if (total >= zswap.settings.poolBytes) {
     zswap.counters[C.pool_limit_hit]++;

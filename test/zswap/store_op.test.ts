@@ -157,6 +157,25 @@ t.test('a pool that others have filled takes raw pages up to their bound, whatev
   }
 });
 
+t.test('raw pages take no room of the pool from others', async (t) => {
+  const memcgs = ['keeps', 'others'].map((name) => ({
+    name,
+    max: Number.MAX_SAFE_INTEGER,
+    writeback: name === 'others',
+  }));
+  const two = ['a', 'b'].map((name, x) => ({ name, pages: 65_536, memcg: x }));
+  const b = new ShrinkerBench(t, {
+    ...{ exports: two, memcgs, storeIncompressible: false },
+    ...{ poolBytes: 2 ** 20, acceptBytes: 2 ** 20 - 65_536, rawMaxBytes: 2 ** 22 },
+  });
+  for (let i = 0; i < 100; i++) t.equal(b.write(i, makePage('text', i), 1).errno, 0);
+  for (let i = 0; i < 1000; i++) t.equal(b.write(i, makePage('random', i), 0).errno, 0);
+  for (let i = 0; i < 20; i++) b.look();
+  t.equal(b.count('written_back_pages'), 0, 'none of theirs was written back for it');
+  for (let i = 100; i < 200; i++) t.equal(b.write(i, makePage('text', i), 1).errno, 0);
+  t.equal(b.count('reject_pool_limit'), 0);
+});
+
 t.test('a table of entries that small pages have filled has room for raw ones', async (t) => {
   const memcgs = ['others', 'm'].map((name) => ({ name, max: Number.MAX_SAFE_INTEGER, writeback: false }));
   const two = ['a', 'b'].map((name, x) => ({ name, pages: 100_000, memcg: x }));
