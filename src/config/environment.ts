@@ -32,14 +32,17 @@ const KERNEL_FILE_SYSTEMS = new Set([0x9fa0, 0x62656572, 0x27e0eb, 0x63677270, 0
 const OTHERS_ENTER = 0o011;
 
 /**
- * Makes var/ where something of this config lies in it: a socket, an image, the marker of a block device.
+ * Makes var/ where something of this config lies in it: a socket, an image, the marker of a block device, the note of an image.
  * To be called after everything was checked. Answers true if it was not there before.
  */
 export function makeStateFolder(config: Config): boolean {
-  if (!usesStateFolder(config)) return false;
+  const needed = usesStateFolder(config);
+  if (!needed && deviceMarkerFolders()[0] !== STATE_FOLDER) return false;
   try {
     return mkdirSync(STATE_FOLDER, { recursive: true, mode: 0o700 }) !== undefined;
   } catch (error) {
+    // For notes alone it may be missing: the log says so when they are written.
+    if (!needed) return false;
     throw new ExitError(EXIT.usage, `${STATE_FOLDER}: can't make this folder: ${errorText(error)}`, { cause: error });
   }
 }

@@ -43,9 +43,11 @@ export interface FoundMarker {
   readonly bytes: Buffer | null;
   /** The mark on the file itself (places.ts), likewise. */
   readonly mark: Buffer | null;
+  /** What is noted of the configured path (places.ts), likewise. */
+  readonly note: { readonly state: MarkerState; readonly bytes: Buffer | null };
 }
 
-export const NO_MARKER: FoundMarker = { state: null, bytes: null, mark: null };
+export const NO_MARKER: FoundMarker = { state: null, bytes: null, mark: null, note: { state: null, bytes: null } };
 
 const SUFFIX = '.zswapd';
 /** File names have at most 255 bytes; a longer identity is replaced by its digest. */
@@ -61,6 +63,11 @@ export function markerOfDevice(identity: string, folder: string): string {
   const name = encodeURIComponent(identity);
   const short = name.length <= MAX_NAME ? name : createHash('sha256').update(name).digest('hex');
   return join(folder, `${short}${SUFFIX}`);
+}
+
+/** Of an image, by the path that the config has for it. No identity of a device begins so. */
+export function noteOfPath(path: string, folder: string): string {
+  return markerOfDevice(`image ${path}`, folder);
 }
 
 /** The marker of this process, on an image that is served with what `before` tells of it. */
@@ -107,7 +114,7 @@ export function findMarker(path: string): FoundMarker {
   } catch (error) {
     return systemCode(error) === 'ENOENT' ? NO_MARKER : { ...NO_MARKER, state: 'unreadable' };
   }
-  return { state: parseMarker(bytes), bytes, mark: null };
+  return { ...NO_MARKER, state: parseMarker(bytes), bytes };
 }
 
 export function parseMarker(text: Buffer): MarkerInfo | 'unreadable' {
@@ -138,7 +145,7 @@ export function writeMarker(path: string, info: MarkerInfo): void {
 }
 
 /** Leaves the marker as it was found. One that could not be read can't be had again: what is there now says as little. */
-export function putBackMarker(path: string, found: FoundMarker): void {
+export function putBackMarker(path: string, found: Pick<FoundMarker, 'state' | 'bytes'>): void {
   if (found.state === null) removeMarker(path);
   else if (found.bytes !== null && findMarker(path).bytes?.equals(found.bytes) !== true) replace(path, found.bytes);
 }

@@ -1,13 +1,15 @@
 /**
  * Where the marker of an image lies: beside its file; for a block device in a folder of ours, because its node is no place for
  * files. Where the file system keeps extended attributes, the file itself is marked as well, so that it says that it is stale
- * when it was moved, copied with its attributes, or is reached past its marker.
+ * when it was moved, copied with its attributes, or is reached past its marker. And the path that the config has for it is noted
+ * in that folder, because all these are out of sight where its file system is not mounted, or its device not there.
  *
  * Invariants: the marker is what counts; a file system without attributes takes nothing from it. Of several the weakest is
  * believed, because each was left by a server that did not stop cleanly. An image is clean when all are gone, and the mark goes
- * first: whatever is left by a crash in between says too much, not too little.
+ * first: whatever is left by a crash in between says too much, not too little. A note counts only where the image is not there
+ * (same_image.ts), so one that is left over is no harm, and neither is one that can't be written.
  */
-import { fsync, fsyncSync } from 'node:fs';
+import { existsSync, fsync, fsyncSync } from 'node:fs';
 import { open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
@@ -25,6 +27,7 @@ import {
   markerBytes,
   markerOfDevice,
   NO_MARKER,
+  noteOfPath,
   parseMarker,
   putBackMarker,
   removeMarker,
@@ -39,6 +42,8 @@ export interface MarkerPlaces {
   readonly older: readonly string[];
   /** The descriptor of the file that is marked too; null where there is none. */
   readonly marked: number | null;
+  /** Where the configured path is noted, the one to write to first; empty for an image that lies in that folder itself. */
+  readonly notes: readonly string[];
 }
 
 const ATTRIBUTE = 'user.zswapd';
@@ -47,15 +52,23 @@ const MAX_MARK = 4096;
 /** No attributes here, no right to them, or no room for them. */
 const NO_MARKS: ReadonlySet<number> = new Set([EOPNOTSUPP, ENOSYS, EPERM, EACCES, ENOSPC, EDQUOT]);
 
-/** `folders`: for markers of block devices, the one to write to first. */
+/** `folders`: of ours, the one to write to first. `configured`: the absolute path that the operator wrote. */
 export function markerPlaces(
   image: Pick<LockedImage, 'blockDevice' | 'identity' | 'file'>,
   folders: readonly string[],
+  configured: string,
 ): MarkerPlaces {
+  const notes = notePlaces(configured, folders);
   const inFolders = image.blockDevice ? folders.map((folder) => markerOfDevice(image.identity, folder)) : [];
-  if (image.file === null) return { path: inFolders[0], older: inFolders.slice(1), marked: null };
+  if (image.file === null) return { path: inFolders[0], older: inFolders.slice(1), marked: null, notes };
   const marked = image.file.fd < 0 ? null : image.file.fd;
-  return { path: markerBeside(image.file.path), older: inFolders, marked };
+  return { path: markerBeside(image.file.path), older: inFolders, marked, notes };
+}
+
+export function notePlaces(configured: string, folders: readonly string[]): string[] {
+  // There, the note would go with the image.
+  if (dirname(configured) === folders[0]) return [];
+  return folders.map((folder) => noteOfPath(configured, folder));
 }
 
 /** `bytes` and `mark` are those of where a marker is written; `state` is the weakest of all. */
@@ -65,38 +78,65 @@ export function findMarkers(places: MarkerPlaces): FoundMarker {
   const states = [own.state, ...places.older.map((path) => findMarker(path).state), mark.state];
   const left = states.filter((state) => state !== null);
   const state = left.find((one) => !isStrict(one)) ?? left[0] ?? null;
-  return { state, bytes: own.bytes, mark: mark.bytes };
+  return { state, bytes: own.bytes, mark: mark.bytes, note: findNote(places.notes) };
+}
+
+/** `bytes` are those of where a note is written. A folder that can't be entered has none of ours. */
+function findNote(notes: readonly string[]): FoundMarker['note'] {
+  const found = there(notes).map(findMarker);
+  const written = there(notes.slice(0, 1)).length > 0 ? found[0].bytes : null;
+  return { state: found.find(({ state }) => state !== null)?.state ?? null, bytes: written };
 }
 
 /** The places that say so of an unclean stop. */
-export function whereMarked({ path, older }: MarkerPlaces): string[] {
-  return [path, ...older].filter((one) => findMarker(one).state !== null);
+export function whereMarked({ path, older, notes }: MarkerPlaces): string[] {
+  return [path, ...older, ...notes].filter((one) => existsSync(one));
 }
 
-export function writeMarkerTo({ path, marked }: MarkerPlaces, info: MarkerInfo): void {
+/** Returns why the path could not be noted, or null. */
+export function writeMarkerTo({ path, marked, notes }: MarkerPlaces, info: MarkerInfo): Error | null {
+  const failed = notes.length === 0 ? null : writeNote(notes[0], info);
   writeMarker(path, info);
   if (marked !== null) setMark(marked, markerBytes(info));
+  return failed;
+}
+
+function writeNote(note: string, info: MarkerInfo): Error | null {
+  try {
+    writeMarker(note, info);
+    return null;
+  } catch (error) {
+    if (systemCode(error) === '') throw error;
+    return error as Error;
+  }
 }
 
 /** Leaves the places as they were found. `older` ones are not written by a start. */
-export function putBackMarkers({ path, older, marked }: MarkerPlaces, found: FoundMarker): void {
+export function putBackMarkers({ path, older, marked, notes }: MarkerPlaces, found: FoundMarker): void {
   if (marked !== null && found.mark !== null) setMark(marked, found.mark);
   else if (marked !== null) removeMark(marked);
   // Found in another place, it says all that it did before; here nothing was.
   putBackMarker(path, found.bytes === null && found.state !== 'unreadable' ? NO_MARKER : found);
   if (found.state === null) for (const one of older) removeMarker(one);
+  for (const one of there(notes.slice(0, 1))) putBackMarker(one, found.note.bytes === null ? NO_MARKER : found.note);
 }
 
 /** The content of the image has to be on the disk by now. */
-export function removeMarkers({ path, older, marked }: MarkerPlaces): void {
+export function removeMarkers({ path, older, marked, notes }: MarkerPlaces): void {
   if (marked !== null) removeMark(marked);
-  for (const one of [path, ...older]) removeMarker(one);
+  for (const one of [path, ...older, ...there(notes)]) removeMarker(one);
 }
 
 /** As removeMarkers, without holding the thread while the file system does. */
-export async function removeMarkersLater({ path, older, marked }: MarkerPlaces): Promise<void> {
+export async function removeMarkersLater({ path, older, marked, notes }: MarkerPlaces): Promise<void> {
   if (marked !== null) await changeMarkLater(marked, null);
   for (const one of [path, ...older]) await removeMarkerLater(one);
+  for (const one of there(notes)) await removeMarkerLater(one);
+}
+
+/** A folder that is read-only refuses to remove what it does not have. */
+export function there(notes: readonly string[]): string[] {
+  return notes.filter((one) => existsSync(one));
 }
 
 /**

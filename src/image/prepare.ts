@@ -16,6 +16,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { isDeviceFolder } from '../os/device_folder.ts';
 import { directAlignment, nextData } from '../os/syscalls.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { type BlockDevice, describeBlockDevice } from './block_device.ts';
@@ -88,6 +89,7 @@ export function rehearseImage(spec: ImageSpec, folder: string): ImageError | nul
   try {
     const found = statSync(spec.path, { throwIfNoEntry: false });
     if (found === undefined) {
+      refuseDevice(spec.path);
       const path = existsSync(folder) ? join(realpathSync(folder), basename(spec.path)) : spec.path;
       spec.admit?.({ image: missingImage(path), there: 'missing' });
       rehearseNew(spec, folder);
@@ -147,6 +149,7 @@ function checkSize(image: LockedImage, { path, bytes }: ImageSpec): void {
 
 function createIfMissing({ path }: ImageSpec): boolean {
   if (existsSync(path)) return false;
+  refuseDevice(path);
   try {
     closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600));
     return true;
@@ -155,6 +158,12 @@ function createIfMissing({ path }: ImageSpec): boolean {
     if (systemCode(error) === 'EEXIST') return false;
     throw openError(path, error);
   }
+}
+
+/** A file in the place of a device would take its pages until the next boot, and hide it. */
+function refuseDevice(path: string): void {
+  if (!isDeviceFolder(dirname(path))) return;
+  throw new ImageError('open', `${path}: does not exist, allowed: a device that is there`);
 }
 
 function growNew(image: LockedImage, spec: ImageSpec): void {

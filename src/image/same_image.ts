@@ -4,7 +4,7 @@
  */
 import { statfsSync } from 'node:fs';
 import type { LockedImage } from './lock.ts';
-import { bootId, type MarkerState } from './marker.ts';
+import { bootId, type FoundMarker, type MarkerState } from './marker.ts';
 
 /** FUSE (statfs(2)): its inode numbers need not last from one mount to the next, so nothing there tells one file from another. */
 const FUSE = 0x65735546;
@@ -22,6 +22,19 @@ export function isMarked(marker: MarkerState, image: Pick<LockedImage, 'identity
   if (marker.born !== undefined && file.born !== null) return true;
   // A boot hands device numbers out anew.
   return device === deviceNow || marker.bootId !== bootId();
+}
+
+/**
+ * What the note of a path says of it; null where the image is there, or its own marker says more. Something else may be in its
+ * place: what lies below a mount that is missing.
+ */
+export function notedGone(
+  { state, note }: Pick<FoundMarker, 'state' | 'note'>,
+  image: Pick<LockedImage, 'identity' | 'file'>,
+  there: 'missing' | 'empty' | 'bytes',
+): MarkerState {
+  if (state !== null || (there === 'bytes' && isMarked(note.state, image))) return null;
+  return note.state;
 }
 
 /** Inode numbers are used again; the time of birth tells two owners of one apart. */

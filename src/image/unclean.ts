@@ -54,7 +54,7 @@ function unclean(marker: MarkerState): string {
 function goneText({ marker, there, path, exportIndex, resetLine }: StartQuestion): string {
   return (
     `${path}: ${unclean(marker)}, and its image is gone: the file is ${there}; ` +
-    `allowed: put the image back, or start with an empty one after \`${resetLine(path)}\` ` +
+    `allowed: put the image back, with its mount or device, or start with an empty one after \`${resetLine(path)}\` ` +
     `or with \`--set ${setting(exportIndex, 'reset')}\``
   );
 }

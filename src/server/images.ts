@@ -3,6 +3,7 @@
  * the marker lies beside that image, written and synced before any client gets in.
  */
 import { closeSync, fstatSync, openSync, readSync, unlinkSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { programLine } from '../config/program.ts';
 import type { Config } from '../config/schema.ts';
 import { deviceMarkerFolders } from '../config/state_folder.ts';
@@ -20,7 +21,7 @@ import {
 } from '../image/places.ts';
 import { dataExtents, type FoundImage, ImageError, type PreparedImage, prepareImage } from '../image/prepare.ts';
 import { imageProblem } from '../image/problem.ts';
-import { isMarked } from '../image/same_image.ts';
+import { isMarked, notedGone } from '../image/same_image.ts';
 import { decideStart } from '../image/unclean.ts';
 import { EXIT, ExitError, errorText } from '../os/exit_error.ts';
 import { shellWord } from '../os/shell.ts';
@@ -32,6 +33,8 @@ import { noteHeader } from '../zswap/swap_header.ts';
 /** What writeMarkers has put on the disk. The door asks to be shown it, so that it can't be opened before. */
 export interface MarkersWritten {
   readonly markers: readonly string[];
+  /** For the log: why a path could not be noted, of the first that could not; or null. */
+  readonly notNoted: string | null;
 }
 
 export interface ServedImage {
@@ -74,22 +77,25 @@ interface Admitted extends Omit<ServedImage, 'image'> {
 /** What the markers of an image say to its start; throws ImageError where that is a refusal. For `config check` too. */
 export function admitImage(config: Config, x: number, found: FoundImage, warn: (line: string) => void): Admitted {
   const { image } = found;
-  const places = markerPlaces(image, deviceMarkerFolders());
-  const before = findMarkers(places);
+  const { image: configured, onUnclean } = config.exports[x];
+  const places = markerPlaces(image, deviceMarkerFolders(), configured);
+  const marked = findMarkers(places);
+  const noted = notedGone(marked, image, found.there);
+  const before = noted === null ? marked : { ...marked, state: noted };
   const other = found.there === 'bytes' && !isMarked(before.state, image);
   const start = decideStart({
     marker: before.state,
     there: other ? 'other' : found.there === 'bytes' ? 'image' : found.there,
-    onUnclean: config.exports[x].onUnclean,
-    path: image.path,
+    onUnclean,
+    path: noted === null ? image.path : configured,
     exportIndex: x,
-    resetLine: (path) => resetLine(path, image.file === null),
+    resetLine: (path) => resetLine(path, image.file === null || noted !== null),
     warn,
   });
   return { places, before: other ? { ...before, state: distrusted(before.state) } : before, start };
 }
 
-/** The marker of a block device is looked for where the server did, which a shell does not know from a service manager. */
+/** The marker of a block device, and a note, are looked for where the server did, which a shell does not know from a service manager. */
 function resetLine(path: string, inFolder: boolean): string {
   const line = programLine('image', 'reset', path);
   const folder = process.env.STATE_DIRECTORY;
@@ -147,9 +153,13 @@ function firstPage(x: number, path: string): Uint8Array {
 }
 
 export function writeMarkers(served: readonly ServedImage[], durability: Config['durability']): MarkersWritten {
+  let notNoted: string | null = null;
   for (const [x, { image, places, before }] of served.entries()) {
     try {
-      writeMarkerTo(places, newMarker(image, durability, before.state));
+      const failed = writeMarkerTo(places, newMarker(image, durability, before.state));
+      if (failed !== null) {
+        notNoted ??= `exports[${x}].image: can't be noted in ${dirname(places.notes[0])}: ${errorText(failed)}; if the image is not there after a crash, a start makes a new one`;
+      }
     } catch (error) {
       throw new ExitError(
         EXIT.usage,
@@ -160,7 +170,7 @@ export function writeMarkers(served: readonly ServedImage[], durability: Config[
       );
     }
   }
-  return { markers: served.map(({ places }) => places.path) };
+  return { markers: served.map(({ places }) => places.path), notNoted };
 }
 
 /**

@@ -30,7 +30,7 @@ import { attachHelp } from './attach_help.ts';
 import { BlockControl } from './block_control.ts';
 import { imageBudget, poolTooSmall } from './budget.ts';
 import { SHOWN } from './counters.ts';
-import { findUsers, openImages, type ServedImage, takeBack, writeMarkers } from './images.ts';
+import { findUsers, type MarkersWritten, openImages, type ServedImage, takeBack, writeMarkers } from './images.ts';
 import { lookAtThreads } from './io_flusher.ts';
 import { LineWriter } from './line_writer.ts';
 import { type Listeners, listen } from './listeners.ts';
@@ -155,7 +155,7 @@ async function startWith(
     });
     await Promise.race([failed, served.agents.listen((error) => log.logger.error({ err: error }, 'agents'))]);
     control = await Promise.race([failed, openControl(config, shared, served, files, log)]);
-    listeners.admit(writeMarkers(images, config.durability));
+    listeners.admit(mark(images, config, log));
     fault = (error) => void stopOnFault(log, error);
     const { swap, agents } = served;
     return { config, log, shared, images, threads, listeners, control, agents, swap, manager };
@@ -165,6 +165,13 @@ async function startWith(
     await Promise.all([control?.close(), served.agents.close()]);
     throw error;
   }
+}
+
+function mark(images: readonly ServedImage[], { durability }: Config, { logger }: Log): MarkersWritten {
+  const written = writeMarkers(images, durability);
+  if (written.notNoted !== null) logger.warn(written.notNoted);
+  for (const { image } of images) if (image.created) logger.info(`image ${image.path} was not there: made, empty`);
+  return written;
 }
 
 /** What the main thread has behind its control socket. Each asks the shrinker's thread, whose answers have to be heard. */

@@ -79,7 +79,7 @@ t.test(
     const device = loopDevice(t, bytes);
     const image = prepare(t, { path: device, bytes, direct: 'auto' });
     t.match(image.identity, /^loop\/backing_file=\/.*\/disk:loop\/offset=0$/);
-    const { path, older } = markerPlaces(image, ['/new', '/state']);
+    const { path, older } = markerPlaces(image, ['/new', '/state'], device);
     t.match(path, /^\/.*\/disk\.zswapd$/);
     t.match(older[0], /^\/new\/loop%2Fbacking_file%3D[^/]*\.zswapd$/);
     t.match(older[1], /^\/state\/loop%2Fbacking_file%3D[^/]*\.zswapd$/);

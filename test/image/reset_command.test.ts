@@ -64,7 +64,7 @@ t.test('only the part of a block device that was served is discarded', { skip: m
   releaseImage(image);
   const state = resolve(REPOSITORY, 'var');
   mkdirSync(state, { recursive: true });
-  const marker = markerPlaces({ ...image, file: null }, [state]).path;
+  const marker = markerPlaces({ ...image, file: null }, [state], device).path;
   writeMarker(marker, newMarker({ identity: image.identity, bytes }, 'volatile'));
   t.match(await reset(device), { code: 0, stderr: /64KiB of zeros/ });
   t.notOk(existsSync(marker));

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Config } from '#src/config/schema.js';
 import { fileIdentity } from '#src/image/io.js';
+import { releaseImage } from '#src/image/lock.js';
 import { type Durability, newMarker, readMarker, writeMarker } from '#src/image/marker.js';
 import { ExitError } from '#src/os/exit_error.js';
 import { openImages, type ServedImage, takeBack, writeMarkers } from '#src/server/images.js';
@@ -29,9 +30,10 @@ interface Start {
 /** Exports `a` and `b`, of which `a` has what `leave` made of it. */
 function open(
   t: Test,
-  o: { onUnclean?: string; folder?: string; leave?: (marker: string, image: string) => void },
+  o: { onUnclean?: string; folder?: string; state?: string; leave?: (marker: string, image: string) => void },
 ): Start {
   const folder = o.folder ?? tempFolder(t);
+  process.env.STATE_DIRECTORY = o.state ?? folder;
   const paths = ['a', 'b'].map((name) => join(folder, name));
   if (!existsSync(paths[0])) {
     writeFileSync(paths[0], 'old bytes');
@@ -136,6 +138,24 @@ t.test('a marker vouches for no more than the one that it replaces', async (t) =
     writeMarkers(reset.served, durability);
     t.equal(durabilityAt(reset.marker), durability, 'after a reset');
   }
+});
+
+t.test('the note of a path goes again with a start that fails, and comes back', async (t) => {
+  const state = tempFolder(t);
+  const start = open(t, { state });
+  writeMarkers(start.served, 'volatile');
+  const notes = readdirSync(state);
+  t.equal(notes.length, 2);
+  takeBack(start.served);
+  t.same(readdirSync(state), []);
+  for (const { image } of start.served) releaseImage(image);
+  const [of] = notes.filter((name) => name.endsWith('a.zswapd'));
+  writeFileSync(join(state, of), 'as it was');
+  const again = open(t, { state, folder: start.folder });
+  writeMarkers(again.served, 'volatile');
+  takeBack(again.served);
+  t.equal(readFileSync(join(state, of), 'utf8'), 'as it was');
+  t.same(readdirSync(state), [of]);
 });
 
 t.test('what a reset has to discard does not shrink with the export', async (t) => {

@@ -50,7 +50,7 @@ function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60
     config: { exports: [{ name: 'a', size: PAGES * 4096 }], stop: { deadline } } as unknown as Config,
     log: { logger: { info: logged, warn: logged, error: logged } },
     shared: z.shared,
-    images: [{ image, places: { path: marker, older: [], marked: null }, before: NO_MARKER }],
+    images: [{ image, places: { path: marker, older: [], marked: null, notes: [] }, before: NO_MARKER }],
     threads: {
       lanes: [{ send: ({ type }: ToLane) => said.push(`lane: ${type}`), next: lane.next, connections }],
       shrinker: { send: ({ type }: ToShrinker) => said.push(`shrinker: ${type}`), next: shrinker.next },

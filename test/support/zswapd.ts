@@ -83,7 +83,8 @@ export function spawnServer(t: Owner, o: ServerOptions = {}): ServerProcess {
     exports: exportsOf(folder, o),
     set,
     ...(stdio === undefined ? {} : { stdio }),
-    env: { UV_THREADPOOL_SIZE: '32', ...o.env },
+    // A server that is killed leaves its markers and notes with the test, and not in the checkout.
+    env: { UV_THREADPOOL_SIZE: '32', STATE_DIRECTORY: folder, ...o.env },
   });
   t.teardown(() => child.stop('SIGKILL'));
   return {

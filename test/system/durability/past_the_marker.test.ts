@@ -110,7 +110,7 @@ t.test('a service manager has a folder for the markers of block devices', { skip
   const [state, other] = [tempFolder(t), tempFolder(t)];
   const env = { STATE_DIRECTORY: `${state}:${other}` };
   await killed(t, { image: device, env });
-  t.equal(readdirSync(state).length, 1, 'the marker is there');
+  t.equal(readdirSync(state).length, 2, 'the marker is there, and the note of the path');
   const { code, stderr } = await failedStart(t, { size: SIZE, image: device, env });
   t.equal(code, 3);
   const [, line = ''] = /`(STATE_DIRECTORY=[^`]* image reset [^`]*)`/.exec(stderr) ?? [];
