@@ -93,7 +93,9 @@ const pool = group(
         .map(([preset, name]) => `${preset}: ${name}`)
         .join(', ')}.`,
     ).optional(),
-    sameFilled: bool('Keep a page that repeats one machine word as an entry without an object.').prefault(true),
+    sameFilled: bool(
+      'Keep a page that repeats one 32-bit word (in the kernel: a long) as an entry without an object.',
+    ).prefault(true),
     incompressible: choice(
       ['reject', 'store'],
       'A page that does not get smaller: reject writes it to the image (counted as reject_compress_poor), store keeps it raw in the pool.',

@@ -5,7 +5,7 @@
  */
 
 import { fdatasyncSync, ftruncateSync, writeSync } from 'node:fs';
-import { EINTR } from '../os/errno.ts';
+import { EINTR, errnoName } from '../os/errno.ts';
 import { punchHoleNow } from '../os/syscalls.ts';
 import { alignedBytes, punchUnsupported } from './io.ts';
 import type { LockedImage } from './lock.ts';
@@ -32,7 +32,7 @@ function punchAll(fd: number, bytes: number): boolean {
     const errno = -punchHoleNow(fd, at, length);
     if (errno === 0) at += length;
     else if (punchUnsupported(errno)) return false;
-    else if (errno !== EINTR) throw new Error(`can't punch a hole at ${at} (errno ${errno})`);
+    else if (errno !== EINTR) throw new Error(`can't punch a hole at ${at} (${errnoName(errno)})`);
   }
   return true;
 }

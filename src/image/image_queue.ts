@@ -78,6 +78,7 @@ export class ImageQueue {
   private queue: Operation[] = [];
   private head = 0;
   private parked: Operation[] = [];
+  private retries = true;
   private retryMs = RETRY_FIRST_MS;
   private retryTimer: Timer | null = null;
   private runs: Operation[][] = [];
@@ -124,6 +125,13 @@ export class ImageQueue {
     this.retryTimer = null;
     for (const op of this.parked.splice(0)) this.queue.push(op);
     this.pump();
+  }
+
+  /** The drain has ended: what it could not write is stated as lost, and no try of it begins by itself any more. */
+  endRetries(): void {
+    this.retries = false;
+    this.retryTimer?.cancel();
+    this.retryTimer = null;
   }
 
   /** Starts what can be started. */
@@ -187,36 +195,40 @@ export class ImageQueue {
   }
 
   private start(run: Operation[]): void {
-    const { counters } = this.host;
     const [first] = run;
     this.running.add(run);
     const finish = (errno: number): void => {
       this.running.delete(run);
-      if (errno !== 0) {
-        counters[IMAGE.image_write_errors]++;
-        this.o.onError(first.kind, errno);
-      }
+      this.count(first.kind, run.length, errno);
+      if (errno !== 0) this.o.onError(first.kind, errno);
       // A run that failed is tried page by page, so that one bad page fails alone.
       if (errno !== 0 && run.length > 1) for (const op of run) this.runs.push([op]);
       else for (const op of run) this.finish(op, errno);
       this.afterWrite(first.kind === 'mark' ? 0 : run.length * PAGE_SIZE);
     };
     if (first.kind === 'mark') finish(0);
-    else if (first.kind === 'punch' || first.kind === 'zero') {
-      counters[IMAGE.image_punches]++;
-      this.image[first.kind](first.slot, first.count, finish);
-    } else if (first.kind === 'sync') {
+    else if (first.kind === 'punch' || first.kind === 'zero') this.image[first.kind](first.slot, first.count, finish);
+    else if (first.kind === 'sync') {
       this.unsynced = 0;
       this.image.sync(finish);
     } else {
-      counters[IMAGE.image_writes] += run.length;
-      counters[IMAGE.image_runs]++;
+      this.host.counters[IMAGE.image_runs]++;
       this.image.write(
         first.slot,
         run.map((op) => this.pageOf(op)),
         finish,
       );
     }
+  }
+
+  /** What became of a call. A stop lasts as long as the image does something (server/stop.ts), and a try that failed is nothing. */
+  private count(kind: Kind, pages: number, errno: number): void {
+    const { counters } = this.host;
+    if (kind === 'sync') counters[IMAGE.image_sync_errors] += errno === 0 ? 0 : 1;
+    else if (kind === 'punch' || kind === 'zero')
+      counters[errno === 0 ? IMAGE.image_punches : IMAGE.image_punch_errors]++;
+    else if (errno !== 0) counters[IMAGE.image_write_errors]++;
+    else if (kind !== 'mark') counters[IMAGE.image_writes] += pages;
   }
 
   /** In buffered mode the page cache is written out every syncEvery bytes: swap must not refill the RAM it emptied. */
@@ -251,7 +263,7 @@ export class ImageQueue {
     }
     this.host.counters[IMAGE.writeback_failed]++;
     this.parked.push(op);
-    if (this.retryTimer === null) {
+    if (this.retries && this.retryTimer === null) {
       this.retryTimer = this.o.loop.after(this.retryMs, () => {
         this.retryTimer = null;
         this.retryMs = Math.min(this.retryMs * 2, RETRY_LAST_MS);
@@ -277,7 +289,7 @@ export class ImageQueue {
   }
 
   close(): void {
-    this.retryTimer?.cancel();
+    this.endRetries();
     this.image.close();
   }
 }

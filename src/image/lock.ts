@@ -8,7 +8,7 @@
  * image that could be reached without its marker could be served stale.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
-import { EAGAIN } from '../os/errno.ts';
+import { EAGAIN, errnoName } from '../os/errno.ts';
 import { birthTime, lockFile, lockRange, loopFile } from '../os/syscalls.ts';
 import { type BlockDevice, describeBlockDevice, loopsOver } from './block_device.ts';
 import { ImageError, systemCode } from './error.ts';
@@ -160,7 +160,8 @@ function unescaped(path: string): string {
 
 function holds(path: string, locked: number): void {
   if (locked === -EAGAIN) throw inUse(path);
-  if (locked < 0) throw new ImageError('open', `${path}: can't be locked (errno ${-locked}), allowed: flock(2) works`);
+  if (locked < 0)
+    throw new ImageError('open', `${path}: can't be locked (${errnoName(locked)}), allowed: flock(2) works`);
 }
 
 function stat(path: string): Stats {

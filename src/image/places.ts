@@ -13,7 +13,7 @@ import { existsSync, fsync, fsyncSync } from 'node:fs';
 import { open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
-import { EACCES, EDQUOT, ENODATA, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM } from '../os/errno.ts';
+import { EACCES, EDQUOT, ENODATA, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, errnoName } from '../os/errno.ts';
 import { changeAttribute, getAttribute, removeAttribute, setAttribute } from '../os/syscalls.ts';
 import { systemCode } from './error.ts';
 import type { LockedImage } from './lock.ts';
@@ -200,5 +200,5 @@ async function changeMarkLater(fd: number, bytes: Uint8Array | null): Promise<vo
 function changed(code: number): boolean {
   if (code >= 0) return true;
   if (code === -ENODATA || NO_MARKS.has(-code)) return false;
-  throw new Error(`can't mark the file itself (errno ${-code})`);
+  throw new Error(`can't mark the file itself (${errnoName(code)})`);
 }

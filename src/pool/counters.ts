@@ -4,7 +4,7 @@ import { WAIT_COUNTERS } from '../shm/waits.ts';
 
 export const POOL_COUNTERS = declareCounters(WAIT_COUNTERS.end, {
   stored_pages: 'pages in the pool',
-  same_filled_pages: 'stored pages that are one repeated word and take no memory',
+  same_filled_pages: 'stored pages that repeat one 32-bit word and take no memory',
   stored_incompressible_pages: 'stored pages that are kept raw',
   compressed_bytes: 'bytes of the stored objects',
 });

@@ -6,6 +6,7 @@
  */
 
 import type { Config } from '../config/schema.ts';
+import { errnoName } from '../os/errno.ts';
 import { setCount } from '../pool/bits.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
 import type { Shared } from '../pool/shared.ts';
@@ -14,6 +15,7 @@ import * as sync from '../shm/sync.ts';
 import { changedMarker, drainProblem, endMarker, type ServedImage } from './images.ts';
 import type { Log } from './log.ts';
 import type { SwapControl } from './swap_control.ts';
+import { many, manyAre } from './wording.ts';
 
 /** What it takes to end an export. */
 export interface Ending {
@@ -50,12 +52,17 @@ export async function endExport(server: Ending, x: number, stopping: Stopping): 
   if (stopping.aborted) return;
   // A lost slot reads EIO while we serve; an image can't say that, so it must not pass for what a client would have read.
   const lost = setCount(shared.lost, x);
-  const fail = (text: string, pages: number): void => log.logger.error({ export: name, pages, errno }, text);
-  if (failed > 0) fail(`drain of ${name} failed: ${marker}, ${failed} pages are lost${also}`, failed);
-  // The image took every page, and can't say which of them it has kept.
-  else if (errno !== 0) fail(`drain of ${name} failed: ${marker}: its last sync failed${also}`, 0);
-  else if (lost > 0) fail(`${lost} pages of ${name} were lost to image errors: ${marker}${also}`, lost);
-  else if (problem !== null) fail(`drain of ${name} failed: ${marker}: ${problem}`, 0);
+  const pages = failed + lost;
+  const error = errno === 0 ? {} : { error: errnoName(errno) };
+  const fail = (text: string): void => log.logger.error({ export: name, pages, ...error }, text);
+  if (failed > 0) fail(`drain of ${name} failed: ${marker}, ${manyAre(pages, 'page')} lost${also}`);
+  // The image took every page that there still was, and can't say which of them it has kept.
+  else if (errno !== 0) {
+    const before = lost === 0 ? '' : `, and ${manyAre(lost, 'page', 'was', 'were')} lost to image errors`;
+    fail(`drain of ${name} failed: ${marker}: its last sync failed${before}${also}`);
+  } else if (lost > 0)
+    fail(`${many(lost, 'page')} of ${name} ${lost === 1 ? 'was' : 'were'} lost to image errors: ${marker}${also}`);
+  else if (problem !== null) fail(`drain of ${name} failed: ${marker}: ${problem}`);
   else {
     // Who aborts from here on must not be told that these pages are lost.
     stopping.whole.add(x);

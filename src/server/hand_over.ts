@@ -4,6 +4,7 @@
  * others wait here, as many as there may be handshakes; before the door opens, all do.
  */
 import type { Socket } from 'node:net';
+import { errnoName } from '../os/errno.ts';
 import { dup, keepAlive } from '../os/syscalls.ts';
 import type { LaneHandle } from './threads.ts';
 
@@ -95,11 +96,11 @@ export class HandOver {
     socket.destroy();
     if (copy < 0) {
       // Without a descriptor of ours, the client has gone already.
-      gone(fd < 0 ? null : `no descriptor left (errno ${-copy})`);
+      gone(fd < 0 ? null : `no descriptor left (${errnoName(copy)})`);
       return;
     }
     const failed = isTcp ? keepAlive(copy, KEEP_ALIVE) : 0;
-    if (failed < 0) this.onError(`no keep-alive for a TCP connection (errno ${-failed})`);
+    if (failed < 0) this.onError(`no keep-alive for a TCP connection (${errnoName(failed)})`);
     lane.connections++;
     lane.ungreeted++;
     lane.send({ type: 'socket', fd: copy, listener, connection });

@@ -8,7 +8,7 @@
  */
 
 import { fstatSync, readdirSync, readFileSync } from 'node:fs';
-import { EINVAL, EPERM } from '../os/errno.ts';
+import { EINVAL, EPERM, errnoName } from '../os/errno.ts';
 import { errorCode } from '../os/exit_error.ts';
 import { inheritedSockets, LISTEN_FDS_START } from '../os/inherited_sockets.ts';
 import { getIoFlusher, keepOverExec, replaceProgram, setIoFlusher } from '../os/process.ts';
@@ -36,12 +36,12 @@ export function becomeIoFlusher(): string | null {
   const code = setIoFlusher();
   if (code === -EPERM) return 'PR_SET_IO_FLUSHER needs CAP_SYS_RESOURCE';
   if (code === -EINVAL) return 'PR_SET_IO_FLUSHER needs Linux 5.6';
-  if (code < 0) return `PR_SET_IO_FLUSHER failed with errno ${-code}`;
+  if (code < 0) return `PR_SET_IO_FLUSHER failed (${errnoName(code)})`;
   if (second) return 'this kernel does not keep PR_SET_IO_FLUSHER over an exec';
   for (const fd of inheritedDescriptors()) keepOverExec(fd);
   const args = [process.argv0, ...process.execArgv, ...process.argv.slice(1)];
   const failed = replaceProgram(process.execPath, args, { ...process.env, [REPLACED]: '1' });
-  return `the program could not be replaced (errno ${-failed}), so V8 had made its threads before`;
+  return `the program could not be replaced (${errnoName(failed)}), so V8 had made its threads before`;
 }
 
 /** Node marks what it inherited close-on-exec. Its own descriptors are none of these: they are pipes, events and polls. */

@@ -11,8 +11,8 @@ export const LANE_COUNTERS = declareCounters(ZSWAP_COUNTERS.end, {
   write_zeroes: 'WRITE_ZEROES requests',
   flushes: 'FLUSH requests',
   errors: 'requests answered with an error',
-  bytes_in: 'payload bytes received',
-  bytes_out: 'payload bytes sent',
+  bytes_in: 'bytes received from clients, with handshakes and headers',
+  bytes_out: 'bytes sent to clients, with handshakes and headers',
   gc_ms: 'milliseconds of garbage collection',
 });
 /** Column of each. */
@@ -30,6 +30,7 @@ export function laneCounters(row: Float64Array): ConnectionCounters {
     errors: LANE.errors,
     bytesIn: LANE.bytes_in,
     bytesOut: LANE.bytes_out,
+    holeBlocks: C.zero_reads,
     fencedUnits: C.fenced_units,
     parks: C.parks,
   };

@@ -20,6 +20,7 @@ import type { FileTree } from '../control/fs/tree.ts';
 import { poolCheck, shareRuns } from '../control/pool_check.ts';
 import { statsReport } from '../control/stats_report.ts';
 import { createImageTraffic, imagePages } from '../image/counted_image.ts';
+import { errnoName } from '../os/errno.ts';
 import { EXIT, named } from '../os/exit_error.ts';
 import { foreignSockets } from '../os/inherited_sockets.ts';
 import { NODE_LOOP } from '../os/loop.ts';
@@ -49,6 +50,7 @@ import { SwapControl } from './swap_control.ts';
 import { beginThread } from './thread_start.ts';
 import { startThreads } from './threads.ts';
 import { LiveTunables } from './tunables.ts';
+import { callInWords } from './wording.ts';
 
 /**
  * Serves until a signal, and ends the process. `notFlusher`: why the threads are no I/O flushers, if so. `notes`: what to say
@@ -244,7 +246,8 @@ function shrinkerLog(config: Config, log: Log, manager: ServiceManager): (messag
     if (seen.has(key)) return;
     seen.add(key);
     const { image, name } = config.exports[x];
-    log.logger.error({ export: name, image, what, errno }, 'image operation failed; counted from here on');
+    const said = { export: name, image, what: callInWords(what), error: errnoName(errno) };
+    log.logger.error(said, 'image operation failed; counted from here on');
   };
 }
 

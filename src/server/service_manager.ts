@@ -4,7 +4,7 @@
  * A stop lasts as long as the images take, so the manager is asked for more time as long as it moves, and no longer: a drain
  * that stands still is for the operator's own limit (TimeoutStopSec) to judge.
  */
-import { EAGAIN } from '../os/errno.ts';
+import { EAGAIN, errnoName } from '../os/errno.ts';
 import { sendUnixDatagram } from '../os/syscalls.ts';
 
 /** A manager that has heard nothing for so long may end us. Longer than any one call on a working image takes. */
@@ -62,7 +62,7 @@ export class ServiceManager {
       this.pending.shift();
       if (result < 0 && !this.failed) {
         this.failed = true;
-        this.warn(`NOTIFY_SOCKET: can't be told anything, errno ${-result}: ${address}`);
+        this.warn(`NOTIFY_SOCKET: can't be told anything (${errnoName(result)}): ${address}`);
       }
     }
   }

@@ -40,7 +40,7 @@ export class ShrinkerRole {
     }
     const release = (segment: Uint8Array, offset: number, bytes: number): void => {
       const result = releaseMemory(segment, offset, bytes);
-      if (result < 0) throw new Error(`madvise failed with errno ${-result}`);
+      if (result < 0) throw new Error(`madvise failed (${errno.errnoName(result)})`);
     };
     const memory = new Pressure(MEMORY_PRESSURE, (why) => post({ type: 'noPressure', why }));
     const isPressed = (): boolean => memory.percent() >= pressure;

@@ -30,6 +30,7 @@ import type { ServiceManager } from './service_manager.ts';
 import type { Signals } from './signals.ts';
 import type { SwapControl } from './swap_control.ts';
 import type { Threads } from './threads.ts';
+import { many, manyAre } from './wording.ts';
 
 /** A server that serves: what there is to stop. */
 export interface Running extends Ending {
@@ -80,7 +81,7 @@ function stateLoss({ config, shared, log }: Running, { whole, saved }: Stopping)
   if (lost.length + left.length === 0) return EXIT.ok;
   const pages = lost.length === 0 ? 0 : atStake(shared, whole);
   const stated = [
-    ...(lost.length === 0 ? [] : [`the markers of ${lost.join(', ')} stay, up to ${pages} pages are lost`]),
+    ...(lost.length === 0 ? [] : [`the markers of ${lost.join(', ')} stay, up to ${manyAre(pages, 'page')} lost`]),
     ...(left.length === 0 ? [] : [`the images of ${left.join(', ')} hold everything, and their markers may stay`]),
   ];
   log.logger.error({ exports: [...lost, ...left], pages }, `aborted by a second signal: ${stated.join('; ')}`);
@@ -133,7 +134,7 @@ function atStake({ entries, writebackBuffers, lost, settings }: Shared, whole: R
   return pages;
 }
 
-/** Shows what is waited for, and asks a service manager for more time whenever the images have taken something. */
+/** Shows what is waited for, and asks a service manager for more time whenever the images have taken something, not for tries. */
 export function watch({ shared, threads, swap, log, manager, config }: Running): () => void {
   const started = performance.now();
   let before = -1;
@@ -142,7 +143,7 @@ export function watch({ shared, threads, swap, log, manager, config }: Running):
     const { verbs } = swap;
     if (connections > 0 || verbs.length > 0) {
       log.logger.info({ connections, verbs }, 'stopping: waiting for connections and verbs to end');
-      manager.status(`stopping: waiting for ${connections} connections, ${verbs.length} verbs`);
+      manager.status(`stopping: waiting for ${many(connections, 'connection')}, ${many(verbs.length, 'verb')}`);
     }
     const moved = sum(shared.counters, IMAGE.image_writes) + sum(shared.counters, IMAGE.image_punches);
     if (moved !== before || performance.now() - started < config.stop.deadline) manager.moved();

@@ -9,6 +9,7 @@
 
 import type { Config } from '../config/schema.ts';
 import { ControlError } from '../control/control.ts';
+import { errnoName } from '../os/errno.ts';
 import { setCount } from '../pool/bits.ts';
 import { enter, STATE, stateOf, TABLE } from '../pool/export_state.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
@@ -21,6 +22,7 @@ import { type SwapoffHost, SwapoffOp, swapon } from '../zswap/swapoff_op.ts';
 import { type Discarded, punchAgain } from '../zswap/swapoff_punch.ts';
 import { Zswap } from '../zswap/zswap.ts';
 import type { FromShrinker, ToShrinker } from './messages.ts';
+import { many } from './wording.ts';
 
 interface SwapoffFlags {
   /** Although clients are connected. */
@@ -38,7 +40,7 @@ interface Unforgotten {
 /** How an order of a verb, or a drain, ended. */
 type Answer = Extract<FromShrinker, { type: 'copied' | 'punched' | 'drained' }>;
 
-/** How a drain ended: pages that the image did not take, and 0 or the first error. */
+/** How a drain ended: pages that the image did not take, without those that were lost before, and 0 or the first error. */
 export type Drained = Pick<Extract<FromShrinker, { type: 'drained' }>, 'failed' | 'errno'>;
 
 export class SwapControl {
@@ -75,10 +77,7 @@ export class SwapControl {
     }
     const clients = sync.load(this.shared.clients, x);
     if (clients > 0 && !force) {
-      throw new ControlError(
-        409,
-        `export ${name} has ${clients} connected client${clients === 1 ? '' : 's'}, allowed: with --force`,
-      );
+      throw new ControlError(409, `export ${name} has ${many(clients, 'connected client')}, allowed: with --force`);
     }
     const running = again === undefined ? this.swapoffOf(x, keep) : this.forgetAgain(x, again);
     this.running.set(x, running);
@@ -182,12 +181,12 @@ export class SwapControl {
     const { name } = this.config.exports[x];
     if (errno === 0) return null;
     if (left.trees.length === 0)
-      return new ControlError(503, `the image of ${name} failed with errno ${errno}; it is still on`);
+      return new ControlError(503, `the image of ${name} failed (${errnoName(errno)}); it is still on`);
     this.unforgotten.set(x, left);
     const pages = setCount(this.shared.lost, x);
     return new ControlError(
       503,
-      `${name} is off, but its image failed with errno ${errno} and still has ${pages} of the pages that it was told to forget; they read as EIO, allowed: swapoff again`,
+      `${name} is off, but its image failed (${errnoName(errno)}) and still has ${pages} of the pages that it was told to forget; they read as EIO, allowed: swapoff again`,
     );
   }
 

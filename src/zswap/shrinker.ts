@@ -7,6 +7,7 @@
 import type { ImageQueue } from '../image/image_queue.ts';
 import type { Loop, Timer } from '../os/loop.ts';
 import { allocatorOf, poolTotal, type Release } from '../pool/allocator/index.ts';
+import { testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { POOL } from '../pool/counters.ts';
 import type { CursorKind } from '../pool/policies.ts';
@@ -152,16 +153,28 @@ export class Shrinker {
    */
   drain(x: number, onProgress: DrainProgress, done: (result: CleanResult) => void): void {
     this.queues[x].retryParked();
-    this.gather(x, (held) => {
+    this.gather(x, (slots) => {
+      const held = this.withoutLost(x, slots);
       const attempt = (slots: Uint32Array, tries: number): void => {
         this.cleanAll(x, slots, held.length, onProgress, (result) => {
-          if (result.failed.length === 0 || tries > DRAIN_RETRIES) done(result);
+          if (result.failed.length === 0 || tries > DRAIN_RETRIES) {
+            this.queues[x].endRetries();
+            done(result);
+          }
           // What failed is tried again: an error may pass, and after this nobody has the pages any more. A sync is not, it can't be.
           else this.loop.after(tries * DRAIN_RETRY_MS, () => attempt(result.failed, tries + 1));
         });
       };
       attempt(held, 1);
     });
+  }
+
+  /** Of what is lost already there is nothing to write, and who ends the export counts it (end_export.ts). */
+  private withoutLost(x: number, slots: Uint32Array): Uint32Array {
+    const { lost } = this.shared;
+    let count = 0;
+    for (const slot of slots) if (!testBit(lost, x, slot)) slots[count++] = slot;
+    return slots.subarray(0, count);
   }
 
   private gather(x: number, done: (slots: Uint32Array) => void): void {

@@ -2,6 +2,7 @@
 import t from 'tap';
 import { IMAGE } from '#src/image/counters.js';
 import { SHRINK } from '#src/protocols/protocol.js';
+import { sum } from '#src/shm/counters.js';
 import { type ImageThread, imageThread, PAGES } from '../support/image_thread.ts';
 import { makePage, put, take } from '../support/pool.ts';
 
@@ -12,6 +13,12 @@ const B = makePage('text', 2);
 function writeBack(i: ImageThread, slots: readonly number[]): void {
   for (const slot of slots) put(i.z, slot, makePage('text', slot));
   for (const slot of slots) if (i.shrink() !== SHRINK.WRITTEN) throw new Error(`slot ${slot} is not written back`);
+}
+
+/** What is counted of the image, by name. */
+function counted(i: ImageThread): Record<keyof typeof IMAGE, number> {
+  const found = Object.entries(IMAGE).map(([name, column]) => [name, sum(i.shared.counters, column)]);
+  return Object.fromEntries(found) as Record<keyof typeof IMAGE, number>;
 }
 
 /** A `clean` of slot `slot` from a request buffer that holds `page`. */
@@ -198,12 +205,45 @@ t.test('failures are counted', async (t) => {
   writeBack(i, [5]);
   i.look();
   i.image.fail();
-  const own = i.shared.counters;
-  const counted = (column: number): number => {
-    let sum = 0;
-    for (let at = column; at < own.length; at += own.length / 18) sum += own[at];
-    return sum;
-  };
-  t.equal(counted(IMAGE.writeback_failed), 1);
-  t.equal(counted(IMAGE.image_write_errors), 1);
+  t.match(counted(i), { writeback_failed: 1, image_runs: 1, image_write_errors: 1, image_writes: 0 });
+});
+
+t.test(
+  'a page, a punch or a sync counts when the image has done it, and as the failure of its kind else',
+  async (t) => {
+    const i = imageThread(t);
+    writeBack(i, [5, 6]);
+    i.look();
+    t.match(counted(i), { image_runs: 1, image_writes: 0 }, 'under way');
+    i.image.end();
+    t.match(counted(i), { image_runs: 1, image_writes: 2, image_write_errors: 0 });
+    for (const [kind, column] of [
+      ['punch', 'image_punch_errors'],
+      ['zero', 'image_punch_errors'],
+      ['sync', 'image_sync_errors'],
+    ] as const) {
+      const before = counted(i);
+      for (const end of [() => i.image.fail(), () => i.image.end()]) {
+        i.queue.push(kind, 4, 3, 0, null);
+        i.queue.pump();
+        end();
+      }
+      const after = counted(i);
+      t.equal(after[column], before[column] + 1, `a ${kind} that failed`);
+      t.equal(after.image_punches, before.image_punches + (kind === 'sync' ? 0 : 1), `a ${kind} that did not`);
+      t.equal(after.image_write_errors, 0);
+    }
+  },
+);
+
+t.test('pages that the image refuses are nothing that it took, however often they are tried', async (t) => {
+  const i = imageThread(t);
+  writeBack(i, [5]);
+  i.look();
+  i.image.fail();
+  for (let tries = 1; tries <= 3; tries++) {
+    i.queue.retryParked();
+    i.image.fail();
+    t.match(counted(i), { image_writes: 0, image_punches: 0, image_write_errors: tries + 1 });
+  }
 });

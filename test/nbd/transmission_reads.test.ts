@@ -51,6 +51,7 @@ t.test('holes come as holes, data as data', async (t) => {
   const data = await client.read(5, 20 * MIB);
   t.ok(data.equals(device.bytes.subarray(5, 5 + 20 * MIB)));
   t.ok(counters.bytesOut - before < 20_000, 'the zeroes did not cross the wire');
+  t.equal(counters.holeBlocks, (20 * MIB) / BLOCK + 1 - 3, 'all blocks but those three');
 });
 
 t.test('block status merges equal runs, obeys REQ_ONE, and has an end', async (t) => {

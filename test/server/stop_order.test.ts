@@ -31,6 +31,19 @@ function swapOf(said: string[], drains: ((drained: Drained) => void)[]) {
   };
 }
 
+/** A log of which the texts are in `said`, and what else a line has by its text. */
+function logOf(said: string[]) {
+  const lines = new Map<string, Record<string, unknown>>();
+  const logged = (fields: unknown, text: unknown): void => {
+    said.push(String(text));
+    lines.set(String(text), fields as Record<string, unknown>);
+  };
+  return {
+    log: { logger: { info: logged, warn: logged, error: logged } },
+    fields: (text: string) => lines.get(text) ?? {},
+  };
+}
+
 /** A server of which only the images are real. What happens is in `said`, in order. */
 function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60_000 } = {}) {
   const path = join(tempFolder(t), 'image');
@@ -43,12 +56,10 @@ function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60
   const shrinker = onceOf<FromShrinker>();
   const signals: ((signal: string) => void)[] = [];
   const drains: ((drained: Drained) => void)[] = [];
-  const logged = (...[, text]: unknown[]): void => {
-    said.push(String(text));
-  };
+  const { log, fields } = logOf(said);
   const running = {
     config: { exports: [{ name: 'a', size: PAGES * 4096 }], stop: { deadline } } as unknown as Config,
-    log: { logger: { info: logged, warn: logged, error: logged } },
+    log,
     shared: z.shared,
     images: [{ image, places: { path: marker, older: [], marked: null, notes: [] }, before: NO_MARKER }],
     threads: {
@@ -71,6 +82,7 @@ function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60
     z,
     running,
     said,
+    fields,
     code,
     signal: async (name = 'SIGTERM'): Promise<void> => {
       signals.shift()?.(name);
@@ -185,6 +197,28 @@ t.test('a drain that failed keeps the marker', async (t) => {
   t.equal(await s.code, 4);
   t.ok(s.said.includes('drain of a failed: its marker stays, 7 pages are lost'), s.said.join());
   t.ok(s.isMarked());
+});
+
+t.test('what was lost before the stop counts as well', async (t) => {
+  for (const [lost, failed, errno, said] of [
+    [[7, 8, 9], 10, 5, 'drain of a failed: its marker stays, 13 pages are lost'],
+    [[], 1, 5, 'drain of a failed: its marker stays, 1 page is lost'],
+    [[7], 0, 0, '1 page of a was lost to image errors: its marker stays'],
+    [[7, 8], 0, 0, '2 pages of a were lost to image errors: its marker stays'],
+    [[7, 8], 0, 28, 'drain of a failed: its marker stays: its last sync failed, and 2 pages were lost to image errors'],
+  ] as const) {
+    const s = server(t);
+    for (const slot of lost) setBit(s.z.shared.lost, 0, slot);
+    await s.signal();
+    await s.lanesStop();
+    await s.drained(failed, errno);
+    t.equal(await s.code, 4);
+    t.ok(s.said.includes(said), s.said.join());
+    const { pages, error } = s.fields(said);
+    t.equal(pages, lost.length + failed);
+    t.equal(error, errno === 0 ? undefined : errno === 5 ? 'EIO' : 'ENOSPC', 'an error has its name');
+    t.ok(s.isMarked());
+  }
 });
 
 t.test('a drain whose last sync failed keeps the marker, although every page was written', async (t) => {

@@ -107,7 +107,7 @@ t.test('an image that fails: 503, and the export is on', async (t) => {
   const { c, states } = control();
   const verb = c.swapoff('a', { force: false, keep: true });
   c.answered({ type: 'copied', x: 0, errno: 28 });
-  await t.rejects(verb, { status: 503, message: 'the image of a failed with errno 28; it is still on' });
+  await t.rejects(verb, { status: 503, message: 'the image of a failed (ENOSPC); it is still on' });
   t.equal(nameOf(states, 0), 'on');
 });
 
@@ -120,7 +120,7 @@ t.test('an image that refuses to forget: 503, the export is off, and another swa
   told('punched', 5);
   await t.rejects(verb, {
     status: 503,
-    message: /^a is off, but its image failed with errno 5 and still has 2 of the pages/,
+    message: /^a is off, but its image failed \(EIO\) and still has 2 of the pages/,
   });
   t.equal(nameOf(states, 0), 'off');
   asked.length = 0;

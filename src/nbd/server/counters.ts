@@ -7,8 +7,11 @@ export interface ConnectionCounters {
   flushes: number;
   /** Requests answered with an error. */
   errors: number;
+  /** What has crossed the socket: handshakes and headers as well as payload. */
   bytesIn: number;
   bytesOut: number;
+  /** Blocks of READs that were answered as holes, without asking the device for their bytes. */
+  holeBlocks: number;
   /** Units (blocks of WRITE payload, whole other requests) dropped because their connection had ended. */
   fencedUnits: number;
   /** WRITEs that had to wait, each counted once, however often and for how many of its blocks. */
@@ -25,6 +28,7 @@ export function connectionCounters(): ConnectionCounters {
     errors: 0,
     bytesIn: 0,
     bytesOut: 0,
+    holeBlocks: 0,
     fencedUnits: 0,
     parks: 0,
   };

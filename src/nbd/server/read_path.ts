@@ -15,6 +15,7 @@
  */
 
 import * as wire from '../wire.ts';
+import type { ConnectionCounters } from './counters.ts';
 import type { Device, DeviceExtent } from './device.ts';
 import { extentAt } from './extents.ts';
 import { Gathering } from './gathered_reads.ts';
@@ -33,17 +34,19 @@ export class ReadPath {
   readonly #blockSize: number;
   readonly #replies: Replies;
   readonly #budget: TurnBudget;
+  readonly #counters: ConnectionCounters;
   readonly #extent: DeviceExtent = { end: 0, status: 0 };
   readonly #tellsHoles: boolean;
   readonly #source: ReadSource;
   readonly #held: HeldBuffers;
   readonly #gathering: Gathering;
 
-  constructor(device: Device, replies: Replies, budget: TurnBudget) {
+  constructor(device: Device, replies: Replies, budget: TurnBudget, counters: ConnectionCounters) {
     this.#device = device;
     this.#blockSize = device.blockSize;
     this.#replies = replies;
     this.#budget = budget;
+    this.#counters = counters;
     this.#tellsHoles = device.extent !== undefined;
     this.#source = new ReadSource(device, budget);
     this.#held = new HeldBuffers(device);
@@ -137,6 +140,7 @@ export class ReadPath {
     replies.outbox.view.setUint32(replies.outbox.at, length);
     replies.outbox.at += 4;
     request.position = to;
+    this.#counters.holeBlocks += Math.ceil(to / size) - first;
     return true;
   }
 

@@ -41,7 +41,7 @@ export class Answers {
     this.#counters = o.counters;
     this.#replies = new Replies(o.outbox, o.structured);
     this.#budget = o.budget;
-    this.#reads = new ReadPath(o.device, this.#replies, o.budget);
+    this.#reads = new ReadPath(o.device, this.#replies, o.budget, o.counters);
   }
 
   /** Whether requests wait for room, or for the next turn: then no further one is begun. */

@@ -21,7 +21,7 @@ for (const keep of [false, true]) {
     await writeSlots(client, 1, PAGES);
     await disk.pause();
     const flushed = errorOf(client.flush());
-    while ((await server.stats()).pool.image_writes === 0);
+    while ((await server.stats()).pool.image_runs === 0);
     const path = `/swapoff?export=swap0&force${keep ? '&keep' : ''}`;
     const off = fetchControl(server.controlPath, path, 'POST');
     // As far as it comes without the disk; without --keep the trees are freed.

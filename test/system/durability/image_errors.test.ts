@@ -55,6 +55,7 @@ for (const lanes of [2, 0]) {
     t.same(wrong.flat(), [], 'and read as they were written');
     t.same(await wrongSlots(client, 0, 512), [], 'what was there before reads right all the time');
     t.ok(errorLines(server).length <= 3, 'one line in the log for each kind of failure');
+    t.match(errorLines(server)[0], /"what":"writing a page (back|that the pool did not take)","error":"EIO"/);
     t.ok((await server.stats()).pool.image_write_errors > 3, 'each is counted');
 
     disk.heal('pwrite');

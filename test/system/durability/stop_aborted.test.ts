@@ -63,7 +63,7 @@ t.test('a second signal while a request hangs on the image', { skip }, async (t)
   // Incompressible, so it goes to the image, which hangs.
   const hanging = writeSlots(client, 0, 1, { texture: 'noise' });
   hanging.catch(() => undefined);
-  while ((await server.stats()).pool.image_writes < 1);
+  while ((await server.stats()).pool.image_runs < 1);
   server.child.kill('SIGTERM');
   await logged(server, ARMED);
   server.child.kill('SIGTERM');

@@ -31,7 +31,7 @@ for (const lanes of [2, 0]) {
     await fill(server);
     await disk.pause();
     const answer = fetchControl(server.controlPath, '/swapoff?export=swap0&keep', 'POST');
-    await until(async () => (await server.stats()).pool.image_writes > 0);
+    await until(async () => (await server.stats()).pool.image_runs > 0);
     server.child.kill('SIGTERM');
     // The stop has come as far as it can: a drain that did not wait would be at work now.
     await until(() => /waiting for connections and verbs to end|"draining"/.test(server.stderr()));
@@ -54,7 +54,7 @@ t.test(
     await fill(server);
     await disk.pause();
     server.child.kill('SIGTERM');
-    await until(async () => (await server.stats()).pool.image_writes > 0);
+    await until(async () => (await server.stats()).pool.image_runs > 0);
     t.equal((await server.stats()).exports[0].state, 'draining');
     for (const verb of ['swapoff', 'swapon']) {
       const refused = fetchControl(server.controlPath, `/${verb}?export=swap0`, 'POST');

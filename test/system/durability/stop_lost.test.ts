@@ -28,7 +28,7 @@ t.test('a stop with lost pages keeps the marker and says how many', { skip }, as
   await client.disconnect();
   const { code, stderr } = await server.stop();
   t.equal(code, 4);
-  t.match(stderr, /"pages":1,.*1 pages of swap0 were lost to image errors: its marker stays/);
+  t.match(stderr, /"pages":1,.*1 page of swap0 was lost to image errors: its marker stays/);
   t.ok(isMarked(server.image), 'the marker stays');
   const again = await failedStart(t, { size: '8MiB', image: disk.path, folder: server.folder });
   t.equal(again.code, 3, 'the next start is refused');

@@ -48,7 +48,7 @@ for (const lanes of [2, 0]) {
     const { disk, server, bad, image } = await twoExports(t, lanes);
     await disk.pause();
     const answer = writeSlots(bad, 7, 8, { texture: 'noise' }).catch(() => undefined);
-    await until(server, async () => (await server.stats()).pool.image_writes > 0);
+    await until(server, async () => (await server.stats()).pool.image_runs > 0);
     server.child.kill('SIGTERM');
     await saved(t, server, image);
     t.ok(isMarked(disk.path));

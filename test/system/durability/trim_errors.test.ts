@@ -85,7 +85,7 @@ t.test('swapoff on an image that refuses to forget says so, and is asked again',
   t.equal(refused.code, 1);
   // Of an image without holes every slot was in use from the start; the first is the header's, and stays.
   const pages = BYTES / PAGE - 1;
-  t.match(refused.stderr, `swap0 is off, but its image failed with errno 5 and still has ${pages} of the pages`);
+  t.match(refused.stderr, `swap0 is off, but its image failed (EIO) and still has ${pages} of the pages`);
   t.equal((await server.stats()).exports[0].lost_pages, pages);
   for (const what of ['trim', 'zero', 'pwrite'] as const) disk.heal(what);
   t.equal((await run(MAIN, ['swapoff', 'swap0', '--control', server.controlPath])).code, 0);

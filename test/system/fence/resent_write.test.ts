@@ -36,7 +36,7 @@ async function stall(s: StalledServer): Promise<Peer> {
   await holder.done(holder.write(TRIMMED, text('used', BETWEEN)));
   await s.pause();
   await holder.send(holder.write(CONTESTED, noise(1)));
-  await s.reached('image_writes', 1);
+  await s.reached('image_runs', 1);
   await holder.send(...Array.from({ length: BETWEEN }, (_, i) => holder.trim((TRIMMED + i) * PAGE, PAGE)));
   await s.reached('trims', BETWEEN);
   await holder.send(holder.write(HOP, noise(1)));
