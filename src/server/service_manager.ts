@@ -5,7 +5,7 @@
  * that stands still is for the operator's own limit (TimeoutStopSec) to judge.
  */
 import { EAGAIN } from '../os/errno.ts';
-import { sendUnixDatagram } from '../os/syscalls.ts';
+import { sendUnixDatagram } from '../os/unix_address.ts';
 
 /** A manager that has heard nothing for so long may end us. Longer than any one call on a working image takes. */
 const EXTEND_US = 60_000_000;
