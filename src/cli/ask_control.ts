@@ -81,8 +81,12 @@ function readObject({ status, text }: Answer): Row {
 
 /** What the server says is wrong, where it says so in a line of its own. */
 export function refusal(status: number, text: string): string {
-  const { 1: error } = /^\{"error":"((?:[^"\\]|\\.)*)"\}\s*$/.exec(text) ?? [];
-  return (status === 500 ? undefined : error) ?? `the server answered ${status}: ${text.trim().slice(0, 200)}`;
+  const { 1: error } =
+    /^\{"error":("(?:[^"\\\p{Cc}]|[\x80-\x9f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")\}\s*$/u.exec(text) ?? [];
+  if (status === 500 || error === undefined) return `the server answered ${status}: ${text.trim().slice(0, 200)}`;
+  const said: string = JSON.parse(error);
+  // What would leave the line, or steer the terminal, is escaped.
+  return said.replace(/\p{Cc}/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 function explain(socketPath: string, error: unknown): string {

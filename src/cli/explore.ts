@@ -184,7 +184,7 @@ function refuseMisfit(cell: Cell, flag: string): void {
 
 /** From `protocol.KEY=VALUE` settings, read and refused as the server's are; but what is broken may be explored. */
 function combinationOf(settings: readonly string[]): Combination {
-  const other = settings.find((setting) => parseOverride(setting).path[0] !== 'protocol');
+  const other = settings.find((setting) => parseOverride(setting, () => false).path[0] !== 'protocol');
   if (other !== undefined) throw usage(`--set: "${other}", allowed here: protocol.KEY=VALUE`);
   // A scenario says itself which allocator it is about, and this one goes with everything.
   const text = '{ "unsafe": true, "pool": { "allocator": "zbud" } }';

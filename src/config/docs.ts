@@ -16,8 +16,8 @@ the current directory, and defaults to the repository. Without \`--config\`, \`c
 
 \`--set path=value\` overrides one option: \`--set pool.max=25%\`, \`--set 'exports[0].size=4GiB'\`,
 \`--set memcgs.swap0.zswap.max=256MiB\`. A value that begins with \`{\`, \`[\` or \`"\` is JSON with comments, as in a file; any
-other is a number, \`true\`, \`false\`, \`null\`, or else a string. An index equal to the length of a list appends:
-\`--set 'exports[1].name=b'\`. Names with other characters go in brackets: \`--set 'memcgs["a.b"]={}'\`.
+other is a number, \`true\`, \`false\`, \`null\`, or else a string. Options that are strings take \`[::1]:0\` as it is too. An
+index equal to the length of a list appends: \`--set 'exports[1].name=b'\`. Names with other characters go in brackets: \`--set 'memcgs["a.b"]={}'\`.
 
 Exit code 2 and one line \`file:line:column: what is wrong, what is allowed\` for a config that is not accepted; for a flag
 it is \`--set path: what is wrong, what is allowed\`.

@@ -55,7 +55,7 @@ export function loadConfigText(name: string, text: string, options: LoadOptions 
 }
 
 function loadFrom(source: Source, folder: string, options: LoadOptions): Loaded {
-  const overrides = (options.set ?? []).map(parseOverride);
+  const overrides = (options.set ?? []).map((text) => parseOverride(text, isTextOption));
   // Relative paths are made absolute while it is still known who wrote them.
   const tree = absolutePaths(source.value, [], folder) as Record<string, unknown>;
   for (const override of overrides) {
@@ -66,7 +66,7 @@ function loadFrom(source: Source, folder: string, options: LoadOptions): Loaded 
     const value = absolutePaths(override.value, override.path, options.cwd ?? process.cwd());
     applyOverride(tree, { ...override, value });
   }
-  const report = (problem: Problem) => reportLine(problem, source, overrides);
+  const report = (problem: Problem) => reportLine(asWritten(problem, tree), source, overrides);
 
   const result = configSchema.safeParse(tree);
   if (!result.success) throw new ConfigError(result.error.issues.flatMap(toProblems).map(report));
@@ -77,12 +77,19 @@ function loadFrom(source: Source, folder: string, options: LoadOptions): Loaded 
   return { config, notes: note === null ? [] : [note], locate: (line) => locateLine(line, config, report) };
 }
 
-/** The options that are paths, with the index of a list left out. */
-const PATH_OPTIONS = new Set(listOptions().flatMap(({ path, isPath }) => (isPath ? [path.replace('[]', '')] : [])));
+/** An option as the two sets below have it, with the indexes of lists left out. */
+const optionOf = (path: OptionPath): string => path.filter((key) => typeof key === 'string').join('.');
+const OPTIONS = listOptions().map((option) => ({ ...option, path: option.path.replaceAll('[]', '') }));
+const PATH_OPTIONS = new Set(OPTIONS.flatMap(({ path, isPath }) => (isPath ? [path] : [])));
+const TEXT_OPTIONS = new Set(OPTIONS.flatMap(({ path, isText }) => (isText ? [path] : [])));
+
+function isTextOption(path: OptionPath): boolean {
+  return TEXT_OPTIONS.has(optionOf(path));
+}
 
 function absolutePaths(value: unknown, path: OptionPath, base: string): unknown {
   if (typeof value === 'string' && value !== '') {
-    return PATH_OPTIONS.has(path.filter((key) => typeof key === 'string').join('.')) ? resolve(base, value) : value;
+    return PATH_OPTIONS.has(optionOf(path)) ? resolve(base, value) : value;
   }
   if (Array.isArray(value)) return value.map((item, index) => absolutePaths(item, [...path, index], base));
   if (typeof value !== 'object' || value === null) return value;
@@ -99,6 +106,16 @@ function toProblems(issue: z.core.$ZodIssue): Problem[] {
   // A bad key of a record carries the reason one level deeper.
   const message = issue.code === 'invalid_key' ? `as a key ${issue.issues[0].message}` : issue.message;
   return [{ path, message }];
+}
+
+/** A memcg that nobody has written is the name of its export, and what is wrong with it is wrong with the name. */
+function asWritten(problem: Problem, tree: { exports?: unknown }): Problem {
+  const { path, message } = problem;
+  const [list, index, option] = path;
+  if (list !== 'exports' || typeof index !== 'number' || option !== 'memcg' || path.length !== 3) return problem;
+  const one = Array.isArray(tree.exports) ? tree.exports[index] : undefined;
+  if (typeof one !== 'object' || one === null || 'memcg' in one) return problem;
+  return { path: ['exports', index, 'name'], message: `is the memcg too, as none is given; ${message}` };
 }
 
 /** Where an option's value came from: the flags that gave it, or a part of it, or the place in the file. */

@@ -13,6 +13,8 @@ export interface Option {
   default: string | undefined;
   required: boolean;
   isPath: boolean;
+  /** The value may be a string, and no object or list. */
+  isText: boolean;
   isGroup: boolean;
 }
 
@@ -76,6 +78,7 @@ function add(schema: JsonSchema, path: string, required: boolean, options: Optio
     default: schema.default === undefined || isGroup ? undefined : JSON.stringify(schema.default),
     required,
     isPath: schema.path ?? false,
+    isText: [schema.type].flat().includes('string'),
     isGroup,
   });
   visit(schema, path, options);

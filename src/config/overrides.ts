@@ -18,9 +18,10 @@ type Container = Record<string | number, unknown>;
 
 /**
  * Splits one `path=value`. The value is JSON, read as a file is; or else, if it does not begin as an object, a list or a
- * string in quotes does, the string itself, so that `pool.max=20%` needs no quotes.
+ * string in quotes does, the string itself, so that `pool.max=20%` needs no quotes. `isText` tells the options that are
+ * strings: theirs may begin as an object or a list, as the address `[::1]:0` does.
  */
-export function parseOverride(text: string): Override {
+export function parseOverride(text: string, isText: (path: OptionPath) => boolean): Override {
   // An "=" inside a quoted key belongs to the path.
   const match = /^((?:"(?:[^"\\]|\\.)*"|[^="])*)=(.*)$/s.exec(text);
   if (match === null) throw new ExitError(EXIT.usage, `--set ${text}: "=" is missing, allowed: --set path=value`);
@@ -33,14 +34,16 @@ export function parseOverride(text: string): Override {
     );
   }
   const flag = `--set ${match[1]}`;
-  return { path, value: readValue(match[2], flag), flag };
+  return { path, value: readValue(match[2], flag, isText(path)), flag };
 }
 
 /** Objects, lists and strings in quotes are told by their beginning, so that a mistake in one does not make it a string. */
 const MEANT_AS_JSON = /^[ \t\r\n]*[{["]/;
+const IN_QUOTES = /^[ \t\r\n]*"/;
 
-function readValue(text: string, flag: string): unknown {
-  if (MEANT_AS_JSON.test(text)) return parseValue(text, (offset) => `${flag}: character ${offset + 1}`);
+function readValue(text: string, flag: string, isText: boolean): unknown {
+  if ((isText ? IN_QUOTES : MEANT_AS_JSON).test(text))
+    return parseValue(text, (offset) => `${flag}: character ${offset + 1}`);
   try {
     return JSON.parse(text);
   } catch {

@@ -26,7 +26,8 @@ export interface MarkerInfo {
    * pages, but those that the image lacked before stay as they are.
    */
   durability: Durability;
-  bootId: string;
+  /** null where the kernel did not tell: it is equal to none, and tells of no other boot either. */
+  bootId: string | null;
   pid: number;
   /** ISO 8601. */
   started: string;
@@ -99,8 +100,14 @@ export function distrusted(marker: MarkerState): MarkerState {
   return marker === null || marker === 'unreadable' ? marker : { ...marker, durability: 'volatile' };
 }
 
-export function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+/** Of this boot; null where it can't be read, as in a service with ProcSubset=pid. */
+export function bootId(): string | null {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch (error) {
+    if (systemCode(error) === '') throw error;
+    return null;
+  }
 }
 
 export function readMarker(path: string): MarkerState {
@@ -127,7 +134,8 @@ export function parseMarker(text: Buffer): MarkerInfo | 'unreadable' {
   }
   if (typeof value !== 'object' || value === null) return 'unreadable';
   const { identity, durability, bootId, pid, started, bytes, born } = value;
-  if (typeof identity !== 'string' || typeof bootId !== 'string' || typeof started !== 'string') return 'unreadable';
+  if (typeof identity !== 'string' || typeof started !== 'string') return 'unreadable';
+  if (typeof bootId !== 'string' && bootId !== null) return 'unreadable';
   if (typeof pid !== 'number' || (durability !== 'volatile' && durability !== 'strict')) return 'unreadable';
   const info: MarkerInfo = { identity, durability, bootId, pid, started };
   if (born !== undefined && typeof born !== 'string') return 'unreadable';

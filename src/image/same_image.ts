@@ -20,8 +20,13 @@ export function isMarked(marker: MarkerState, image: Pick<LockedImage, 'identity
   const [deviceNow, inodeNow] = file.identity.split(':');
   if (inode !== inodeNow || !sameBirth(marker.born, file.born)) return false;
   if (marker.born !== undefined && file.born !== null) return true;
-  // A boot hands device numbers out anew.
-  return device === deviceNow || marker.bootId !== bootId();
+  return device === deviceNow || isOfAnotherBoot(marker.bootId);
+}
+
+/** A boot hands device numbers out anew. One that is not known, then or now, is no excuse for another number. */
+function isOfAnotherBoot(then: string | null): boolean {
+  const now = bootId();
+  return then !== null && now !== null && then !== now;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The sockets that a service manager hands over by LISTEN_PID and LISTEN_FDS. They are served as they are given. */
-import { fstatSync, readFileSync } from 'node:fs';
 import { EXIT, ExitError } from './exit_error.ts';
 import { isListening } from './syscalls.ts';
+import { boundPath } from './unix_address.ts';
 
 /** First descriptor of the LISTEN_FDS protocol of systemd. */
 export const LISTEN_FDS_START = 3;
@@ -41,13 +41,10 @@ export function foreignSockets(environment: NodeJS.ProcessEnv): string | null {
   return `LISTEN_PID is ${LISTEN_PID} and this process ${process.pid}: the sockets of LISTEN_FDS are not for us`;
 }
 
-/** The path that an inherited unix socket is bound to, by its inode in the kernel's table. */
+/** The path that an inherited unix socket is bound to. The socket is asked: what /proc lists may be another network namespace. */
 export function inheritedPath(fd: number): string {
-  const inode = fstatSync(fd).ino;
-  for (const line of readFileSync('/proc/net/unix', 'utf8').split('\n')) {
-    const [, found, path] = /^(?:\S+\s+){6}(\d+) (\/.*)$/.exec(line) ?? [];
-    if (path !== undefined && Number(found) === inode) return path;
-  }
+  const path = boundPath(fd);
+  if (path?.startsWith('/') === true) return path;
   throw new ExitError(
     EXIT.usage,
     `LISTEN_FDS socket ${fd}: has no absolute path, allowed: TCP, or a unix socket with one`,

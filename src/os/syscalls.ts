@@ -3,7 +3,7 @@
  * connection (0.5 us); madvise works on 64 KiB, punches on up to 2 MiB.
  */
 import koffi from 'koffi';
-import { EINVAL, ENXIO } from './errno.ts';
+import { ENXIO } from './errno.ts';
 
 const libc = koffi.load('libc.so.6');
 const cDup = libc.func('int fcntl(int fd, int cmd, int arg)');
@@ -26,11 +26,6 @@ const cRemoveXattr = libc.func('int fremovexattr(int fd, const char *name)');
 const cSetSocketOption = libc.func(
   'int setsockopt(int fd, int level, int name, const int *value, unsigned int length)',
 );
-const cSocket = libc.func('int socket(int domain, int type, int protocol)');
-const cSendTo = libc.func(
-  'int64_t sendto(int fd, const uint8_t *buf, size_t len, int flags, const uint8_t *addr, unsigned int addrlen)',
-);
-const cClose = libc.func('int close(int fd)');
 const cSetAffinity = libc.func('int sched_setaffinity(int pid, size_t size, const uint8_t *mask)');
 const cGetAffinity = libc.func('int sched_getaffinity(int pid, size_t size, _Out_ uint8_t *mask)');
 
@@ -80,11 +75,6 @@ const TCP_KEEPINTVL = 5;
 const TCP_KEEPCNT = 6;
 /** Bytes of a cpu_set_t: 1024 processors. */
 const CPU_SET_BYTES = 128;
-
-const SOCK_DGRAM_CLOEXEC = 2 | 0x80000;
-const MSG_DONTWAIT_NOSIGNAL = 0x40 | 0x4000;
-/** Bytes of sun_path. */
-const UNIX_PATH_BYTES = 108;
 
 function result(value: number): number {
   return value < 0 ? -koffi.errno() : value;
@@ -277,24 +267,4 @@ export function runOn(cpus: readonly number[]): number {
   const mask = Buffer.alloc(CPU_SET_BYTES);
   for (const cpu of cpus) mask[cpu >>> 3] |= 1 << (cpu & 7);
   return result(cSetAffinity(0, CPU_SET_BYTES, mask));
-}
-
-/**
- * Sends one datagram to a unix socket, a path or, with a leading @, an abstract name, and does not wait: 0 or -errno; an
- * address that no unix socket can have is -EINVAL.
- */
-export function sendUnixDatagram(address: string, payload: Uint8Array): number {
-  const name = Buffer.from(address);
-  const abstract = name[0] === 0x40;
-  // A path ends in a zero byte inside sun_path; an abstract name begins with one, and ends where the address does.
-  if (name.length < 2 || name.length > UNIX_PATH_BYTES - (abstract ? 0 : 1)) return -EINVAL;
-  if (abstract) name[0] = 0;
-  const to = Buffer.alloc(2 + name.length + (abstract ? 0 : 1));
-  to.writeUInt16LE(AF_UNIX, 0);
-  name.copy(to, 2);
-  const fd = result(cSocket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0));
-  if (fd < 0) return fd;
-  const sent = result(Number(cSendTo(fd, payload, payload.length, MSG_DONTWAIT_NOSIGNAL, to, to.length)));
-  cClose(fd);
-  return Math.min(sent, 0);
 }

@@ -9,6 +9,9 @@ import { shellLine, shellWord } from '../os/shell.ts';
 /** What a guest of QEMU's user networking calls our loopback. */
 const HOST_OF_GUEST = { '127.0.0.1': '10.0.2.2', '[::1]': 'fec0::2' } as const;
 
+/** A guest handles a write to its swap that fails; QEMU's default would stop all of it at an ENOSPC. */
+const ON_ERROR = 'werror=report,rerror=report';
+
 interface Place {
   readonly uri: string;
   readonly name: string;
@@ -28,7 +31,7 @@ export function attachHelp(uris: readonly string[], address: string | null = own
       `  ${shellLine(['nbdinfo', uri])}`,
       '# the disk of a QEMU guest (swap in the guest: mkswap /dev/vdb && swapon -d /dev/vdb):',
       `  -blockdev ${shellWord(blockdev(place, `zswap${index}`))} -object iothread,id=zswap-io${index} ` +
-        `-device virtio-blk-pci,drive=zswap${index},iothread=zswap-io${index}`,
+        `-device virtio-blk-pci,drive=zswap${index},iothread=zswap-io${index},${ON_ERROR}`,
       ...(place.tcp === null ? [] : ['# in a guest that attaches by itself:', `  ${inGuest(place.tcp, place.name)}`]),
     ];
   });

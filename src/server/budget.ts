@@ -10,6 +10,8 @@
  * more images than that the pool can be taken by those that stall: `stalled` says how many it takes.
  */
 const DEFAULT_POOL = 4;
+/** What scripts/serve sets where nobody else has. */
+const SERVE_POOL = 32;
 /** libuv makes no more threads than this, whatever it is asked for. */
 const LARGEST_POOL = 1024;
 
@@ -33,6 +35,13 @@ export function imageBudget(lanes: number, images: number, environment: NodeJS.P
 }
 
 /** What to say at start when images that stall could take every thread. */
-export function poolTooSmall({ stalled }: ImageBudget): string {
-  return `UV_THREADPOOL_SIZE is too small for this many images: if more than ${stalled} of them stall at once, the others wait for threads`;
+export function poolTooSmall({ stalled }: ImageBudget, lanes: number, images: number): string {
+  const those = stalled === 0 ? 'any of them stalls' : `more than ${stalled} of them stall at once`;
+  const start = `UV_THREADPOOL_SIZE is too small for this many images: if ${those}, the others wait for threads`;
+  const isEnough = (size: number): boolean =>
+    imageBudget(lanes, images, { UV_THREADPOOL_SIZE: `${size}` }).stalled === images - 1;
+  if (isEnough(SERVE_POOL)) return `${start}; ${SERVE_POOL}, as scripts/serve sets, is enough`;
+  let size = SERVE_POOL;
+  while (size < LARGEST_POOL && !isEnough(size)) size++;
+  return isEnough(size) ? `${start}; ${size} is enough` : `${start}; fewer lanes or exports need fewer`;
 }

@@ -41,7 +41,7 @@ import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output
 import { createPlaces } from './places.ts';
 import { ServedAgents } from './served_agents.ts';
 import { ServedMemcgs } from './served_memcgs.ts';
-import { ServiceManager } from './service_manager.ts';
+import { ServiceManager, watchdogMs } from './service_manager.ts';
 import { reserveShared, threadSettings, tunableCells } from './settings.ts';
 import { ShrinkerAsks } from './shrinker_asks.ts';
 import { closeInspector, Signals } from './signals.ts';
@@ -125,9 +125,10 @@ async function startWith(
   });
   failed.catch(() => undefined);
   const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
+  manager.watchdog(watchdogMs(process.env, process.pid, warn));
   const served = makeServed(shared, config, (message) => threads.shrinker.send(message));
   const note = shrinkerLog(config, log, manager);
-  if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget));
+  if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget, config.lanes, config.exports.length));
   const places = createPlaces(config.listen.maxConnections, config.exports.length);
   let listeners: Listeners | null = null;
   const starting = startThreads({

@@ -3,9 +3,12 @@
  *
  * A stop lasts as long as the images take, so the manager is asked for more time as long as it moves, and no longer: a drain
  * that stands still is for the operator's own limit (TimeoutStopSec) to judge.
+ *
+ * A watchdog (WatchdogSec) is told from the main thread's loop, until the process ends: what it finds is a main thread that
+ * does not come round any more. Another thread's end stops the process by itself.
  */
 import { EAGAIN, errnoName } from '../os/errno.ts';
-import { sendUnixDatagram } from '../os/syscalls.ts';
+import { sendUnixDatagram } from '../os/unix_address.ts';
 
 /** A manager that has heard nothing for so long may end us. Longer than any one call on a working image takes. */
 const EXTEND_US = 60_000_000;
@@ -13,6 +16,23 @@ const EXTEND_US = 60_000_000;
 const RETRY_MS = 50;
 /** Messages kept until then. Beyond it the newest takes the place of the one before: a status is outdated by the next. */
 const PENDING_MAX = 16;
+
+const WATCHDOG = 'WATCHDOG=1';
+/** A timer of Node's that is longer would fire at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** How often the watchdog of this process is told that we run, half of what it waits; null where it has none. */
+export function watchdogMs(
+  { WATCHDOG_USEC, WATCHDOG_PID }: NodeJS.ProcessEnv,
+  pid: number,
+  warn: (line: string) => void,
+): number | null {
+  if (WATCHDOG_USEC === undefined || (WATCHDOG_PID !== undefined && Number(WATCHDOG_PID) !== pid)) return null;
+  const time = /^\d+$/.test(WATCHDOG_USEC) ? Number(WATCHDOG_USEC) : 0;
+  if (time > 0) return Math.min(TIMER_MS_MAX, Math.max(1, Math.floor(time / 2000)));
+  warn(`WATCHDOG_USEC: ${WATCHDOG_USEC} is no number of microseconds, the watchdog is told nothing`);
+  return null;
+}
 
 export class ServiceManager {
   private readonly address: string | undefined;
@@ -42,6 +62,15 @@ export class ServiceManager {
 
   status(status: string): void {
     this.notify(`STATUS=${status}`);
+  }
+
+  /** From now on the watchdog hears every `ms` that the loop of this thread runs. Keeps no process alive. */
+  watchdog(ms: number | null): void {
+    if (ms === null || this.address === undefined) return;
+    setInterval(() => {
+      // One that waits says as much, and takes nobody's place.
+      if (this.pending.length < PENDING_MAX && !this.pending.includes(WATCHDOG)) this.notify(WATCHDOG);
+    }, ms).unref();
   }
 
   private notify(...lines: string[]): void {

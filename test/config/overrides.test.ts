@@ -108,6 +108,26 @@ t.test('a value that begins as JSON does is read as the text of a file, with its
   t.equal(set(['exports[0].description="[a]"']).exports[0].description, '[a]', 'a string in quotes may be anything');
 });
 
+t.test('of an option that is a string, a value that is no JSON is the string', async (t) => {
+  t.same(set(['listen.tcp=[::1]:0']).listen.tcp, { host: '::1', port: 0 });
+  t.same(set(['listen.tcp="[::1]:7"']).listen.tcp, { host: '::1', port: 7 });
+  t.equal(set(['exports[0].description=[a] {b']).exports[0].description, '[a] {b');
+  t.equal(set(['exports[0].image=[a]/x.img']).exports[0].image, '/home/me/[a]/x.img');
+  t.match(problems(['listen.tcp=[::1]'])[0], /^--set listen\.tcp: "\[::1\]" is not an address, allowed: /);
+  t.match(problems(['exports[0].description=[1]'])[0], /^--set exports\[0\]\.description: \[1\] is not a valid string/);
+});
+
+t.test('a name that is no memcg is blamed where it was given, as long as no memcg is', async (t) => {
+  const said = 'is the memcg too, as none is given; "..": .. is no name, allowed: a path of cgroups';
+  t.same(problems(['exports[0].name=..']), [`--set exports[0].name: ${said}`]);
+  const text = '{ "exports": [{ "name": "..", "size": 4096, "image": "a" }] }';
+  t.same(problems([], text), [`/etc/z/c.jsonc:1:25: exports[0].name: ${said}`]);
+  t.same(problems(['exports[0].memcg=..'], text), [
+    '--set exports[0].memcg: "..": .. is no name, allowed: a path of cgroups',
+  ]);
+  t.same(problems(['exports[0].memcg=m'], text), []);
+});
+
 t.test('a path that leads nowhere is refused', async (t) => {
   t.same(problems(['pool.max']), ['--set pool.max: "=" is missing, allowed: --set path=value']);
   t.match(problems(['=1'])[0], /^--set : not a path of an option/);

@@ -43,6 +43,12 @@ t.test('the marker of this process', async (t) => {
   t.same(readMarker(path), marker);
 });
 
+t.test('a marker of a boot that is not known comes back as such', async (t) => {
+  const path = join(tempFolder(t), 'm');
+  writeMarker(path, { ...info, bootId: null });
+  t.same(readMarker(path), { ...info, bootId: null });
+});
+
 t.test('what is not a marker is unreadable', async (t) => {
   const path = join(tempFolder(t), 'm');
   const broken = ['', '{', 'null', '[]', '"volatile"', JSON.stringify({ ...info, durability: 'none' })];

@@ -1,9 +1,9 @@
 /** The client's handshake with this package's own state machine, and with servers that are none. */
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import * as wire from 'node-nbd-server';
-import { NbdClient } from 'node-nbd-server';
+import { Handshake, NbdClient } from 'node-nbd-server';
 import t, { type Test } from 'tap';
 import { DISK, FIXED, OTHER, u16, u32 } from '../support/handshake_driver.ts';
 import { simpleReply, startScripted } from '../support/scripted_server.ts';
@@ -61,6 +61,45 @@ t.test('what the server tells about the export', async (t) => {
   });
   await t.rejects(NbdClient.connect({ socketPath, export: 'nothing', method: 'export-name' }), { code: 'ENOTCONN' });
 });
+
+t.test('a client that was refused says that it leaves', async (t) => {
+  const socketPath = join(tempFolder(t), 'nbd.sock');
+  const server = createServer();
+  server.listen(socketPath);
+  await once(server, 'listening');
+  t.teardown(() => {
+    server.close();
+  });
+  const none = Buffer.concat([HELLO, reply(wire.NBD_OPT_LIST, wire.NBD_REP_ERR_POLICY, 0)]);
+  const cases: [string, () => Promise<unknown>, (socket: Socket) => void][] = [
+    ['GO', () => NbdClient.connect({ socketPath, export: 'nothing' }), handshakeOf],
+    ['LIST', () => NbdClient.list({ socketPath }), (socket) => void socket.write(none)],
+  ];
+  for (const [what, ask, serve] of cases) {
+    const came = once(server, 'connection') as Promise<[Socket]>;
+    const asked = t.rejects(ask(), { message: /refused/ }, what);
+    const [socket] = await came;
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    socket.on('error', () => socket.destroy());
+    const closed = new Promise((done) => socket.once('close', done));
+    serve(socket);
+    await Promise.all([asked, closed]);
+    const farewell = u32(wire.IHAVEOPT_HI, wire.IHAVEOPT_LO, wire.NBD_OPT_ABORT, 0);
+    t.same(Buffer.concat(chunks).subarray(-16), farewell, what);
+  }
+});
+
+/** The handshake of this package, behind a socket. */
+function handshakeOf(socket: Socket): void {
+  const handshake = new Handshake({ exports: [DISK], write: (bytes) => socket.write(bytes) });
+  let rest = Buffer.alloc(0);
+  socket.on('data', (chunk: Buffer) => {
+    rest = Buffer.concat([rest, chunk]);
+    rest = rest.subarray(handshake.push(rest, 0, rest.length));
+  });
+  handshake.start();
+}
 
 const HELLO = Buffer.concat([u32(wire.NBDMAGIC_HI, wire.NBDMAGIC_LO, wire.IHAVEOPT_HI, wire.IHAVEOPT_LO), u16(FIXED)]);
 const reply = (option: number, type: number, length: number): Buffer =>

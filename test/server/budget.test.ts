@@ -1,6 +1,6 @@
 // Threads of libuv's pool for calls on images: shared out so that images that stall leave some to the others.
 import t from 'tap';
-import { imageBudget } from '#src/server/budget.js';
+import { imageBudget, poolTooSmall } from '#src/server/budget.js';
 
 const budget = (lanes: number, images: number, size?: string) =>
   imageBudget(lanes, images, size === undefined ? {} : { UV_THREADPOOL_SIZE: size });
@@ -33,4 +33,25 @@ t.test('with more images than threads it says how many may stall', async (t) => 
 t.test('no more threads are shared out than libuv makes', async (t) => {
   const most = imageBudget(2, 8, { UV_THREADPOOL_SIZE: '1024' });
   t.same(imageBudget(2, 8, { UV_THREADPOOL_SIZE: '100000' }), most);
+});
+
+t.test('what is too small is said with what is enough', async (t) => {
+  const said = (lanes: number, images: number, size?: string) =>
+    poolTooSmall(budget(lanes, images, size), lanes, images);
+  const start = 'UV_THREADPOOL_SIZE is too small for this many images';
+  t.equal(
+    said(4, 2),
+    `${start}: if any of them stalls, the others wait for threads; 32, as scripts/serve sets, is enough`,
+  );
+  t.equal(
+    said(2, 16, '32'),
+    `${start}: if more than 10 of them stall at once, the others wait for threads; 46 is enough`,
+  );
+  t.equal(budget(2, 16, '46').stalled, 15);
+  t.equal(budget(2, 16, '45').stalled, 14);
+  t.equal(
+    said(16, 64),
+    `${start}: if any of them stalls, the others wait for threads; fewer lanes or exports need fewer`,
+    'libuv makes no more than 1024',
+  );
 });

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
-import { ServiceManager } from '#src/server/service_manager.js';
+import { ServiceManager, watchdogMs } from '#src/server/service_manager.js';
 import { fuseImage } from '../support/fuse_image.ts';
 import { pageOf } from '../support/random.ts';
 import { missing } from '../support/requires.ts';
@@ -85,6 +85,42 @@ t.test(
     t.ok(asked.length >= 3, `asked ${asked.length} times`);
   },
 );
+
+t.test(
+  'a watchdog is told again and again that the main thread runs, also while it stops',
+  { skip: disk },
+  async (t) => {
+    const address = join(tempFolder(t), 'notify');
+    const manager = await receiver(t, address);
+    manager.read();
+    const image = await fuseImage(t, { bytes: 2 ** 20, writeDelay: '500ms' });
+    const env = { NOTIFY_SOCKET: address, WATCHDOG_USEC: '100000' };
+    const server = await startServer(t, { size: '1MiB', image: image.path, env });
+    const client = await server.connect();
+    await client.write(0, pageOf(1, 0));
+    await client.disconnect();
+    await manager.hears('WATCHDOG=1');
+    t.equal((await server.stop()).code, 0);
+    await manager.hears('STOPPING=1');
+    t.ok(manager.heard.lastIndexOf('WATCHDOG=1') > manager.heard.indexOf('STOPPING=1'));
+    t.notMatch(server.stderr(), /WATCHDOG/);
+  },
+);
+
+t.test('a watchdog is told at half of its time, if it is ours', async (t) => {
+  const said: string[] = [];
+  const ms = (env: NodeJS.ProcessEnv) => watchdogMs(env, 7, (line) => said.push(line));
+  t.equal(ms({}), null);
+  t.equal(ms({ WATCHDOG_USEC: '30000000' }), 15_000);
+  t.equal(ms({ WATCHDOG_USEC: '30000000', WATCHDOG_PID: '7' }), 15_000);
+  t.equal(ms({ WATCHDOG_USEC: '30000000', WATCHDOG_PID: '8' }), null, 'the variables reach children of a service too');
+  t.equal(ms({ WATCHDOG_USEC: '1' }), 1);
+  t.equal(ms({ WATCHDOG_USEC: '18446744073709551614' }), 2 ** 31 - 1, 'the longest that a timer of Node can be');
+  t.same(said, []);
+  for (const WATCHDOG_USEC of ['0', '', '1s', '-1']) t.equal(ms({ WATCHDOG_USEC }), null);
+  t.equal(said.length, 4);
+  t.equal(said[2], 'WATCHDOG_USEC: 1s is no number of microseconds, the watchdog is told nothing');
+});
 
 t.test('nobody to tell: a line, once, and no harm', async (t) => {
   const folder = tempFolder(t);

@@ -1,7 +1,16 @@
 // Starts that this machine does not allow: one line, exit 2, nothing left behind. `config check` finds the same.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
@@ -256,4 +265,22 @@ t.test('an empty image file gets its size', async (t) => {
   writeFileSync(join(folder, 'swap0.img'), '');
   const server = await startServer(t, { folder });
   t.equal((await server.stop()).code, 0);
+});
+
+/** What a service with ProcSubset=pid sees: a /proc without the kernel's own files. */
+const PIDS_ONLY = ['unshare', '--mount', 'sh', '-c', 'mount -t proc -o subset=pid proc /proc && exec "$0" "$@"'];
+const unmountable = (): string | false =>
+  missing('unshare', 'root') || (spawnSync(PIDS_ONLY[0], [...PIDS_ONLY.slice(1), 'true']).status !== 0 && 'no subset=');
+
+t.test('serves where /proc has processes only', { skip: unmountable() }, async (t) => {
+  const folder = tempFolder(t);
+  const [name, ...args] = [...PIDS_ONLY, process.execPath, ...serverArguments(folder)];
+  const child = spawn(name, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  const ended = once(child, 'exit');
+  const line = await Promise.race([once(child.stdout, 'data'), ended]);
+  t.match(String(line[0]), /^ready nbd\+unix:/);
+  t.match(JSON.parse(readFileSync(join(folder, 'swap0.img.zswapd'), 'utf8')), { bootId: null });
+  child.kill('SIGTERM');
+  t.strictSame(await ended, [0, null]);
 });

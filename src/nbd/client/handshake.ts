@@ -164,9 +164,15 @@ class OptionDialog {
   }
 }
 
+/** Says that the client leaves, as it should where it was refused too. Nobody waits for the ACK: the caller closes next. */
+function leave(dialog: OptionDialog): void {
+  dialog.send(wire.NBD_OPT_ABORT, Buffer.alloc(0));
+}
+
 const last = (replies: OptionReply[]): OptionReply => replies[replies.length - 1];
 
-function refusal(reply: OptionReply, what: string): NbdError {
+function refused(dialog: OptionDialog, reply: OptionReply, what: string): NbdError {
+  leave(dialog);
   const text = reply.data.subarray(0, 256).toString('utf8');
   const code = reply.type === wire.NBD_REP_ERR_SHUTDOWN ? wire.NBD_ESHUTDOWN : wire.NBD_EINVAL;
   return new NbdError(code, `${what} refused (0x${reply.type.toString(16)})${text === '' ? '' : `: ${text}`}`);
@@ -212,7 +218,7 @@ async function go(
   const replies = await dialog.ask(wire.NBD_OPT_GO, Buffer.concat([u32(name.length), name, tail]));
   const final = last(replies);
   if (final.type === wire.NBD_REP_ERR_UNSUP) return null;
-  if (final.type !== wire.NBD_REP_ACK) throw refusal(final, 'export');
+  if (final.type !== wire.NBD_REP_ACK) throw refused(dialog, final, 'export');
   const info: ServerInfo = {};
   let core: { size: number; flags: number } | null = null;
   for (const { type, data } of replies) {
@@ -274,7 +280,7 @@ export async function listExports(socket: Socket): Promise<ListedExport[]> {
   try {
     await dialog.greet(true);
     const replies = await dialog.ask(wire.NBD_OPT_LIST, Buffer.alloc(0));
-    if (last(replies).type !== wire.NBD_REP_ACK) throw refusal(last(replies), 'list');
+    if (last(replies).type !== wire.NBD_REP_ACK) throw refused(dialog, last(replies), 'list');
     const listed: ListedExport[] = [];
     for (const { type, data } of replies) {
       if (type !== wire.NBD_REP_SERVER) continue;
@@ -282,8 +288,7 @@ export async function listExports(socket: Socket): Promise<ListedExport[]> {
       const end = 4 + data.readUInt32BE(0);
       listed.push({ name: data.subarray(4, end).toString('utf8'), description: data.subarray(end).toString('utf8') });
     }
-    // Nobody waits for the ACK: the caller closes the socket next.
-    dialog.send(wire.NBD_OPT_ABORT, Buffer.alloc(0));
+    leave(dialog);
     return listed;
   } finally {
     dialog.release();

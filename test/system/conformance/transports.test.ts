@@ -41,13 +41,20 @@ t.test('nbdcopy over TCP', { skip: missing('nbdcopy', 'cmp') }, async (t) => {
   t.match(await server.stop(), { code: 0 });
 });
 
-for (const kind of ['unix', 'TCP']) {
-  t.test(`an inherited ${kind} socket`, async (t) => {
+/** A service with PrivateNetwork= is in a network namespace, whose tables in /proc do not have the socket that it is given. */
+const APART = { wrap: ['unshare', '--net'], skip: missing('unshare', 'root') };
+const HERE = { wrap: [], skip: false };
+
+for (const { kind, what, wrap, skip } of [
+  { kind: 'unix', what: 'an inherited unix socket', ...HERE },
+  { kind: 'unix', what: 'an inherited unix socket of another network namespace', ...APART },
+  { kind: 'TCP', what: 'an inherited TCP socket', ...HERE },
+]) {
+  t.test(what, { skip }, async (t) => {
     const folder = tempFolder(t);
     const where = kind === 'unix' ? join(folder, 'given.sock') : '0';
-    const launcher = spawn(process.execPath, [INHERIT, where, process.execPath, ...serverArguments(folder)], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const command = [...wrap, process.execPath, ...serverArguments(folder)];
+    const launcher = spawn(process.execPath, [INHERIT, where, ...command], { stdio: ['ignore', 'pipe', 'pipe'] });
     const ended = once(launcher, 'close');
     t.teardown(() => launcher.kill('SIGTERM'));
     let [stdout, stderr] = ['', ''];

@@ -119,6 +119,18 @@ t.test('strict: a device number that a boot has changed does not make it another
   t.same(await wrongSlots(await again.connect(), 0, 64), []);
 });
 
+t.test('strict: a boot that is not known excuses no other device number', async (t) => {
+  const server = await killed(t);
+  const { identity, durability, pid, started } = JSON.parse(readFileSync(markerOf(server.image), 'utf8'));
+  const unknown = { durability, pid, started, bootId: null };
+  const moved = { ...unknown, identity: identity.replace(/^\d+/, '1') };
+  writeFileSync(markerOf(server.image), JSON.stringify(moved));
+  t.equal((await failedStart(t, { size: SIZE, folder: server.folder, set: [STRICT] })).code, 3);
+  writeFileSync(markerOf(server.image), JSON.stringify({ ...unknown, identity }));
+  const again = await startServer(t, { size: SIZE, folder: server.folder, set: [STRICT] });
+  t.same(await wrongSlots(await again.connect(), 0, 64), []);
+});
+
 t.test('strict: a stop that found the image changed leaves a marker that nobody vouches for', async (t) => {
   const server = await startServer(t, { size: SIZE, set: [STRICT] });
   const client = await server.connect();
