@@ -81,8 +81,8 @@ export const RULE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a drain that forgets what is on its way to the image',
-    file: 'zswap/cleaner.js',
-    from: 'queue.eachWriteback((slot) => held.push(slot));',
+    file: 'zswap/held_slots.js',
+    from: 'this.queue.eachWriteback((slot) => pages.add(slot));',
     to: '',
     scenario: 'drain-errors',
     combination: P4,
