@@ -78,7 +78,6 @@ export class ImageQueue {
   private queue: Operation[] = [];
   private head = 0;
   private parked: Operation[] = [];
-  private retries = true;
   private retryMs = RETRY_FIRST_MS;
   private retryTimer: Timer | null = null;
   private runs: Operation[][] = [];
@@ -125,13 +124,6 @@ export class ImageQueue {
     this.retryTimer = null;
     for (const op of this.parked.splice(0)) this.queue.push(op);
     this.pump();
-  }
-
-  /** The drain has ended: what it could not write is stated as lost, and no try of it begins by itself any more. */
-  endRetries(): void {
-    this.retries = false;
-    this.retryTimer?.cancel();
-    this.retryTimer = null;
   }
 
   /** Starts what can be started. */
@@ -263,7 +255,7 @@ export class ImageQueue {
     }
     this.host.counters[IMAGE.writeback_failed]++;
     this.parked.push(op);
-    if (this.retries && this.retryTimer === null) {
+    if (this.retryTimer === null) {
       this.retryTimer = this.o.loop.after(this.retryMs, () => {
         this.retryTimer = null;
         this.retryMs = Math.min(this.retryMs * 2, RETRY_LAST_MS);
@@ -289,7 +281,7 @@ export class ImageQueue {
   }
 
   close(): void {
-    this.endRetries();
+    this.retryTimer?.cancel();
     this.image.close();
   }
 }

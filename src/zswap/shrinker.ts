@@ -157,10 +157,7 @@ export class Shrinker {
       const held = this.withoutLost(x, slots);
       const attempt = (slots: Uint32Array, tries: number): void => {
         this.cleanAll(x, slots, held.length, onProgress, (result) => {
-          if (result.failed.length === 0 || tries > DRAIN_RETRIES) {
-            this.queues[x].endRetries();
-            done(result);
-          }
+          if (result.failed.length === 0 || tries > DRAIN_RETRIES) done(result);
           // What failed is tried again: an error may pass, and after this nobody has the pages any more. A sync is not, it can't be.
           else this.loop.after(tries * DRAIN_RETRY_MS, () => attempt(result.failed, tries + 1));
         });

@@ -1,6 +1,5 @@
 // The drain and swapoff --keep: what they call written is on the image, whatever its first attempt came to.
 import t from 'tap';
-import { NODE_LOOP } from '#src/os/loop.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import { type ImageThread, imageThread } from '../support/image_thread.ts';
 import { makePage, put } from '../support/pool.ts';
@@ -172,37 +171,6 @@ t.test('what the image refused is not among what a drain has done', async (t) =>
   }
   t.ok(seen.length > 0);
   for (const progress of seen) t.strictSame(progress, [0, 3, 3]);
-});
-
-t.test('when the drain has ended, what the image refused is not tried any more', async (t) => {
-  let timers = 0;
-  const loop = {
-    ...NODE_LOOP,
-    after: (ms: number, task: () => void) => {
-      timers++;
-      const timer = NODE_LOOP.after(ms, () => {
-        timers--;
-        task();
-      });
-      return {
-        cancel: () => {
-          timers--;
-          timer.cancel();
-        },
-      };
-    },
-  };
-  const i = imageThread(t, {}, { loop });
-  put(i.z, 3, A);
-  writeBack(t, i);
-  i.image.fail();
-  t.equal(timers, 1, 'until then it is');
-  t.match(await drain(i, fails), { failed: 1 });
-  t.equal(i.queue.parkedPages, 1);
-  t.equal(timers, 0);
-  i.queue.retryParked();
-  i.image.fail();
-  t.equal(timers, 0, 'nor does a try that was still under way bring another');
 });
 
 t.test('a slot that was lost before is no failure of the drain, which has nothing to write there', async (t) => {
