@@ -46,7 +46,8 @@ t.test('what Node does by itself, so that the look below is known to see it', as
 
 t.test('SIGUSR1 to a server: nothing listens, nothing is said, and it serves on', async (t) => {
   const server = await startServer(t, { size: '8MiB', env: { NODE_OPTIONS: '--inspect-port=0' } });
-  const before = server.stderr();
+  // The last line of a start.
+  const before = await server.until(() => (/I\/O flusher.*\n/.test(server.stderr()) ? server.stderr() : undefined));
   for (let i = 0; i < 5; i++) {
     server.child.kill('SIGUSR1');
     // The answer comes from the main thread, which would open it.
