@@ -12,7 +12,6 @@
  */
 import { float64 } from '../shm/columns.ts';
 import type { Clock } from './access_time.ts';
-import { CLASSES, classOf } from './allocator/size_classes.ts';
 import { PAGE_SIZE, THREADS_MAX } from './limits.ts';
 
 const MEMORY = 0;
@@ -46,14 +45,21 @@ export function createAccounts(exports: number): ExportAccounts {
   return { stride, cells: float64(THREADS_MAX * stride), demand };
 }
 
-/** An object of export `x` came (`sign` 1) or went (-1). */
-export function countObject(t: ExportAccounts, thread: number, x: number, bytes: number, sign: 1 | -1): void {
+/** An object of export `x` came (`sign` 1) or went (-1); `footprint` is what its allocator takes for it. */
+export function countObject(
+  t: ExportAccounts,
+  thread: number,
+  x: number,
+  bytes: number,
+  footprint: number,
+  sign: 1 | -1,
+): void {
   const at = thread * t.stride + x * COLUMNS;
-  t.cells[at + MEMORY] += sign * CLASSES.size[classOf(bytes)];
+  t.cells[at + MEMORY] += sign * footprint;
   if (bytes === PAGE_SIZE && sign > 0) t.cells[at + HUGE_SINCE]++;
 }
 
-/** Bytes of the size classes that the objects of export `x` are in. */
+/** Bytes that the allocator takes for the objects of export `x`. */
 export function memoryOf(t: ExportAccounts, x: number): number {
   return total(t, x, MEMORY);
 }

@@ -1,4 +1,5 @@
 /** What an entry counts for while it is alive: pages and bytes of the pool, and of its export. */
+import { footprintOf } from '../pool/allocator/index.ts';
 import { POOL } from '../pool/counters.ts';
 import { type Entries, KEPT, LENGTH_SAME_FILLED } from '../pool/entries.ts';
 import { countObject } from '../pool/export_accounts.ts';
@@ -25,7 +26,7 @@ export function countEntry(
   counters[POOL.stored_pages] += sign;
   counters[POOL.compressed_bytes] += sign * bytes;
   if (bytes === LENGTH_SAME_FILLED) counters[POOL.same_filled_pages] += sign;
-  else countObject(shared.accounts, thread, x, bytes, sign);
+  else countObject(shared.accounts, thread, x, bytes, footprintOf(shared.zs, bytes), sign);
   if (bytes !== PAGE_SIZE) return;
   counters[POOL.stored_incompressible_pages] += sign;
   if (entries.fill[e] === KEPT) sync.add(shared.control, CTL.KEPT_RAW, sign);

@@ -1,5 +1,6 @@
 // What is counted per export: memory of its objects, raw pages, and what may be written back on demand.
 import t from 'tap';
+import { footprintOf } from '#src/pool/allocator/index.js';
 import { CLASSES, classOf } from '#src/pool/allocator/size_classes.js';
 import {
   budgetLeft,
@@ -28,6 +29,17 @@ t.test('memory of an export comes and goes with its objects, and raw pages are c
   z.invalidate(1, 2);
   z.invalidate(0, 1);
   t.strictSame([memoryOf(accounts, 0), memoryOf(accounts, 1), hugeSince(accounts, 1)], [0, 0, 2]);
+});
+
+t.test('memory is what the allocator of the pool takes', async (t) => {
+  const z = newZswap({ allocator: 'zbud' });
+  const { accounts, entries, zs } = z.shared;
+  put(z, 1, makePage('text', 1));
+  const length = entries.length[1];
+  t.equal(memoryOf(accounts, 0), footprintOf(zs, length));
+  t.not(footprintOf(zs, length), CLASSES.size[classOf(length)], 'which differ');
+  z.invalidate(0, 1);
+  t.equal(memoryOf(accounts, 0), 0);
 });
 
 t.test('a limit counts down with each page, and without one there is none', async (t) => {

@@ -4,7 +4,7 @@
  * entry, in pieces.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { allocatorOf } from '../../pool/allocator/index.ts';
+import { allocatorOf, footprintOf } from '../../pool/allocator/index.ts';
 import { setCount } from '../../pool/bits.ts';
 import { highWater, isLive, LENGTH_SAME_FILLED } from '../../pool/entries.ts';
 import { hugeSince } from '../../pool/export_accounts.ts';
@@ -129,8 +129,7 @@ function compacted({ counters, settings, zs }: Shared): number {
 /** By export. What is stored and freed meanwhile is seen or not. */
 async function countEntries({ entries, settings, zs }: Shared): Promise<readonly Held[]> {
   const held = settings.exports.map((): Held => ({ pages: 0, bytes: 0, memory: 0, same: 0, huge: 0 }));
-  const { footprint } = allocatorOf(zs);
-  const takes = (bytes: number): number => footprint(zs, bytes);
+  const takes = (bytes: number): number => footprintOf(zs, bytes);
   for (let e = 1; e < highWater(entries); ) {
     const end = Math.min(e + PIECE, highWater(entries));
     for (; e < end; e++) if (isLive(entries, e)) add(held[entries.volume[e]], entries.length[e], takes);

@@ -29,6 +29,11 @@ export function openObjects(memory: ObjectMemory): Objects {
   return allocatorOf(memory).open(memory);
 }
 
+/** Bytes of a page that an object of so many bytes takes. */
+export function footprintOf(memory: ObjectMemory, length: number): number {
+  return allocatorOf(memory).footprint(memory, length);
+}
+
 /** pool_total_size: bytes of pool in use. */
 export function poolTotal(memory: ObjectMemory): number {
   return allocatorOf(memory).total(memory);
