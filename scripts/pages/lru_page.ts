@@ -6,9 +6,8 @@ import { LRU_TEXTS } from '#src/protocols/lru/pages.js';
 import type { Blamed } from './blame.ts';
 import { expectedOfPages, PAGE_ROWS, PAGE_SCENARIO_NAMES } from './expected_pages.ts';
 import { proseOf } from './prose.ts';
-import { REGENERATE, traceOfKind } from './protocol_page.ts';
+import { REGENERATE, tracesText } from './protocol_page.ts';
 import { BOUND, type Shortest } from './shortest.ts';
-import { stepsText } from './steps.ts';
 
 export const LRU_PAGE = 'lru/pages.md';
 export const LRU_SOURCE = 'lru/pages.ts';
@@ -55,11 +54,7 @@ export function lruPage(source: string, traces: ReadonlyMap<string, Shortest>): 
     '',
     '## Shortest traces',
     '',
-    ...[...traces].flatMap(([kind, shortest]) => traceOfKind(kind, shortest)),
-    'Steps:',
-    '',
-    ...stepsText(traces.values()),
-    '',
+    ...tracesText(traces),
     '---',
     '',
     `Generated. To write it again after a build: \`${REGENERATE}\``,

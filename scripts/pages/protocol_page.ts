@@ -94,6 +94,13 @@ function traceLines({ subject, traces }: Material): string[] {
     'Numbered: the steps of the protocol. In parentheses: what clients and the image see of it. `image`: the thread that writes ' +
       'the image and reclaims.',
     '',
+    ...tracesText(traces),
+  ];
+}
+
+/** A trace of each kind, and what their steps are. */
+export function tracesText(traces: ReadonlyMap<string, Shortest>): string[] {
+  return [
     ...[...traces].flatMap(([kind, shortest]) => traceOfKind(kind, shortest)),
     'Steps:',
     '',
@@ -102,7 +109,7 @@ function traceLines({ subject, traces }: Material): string[] {
   ];
 }
 
-export function traceOfKind(kind: string, { cell, trace }: Shortest): string[] {
+function traceOfKind(kind: string, { cell, trace }: Shortest): string[] {
   const [, ...lines] = formatTrace(trace).trimEnd().split('\n');
   const table = lines.slice(
     0,

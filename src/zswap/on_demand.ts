@@ -15,13 +15,14 @@
  * time is for the files to see to (server/block_control.ts); what stands here is bounded by RECLAIMS_MAX.
  */
 import type { ImageQueue } from '../image/image_queue.ts';
-import type { Loop, Timer } from '../os/loop.ts';
+import type { Loop } from '../os/loop.ts';
 import { ageOf } from '../pool/access_time.ts';
 import { highWater, lockLives, unlockLives } from '../pool/entries.ts';
 import { budgetLeft, countOnDemand, limitLeft } from '../pool/export_accounts.ts';
 import { mayWriteBack } from '../pool/export_state.ts';
 import { CELL, countEvent, heirOf, writesBack } from '../pool/memcg.ts';
 import { SHRINK } from '../protocols/protocol.ts';
+import { Asked } from './asked.ts';
 import { C } from './counters.ts';
 import type { Reclaim } from './reclaim.ts';
 import { Ages, isWanted, type Outcome, type Wanted } from './wanted.ts';
@@ -36,7 +37,6 @@ const VICTIMS_PER_TURN = 256;
 interface Request {
   readonly wanted: Wanted;
   readonly done: (outcome: Outcome) => void;
-  deadline: Timer | null;
   phase: 'measure' | 'write' | 'settle';
   readonly ages: Ages;
   /** Where it is in the table, and how far it goes: what is stored meanwhile is not what was meant. */
@@ -56,9 +56,7 @@ export class OnDemand {
   private readonly zswap: Zswap;
   private readonly reclaim: Reclaim;
   private readonly queues: readonly ImageQueue[];
-  private readonly loop: Loop;
-  private readonly schedule: () => void;
-  private requests: Request[] = [];
+  private readonly asked: Asked<Request>;
   /** Of the last look: entries, their lives, exports and slots, and the memcgs that they name. */
   private readonly found = {
     e: new Int32Array(LOOKS),
@@ -78,55 +76,40 @@ export class OnDemand {
     this.zswap = zswap;
     this.reclaim = reclaim;
     this.queues = queues;
-    this.loop = loop;
-    this.schedule = schedule;
+    this.asked = new Asked(loop, schedule);
   }
 
   /** Calls `done` once, never from here; after `ms` at the latest. Returns what ends it before. */
   begin(wanted: Wanted, ms: number, done: (outcome: Outcome) => void): () => void {
     const ofMemcg = 'm' in wanted;
     const request: Request = {
-      ...{ wanted, done, deadline: null, phase: ofMemcg ? 'measure' : 'write', ages: new Ages() },
+      ...{ wanted, done, phase: ofMemcg ? 'measure' : 'write', ages: new Ages() },
       ...{ e: 1, end: highWater(this.zswap.entries), since: wanted.unusedSince },
       ...{ left: ofMemcg ? wanted.bytes : Number.POSITIVE_INFINITY, outcome: ofMemcg ? 'less' : 'done', behind: false },
     };
-    const giveUp = (): void => {
-      if (this.requests.includes(request)) this.end(request, 'time');
-    };
-    request.deadline = this.loop.after(ms, giveUp);
-    this.requests.push(request);
-    this.schedule();
-    return giveUp;
+    return this.asked.begin(request, ms, () => this.end(request, 'time'));
   }
 
-  /** Some may wait for what nobody tells us of. */
   get waits(): boolean {
-    return this.requests.length > 0;
+    return this.asked.waits;
   }
 
   close(): void {
-    for (const { deadline } of this.requests.splice(0)) deadline?.cancel();
+    this.asked.close();
   }
 
-  /** A step for each request in turn. True while there is more that can be done at once. */
+  /** True while there is more that can be done at once. */
   turn(): boolean {
     const budget = { looks: LOOKS_PER_TURN, victims: VICTIMS_PER_TURN };
-    const resting: Request[] = [];
-    while (this.requests.length > 0 && budget.looks > 0 && budget.victims > 0) {
-      const [request] = this.requests;
-      const goesOn = this.step(request, budget);
-      if (this.requests[0] !== request) continue;
-      this.requests.shift();
-      (goesOn ? this.requests : resting).push(request);
-    }
-    const more = this.requests.length > 0;
-    this.requests.push(...resting);
-    return more;
+    return this.asked.turn(
+      () => budget.looks > 0 && budget.victims > 0,
+      (request) => this.step(request, budget),
+    );
   }
 
   /** False: nothing can be done before an image gives buffers back, or has had what it was given. */
   private step(request: Request, budget: { looks: number; victims: number }): boolean {
-    const over = (): boolean => request.phase === 'settle' || !this.requests.includes(request);
+    const over = (): boolean => request.phase === 'settle' || !this.asked.has(request);
     if (over()) return false;
     budget.looks -= LOOKS;
     const found = this.find(request);
@@ -224,15 +207,14 @@ export class OnDemand {
     const { wanted } = request;
     const queue = 'x' in wanted ? this.queues[wanted.x] : null;
     queue?.push('mark', 0, 0, 0, () => {
-      if (!this.requests.includes(request)) return;
+      if (!this.asked.has(request)) return;
       this.end(request, queue.parkedPages > 0 ? 'failed' : request.outcome);
     });
     return true;
   }
 
   private end(request: Request, outcome: Outcome): void {
-    this.requests = this.requests.filter((other) => other !== request);
-    request.deadline?.cancel();
+    this.asked.end(request);
     request.done(outcome);
   }
 }

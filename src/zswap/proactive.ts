@@ -18,9 +18,10 @@
  * round; where it is the one that was named, they have left the subtree, and a round finds nothing. Its row stays its own until the answer (MemcgTree.hold).
  */
 import * as errno from '../os/errno.ts';
-import type { Loop, Timer } from '../os/loop.ts';
+import type { Loop } from '../os/loop.ts';
 import { CELL, countEvent, type Memcgs, nextHome, ROOT, TABLE } from '../pool/memcg.ts';
 import { ENOENT, ENOMEM } from '../pool/slots.ts';
+import { Asked } from './asked.ts';
 import { C } from './counters.ts';
 import type { Reclaim } from './reclaim.ts';
 import type { Zswap } from './zswap.ts';
@@ -35,7 +36,6 @@ const LOOKS_PER_TURN = 4096;
 interface Request {
   readonly m: number;
   readonly done: (errno: number) => void;
-  deadline: Timer | null;
   /** Bytes still to be written back. */
   left: number;
   cursor: number;
@@ -53,10 +53,7 @@ interface Request {
 export class Proactive {
   private readonly zswap: Zswap;
   private readonly reclaim: Reclaim;
-  private readonly loop: Loop;
-  private readonly schedule: () => void;
-  /** In turn; RECLAIMS_MAX at most (control/limits.ts). */
-  private requests: Request[] = [];
+  private readonly asked: Asked<Request>;
   /** Where the last request came to, so that small ones don't take all from the same memcg. */
   private cursor = 0;
 
@@ -64,49 +61,34 @@ export class Proactive {
   constructor(zswap: Zswap, reclaim: Reclaim, loop: Loop, schedule: () => void) {
     this.zswap = zswap;
     this.reclaim = reclaim;
-    this.loop = loop;
-    this.schedule = schedule;
+    this.asked = new Asked(loop, schedule);
   }
 
   /** Calls `done` once, never from here; after `ms` at the latest. Returns what ends it before. */
   begin(m: number, bytes: number, ms: number, done: (errno: number) => void): () => void {
     const moved = this.zswap.memcgs.control[TABLE.MOVED];
     const request: Request = {
-      ...{ m, done, left: bytes, cursor: this.cursor, failures: 0, deadline: null },
+      ...{ m, done, left: bytes, cursor: this.cursor, failures: 0 },
       ...{ looked: 0, achieved: false, tried: false, behind: false, moved },
     };
-    const giveUp = (): void => {
-      if (this.requests.includes(request)) this.end(request, errno.EAGAIN);
-    };
-    request.deadline = this.loop.after(ms, giveUp);
-    this.requests.push(request);
-    this.schedule();
-    return giveUp;
+    return this.asked.begin(request, ms, () => this.end(request, errno.EAGAIN));
   }
 
-  /** Some may wait for what nobody tells us of. */
   get waits(): boolean {
-    return this.requests.length > 0;
+    return this.asked.waits;
   }
 
   close(): void {
-    for (const { deadline } of this.requests.splice(0)) deadline?.cancel();
+    this.asked.close();
   }
 
-  /** A step for each request in turn. True while there is more that can be done at once. */
+  /** True while there is more that can be done at once. */
   turn(): boolean {
     const budget = { batches: BATCHES_PER_TURN, looks: LOOKS_PER_TURN };
-    const resting: Request[] = [];
-    while (this.requests.length > 0 && budget.batches > 0 && budget.looks > 0) {
-      const request = this.requests[0];
-      const goesOn = this.step(request, budget);
-      if (this.requests[0] !== request) continue;
-      this.requests.shift();
-      (goesOn ? this.requests : resting).push(request);
-    }
-    const more = this.requests.length > 0;
-    this.requests.push(...resting);
-    return more;
+    return this.asked.turn(
+      () => budget.batches > 0 && budget.looks > 0,
+      (request) => this.step(request, budget),
+    );
   }
 
   /** One batch, or the end of a round. False: nothing can be done before an image gives buffers back. */
@@ -160,8 +142,7 @@ export class Proactive {
   }
 
   private end(request: Request, result: number): void {
-    this.requests = this.requests.filter((other) => other !== request);
-    request.deadline?.cancel();
+    this.asked.end(request);
     request.done(result);
   }
 }

@@ -7,7 +7,7 @@
 import type { ImageQueue } from '../image/image_queue.ts';
 import type { Loop, Timer } from '../os/loop.ts';
 import { allocatorOf, poolTotal, type Release } from '../pool/allocator/index.ts';
-import { testBit } from '../pool/bits.ts';
+import { setCount, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { POOL } from '../pool/counters.ts';
 import type { CursorKind } from '../pool/policies.ts';
@@ -169,6 +169,7 @@ export class Shrinker {
   /** Of what is lost already there is nothing to write, and who ends the export counts it (end_export.ts). */
   private withoutLost(x: number, slots: Uint32Array): Uint32Array {
     const { lost } = this.shared;
+    if (setCount(lost, x) === 0) return slots;
     let count = 0;
     for (const slot of slots) if (!testBit(lost, x, slot)) slots[count++] = slot;
     return slots.subarray(0, count);

@@ -5,6 +5,30 @@ const P1 = 'refcount-2013+free-immediately+skip-eexist+erase+leakFix+validate';
 const P3 = 'refcount-lru-isolate+tree-refcount+skip-eexist+erase';
 const P4 = 'pin-validate+pin-first+skip-eexist+erase';
 
+/** The three parts of give(), as they are compiled. */
+const CHARGE = `chargePath(memcgs, thread, to, bytes, 1, raw, above);
+`;
+const MOVE = `    const m = lockList(lru, from);
+    const isolated = t.prev[e] === ISOLATED;
+    if (!isolated) {
+        unlink(lru, t, m, e);
+        lru.count[m]--;
+    }
+    lru.charged[m] -= bytes;
+    revive(lru, t, m, e);
+    t.memcg[e] = to;
+    sync.unlock(lru.lock, m);
+    const heir = lockList(lru, to);
+    lru.charged[heir] += bytes;
+    if (!isolated) {
+        linkTail(lru, t, heir, e);
+        lru.count[heir]++;
+    }
+    sync.unlock(lru.lock, heir);
+`;
+const UNCHARGE = `    chargePath(memcgs, thread, from, bytes, -1, raw, above);
+`;
+
 export const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: 'owner: the lock of the tree is dropped before the page is given away',
@@ -50,44 +74,8 @@ export const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: 'owner: the one who had the page is uncharged before it has left the list',
     file: 'pool/lru.js',
-    from: `chargePath(memcgs, thread, to, bytes, 1, raw, above);
-    const m = lockList(lru, from);
-    const isolated = t.prev[e] === ISOLATED;
-    if (!isolated) {
-        unlink(lru, t, m, e);
-        lru.count[m]--;
-    }
-    lru.charged[m] -= bytes;
-    revive(lru, t, m, e);
-    t.memcg[e] = to;
-    sync.unlock(lru.lock, m);
-    const heir = lockList(lru, to);
-    lru.charged[heir] += bytes;
-    if (!isolated) {
-        linkTail(lru, t, heir, e);
-        lru.count[heir]++;
-    }
-    sync.unlock(lru.lock, heir);
-    chargePath(memcgs, thread, from, bytes, -1, raw, above);`,
-    to: `chargePath(memcgs, thread, to, bytes, 1, raw, above);
-    chargePath(memcgs, thread, from, bytes, -1, raw, above);
-    const m = lockList(lru, from);
-    const isolated = t.prev[e] === ISOLATED;
-    if (!isolated) {
-        unlink(lru, t, m, e);
-        lru.count[m]--;
-    }
-    lru.charged[m] -= bytes;
-    revive(lru, t, m, e);
-    t.memcg[e] = to;
-    sync.unlock(lru.lock, m);
-    const heir = lockList(lru, to);
-    lru.charged[heir] += bytes;
-    if (!isolated) {
-        linkTail(lru, t, heir, e);
-        lru.count[heir]++;
-    }
-    sync.unlock(lru.lock, heir);`,
+    from: `${CHARGE}${MOVE}${UNCHARGE}`,
+    to: `${CHARGE}${UNCHARGE}${MOVE}`,
     scenario: 'owner-leaves',
     combination: P4,
   },
