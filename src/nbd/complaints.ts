@@ -18,6 +18,8 @@ export function wrong(kind: typeof TypeError | typeof RangeError, what: string, 
 export function checkSocketPath(path: string): void {
   const { platform } = process;
   const most = MAX_SOCKET_PATH[platform === 'linux' || platform === 'win32' ? platform : 'others'];
+  // Systems end a path at such a byte; at its start it makes a name on Linux that is no path.
+  if (path.indexOf('\0', 1) > 0) wrong(RangeError, 'path of a unix socket', path, 'no byte of 0 in it');
   if (Buffer.byteLength(path) > most) wrong(RangeError, 'path of a unix socket', path, `at most ${most} bytes`);
 }
 

@@ -63,6 +63,14 @@ t.test('the first program of the README serves', async (t) => {
   await serves(t, socket, 'readme.mjs');
 });
 
+t.test('a thread that has a device alone loads no server', async (t) => {
+  const program = `import * as device from 'node-nbd-server/device';
+    console.log(device.NBD_EIO, device.OK, 'serve' in device);`;
+  writeFileSync(join(folder, 'device.mjs'), program);
+  const { code, stdout } = await runAt(folder, process.execPath, ['device.mjs']);
+  t.match({ code, stdout }, { code: 0, stdout: /^5 0 false\n$/ });
+});
+
 t.test('and so does the example that came with it', async (t) => {
   const socket = join(tempFolder(t), 'ram.sock');
   await serves(t, socket, 'node_modules/node-nbd-server/dist/examples/ram.js', socket);

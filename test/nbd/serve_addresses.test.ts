@@ -28,6 +28,10 @@ t.test('several addresses, and all go at a close', async (t) => {
   t.same(server.addresses, []);
 });
 
+t.test('a path that a system would cut is refused', async (t) => {
+  await t.rejects(serve(ram({}), `${tempFolder(t)}/a\0b`), { name: 'RangeError', message: /no byte of 0/ });
+});
+
 t.test('an address that cannot be had leaves none', async (t) => {
   const path = join(tempFolder(t), 'nbd.sock');
   await t.rejects(serve(ram({}), [path, join(path, 'below.sock')]), { code: /ENOTDIR|EACCES|EADDRNOTAVAIL/ });
@@ -145,8 +149,8 @@ t.test('a stream that fails, or gives text, ends its connection', async (t) => {
   server.accept(failing);
   failing.destroy(new Error('line cut'));
   const text = duplex();
-  text.setEncoding('utf8');
   server.accept(text);
+  text.setEncoding('utf8');
   text.push('hello');
   const ended = duplex();
   server.accept(ended);
@@ -154,6 +158,17 @@ t.test('a stream that fails, or gives text, ends its connection', async (t) => {
   await until(() => server.connections === 0);
   t.ok(text.destroyed && ended.destroyed);
   t.throws(() => server.accept(failing), TypeError);
+});
+
+t.test('a stream of text, or one that is served already, is refused', async (t) => {
+  const server = await serve(ram({}));
+  t.teardown(() => server.close(0));
+  const text = new PassThrough({ encoding: 'utf8' });
+  t.throws(() => server.accept(text), { name: 'TypeError', message: /gives text \(utf8\)/ });
+  const stream = new PassThrough();
+  server.accept(stream);
+  t.throws(() => server.accept(stream), { name: 'TypeError', message: /served already/ });
+  t.equal(server.connections, 1);
 });
 
 t.test('a stream that does not say when it has closed gives its place back', async (t) => {

@@ -103,11 +103,11 @@ t.test('destroyed while the device has blocks, a trim and a read', async (t) => 
   const device = new RamDevice();
   const served = await serve(t, device);
   const client = await rawClient(t, served.socketPath, 'ram');
-  client.socket.write(write(1, 8, 1));
+  client.socket.write(write(1, 8, 2));
   await client.take(16);
   device.writes = 'taken';
   device.others = 'held';
-  const more = [rawRequest(TRIM, 0, 3, 8 * BLOCK, BLOCK), rawRequest(READ, 0, 4, 8 * BLOCK, BLOCK)];
+  const more = [rawRequest(TRIM, 0, 3, 8 * BLOCK, BLOCK), rawRequest(READ, 0, 4, 9 * BLOCK, BLOCK)];
   client.socket.write(Buffer.concat([write(2, 0, 3), ...more]));
   await until(() => device.held === 5);
   served.connections[0].destroy();

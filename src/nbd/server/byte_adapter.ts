@@ -32,6 +32,8 @@ interface Chunk {
 export class ByteAdapter implements Device {
   readonly info: ExportInfo;
   readonly blockSize: number;
+  /** Changes wait for one another in byte_order.ts, and hold up nothing else of their connection. */
+  readonly keepsOrder = true;
   readonly #device: ByteDevice;
   readonly #calls: ReturnType<typeof callsOf>;
   readonly #onError: (error: unknown) => void;

@@ -5,12 +5,16 @@
 import * as wire from '../wire.ts';
 import type { ConnectionCounters } from './counters.ts';
 import type { Device } from './device.ts';
+import { RangeOrder } from './range_order.ts';
 import type { Request } from './request.ts';
 import * as phase from './request.ts';
 import type { Answers } from './request_pool.ts';
 import { BLOCK_UNITS, type TurnBudget } from './turn_budget.ts';
 
 export class Commands {
+  /** What later requests may have to wait for; nothing, where the device keeps the order itself. */
+  readonly ranges = new RangeOrder();
+
   readonly #device: Device;
   readonly #answers: Answers;
   readonly #counters: ConnectionCounters;
@@ -30,8 +34,9 @@ export class Commands {
   }
 
   /** The device has settled one of its calls. */
-  returned(): void {
+  returned(request: Request): void {
     this.#calls--;
+    if (!this.ranges.empty) this.ranges.end(request);
   }
 
   /** Begins a request that carries no payload. */
@@ -56,12 +61,12 @@ export class Commands {
         break;
       case wire.NBD_CMD_TRIM:
         this.#counters.trims++;
-        this.#range(request);
+        this.#ordered(request);
         this.#device.trim!(request, offset, length);
         break;
       default:
         this.#counters.writeZeroes++;
-        this.#range(request);
+        this.#ordered(request);
         this.#budget.spend(this.#cutBlocks(offset, offset + length) * BLOCK_UNITS);
         this.#zero(request, offset, length);
     }
@@ -90,6 +95,11 @@ export class Commands {
     const { blockSize } = this.#device;
     const cut = Number(offset % blockSize !== 0) + Number(end % blockSize !== 0);
     return cut === 2 && Math.floor(offset / blockSize) === Math.floor(end / blockSize) ? 1 : cut;
+  }
+
+  #ordered(request: Request): void {
+    this.#range(request);
+    if (this.#device.keepsOrder !== true) this.ranges.begin(request);
   }
 
   #range(request: Request): void {

@@ -57,6 +57,11 @@ export interface Device {
    * of which nothing beyond the end is sent, and written by `writePart`.
    */
   readonly blockSize: number;
+  /**
+   * A TRIM or WRITE_ZEROES that is not settled comes before the changes that its connection sends after it, also if the device is
+   * asked for them while it still works on the range; READs it answers as it likes. Without it, what touches the same bytes is asked for only when the range is settled.
+   */
+  readonly keepsOrder?: boolean;
   /** Stores one whole block from src[at..]. OK, an NBD error, WAIT or TAKEN. Not needed for READ_ONLY. */
   write?(request: ConnectionRequest, block: number, src: Uint8Array, at: number): number;
   /** Stores `length` bytes at `within` of a block. OK, an NBD error, WAIT or TAKEN. Not needed where minBlock allows no parts. */

@@ -54,6 +54,9 @@ export interface NbdServerOptions extends ServerOptions {
   readonly devices: readonly (Device | ByteDevice)[];
 }
 
+/** Streams that a server of this process has been given. */
+const served = new WeakSet<Duplex>();
+
 export class NbdServer {
   readonly counters: ConnectionCounters = connectionCounters();
   /** Connections that were refused: because of the cap, because the server was closed, or for want of descriptors. */
@@ -146,7 +149,8 @@ export class NbdServer {
 
   /** Serves one client on a stream that carries bytes both ways: TLS, a pair of pipes. The stream is destroyed at the end. */
   accept(stream: Duplex): void {
-    checkStream(stream);
+    checkStream(stream, served.has(stream));
+    served.add(stream);
     this.#accept({ stream });
   }
 

@@ -114,12 +114,23 @@ function checkListenOptions(where: object): void {
   if (typeof path === 'string') checkSocketPath(path);
 }
 
-/** A stream to serve a client on. */
-export function checkStream(stream: unknown): void {
-  const duplex = stream as { readonly pipe?: unknown; readonly write?: unknown; readonly destroyed?: boolean } | null;
+interface StreamLike {
+  readonly pipe?: unknown;
+  readonly write?: unknown;
+  readonly destroyed?: boolean;
+  readonly readableEncoding?: unknown;
+}
+
+/** A stream to serve a client on; `taken`: one that serves a client already. */
+export function checkStream(stream: unknown, taken: boolean): void {
+  const duplex = stream as StreamLike | null;
   const wanted = 'a Duplex that is open';
   if (typeof duplex?.pipe !== 'function' || typeof duplex.write !== 'function') {
     wrong(TypeError, 'stream', stream, wanted);
   }
   if (duplex.destroyed === true) throw new TypeError(`stream is destroyed, and has to be ${wanted}`);
+  if (typeof duplex.readableEncoding === 'string') {
+    throw new TypeError(`stream gives text (${duplex.readableEncoding}), and has to be a Duplex of bytes`);
+  }
+  if (taken) throw new TypeError('stream is served already, and has to be one that nobody reads');
 }

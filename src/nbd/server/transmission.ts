@@ -6,6 +6,7 @@
  * - a WRITE's payload is consumed block by block as it arrives, never gathered;
  * - one unit at a time may wait (WAIT). Everything behind it waits too: units of one connection are applied in the order
  *   in which they came, and what has not been parsed costs no memory beyond the inbox;
+ * - what touches the bytes of a TRIM or WRITE_ZEROES that is not settled waits as well, with all behind it (range_order.ts);
  * - at most MAX_IN_FLIGHT requests are begun and unanswered; then, or while a reply waits for room, parsing stops;
  * - in one turn of the event loop no more is done than its budget allows, so that other connections have theirs;
  * - steady state allocates nothing per request: requests are pooled, and whatever can't be done at once is a field.
@@ -167,7 +168,7 @@ export class Transmission implements RequestOwner {
     request.outstanding--;
     this.#settled++;
     if (request.phase === phase.PHASE_WRITE) this.writes.returned();
-    else if (request.phase !== phase.PHASE_READ) this.#commands.returned();
+    else if (request.phase !== phase.PHASE_READ) this.#commands.returned(request);
     if (this.ended) {
       if (request.outstanding === 0) this.#answers.release(request);
       if (this.idle) this.#host.drained();
@@ -219,6 +220,7 @@ export class Transmission implements RequestOwner {
         return;
       }
       if (this.#answers.inFlight >= MAX_IN_FLIGHT || this.#answers.waiting) break;
+      if (!this.#commands.ranges.empty && this.#commands.ranges.holds(inbox.view, inbox.start)) break;
       this.#budget.spend(REQUEST_UNITS);
       this.#begin();
     }

@@ -15,9 +15,9 @@ import {
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { startServer } from '../../support/one_thread.ts';
 import { missing } from '../../support/requires.ts';
 import { tempFolder } from '../../support/tmp.ts';
-import { startServer } from '../../support/zswapd.ts';
 import { fileHash, noise, succeed, tool, writeMixedFile } from './tools.ts';
 
 const skip = missing('nbdfuse', '/dev/fuse', 'root');

@@ -1,9 +1,9 @@
 // libnbd's nbdinfo sees what the config says: exports, sizes, what is offered, and which ranges hold data.
 import { join } from 'node:path';
 import t from 'tap';
+import { startServer } from '../../support/one_thread.ts';
 import { missing } from '../../support/requires.ts';
 import { tempFolder } from '../../support/tmp.ts';
-import { startServer } from '../../support/zswapd.ts';
 import { noise, succeed } from './tools.ts';
 
 const skip = missing('nbdinfo');

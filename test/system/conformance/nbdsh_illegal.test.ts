@@ -1,7 +1,8 @@
 // libnbd with its own checks off sends what no client should. Each request gets its error, and the stream stays in step.
 import t, { type Test } from 'tap';
+import { startServer } from '../../support/one_thread.ts';
 import { missing } from '../../support/requires.ts';
-import { type RunningServer, startServer } from '../../support/zswapd.ts';
+import type { RunningServer } from '../../support/zswapd.ts';
 import { residentBytes } from './memory.ts';
 import { noise, succeed, tool } from './tools.ts';
 

@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NbdClient } from 'node-nbd-server';
 import t from 'tap';
+import { startServer } from '../../support/one_thread.ts';
 import { missing } from '../../support/requires.ts';
 import { tempFolder } from '../../support/tmp.ts';
-import { serverArguments, startServer } from '../../support/zswapd.ts';
+import { serverArguments } from '../../support/zswapd.ts';
 import { noise, succeed, writeMixedFile } from './tools.ts';
 
 const INHERIT = fileURLToPath(new URL('./inherit_socket.js', import.meta.url));
