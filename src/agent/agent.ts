@@ -13,7 +13,7 @@ import { codeOf, Problem, textOf } from './problem.ts';
 import { Sender } from './sender.ts';
 import { Source } from './source.ts';
 import { SwapDevice } from './swap_device.ts';
-import { TraceReader } from './trace_reader.ts';
+import { type TakeDevice, TraceReader } from './trace_reader.ts';
 import { Tracefs } from './tracefs.ts';
 
 const BTF = '/sys/kernel/btf/vmlinux';
@@ -32,21 +32,22 @@ type Say = (line: string) => void;
 interface Probed {
   readonly tracefs: Tracefs;
   readonly reader: TraceReader;
-  readonly knowsDevices: boolean;
 }
 
 /** Throws a Problem where the probes don't fit. */
-export function openProbes(bufferKib: number, onDevice: (device: number, swapType: number) => void): Probed {
+export function openProbes(bufferKib: number, onDevice: TakeDevice): Probed {
   const btf = new Btf(readBtf());
   const layout = readLayout(btf);
+  const devices = deviceProbe(btf);
+  // A free of another device, taken for one of ours, may cost somebody his page.
+  if (devices === undefined) throw new Problem('this kernel does not tell which device has which swap type');
   const tracefs = Tracefs.open(bufferKib);
   let reader: TraceReader | undefined;
   try {
     reader = new TraceReader(tracefs);
-    const devices = deviceProbe(btf);
     addProbes(tracefs, reader, layout);
-    if (devices !== undefined) reader.decodeDevices(tracefs.add(devices), onDevice);
-    return { tracefs, reader, knowsDevices: devices !== undefined };
+    reader.decodeDevices(tracefs.add(devices), onDevice);
+    return { tracefs, reader };
   } catch (error) {
     reader?.close();
     tracefs.close();
@@ -86,7 +87,7 @@ export class AgentRun {
     const token = readFileSync(options.tokenFile, 'utf8').trim();
     const cgroups = new Cgroups(findCgroupRoot());
     this.probed = this.open();
-    this.device = new SwapDevice(options.device, this.probed?.knowsDevices ?? false);
+    this.device = new SwapDevice(options.device, this.probed !== undefined);
     this.outbox = new Outbox((id) => cgroups.pathOf(id));
     const { device, outbox } = this;
     this.source = new Source({ device, cgroups, outbox, reader: this.probed?.reader, now });
@@ -106,7 +107,7 @@ export class AgentRun {
   private open(): Probed | undefined {
     if (this.options.mode === 'pagemap') return undefined;
     try {
-      return openProbes(this.options.bufferKib, (device, swapType) => this.device.saw(device, swapType));
+      return openProbes(this.options.bufferKib, (...seen) => this.device.saw(...seen));
     } catch (error) {
       if (this.options.mode === 'probes' || !(error instanceof Problem)) throw error;
       this.say(`${error.message}: going by pagemap alone, every ${this.options.intervalMs / 1000} s`);
@@ -133,7 +134,8 @@ export class AgentRun {
     } finally {
       this.link.close();
       this.probed?.reader.close();
-      this.probed?.tracefs.close();
+      const left = this.probed?.tracefs.close();
+      if (left !== undefined) this.say(left);
       this.say(this.status());
     }
   }

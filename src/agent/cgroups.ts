@@ -1,7 +1,7 @@
 // The guest's cgroups: number of the folder (its inode, which is what the kernel calls cgroup_id) to path.
 //
 // Bounds: CGROUPS_MAX living ones and as many that are gone. One beyond that stays unknown, and what is charged to it belongs to
-// nobody. A cgroup that is gone is kept, because pages of it may still be swapped out; the kernel charges those to the nearest
+// nobody; so does one whose path is no UTF-8, and all below it. A cgroup that is gone is kept, because pages of it may still be swapped out; the kernel charges those to the nearest
 // ancestor that lives, and so do we.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,6 +10,8 @@ import { codeOf, Problem } from './problem.ts';
 const CGROUPS_MAX = 65_536;
 /** As deep as the server's tree, whose root counts. */
 const DEPTH_MAX = 62;
+/** What decoders put in the place of bytes that are no UTF-8. */
+const NO_UTF8 = '\ufffd';
 
 interface Cgroup {
   readonly path: string;
@@ -46,7 +48,8 @@ export class Cgroups {
     try {
       found.set(path, statSync(folder).ino);
       for (const entry of readdirSync(folder, { withFileTypes: true })) {
-        if (entry.isDirectory()) this.walkFolder(join(path, entry.name), depth + 1, found);
+        if (entry.isDirectory() && !entry.name.includes(NO_UTF8))
+          this.walkFolder(join(path, entry.name), depth + 1, found);
       }
     } catch (error) {
       // It went while we looked.
@@ -55,7 +58,9 @@ export class Cgroups {
     }
   }
 
+  /** Where a name that is no UTF-8 was, its decoder has left a mark; two of those may look the same, and be each other's end. */
   made(id: number, path: string): void {
+    if (path.includes(NO_UTF8)) return;
     if (this.byId.get(id)?.isGone === false || this.byPath.size >= CGROUPS_MAX) return;
     const before = this.byPath.get(path);
     if (before !== undefined) this.removed(before);

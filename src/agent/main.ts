@@ -20,7 +20,8 @@ export async function runAgent(args: readonly string[], print: (text: string) =>
     if (asked === 'check') {
       const { tracefs, reader } = openProbes(CHECK_BUFFER_KIB, () => undefined);
       reader.close();
-      tracefs.close();
+      const left = tracefs.close();
+      if (left !== undefined) say(left);
       await print('the probes fit this kernel\n');
       return 0;
     }

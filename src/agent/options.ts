@@ -9,7 +9,7 @@ Runs in the guest, as root, and tells the zswapd server which cgroup each swap s
 Needs Node 20 or newer and nothing else: no module, no package. The kernel needs cgroup v2 with the memory controller,
 tracefs with CONFIG_KPROBE_EVENTS, and BTF (/sys/kernel/btf/vmlinux); without the last two it falls back to pagemap.
 
-  --server ADDRESS      HOST:PORT, unix:/PATH or serial:/dev/virtio-ports/NAME: where the server's agents.listen is
+  --server ADDRESS      HOST:PORT, unix:/PATH or serial:/dev/virtio-ports/NAME: the server's agents.tcp, or agents.unix
   --export NAME         the server's export
   --device PATH         the swap device that is this export, such as /dev/vdb
   --token FILE          holds the export's token
@@ -24,6 +24,7 @@ What it does not see:
   - Where events were lost, or in pagemap mode, pages of no process: tmpfs and shared memory, and those of processes that
     ended. There the cgroup is the process's present one, not the one that was charged. What is free it does not know either.
   - Cgroups that are not below the root of the hierarchy that it sees: run it in the machine's own namespaces.
+  - Cgroups whose path is no UTF-8.
   - Other swap devices than its own, and swap files.
 Keep it out of swap itself: a cgroup of its own, with memory.swap.max 0, and 128 MiB that nobody takes (memory.min).
 

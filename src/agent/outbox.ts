@@ -105,6 +105,11 @@ export class Outbox {
     this.payOwed();
   }
 
+  /** The server could not take all names of a batch, and doesn't say which: they are told again with what is charged there next. */
+  refused({ names }: Batch): void {
+    for (const { id, path } of names) if (path !== undefined) this.named.delete(id);
+  }
+
   /** The server knows none of those that it was told. */
   forgetNames(): void {
     this.named.clear();
@@ -255,6 +260,11 @@ export class Outbox {
   take(): Batch | undefined {
     if (this.sealed.length === 0) this.seal();
     return this.sealed.shift();
+  }
+
+  /** One that was taken, and is not to be sent yet. */
+  putBack(batch: Batch): void {
+    this.sealed.unshift(batch);
   }
 
   /** A batch that is not sent, or nobody knows whether it arrived: its slots are lost, and those gone are told again. */

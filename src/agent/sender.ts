@@ -7,15 +7,13 @@ import type { Clock } from './clock.ts';
 import type { Answer, Link } from './link.ts';
 import type { Batch, Outbox } from './outbox.ts';
 import { Problem, textOf } from './problem.ts';
-import { encodeBatch } from './wire.ts';
+import { encodeBatch, type Records } from './wire.ts';
 
 const BACKOFF_MS = 100;
 const BACKOFF_MAX_MS = 5000;
-/** Exchanges at the beginning of a connection, for the clock; of them the best one counts. */
-const EXCHANGES = 5;
 /** How long records wait for company. */
 const GATHER_MS = 50;
-/** So often the clock is compared where no batch does it. */
+/** So often the server is asked where there is nothing to send. */
 const IDLE_MS = 3000;
 
 interface SenderParts {
@@ -87,16 +85,26 @@ export class Sender {
     this.parts.onLimits(Number(slots));
     outbox.limit(Number(limits?.batchSlots ?? 1 << 20));
     this.compare(clock, first);
-    for (let i = 1; i < EXCHANGES; i++) this.compare(clock, accepted(await this.parts.link.ask()));
     this.isUp = true;
     if (!this.isAway) return;
     this.isAway = false;
-    this.parts.say(`the server is there, its clock is known to ${Math.ceil(clock.errorAt(first.answered))} µs`);
+    this.parts.say(`the server is there, and answered within ${Math.ceil(first.answered - first.asked)} µs`);
   }
 
   private compare(clock: Clock, { asked, answered, body }: Answer): void {
     const server = Number(body.now);
     if (Number.isFinite(server) && body.now !== undefined) clock.exchanged(asked, answered, server);
+  }
+
+  /** The batch is not sent yet: if the server can't be asked, it has not been said, and the next connection begins with it. */
+  private async compareFor(batch: Batch): Promise<void> {
+    const { clock, outbox, link } = this.parts;
+    try {
+      this.compare(clock, accepted(await link.ask()));
+    } catch (error) {
+      outbox.putBack(batch);
+      throw error;
+    }
   }
 
   /** Where the server is with us tells whether we go on, begin, or have been replaced. */
@@ -153,9 +161,10 @@ export class Sender {
     if (this.pending === undefined) {
       const batch = outbox.take();
       if (batch === undefined) return false;
+      // Of a free that came after the last exchange nobody knows whether it came before what is written behind it.
+      if (clock.comparedAt <= latest(batch.records)) await this.compareFor(batch);
       const { session, sequence } = this;
-      const { offset } = clock;
-      const error = clock.errorAt(batch.records.time.at(-1) ?? 0);
+      const { offset, error } = clock.bound(batch.records);
       const header = { flags: batch.flags, session, sequence, clockOffset: offset, error, lost: batch.lost };
       this.pending = { batch, bytes: encodeBatch(header, batch.names, batch.records) };
     }
@@ -167,11 +176,17 @@ export class Sender {
     accepted(answer);
     this.batches++;
     this.bytes += this.pending.bytes.length;
+    if (Number(answer.body.unnamed) > 0) outbox.refused(this.pending.batch);
     this.pending = undefined;
     this.sequence++;
     this.compare(clock, answer);
     return true;
   }
+}
+
+/** Of records in the order of their times, which that of pagemap's slices is as well. */
+function latest({ time, count }: Records): number {
+  return count === 0 ? Number.NEGATIVE_INFINITY : time[count - 1];
 }
 
 /** The answer, if it is one; a Problem where the server will not have us, and an error where it may later. */

@@ -8,8 +8,10 @@ import { type PagemapCounts, scanPagemaps } from './pagemap.ts';
 import type { SwapDevice } from './swap_device.ts';
 import type { TraceReader } from './trace_reader.ts';
 
-/** How often it is looked what is swapped on, and whether the kernel had no room for events. */
+/** How often it is looked what is swapped on where there are no events, and whether the kernel had no room for events. */
 const LOOK_EVERY_US = 1e6;
+/** Looks in one round, of a table that changes meanwhile. */
+const LOOKS_MAX = 4;
 
 interface SourceCounts {
   charges: number;
@@ -18,6 +20,8 @@ interface SourceCounts {
   unknown: number;
   /** Events of other swap devices. */
   foreign: number;
+  /** Frees of a time at which the swap devices changed: of which device they were nobody knows. */
+  unsure: number;
   /** Slots beyond the end of the export. */
   outside: number;
   lost: number;
@@ -25,11 +29,11 @@ interface SourceCounts {
 }
 
 interface SourceParts {
-  readonly device: Pick<SwapDevice, 'swapType' | 'look' | 'settle' | 'isNew'>;
+  readonly device: Pick<SwapDevice, 'swapType' | 'look' | 'settle'>;
   readonly cgroups: Cgroups;
   readonly outbox: Outbox;
   /** Undefined: nothing but pagemap is used. */
-  readonly reader: Pick<TraceReader, 'fill' | 'emit' | 'lost' | 'types' | 'events' | 'gaps'> | undefined;
+  readonly reader: Pick<TraceReader, 'fill' | 'emit' | 'lost' | 'slotEvents' | 'events' | 'gaps'> | undefined;
   readonly now: () => number;
   /** Where processes are, if not in /proc. */
   readonly proc?: string;
@@ -41,6 +45,7 @@ export class Source {
     frees: 0,
     unknown: 0,
     foreign: 0,
+    unsure: 0,
     outside: 0,
     lost: 0,
     resyncs: 0,
@@ -57,6 +62,8 @@ export class Source {
   private touched: Set<number> | undefined;
   private gaps = 0;
   private lookedAt = Number.NEGATIVE_INFINITY;
+  /** Which device has which type is known of events from here on. */
+  private sureFrom = Number.NEGATIVE_INFINITY;
   /** Events that the last poll read. */
   events = 0;
 
@@ -74,32 +81,39 @@ export class Source {
     }
     let isLeft = reader.fill(now);
     this.events = reader.events;
-    if (isDue || this.hasNewTypes(reader.types)) {
-      const hasChanged = this.look();
-      // What the probe said of the table comes with the next round.
-      if (hasChanged) isLeft = reader.fill(now) || isLeft;
-      if (hasChanged) this.parts.device.settle();
-      this.askLost(reader);
-    } else if (reader.gaps !== this.gaps) {
-      this.askLost(reader);
+    // An event says a type and not a device. Whose the type was is known if the devices were the same before and after it, so no
+    // event is handed on but between two looks that found the same.
+    if (isDue || reader.slotEvents > 0) {
+      for (let looks = 1; this.look(); looks++) {
+        // What the probe said of the table comes with the next round.
+        isLeft = reader.fill(now) || isLeft;
+        this.settle();
+        if (looks < LOOKS_MAX) continue;
+        this.lookedAt = Number.NEGATIVE_INFINITY;
+        return true;
+      }
     }
+    if (isDue || reader.gaps !== this.gaps) this.askLost(reader);
     reader.emit((queue, at) => this.take(queue, at));
     return isLeft;
   }
 
+  /** Returns whether anything was swapped on or off since the last time. */
   private look(): boolean {
     const { device, now, reader } = this.parts;
     this.lookedAt = now();
-    const hasChanged = device.look();
+    const hasChanged = device.look(this.lookedAt);
+    if (hasChanged) this.sureFrom = now();
     if (hasChanged && reader === undefined) device.settle();
     return hasChanged;
   }
 
-  private hasNewTypes(types: number): boolean {
-    for (let type = 0; type < 32; type++) {
-      if ((types & (1 << type)) !== 0 && this.parts.device.isNew(type)) return true;
-    }
-    return false;
+  private settle(): void {
+    const { device } = this.parts;
+    const before = device.swapType;
+    device.settle();
+    // What pagemap said by the type before may be of another device.
+    if (before !== undefined && before !== device.swapType) this.begin();
   }
 
   private askLost(reader: NonNullable<SourceParts['reader']>): void {
@@ -142,6 +156,10 @@ export class Source {
     const { device, cgroups, outbox } = this.parts;
     const slot = queue.slot[at];
     const pages = queue.pages[at];
+    if (kind === EVENT.free && queue.time[at] < this.sureFrom) {
+      this.loseFree(pages);
+      return;
+    }
     if (queue.swapType[at] !== device.swapType) {
       this.counts.foreign += pages;
       return;
@@ -163,6 +181,15 @@ export class Source {
     outbox.charge(slot, pages, living ?? queue.cgroup[at], queue.time[at]);
   }
 
+  /** A free may cost somebody his page, so it is not guessed whose it is. A charge only says whose a page is, until a resync does. */
+  private loseFree(pages: number): void {
+    this.counts.unsure += pages;
+    // All is about to be told anew as it is.
+    if (this.needsResync && !this.hasBegun) return;
+    this.parts.outbox.noteLost(pages);
+    if (!this.hasBegun) this.begin();
+  }
+
   /** Says anew whose each slot is that a process holds, with the events that come meanwhile. `mayGoOn`: waits where too much waits. */
   async resync(mayGoOn: () => boolean): Promise<void> {
     const { device, cgroups, outbox } = this.parts;
@@ -182,7 +209,8 @@ export class Source {
       this.poll();
       const { touched } = this;
       this.touched = undefined;
-      if (done === true) break;
+      // By another type from here on, which begins with a resync of its own.
+      if (done === true || device.swapType !== swapType) break;
       const cgroup = cgroups.idOf(value.path);
       for (const slot of value.slots) {
         if (cgroup === undefined || slot >= this.slots || touched.has(slot)) continue;

@@ -20,8 +20,8 @@ const SWAP_TYPE_SHIFT_HIGH = 58 - 32;
 
 type Decode = (page: Buffer, time: number, at: number, queue: EventQueue) => void;
 
-/** Gets what the device probe saw: the kernel's dev_t of a swap device, and its swap type. */
-type TakeDevice = (device: number, swapType: number) => void;
+/** Gets what the device probe saw, and when: the kernel's dev_t of a swap device, and its swap type. */
+export type TakeDevice = (device: number, swapType: number, time: number) => void;
 
 interface Processor {
   readonly number: number;
@@ -34,10 +34,9 @@ export class TraceReader {
   gaps = 0;
   /** Charges that are of no page of a cgroup, or of no known shape: none of them was handed on. */
   strange = 0;
-  /** Swap types that the events of the last round are of, as bits. */
-  types = 0;
-  /** Events of the last round. */
+  /** Events of the last round, and of them charges and frees. */
   events = 0;
+  slotEvents = 0;
   private until = 0;
   private readonly tracefs: Tracefs;
   private readonly layout: PageLayout;
@@ -72,7 +71,7 @@ export class TraceReader {
         return;
       }
       const high = entry.high(page, at);
-      this.types |= 1 << (high >>> SWAP_TYPE_SHIFT_HIGH);
+      this.slotEvents++;
       const slot = (high & ((1 << SWAP_TYPE_SHIFT_HIGH) - 1)) * 2 ** 32 + entry.low(page, at);
       queue.add(EVENT.charge, time, high >>> SWAP_TYPE_SHIFT_HIGH, slot, count, cgroup(page, at));
     });
@@ -84,6 +83,7 @@ export class TraceReader {
     this.decoders.set(format.id, (page, time, at, queue) => {
       const high = entry.high(page, at);
       const slot = (high & ((1 << SWAP_TYPE_SHIFT_HIGH) - 1)) * 2 ** 32 + entry.low(page, at);
+      this.slotEvents++;
       queue.add(EVENT.free, time, high >>> SWAP_TYPE_SHIFT_HIGH, slot, pages(page, at), 0);
     });
   }
@@ -109,17 +109,17 @@ export class TraceReader {
     const row = fieldReader(format, 'row');
     const swapType = fieldReader(format, 'type');
     const device = fieldReader(format, 'dev');
-    this.decoders.set(format.id, (page, _time, at) => {
+    this.decoders.set(format.id, (page, time, at) => {
       // The first call is for the head of the table, and has the number 1 for a row.
-      if (row(page, at) > 1) take(device(page, at), swapType(page, at));
+      if (row(page, at) > 1) take(device(page, at), swapType(page, at), time);
     });
   }
 
   /** Reads one round over all processors; returns whether something is left to be read. */
   fill(now: () => number): boolean {
     let isLeft = false;
-    this.types = 0;
     this.events = 0;
+    this.slotEvents = 0;
     this.until = now();
     for (const processor of this.processors) {
       if (this.readProcessor(processor)) continue;

@@ -1,5 +1,6 @@
 // The agent's part of tracefs: an instance with a buffer and a clock of its own, and probes in a group of their own.
-// Invariant: both are gone after close(), and what an agent that was killed left behind goes at the next open().
+// Invariant: both are gone after close() and after an open() that failed, and so is the mount where we made it. Of an agent that was
+// killed the instance and the probes go at the next open().
 import { execFileSync } from 'node:child_process';
 import {
   closeSync,
@@ -24,25 +25,41 @@ export class Tracefs {
   readonly instance: string;
   private readonly probed: string[] = [];
 
-  private constructor(root: string) {
+  private readonly isMount: boolean;
+
+  private constructor(root: string, isMount: boolean) {
     this.root = root;
+    this.isMount = isMount;
     this.instance = join(root, 'instances', GROUP);
   }
 
   /** Makes the instance. `bufferKib`: for each processor. */
   static open(bufferKib: number, root = TRACING): Tracefs {
-    mount(root);
-    const own = new Tracefs(root);
-    own.removeStale();
+    const own = new Tracefs(root, mount(root));
     try {
-      mkdirSync(own.instance);
+      own.removeStale();
+      own.make(bufferKib);
+    } catch (error) {
+      own.unmount();
+      throw error;
+    }
+    return own;
+  }
+
+  private make(bufferKib: number): void {
+    try {
+      mkdirSync(this.instance);
     } catch (error) {
       if (codeOf(error) === 'EEXIST') throw new Problem('another agent is just starting here');
-      throw new Problem(`${own.instance} can not be made: ${textOf(error)}`);
+      throw new Problem(`${this.instance} can not be made: ${textOf(error)}`);
     }
-    own.write('trace_clock', 'mono');
-    own.write('buffer_size_kb', String(bufferKib));
-    return own;
+    try {
+      this.write('trace_clock', 'mono');
+      this.write('buffer_size_kb', String(bufferKib));
+    } catch (error) {
+      rmdirSync(this.instance);
+      throw error;
+    }
   }
 
   /** An instance whose files are open can't be removed, so one that can be is nobody's. */
@@ -91,10 +108,22 @@ export class Tracefs {
       .sort((a, b) => a - b);
   }
 
-  /** Whoever reads the instance must have closed its files. */
-  close(): void {
+  /** Whoever reads the instance must have closed its files. Returns what had to stay, if anything. */
+  close(): string | undefined {
     rmdirSync(this.instance);
     for (const name of this.probed.splice(0)) this.removeProbe(name);
+    return this.unmount();
+  }
+
+  /** Somebody may have begun to use what we have mounted; then it stays. */
+  private unmount(): string | undefined {
+    if (!this.isMount) return undefined;
+    try {
+      execFileSync('umount', [this.root], { stdio: ['ignore', 'ignore', 'pipe'] });
+      return undefined;
+    } catch (error) {
+      return `${this.root} stays mounted: ${textOf(error).trim()}`;
+    }
   }
 
   private removeProbe(name: string): void {
@@ -115,13 +144,15 @@ function append(path: string, text: string): void {
   }
 }
 
-function mount(root: string): void {
-  if (existsSync(join(root, 'instances'))) return;
+/** Returns whether it is our mount. */
+function mount(root: string): boolean {
+  if (existsSync(join(root, 'instances'))) return false;
   try {
     execFileSync('mount', ['-t', 'tracefs', 'none', root], { stdio: ['ignore', 'ignore', 'pipe'] });
   } catch (error) {
     throw new Problem(`tracefs is not at ${root}, and mounting it failed: ${textOf(error).trim()}`);
   }
-  if (!existsSync(join(root, 'instances')))
-    throw new Problem(`${root} has no instances: this kernel lacks CONFIG_FTRACE`);
+  if (existsSync(join(root, 'instances'))) return true;
+  execFileSync('umount', [root]);
+  throw new Problem(`${root} has no instances: this kernel lacks CONFIG_FTRACE`);
 }

@@ -8,6 +8,9 @@ export const RECORD_BYTES = 20;
 export const BATCH_BYTES_MAX = 256 * 1024;
 /** Of a path, as the server takes it. */
 export const PATH_BYTES_MAX = 4095;
+/** What fits into the fields: an hour and some of error, half of that before the first record. */
+const ERROR_MAX = 0xffffffff;
+const TIME_MIN = -0x80000000;
 /** The length of a name that says that a cgroup is gone. */
 const GONE = 0xffff;
 
@@ -53,16 +56,21 @@ export function nameBytes({ path }: Name): number {
 export function encodeBatch(header: Header, names: readonly Name[], records: Records): Buffer {
   const namesBytes = names.reduce((sum, name) => sum + nameBytes(name), 0);
   const bytes = Buffer.alloc(HEADER_BYTES + namesBytes + records.count * RECORD_BYTES);
-  const first = records.count === 0 ? 0 : records.time[0];
-  const time0 = Math.round(first + header.clockOffset);
+  const error = Math.ceil(header.error);
+  // What does not fit into the field is taken from the times, because the server asks for a time minus its error, and has to have the
+  // bound. Of what was seen it asks for a time plus its error.
+  const excess = Math.max(0, error - ERROR_MAX);
+  const isSeen = (header.flags & FLAG.seen) !== 0 && Number.isFinite(excess);
+  const offset = header.clockOffset + (isSeen ? excess : -excess);
+  const time0 = Math.max(0, Math.round((records.count === 0 ? 0 : records.time[0]) + offset));
   bytes.writeUInt32LE(MAGIC, 0);
   bytes.writeUInt16LE(VERSION, 4);
   bytes.writeUInt16LE(header.flags, 6);
   bytes.writeBigUInt64LE(header.session, 8);
   bytes.writeBigUInt64LE(BigInt(header.sequence), 16);
-  bytes.writeBigUInt64LE(BigInt(Math.max(0, time0)), 24);
-  bytes.writeUInt32LE(clamp(Math.ceil(header.error)), 32);
-  bytes.writeUInt32LE(clamp(header.lost), 36);
+  bytes.writeBigUInt64LE(BigInt(time0), 24);
+  bytes.writeUInt32LE(Math.min(error, ERROR_MAX), 32);
+  bytes.writeUInt32LE(Math.min(header.lost, 0xffffffff), 36);
   bytes.writeUInt32LE(namesBytes, 40);
   bytes.writeUInt32LE(records.count, 44);
   let at = HEADER_BYTES;
@@ -76,13 +84,9 @@ export function encodeBatch(header: Header, names: readonly Name[], records: Rec
     bytes.writeUInt32LE(records.slot[i], at);
     bytes.writeUInt32LE(records.slots[i], at + 4);
     writeWide(bytes, records.cgroup[i], at + 8);
-    bytes.writeInt32LE(Math.round(records.time[i] - first), at + 16);
+    bytes.writeInt32LE(Math.max(TIME_MIN, Math.round(records.time[i] + offset - time0)), at + 16);
   }
   return bytes;
-}
-
-function clamp(value: number): number {
-  return Math.min(value, 0xffffffff);
 }
 
 function writeWide(bytes: Buffer, value: number, at: number): void {

@@ -1,9 +1,10 @@
 // What options must fulfil together, beyond the bounds of each one. Pure: looks at the config and nothing else.
 import { RANGES_MAX } from '../pool/attribution.ts';
 import { MEMCGS_MAX } from '../pool/limits.ts';
-import { MemcgError, namesOf } from '../pool/memcg_path.ts';
+import { below, MemcgError, namesOf, UNATTRIBUTED } from '../pool/memcg_path.ts';
 import { checkAgents } from './agent_checks.ts';
 import { isLoopback } from './loopback.ts';
+import { checkMarkers } from './marker_checks.ts';
 import type { Problem } from './option_path.ts';
 import { checkPool, checkRaw } from './pool_checks.ts';
 import { checkProtocols } from './protocol_checks.ts';
@@ -17,6 +18,7 @@ export function crossCheck(config: Config): Problem[] {
   return [
     checkListen,
     checkExports,
+    checkMarkers,
     checkRanges,
     checkAgents,
     checkMemcgs,
@@ -147,8 +149,9 @@ function checkMemcgs({ exports, memcgs }: Config): Problem[] {
       return null;
     }
   };
-  for (const [index, { memcg, ranges }] of exports.entries()) {
-    know(['exports', index, 'memcg'], memcg);
+  for (const [index, { memcg, ranges, attribution }] of exports.entries()) {
+    const own = know(['exports', index, 'memcg'], memcg);
+    if (attribution === 'agent' && own !== null) know(['exports', index, 'memcg'], below(own, UNATTRIBUTED));
     for (const [at, range] of ranges.entries()) know(['exports', index, 'ranges', at, 'memcg'], range.memcg);
   }
   const written = new Map<string, string>();

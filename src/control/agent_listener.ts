@@ -39,6 +39,8 @@ interface AgentListenerOptions {
   readonly connections: number;
   readonly targets: readonly AgentTarget[];
   readonly onError: (error: unknown) => void;
+  /** Told what a close could not do. */
+  readonly warn?: (line: string) => void;
   /** How long a client may take for its request, in milliseconds; 5 s unless given. */
   readonly timeoutMs?: number;
 }
@@ -63,7 +65,7 @@ export async function startAgentListener(o: AgentListenerOptions): Promise<Agent
   };
   let tcp: string | null = null;
   try {
-    if (o.unix !== null) await listenUnix(add(), o.unix, { backlog: o.connections });
+    if (o.unix !== null) await listenUnix(add(), o.unix, { backlog: o.connections, ...(o.warn && { warn: o.warn }) });
     if (o.tcp !== null) tcp = await listenTcp(add(), o.tcp);
   } catch (error) {
     await close();

@@ -4,6 +4,7 @@ import type { Config } from '../config/schema.ts';
 import { readToken } from '../config/token.ts';
 import { type AgentListener, startAgentListener } from '../control/agent_listener.ts';
 import { ExitError } from '../os/exit_error.ts';
+import { GuestRows } from '../pool/guest_rows.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import type { MemcgTree } from '../pool/memcg_tree.ts';
 import type { Shared } from '../pool/shared.ts';
@@ -16,6 +17,7 @@ type ReportMessage = Extract<ToShrinker, { type: 'report' }>;
 export class ServedAgents {
   private readonly config: Config;
   private readonly send: (message: ReportMessage) => void;
+  private readonly warn: (line: string) => void;
   /** By export; null for one without an agent. */
   private readonly agents: readonly (ServedAgent | null)[];
   /** By export: who waits for the answer of its batch. */
@@ -23,13 +25,22 @@ export class ServedAgents {
   private listener: AgentListener | null = null;
 
   /** `send`: to the shrinker's thread, whose answers have to come to answered(). */
-  constructor(shared: Shared, config: Config, tree: MemcgTree, send: (message: ReportMessage) => void) {
+  constructor(
+    shared: Shared,
+    config: Config,
+    tree: MemcgTree,
+    send: (message: ReportMessage) => void,
+    warn: (line: string) => void,
+  ) {
     this.config = config;
     this.send = send;
+    this.warn = warn;
     const { owners } = shared.memcgs;
-    this.agents = config.exports.map(({ attribution, size, memcg }, x) => {
+    const withAgents = config.exports.flatMap(({ attribution }, x) => (attribution === 'agent' ? [x] : []));
+    const rows = new GuestRows(tree, withAgents);
+    this.agents = config.exports.map(({ name, attribution, size, memcg }, x) => {
       const report = (batch: ReportBatch): Promise<BatchResult> => this.ask(batch);
-      const common = { tree, owners, base: memcg, send: report };
+      const common = { tree, rows, owners, base: memcg, send: report, name, warn };
       return attribution === 'agent' ? new ServedAgent({ ...common, x, slots: size / PAGE_SIZE }) : null;
     });
   }
@@ -50,7 +61,8 @@ export class ServedAgents {
     });
     if (targets.length === 0) return;
     const connections = agentConnections(this.config);
-    this.listener = await startAgentListener({ ...where, connections, targets, onError });
+    const warn = (line: string): void => this.warn(`agents.unix: ${line}`);
+    this.listener = await startAgentListener({ ...where, connections, targets, onError, warn });
   }
 
   async close(): Promise<void> {

@@ -58,3 +58,16 @@ t.test('more cgroups than the bound are not noted', async (t) => {
   t.equal(cgroups.pathOf(1), undefined, 'the oldest that are gone are forgotten');
   t.equal(cgroups.pathOf(70_010), '/70010');
 });
+
+t.test('a name that is no UTF-8 is nobody, because two of them may look the same', async (t) => {
+  const root = tempFolder(t);
+  for (const byte of [0xf0, 0xf1]) mkdirSync(Buffer.concat([Buffer.from(`${root}/a`), Buffer.of(byte)]));
+  mkdirSync(Buffer.concat([Buffer.from(`${root}/a`), Buffer.of(0xf0), Buffer.from('/b')]));
+  const cgroups = new Cgroups(root);
+  for (let i = 0; i < 2; i++) t.same(cgroups.walk(), [], 'none has gone');
+  t.equal(cgroups.size, 1);
+  // As the kernel's events tell it.
+  cgroups.made(77, '/a\ufffd');
+  cgroups.made(78, '/a\ufffd/b');
+  t.same([cgroups.size, cgroups.living(77), cgroups.idOf('/a\ufffd')], [1, undefined, undefined]);
+});

@@ -58,6 +58,19 @@ t.test('a cgroup is named once, in the batch of its first record, and not at all
   t.same(all(box)[0].names, [{ id: 7, path: '/a' }], 'a new server hears it again');
 });
 
+t.test('names that the server had no room for are told again with their next records', async (t) => {
+  const box = outbox();
+  box.charge(1, 1, 7, 0);
+  const [first] = all(box);
+  box.charge(2, 1, 7, 0);
+  box.refused(first);
+  box.charge(3, 1, 7, 0);
+  box.charge(4, 1, 7, 0);
+  t.same(all(box)[0].names, [{ id: 7, path: '/a' }]);
+  box.charge(5, 1, 7, 0);
+  t.same(all(box)[0].names, [], 'once for each answer');
+});
+
 t.test(
   'that a cgroup is gone comes in a batch behind its last record, and only of those that were named',
   async (t) => {

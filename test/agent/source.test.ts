@@ -16,7 +16,7 @@ const PAGE = 0x1000;
 /** Events as the trace would bring them, written by the test. */
 class Events {
   readonly queue = new EventQueue();
-  types = 1 << OWN;
+  slotEvents = 1;
   events = 0;
   gaps = 0;
   lostEvents = 0;
@@ -54,7 +54,7 @@ function rig(t: Test) {
   cgroups.walk();
   const outbox = new Outbox((cgroup) => cgroups.pathOf(cgroup));
   const events = new Events();
-  const device = { swapType: OWN, look: () => false, settle: () => undefined, isNew: () => false };
+  const device = { swapType: OWN, look: () => false, settle: () => undefined };
   let time = 100;
   const source = new Source({ device, cgroups, outbox, reader: events, now: () => time++ * 2e6, proc });
   source.slots = 1000;

@@ -1,5 +1,7 @@
 // On this machine's own tracefs: cgroups that come and go are events there too, and need no probe.
-import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { now } from '#src/agent/clock.js';
@@ -8,27 +10,65 @@ import { Problem } from '#src/agent/problem.js';
 import { TraceReader } from '#src/agent/trace_reader.js';
 import { Tracefs } from '#src/agent/tracefs.js';
 import { missing } from '../support/requires.ts';
+import { tempFolder } from '../support/tmp.ts';
 
-const TRACING = '/sys/kernel/tracing';
+const CANNOT_MOUNT = cannotMount();
+/** Mounted by this test, as far as that can be: machines have it or not. */
+const TRACING = CANNOT_MOUNT === false ? mounted() : '/sys/kernel/tracing';
 const hierarchy = / (\/\S+) \S+(?: \S+)* - cgroup2 /.exec(readFileSync('/proc/self/mountinfo', 'utf8'))?.[1];
 const skip =
   missing('root', `${TRACING}/instances`, `${TRACING}/events/cgroup`) ||
   (hierarchy === undefined ? 'no cgroup v2 is mounted' : missing(hierarchy));
 
+/** Why tracefs can't be mounted by a test, or false. */
+function cannotMount(): string | false {
+  const needs = missing('root', 'mount', 'umount');
+  if (needs !== false) return needs;
+  const tmp = mkdtempSync(join(tmpdir(), 'zswapd-'));
+  const { status } = spawnSync('mount', ['-t', 'tracefs', 'none', tmp]);
+  if (status === 0) execFileSync('umount', [tmp]);
+  rmdirSync(tmp);
+  return status === 0 ? false : 'tracefs can not be mounted';
+}
+
+function mounted(): string {
+  const folder = tempFolder(t);
+  execFileSync('mount', ['-t', 'tracefs', 'none', folder]);
+  t.teardown(() => execFileSync('umount', [folder]));
+  return folder;
+}
+
+const isMounted = (root: string): boolean => readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${root} `);
+
+t.test('a tracefs that was not mounted is so again in the end', { skip: CANNOT_MOUNT }, async (t) => {
+  const root = tempFolder(t);
+  t.teardown(() => isMounted(root) && execFileSync('umount', [root]));
+  const tracefs = Tracefs.open(64, root);
+  t.ok(isMounted(root));
+  t.equal(tracefs.close(), undefined);
+  t.notOk(isMounted(root));
+  t.throws(() => Tracefs.open(-1, root), Problem, 'as where the kernel refuses');
+  t.notOk(isMounted(root));
+  execFileSync('mount', ['-t', 'tracefs', 'none', root]);
+  Tracefs.open(64, root).close();
+  t.ok(isMounted(root), 'one that somebody else has mounted stays');
+  t.notOk(existsSync(tracefs.instance));
+});
+
 t.test('what an agent that was killed left behind goes, and one that runs is left alone', { skip }, async (t) => {
-  const first = Tracefs.open(64);
+  const first = Tracefs.open(64, TRACING);
   const reader = new TraceReader(first);
-  t.throws(() => Tracefs.open(64), new Problem('another agent runs here'));
+  t.throws(() => Tracefs.open(64, TRACING), new Problem('another agent runs here'));
   t.match(first.read('trace_clock'), /\[mono\]/);
   reader.close();
   // Its files are closed, as the kernel closes those of a process that was killed.
-  const second = Tracefs.open(64);
+  const second = Tracefs.open(64, TRACING);
   second.close();
   t.notOk(existsSync(second.instance));
 });
 
 t.test('cgroups that are made and removed are told in their order, with path and number', { skip }, async (t) => {
-  const tracefs = Tracefs.open(64);
+  const tracefs = Tracefs.open(64, TRACING);
   const reader = new TraceReader(tracefs);
   t.teardown(() => {
     reader.close();

@@ -144,6 +144,25 @@ t.test('a limit holds for pages that come to a cgroup late, and a parent’s for
   await checked();
 });
 
+t.test(
+  'without writeback what comes late stays above the limit, and only a store that knows its cgroup is rejected',
+  async (t) => {
+    const memcgs = { 'one/a': { 'zswap.max': '64KiB', 'zswap.writeback': false } };
+    const { agent, client, server, checked } = await begin(t, [`memcgs=${JSON.stringify(memcgs)}`]);
+    const time0 = await agent.now();
+    await writeSlots(client, 0, 512);
+    t.match(await agent.say({ names: NAMES, time0, records: [{ slot: 0, count: 512, id: A }] }), { moved: 512 });
+    const { zswap, zswapped } = await memoryStat(server, '/one/a');
+    t.ok(zswap > 65_536);
+    t.equal(zswapped, 512 * 4096);
+    await agent.say({ time0: await agent.now(), records: [{ slot: 600, count: 1, id: A }] });
+    await t.rejects(writeSlots(client, 600, 601), { code: 'ENOSPC' });
+    t.match(await memoryStat(server, '/one/a'), { zswap, zswapped, zswpwb: 0 }, 'nothing of it can leave');
+    t.same(await wrongSlots(client, 0, 512), []);
+    await checked();
+  },
+);
+
 t.test('a guest that lies about every slot harms nobody’s data', async (t) => {
   const { agent, client, checked } = await begin(t, ['memcgs={"one/a":{"zswap.max":"16KiB"},"one/b":{"zswap.max":0}}']);
   await agent.say({ names: NAMES });

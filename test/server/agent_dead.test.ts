@@ -4,9 +4,12 @@ import t, { type Test } from 'tap';
 import { fetchControl } from '#src/cli/ask_control.js';
 import { TestAgent } from '../support/agent.ts';
 import { memoryStat, setFile } from '../support/control_files.ts';
+import { startServer } from '../support/one_thread.ts';
 import { tempFolder } from '../support/tmp.ts';
-import { startServer } from '../support/zswapd.ts';
 import { writeSlots, wrongSlots } from '../system/durability/images.ts';
+
+// A server for each test.
+t.setTimeout(120_000);
 
 const A = 11;
 const PAGE = 4096;
@@ -60,13 +63,36 @@ t.test('a free that is late says nothing of what was written after it', async (t
   t.same(await wrongSlots(client, 0, 8), []);
 });
 
-/** Slots of the image that have something, after so many pages were written back. */
-for (const [policy, expected] of [
-  ['first', 16],
-  ['last', 0],
+t.test('a clock that is ahead of the server by more than its error ends no page, and is told', async (t) => {
+  const { server, agent, client, fill } = await begin(t, ['shrinker.dead=drop']);
+  await agent.say({ time0: await agent.now(), records: [{ slot: 0, count: 64, id: A }] });
+  await writeSlots(client, 0, 64);
+  // The guest frees slots and uses them again, on a clock that has jumped by a minute.
+  const time0 = (await agent.now()) + 60_000_000n;
+  const free = { slot: 0, count: 16, id: 0 };
+  for (let i = 0; i < 2; i++)
+    t.match(await agent.say({ time0, error: 1000, records: [free] }), { applied: 16, dead: 0 });
+  t.same(await wrongSlots(client, 0, 64), []);
+  t.match((await server.stats()).exports[0].agent, { ahead: 2, dead: 0 });
+  const warnings = server
+    .stderr()
+    .split('\n')
+    .filter((line) => line.includes('ahead of'));
+  t.equal(warnings.length, 1, 'once for all that follow each other');
+  t.match(await agent.say({ time0, error: 61_000_000, records: [free] }), { dead: 0 }, 'an error that covers it');
+  t.match(await fill(), { dead: 16 });
+  t.match((await server.stats()).exports[0].agent, { ahead: 2 });
+});
+
+/** Slots of the image that have something, after so many pages were written back. The default heuristic passes by live pages first. */
+for (const [policy, heuristic, expected] of [
+  ['first', 'none', 16],
+  ['last', 'none', 0],
+  ['last', 'second-chance', 0],
 ] as const) {
-  t.test(`${policy}: writeback of 16 pages takes ${expected} dead ones`, async (t) => {
-    const { server, client, of, checked, fill } = await begin(t, [`shrinker.dead=${policy}`, 'shrinker.batch=1']);
+  t.test(`${policy}, ${heuristic}: writeback of 16 pages takes ${expected} dead ones`, async (t) => {
+    const set = [`shrinker.dead=${policy}`, `shrinker.heuristic=${heuristic}`, 'shrinker.batch=1'];
+    const { server, client, of, checked, fill } = await begin(t, set);
     await fill();
     const { zswap, zswap_dead: dead } = await of();
     const wanted = Math.floor(zswap / 4 / PAGE) * PAGE;

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { makeBatch, TestAgent, type TestBatch } from '../support/agent.ts';
 import { askFile } from '../support/control_files.ts';
+import { failedStart, startServer } from '../support/one_thread.ts';
 import { tempFolder } from '../support/tmp.ts';
-import { failedStart, startServer } from '../support/zswapd.ts';
 import { writeSlots, wrongSlots } from '../system/durability/images.ts';
 
 const A = 11;

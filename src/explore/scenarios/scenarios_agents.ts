@@ -154,6 +154,16 @@ export const AGENT_SCENARIOS: readonly Scenario[] = [
   },
   {
     ...guest,
+    name: 'dead-last',
+    about: 'dead pages go last: a page dies while another one is stored',
+    stored: one,
+    owned: NOBODY,
+    dies: true,
+    dead: 'last',
+    actors: [client('guest', 0, event(1)), agent(free), client('store', 0, write(2, 1))],
+  },
+  {
+    ...guest,
     name: 'dead-drop',
     about: 'dead pages are dropped: a slot is freed and written again, and the report comes at any time',
     stored: one,
@@ -179,5 +189,16 @@ export const AGENT_SCENARIOS: readonly Scenario[] = [
     dead: 'drop',
     image: { failPunches: 1 },
     actors: [client('guest', 0, event(1), write(1, 2), read(1)), agent(free)],
+  },
+  {
+    ...guest,
+    name: 'dead-drop-swapoff',
+    about: 'dead pages are dropped: a slot is freed while its export is swapped off',
+    stored: one,
+    owned: NOBODY,
+    dies: true,
+    dead: 'drop',
+    pages: 2,
+    actors: [client('guest', 0, event(1)), agent(free), swapoff()],
   },
 ];

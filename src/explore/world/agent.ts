@@ -1,6 +1,6 @@
 /** An agent of the guest in a scenario: its reports, the end of its cgroup, and what must have come of them in the end. */
-import { endCgroup } from '../../pool/cgroups.ts';
 import { LENGTH_SAME_FILLED, NONE } from '../../pool/entries.ts';
+import { endCgroup } from '../../pool/guest_numbers.ts';
 import { heirOf, pathOf } from '../../pool/memcg.ts';
 import { MemcgTree } from '../../pool/memcg_tree.ts';
 import { NOBODY, rowOfNumber, setNumber } from '../../pool/owners.ts';
@@ -75,10 +75,11 @@ export function endAgentsCgroup({ zswap, baton }: Env): void {
   const tree = new MemcgTree(zswap.shared, zswap.thread);
   const row = rowOfNumber(memcgs.owners, X, FIRST);
   const path = pathOf(memcgs, row);
-  endCgroup(tree, memcgs.owners, X, [FIRST], row, memcgs.parent[row]);
+  endCgroup(memcgs.owners, X, [FIRST], row, memcgs.parent[row], () => tree.release(row));
   baton.note(`${path} is gone`);
   // Time goes by before somebody else wants a row.
   baton.pause();
+  tree.reap();
   tree.create(`${pathOf(memcgs, memcgs.parent[row])}/${NEW_MEMCG}`);
 }
 
