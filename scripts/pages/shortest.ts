@@ -85,7 +85,7 @@ function isReadSooner(a: Outcome, b: Outcome): boolean {
 }
 
 /** Lines of the source change with every edit of it, files hardly ever. */
-function withoutLines(cell: Cell, outcome: Outcome): Trace {
+export function withoutLines(cell: Cell, outcome: Outcome): Trace {
   const trace = traceOf(cell, outcome);
   if (trace === null) throw new Error('a trace without a finding');
   const lines = trace.lines.map((line) => ({

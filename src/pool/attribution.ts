@@ -12,7 +12,7 @@
 import { assert } from '../shm/assert.ts';
 import { int32, uint32 } from '../shm/columns.ts';
 import { EXPORTS_MAX } from './limits.ts';
-import { createOwners, hasAgent, type Owners, ownerRow, ownsFor } from './owners.ts';
+import { createOwners, hasAgent, NOBODY, type Owners, ownerRow, ownsFor, rowOfNumber } from './owners.ts';
 
 /** Of all exports together. */
 export const RANGES_MAX = 4096;
@@ -82,6 +82,11 @@ export function ownerOf(a: Attribution, x: number, slot: number): number {
     else high = middle;
   }
   return low < a.rangeBegin[x + 1] && a.rangeFirst[low] <= slot ? a.rangeMemcg[low] : a.ofExport[x];
+}
+
+/** Whether what export `x` has in memcg `m` is a cgroup of its guest, and not the export itself or what nobody claims. */
+export function isOfCgroup(a: Attribution, x: number, m: number): boolean {
+  return hasAgent(a.owners, x) && a.ofExport[x] !== m && rowOfNumber(a.owners, x, NOBODY) !== m;
 }
 
 /** An export that has slots of memcg `m`, or -1. */

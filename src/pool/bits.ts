@@ -94,12 +94,15 @@ export function setCount(bits: Bits, x: number): number {
   return count < 0 && count > -THREADS_MAX ? 0 : count >>> 0;
 }
 
-/** The same from the words themselves, of `pages` slots: about, as others may be at work. Plain reads: 8 TiB are 2^26 words. */
-export function countBits(bits: Bits, x: number, pages: number): number {
+/**
+ * The same from the words themselves, of slots [from, pages): about, as others may be at work. Plain reads: 8 TiB are 2^26
+ * words. `from` is a multiple of 32.
+ */
+export function countBits(bits: Bits, x: number, pages: number, from = 0): number {
   const words = bits.words[x];
   const end = Math.ceil(pages / 32);
   let count = 0;
-  for (let i = 0; i < end; i++) if (words[i] !== 0) count += countOnes(words[i]);
+  for (let i = from / 32; i < end; i++) if (words[i] !== 0) count += countOnes(words[i]);
   return count;
 }
 

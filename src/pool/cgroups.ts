@@ -6,12 +6,22 @@
  *   gone    its numbers stand for its parent, and then its memcg goes offline; so do those above it that nobody named
  *
  * A memcg that was there before, from the config or by hand, is used as it is, and stays: it has settings that somebody made.
- * So does one that somebody has made memcgs below. All that is kept is bounded: a guest may have CGROUPS_MAX cgroups, folders
- * above them among them, and numbers of those that are gone count until no slot has them any more.
+ * So does one that somebody has made memcgs below. One that cgroups of other exports stand for goes with the last of them. The
+ * numbers of a cgroup that is gone stand for its parent all the same, and its pages follow (takeLeft).
+ *
+ * An agent that was started again doesn't know what went while there was none. What the session before has named is void when the
+ * first resync of the new one ends, if that has not named it by then; and it makes way before, where there is no room.
+ *
+ * All that is kept is bounded: a guest may have CGROUPS_MAX cgroups, folders above them among them, and numbers of those that
+ * are gone count until no slot has them any more; and it has a share of the rows (guest_rows.ts).
  */
-import { below, MemcgError, namesOf } from './memcg_path.ts';
+
+import { endCgroup, GuestNumbers } from './guest_numbers.ts';
+import { type GuestRows, orNull } from './guest_rows.ts';
+import { DEPTH_MAX } from './memcg.ts';
+import { namesOf } from './memcg_path.ts';
 import type { MemcgTree } from './memcg_tree.ts';
-import { CGROUPS_MAX, isNamed, NOBODY, type Owners, rowOfNumber, setRow } from './owners.ts';
+import { CGROUPS_MAX, NOBODY, type Owners } from './owners.ts';
 
 interface Cgroup {
   /** From the guest's root, without a leading slash; the root's is empty. */
@@ -19,37 +29,49 @@ interface Cgroup {
   readonly row: number;
   /** Null for the guest's root. */
   readonly above: Cgroup | null;
-  /** We have made its memcg. */
-  readonly made: boolean;
   /** What the agent calls it; null for a folder that it did not name, or that is gone. */
   id: bigint | null;
   /** The last one is its own while it has an id. */
   readonly numbers: Set<number>;
   /** Cgroups directly below. */
   below: number;
+  /** It was named, and is gone. */
+  isGone: boolean;
 }
+
+/** Cgroups of a session before that make way for one name, at most: each may leave folders that others have as well. */
+const YIELD_MAX = 8;
 
 export class Cgroups {
   private readonly tree: MemcgTree;
+  private readonly rows: GuestRows;
   private readonly owners: Owners;
   private readonly x: number;
-  private readonly base: string;
+  private readonly base: readonly string[];
   private readonly byPath = new Map<string, Cgroup>();
   private readonly byId = new Map<bigint, { readonly cgroup: Cgroup; readonly n: number }>();
-  /** Numbers of cgroups that are gone, with whom they stand for. */
-  private readonly ended = new Map<number, Cgroup>();
-  private readonly free: number[] = [];
-  private highest = 0;
+  private readonly numbers: GuestNumbers;
+  /** What this session has not named yet; from its first resync on it makes way. */
+  private unheard = new Set<bigint>();
+  private yields = false;
 
   /** Of export `x`, whose memcg is `base`. */
-  constructor(tree: MemcgTree, owners: Owners, x: number, base: string) {
+  constructor(tree: MemcgTree, rows: GuestRows, owners: Owners, x: number, base: string) {
     this.tree = tree;
+    this.rows = rows;
     this.owners = owners;
     this.x = x;
-    this.base = base;
+    this.base = namesOf(base);
     const row = tree.lookup(base);
-    this.byPath.set('', { path: '', row, above: null, made: false, id: null, numbers: new Set(), below: 0 });
+    this.byPath.set('', { path: '', row, above: null, id: null, numbers: new Set(), below: 0, isGone: false });
+    this.numbers = new GuestNumbers(tree, x);
   }
+
+  /**
+   * What was done so far: a unit for each cgroup and each folder that was looked at, made or ended, and for 16 numbers that were
+   * handed over. One call does at most (YIELD_MAX + 2) * (DEPTH_MAX + CGROUPS_MAX / 8), where others make way for one.
+   */
+  work = 0;
 
   /** Cgroups that the agent has named and that are not gone. */
   get count(): number {
@@ -61,10 +83,36 @@ export class Cgroups {
     return this.byId.get(id)?.n;
   }
 
-  /** `id` is the cgroup at `path` from now on. False where it can have no memcg. */
+  /** A new session: whatever was named before is to be named again. */
+  beginSession(): void {
+    this.unheard = new Set(this.byId.keys());
+    this.yields = false;
+  }
+
+  /** Slots have no owners any more. */
+  beginResync(): void {
+    this.yields = true;
+  }
+
+  /** A session that speaks of a cgroup knows it. */
+  hear(id: bigint): number | undefined {
+    this.unheard.delete(id);
+    return this.numberOf(id);
+  }
+
+  /** What the session, whose resync has ended, does not know. The caller ends them. */
+  takeUnheard(): bigint[] {
+    const ids = [...this.unheard];
+    this.unheard.clear();
+    return ids;
+  }
+
+  /** `id` is the cgroup at `path` from now on. False where it can have no memcg. Nothing that was said may be under way. */
   name(id: bigint, path: string): boolean {
+    this.unheard.delete(id);
     const known = this.byId.get(id);
-    const names = split(path);
+    this.work++;
+    const names = this.split(path);
     if (names === null) {
       this.gone(id);
       return false;
@@ -74,12 +122,24 @@ export class Cgroups {
     if (known !== undefined) this.gone(id);
     const before = this.byPath.get(name)?.id ?? null;
     if (before !== null) this.gone(before);
-    const cgroup = this.ensure(names);
-    const n = cgroup === null ? NOBODY : this.takeNumber();
-    if (cgroup === null || n === NOBODY) {
-      if (cgroup !== null) this.prune(cgroup);
+    for (let tries = 0; tries < YIELD_MAX; tries++) {
+      if (this.take(id, names)) return true;
+      const [oldest] = this.unheard;
+      if (oldest === undefined || !this.yields) break;
+      this.gone(oldest);
+      this.reap();
+    }
+    return false;
+  }
+
+  private take(id: bigint, names: readonly string[]): boolean {
+    const found = this.ensure(names);
+    const n = found === null ? NOBODY : this.numbers.take();
+    if (found === null || n === NOBODY) {
+      if (found !== null) this.prune(found);
       return false;
     }
+    const cgroup = this.renewed(found);
     cgroup.id = id;
     cgroup.numbers.add(n);
     this.byId.set(id, { cgroup, n });
@@ -87,113 +147,109 @@ export class Cgroups {
     return true;
   }
 
+  /**
+   * One that is gone is here while what was below it is, which goes to whom that goes to, and not to the next one of its path. So
+   * there are no more of these than cgroups with a name.
+   */
+  private renewed(found: Cgroup): Cgroup {
+    const { path, row, above } = found;
+    if (!found.isGone || above === null) return found;
+    this.numbers.leave(row, above.row, above);
+    this.rows.use(this.x, above.row, [...this.base, path].join('/'));
+    return this.add(path, row, above);
+  }
+
+  private add(path: string, row: number, above: Cgroup): Cgroup {
+    const cgroup = { path, row, above, id: null, numbers: new Set<number>(), below: 0, isGone: false };
+    above.below++;
+    this.byPath.set(path, cgroup);
+    return cgroup;
+  }
+
   /** The cgroup was removed. Its slots are its parent's, if their guest has not freed them. */
   gone(id: bigint): void {
     const known = this.byId.get(id);
     if (known === undefined) return;
     const { cgroup, n } = known;
+    this.work++;
     this.byId.delete(id);
+    this.unheard.delete(id);
     cgroup.id = null;
-    this.ended.set(n, cgroup);
+    cgroup.isGone = true;
+    this.numbers.end(n, cgroup);
     this.prune(cgroup);
   }
 
   /** Numbers of cgroups that are gone and that no slot has are free. Nothing that was said may be under way. */
   reap(): void {
-    const { owners, x } = this;
-    for (const [n, cgroup] of this.ended) {
-      if (isNamed(owners, x, n)) continue;
-      setRow(owners, x, n, rowOfNumber(owners, x, NOBODY));
-      cgroup.numbers.delete(n);
-      this.ended.delete(n);
-      this.free.push(n);
-    }
+    this.work += this.numbers.reap();
   }
 
-  private takeNumber(): number {
-    const n = this.free.pop();
-    if (n !== undefined) return n;
-    return this.highest < CGROUPS_MAX ? ++this.highest : NOBODY;
+  /** As GuestNumbers has it. */
+  takeLeft(): ReadonlyMap<number, number> {
+    return this.numbers.takeLeft();
+  }
+
+  /** The names of a path from the guest's root, or null for what is none, or is too deep below the memcg of the export. */
+  private split(path: string): string[] | null {
+    const names = path.startsWith('/') ? orNull(() => namesOf(path)) : null;
+    return names !== null && this.base.length + names.length <= DEPTH_MAX ? names : null;
   }
 
   private ensure(names: readonly string[]): Cgroup | null {
     let cgroup = this.byPath.get('') ?? null;
-    for (let depth = 1; depth <= names.length && cgroup !== null; depth++) {
-      const path = names.slice(0, depth).join('/');
-      const found = this.byPath.get(path);
-      const next: Cgroup | null = found ?? this.make(path, cgroup);
+    let path = '';
+    let whole = this.base.join('/');
+    for (const name of names) {
+      if (cgroup === null) return null;
+      this.work++;
+      path = path === '' ? name : `${path}/${name}`;
+      whole = whole === '' ? name : `${whole}/${name}`;
+      const next: Cgroup | null = this.byPath.get(path) ?? this.make(path, whole, cgroup);
       if (next === null) this.prune(cgroup);
       cgroup = next;
     }
     return cgroup;
   }
 
-  private make(path: string, above: Cgroup): Cgroup | null {
+  /** `whole`: its path from the root. */
+  private make(path: string, whole: string, above: Cgroup): Cgroup | null {
     if (this.byPath.size > CGROUPS_MAX) return null;
-    const had = this.rowOf(path, (whole) => this.tree.lookup(whole));
-    const row = had ?? this.rowOf(path, (whole) => this.tree.create(whole));
-    if (row === null) return null;
-    const cgroup = { path, row, above, made: had === null, id: null, numbers: new Set<number>(), below: 0 };
-    above.below++;
-    this.byPath.set(path, cgroup);
-    return cgroup;
-  }
-
-  /** Null for what the tree refuses: no such row, no name, too deep, or no row left. */
-  private rowOf(path: string, find: (whole: string) => number): number | null {
-    try {
-      return find(below(this.base, path));
-    } catch (error) {
-      if (error instanceof MemcgError) return null;
-      throw error;
-    }
+    const row = this.rows.use(this.x, above.row, whole);
+    return row === null ? null : this.add(path, row, above);
   }
 
   /** Forgets a cgroup that has no name and nothing below it, and those above it that have no more. */
   private prune(cgroup: Cgroup): void {
-    let one = cgroup;
-    for (let { above } = one; above !== null && one.id === null && one.below === 0; { above } = one) {
-      this.byPath.delete(one.path);
+    const ending: Cgroup[] = [];
+    let stays = cgroup;
+    for (let { above } = stays; above !== null && stays.id === null && stays.below === 0; { above } = stays) {
+      if (this.byPath.get(stays.path) === stays) this.byPath.delete(stays.path);
       above.below--;
-      this.handOver(one, above);
-      one = above;
+      ending.push(stays);
+      stays = above;
     }
+    this.handOver(ending, stays);
   }
 
-  /** A memcg that stays keeps its numbers. */
-  private handOver(one: Cgroup, above: Cgroup): void {
-    for (const n of one.numbers) {
-      above.numbers.add(n);
-      this.ended.set(n, above);
+  /** The numbers of `ending`, the lowest of which comes first, are those of `stays`. In one step, because each may have thousands. */
+  private handOver(ending: readonly Cgroup[], stays: Cgroup): void {
+    const { rows } = this;
+    // A memcg that stays whatever becomes of cgroups gets the numbers of what is below it, if nobody has said that its own is gone.
+    const heirs: number[] = [];
+    let heir = stays.row;
+    for (const { row, isGone } of ending.toReversed()) {
+      if (!rows.isMade(row) && !isGone) heir = row;
+      heirs.unshift(heir);
     }
-    if (one.made && this.tree.isLeaf(one.row))
-      endCgroup(this.tree, this.owners, this.x, one.numbers, one.row, above.row);
-  }
-}
-
-/**
- * The memcg of a cgroup that is gone goes offline, and `numbers` that stand for it stand for `above`. The numbers first:
- *   1. the row goes offline, and waits for the pins of that moment   2. a store pins a slot, and finds the row by its number
- *   3. the row is somebody else's   4. the store charges it
- */
-export function endCgroup(
-  tree: MemcgTree,
-  owners: Owners,
-  x: number,
-  numbers: Iterable<number>,
-  row: number,
-  above: number,
-): void {
-  for (const n of numbers) if (rowOfNumber(owners, x, n) === row) setRow(owners, x, n, above);
-  tree.release(row);
-}
-
-/** The names of a path from the guest's root, or null for what is none. */
-function split(path: string): string[] | null {
-  try {
-    return path.startsWith('/') ? namesOf(path) : null;
-  } catch (error) {
-    if (error instanceof MemcgError) return null;
-    throw error;
+    const all = ending.map(({ numbers }) => [...numbers]);
+    for (const [i, { row, isGone }] of ending.entries()) {
+      const numbers = all[i];
+      this.work += 1 + (numbers.length >>> 4);
+      for (const n of numbers) this.numbers.end(n, stays);
+      if (rows.isMade(row)) endCgroup(this.owners, this.x, numbers, row, heirs[i], () => rows.leave(row));
+      else if (isGone) this.numbers.leave(row, heirs[i], stays);
+    }
+    for (const [i, { row }] of ending.entries()) this.numbers.noteLeft(all[i], row, heirs[i]);
   }
 }

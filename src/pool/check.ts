@@ -4,52 +4,21 @@
  *
  * Reads under the locks that writers hold, one at a time and never two, and none for longer than a piece of a list or one
  * tree takes (2^14 places), so it may run beside anything; but the sums mean something only if nothing moved meanwhile:
- * `busy` says what is under way; zswap's `stamp` changes when something was. Rotations change no stamp, and a walk in pieces may
+ * busy.ts says what is under way; zswap's `stamp` changes when something was. Rotations change no stamp, and a walk in pieces may
  * lose its place by one: then there is no result.
  */
 import { sum } from '../shm/counters.ts';
-import { ringLength } from '../shm/mailbox.ts';
-import * as sync from '../shm/sync.ts';
 import { allocatorOf } from './allocator/index.ts';
 import { countBits, setCount, testBit } from './bits.ts';
-import { claimsHeld } from './claims.ts';
+import { checkMemcgs, type MemcgSums, type RowFaults } from './check_memcgs.ts';
 import { POOL } from './counters.ts';
 import { highWater, isLive, LENGTH_SAME_FILLED, NONE } from './entries.ts';
-import { runsVerb } from './export_state.ts';
 import { belongs } from './lru.ts';
-import { currentOf, heirOf, onlineRows, pathOf, ROOT } from './memcg.ts';
+import { isOnline, TABLE } from './memcg.ts';
 import { eachLinked, PIECE, stampOf } from './pieces.ts';
-import { CTL, type Shared } from './shared.ts';
+import type { Shared } from './shared.ts';
 import { isFreed, lockTree, unlockTree } from './tree.ts';
 import { eachEntry } from './tree_walk.ts';
-
-/** What is under way; all 0 when nothing is. */
-export interface Busy {
-  readonly pins: number;
-  readonly writebacks: number;
-  readonly claims: number;
-  readonly orders: number;
-  readonly shrinker: number;
-  readonly swapoffs: number;
-}
-
-export function busy(s: Shared): Busy {
-  const { locked, wb } = s.slotTable;
-  let pins = 0;
-  let writebacks = 0;
-  for (let r = 1; r < locked.length; r++) {
-    if (locked[r] !== 0) pins++;
-    writebacks += wb[r];
-  }
-  return {
-    pins,
-    writebacks,
-    claims: claimsHeld(s.claims),
-    orders: ringLength(s.orders),
-    shrinker: sync.load(s.control, CTL.WORK),
-    swapoffs: s.states.filter((_, x) => runsVerb(s.states, x)).length,
-  };
-}
 
 export interface PoolCheck {
   readonly entries: {
@@ -72,17 +41,8 @@ export interface PoolCheck {
   };
   readonly counted: { readonly stored_pages: number; readonly compressed_bytes: number };
   readonly lengths_bytes: number;
-  /** Memcgs that are online: what their lists and their subtrees are charged, and the lengths of the entries there. */
-  readonly memcgs: readonly {
-    readonly name: string;
-    readonly charged_bytes: number;
-    /** Of the list: what is counted of dead pages, and the lengths of those that are there. */
-    readonly dead_bytes: number;
-    readonly dead_lengths_bytes: number;
-    readonly lengths_bytes: number;
-    readonly subtree_charged_bytes: number;
-    readonly subtree_lengths_bytes: number;
-  }[];
+  readonly memcgs: readonly MemcgSums[];
+  readonly memcg_rows: RowFaults;
   /** What is kept of the bits, and the bits themselves. */
   readonly exports: readonly {
     readonly used_pages: number;
@@ -104,17 +64,25 @@ export interface PoolCheck {
 const IN_TREE = 1;
 const ON_LRU = 2;
 
+/** The same of empty trees, and of bits. */
+const TREES_PAUSE = 2 ** 9;
+const BITS_PAUSE = 2 ** 23;
+/** Places that are looked at between two of its pauses: a millisecond or a few. */
+const PAUSE = 2 ** 16;
+
 /**
- * Takes one to four seconds for ten million entries; the caller's thread does nothing else meanwhile. Null where a list changed
- * while it was looked at. `steps`: of a list under one hold of its lock.
+ * Takes one to four seconds for ten million entries, or an export of 8 TiB, and pauses every few milliseconds, but in a list of
+ * the LRU or of the allocator. Null where a list changed while it was looked at. `steps`: of a list under one hold of its lock.
  */
-export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
+export function* checkPool(s: Shared, steps = PIECE): Generator<undefined, PoolCheck | null> {
   const end = highWater(s.entries);
+  const { control } = s.memcgs;
+  const moved = control[TABLE.MOVED];
+  const state = s.memcgs.state.slice();
   const marks = new Uint8Array(end);
-  const trees = markTrees(s, marks);
+  const trees = yield* markTrees(s, marks);
   const piece = new Int32Array(steps);
-  const rows = onlineRows(s.memcgs);
-  const lists = markLists(s, rows, marks, piece);
+  const lists = markLists(s, marks, piece);
   const allocator = allocatorOf(s.zs);
   const usage = allocator.usage(s.zs, piece);
   if (lists === null || usage === null) return null;
@@ -122,10 +90,13 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
   const lengths = new Float64Array(s.memcgs.rows);
   const { length, memcg, dead } = s.entries;
   const deadBytes = new Float64Array(s.memcgs.rows);
+  /** And how many with an object do. */
+  const named = new Uint32Array(s.memcgs.rows);
   const found = { alive: 0, same_filled: 0, leaked: 0, not_on_lru: 0, wrong_object: 0 };
   let wrongInTrees = trees.wrong;
   let wrongOnLru = lists.wrong;
   for (let e = 1; e < end; e++) {
+    if (e % PAUSE === 0) yield;
     const inTree = (marks[e] & IN_TREE) !== 0;
     const onLru = (marks[e] & ON_LRU) !== 0;
     if (!isLive(s.entries, e)) {
@@ -139,10 +110,15 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
     if (dead.length > 0 && dead[e] !== 0) deadBytes[memcg[e]] += length[e];
     if (filled) found.same_filled++;
     else if (!allocator.owns(s.zs, e, length[e])) found.wrong_object++;
+    // One that is same-filled is charged to nobody, and keeps no row.
+    if (!filled) named[memcg[e]]++;
     if (filled && onLru) wrongOnLru++;
     if (!inTree) found.leaked++;
     else if (!onLru && !filled) found.not_on_lru++;
   }
+  const exports = yield* exportBits(s);
+  // A memcg that was removed meanwhile has given its list to another, and a row may be another's by now.
+  if (control[TABLE.MOVED] !== moved || state.some((was, m) => was !== s.memcgs.state[m])) return null;
   return {
     entries: {
       ...found,
@@ -157,15 +133,10 @@ export function checkPool(s: Shared, steps = PIECE): PoolCheck | null {
       compressed_bytes: sum(s.counters, POOL.compressed_bytes),
     },
     lengths_bytes: lengths.reduce((a, b) => a + b, 0),
-    memcgs: memcgSums(s, rows, lengths, deadBytes),
-    exports: s.settings.exports.map(({ pages }, x) => ({
-      used_pages: setCount(s.users, x),
-      used_bits: countBits(s.users, x, pages),
-      lost_pages: setCount(s.lost, x),
-      lost_bits: countBits(s.lost, x, pages),
-    })),
+    ...checkMemcgs(s, lengths, deadBytes, named),
+    exports,
     zspages: {
-      in_use: allocator.total(s.zs) / allocator.pageBytes,
+      in_use: allocator.pages(s.zs),
       ...usage,
       strays: allocator.strays(s.zs),
       entries_with_object: found.alive - found.same_filled,
@@ -178,9 +149,30 @@ interface Marked {
   wrong: number;
 }
 
-function markTrees(s: Shared, marks: Uint8Array): Marked & { unused: number } {
+function* exportBits({ settings, users, lost }: Shared): Generator<undefined, PoolCheck['exports']> {
+  const exports: PoolCheck['exports'][number][] = [];
+  for (const [x, { pages }] of settings.exports.entries()) {
+    let [used, gone] = [0, 0];
+    for (let slot = 0; slot < pages; slot += BITS_PAUSE) {
+      const to = Math.min(pages, slot + BITS_PAUSE);
+      used += countBits(users, x, to, slot);
+      gone += countBits(lost, x, to, slot);
+      yield;
+    }
+    exports.push({
+      used_pages: setCount(users, x),
+      used_bits: used,
+      lost_pages: setCount(lost, x),
+      lost_bits: gone,
+    });
+  }
+  return exports;
+}
+
+function* markTrees(s: Shared, marks: Uint8Array): Generator<undefined, Marked & { unused: number }> {
   const { trees, entries } = s;
   const marked = { seen: 0, wrong: 0, unused: 0 };
+  let looked = 0;
   for (let x = 0; x < s.settings.exports.length; x++) {
     for (let tree = trees.base[x]; tree < trees.base[x + 1]; tree++) {
       if (isFreed(trees, tree)) continue;
@@ -193,53 +185,26 @@ function markTrees(s: Shared, marks: Uint8Array): Marked & { unused: number } {
         if (e < marks.length) marks[e] |= IN_TREE;
       });
       unlockTree(trees, tree);
+      if (marked.seen - looked < PAUSE && tree % TREES_PAUSE !== 0) continue;
+      looked = marked.seen;
+      yield;
     }
   }
   return marked;
 }
 
-/** `lengths`: bytes by the memcg that entries name, which may be offline. */
-function memcgSums(
-  { memcgs, lru }: Shared,
-  rows: readonly number[],
-  lengths: Float64Array,
-  dead: Float64Array,
-): PoolCheck['memcgs'] {
-  const listed = new Float64Array(memcgs.rows);
-  const below = new Float64Array(memcgs.rows);
-  const deadThere = new Float64Array(memcgs.rows);
-  lengths.forEach((bytes, m) => {
-    if (bytes === 0) return;
-    listed[heirOf(memcgs, m)] += bytes;
-    deadThere[heirOf(memcgs, m)] += dead[m];
-    for (let row = m; row !== ROOT; row = memcgs.parent[row]) below[row] += bytes;
-  });
-  return rows.map((m) => ({
-    name: pathOf(memcgs, m),
-    charged_bytes: lru.charged[m],
-    lengths_bytes: listed[m],
-    dead_bytes: lru.dead[m],
-    dead_lengths_bytes: deadThere[m],
-    subtree_charged_bytes: currentOf(memcgs, m),
-    subtree_lengths_bytes: below[m],
-  }));
-}
-
-function markLists(
-  { lru, entries, memcgs }: Shared,
-  rows: readonly number[],
-  marks: Uint8Array,
-  piece: Int32Array,
-): Marked | null {
+function markLists({ lru, entries, memcgs }: Shared, marks: Uint8Array, piece: Int32Array): Marked | null {
   const marked: Marked = { seen: 0, wrong: 0 };
   const { lock, unlinked, head: heads } = lru;
-  for (const m of rows) {
+  for (let m = 0; m < memcgs.rows; m++) {
+    // One that is not online has none, or what is on it is wrong there.
+    if (!isOnline(memcgs, m) && heads[m] === NONE) continue;
     const list = { lock, index: m, unlinked, heads, head: m, next: entries.next, none: NONE };
     const whole = eachLinked(list, stampOf(list), piece, (e) => {
       marked.seen++;
       // A list that bites its own tail is cut by its marks.
       const known = e > 0 && e < marks.length && (marks[e] & ON_LRU) === 0;
-      if (!known || !belongs({ memcgs }, entries, m, e)) marked.wrong++;
+      if (!known || !isOnline(memcgs, m) || !belongs({ memcgs }, entries, m, e)) marked.wrong++;
       if (known) marks[e] |= ON_LRU;
       return known;
     });
@@ -271,6 +236,11 @@ export function disagreements(check: PoolCheck, { exports }: Names): string[] {
     differ(`dead bytes on the list of ${one.name}`, one.dead_bytes, one.dead_lengths_bytes);
     differ(`zswap.current of ${one.name}`, one.subtree_charged_bytes, one.subtree_lengths_bytes);
   }
+  const { memcg_rows: rows } = check;
+  say(rows.named_free > 0, `${rows.named_free} entries name a memcg that there is not`);
+  say(rows.listed > 0, `${rows.listed} memcgs that are not online have a list`);
+  say(rows.wrong_charges > 0, `${rows.wrong_charges} rows of memcgs are charged what their entries do not have`);
+  say(rows.owners > 0, `${rows.owners} exports, ranges or numbers of agents stand for a memcg that is not online`);
   check.exports.forEach((one, x) => {
     differ(`used_pages of ${exports[x].name}`, one.used_pages, one.used_bits);
     differ(`lost_pages of ${exports[x].name}`, one.lost_pages, one.lost_bits);

@@ -5,8 +5,9 @@
  *
  *   ignore   what it makes of others
  *   first    a page that dies goes to the head of its list, so that it is written back before any that somebody may read
- *   last     it goes to the tail: no writeback is spent on it while there are others
- *   drop     it leaves the pool at once, as by a TRIM of its slot (zswap/owner.ts)
+ *   last     it goes behind all that are live, those that come later as well (list_links.ts): no writeback is spent on it while
+ *            there are others. While those can't be written back, because their image stalls say, it waits with them
+ *   drop     it leaves the pool at once, as by a TRIM of its slot (zswap/dead_drop.ts)
  *
  * A page that dies twice is counted once; one that is freed, overwritten, or given to somebody is dead no longer.
  */
@@ -36,6 +37,7 @@ export function markDead(lru: Lru, t: Entries, e: number, policy: DeadPolicy): b
 /** Somebody has the slot again, and its page is the one that is stored. */
 export function markLive(lru: Lru, t: Entries, e: number): void {
   const m = lockList(lru, t.memcg[e]);
-  revive(lru, t, m, e);
+  const lives = revive(lru, t, m, e);
+  if (lives && lru.deadLast && linked(lru, t, m, e)) rotate(lru, t, m, e);
   sync.unlock(lru.lock, m);
 }

@@ -1,17 +1,16 @@
 /**
  * What the background shrinker leaves in a list: a number per memcg, beside the list and under its lock.
  *
- *   protected      nr_zswap_protected: an entry more for each that is added to the list or put back, halved where it comes to
- *                  more than a quarter of the list (lru.ts), and one more for each page that comes back from the image
+ *   protected      nr_zswap_protected: an entry more for each that is added to the list, or added again by a load of 6.8, or put
+ *                  back, halved where it comes to more than a quarter of the list (lru.ts; not when one is put back), and one more
+ *                  for each page that comes back from the image
  *   second-chance  nr_disk_swapins: one more for each page that comes back from the image, until a count takes them away
  *
  * The kernel changes them by atomic operations and without the lock. Here a page that comes back has waited for its image, and
  * everything else has the lock already.
  */
 import * as sync from '../shm/sync.ts';
-import { PAGE_SIZE } from './limits.ts';
 import { type Lru, lockList } from './lru.ts';
-import { CELL, countOf, currentOf, ROOT } from './memcg.ts';
 import type { Heuristic } from './policies.ts';
 
 /** zswap_folio_swapin: pages that were stored for memcg `m` had to come from the image, so too much had been written back. */
@@ -21,8 +20,12 @@ export function noteSwapins(lru: Lru, m: number, pages: number): void {
   sync.unlock(lru.lock, row);
 }
 
-/** Entries of list `m` that its heuristic lets go. Of second-chance each page that came back counts once. */
-function freeable(lru: Lru, m: number, heuristic: Heuristic): number {
+/**
+ * zswap_shrinker_count: entries of list `m` that its heuristic lets go. Of second-chance each page that came back counts once. The
+ * kernel multiplies that by how the list compresses, because its reclaim compares caches by the pages that are had from them. Here
+ * lists are compared with nothing, and what is made of the count is a number of entries (background.ts).
+ */
+export function countShrinkable(lru: Lru, m: number, heuristic: Heuristic): number {
   if (heuristic === 'none') return lru.count[m];
   sync.lock(lru.lock, m);
   const entries = lru.count[m];
@@ -30,23 +33,6 @@ function freeable(lru: Lru, m: number, heuristic: Heuristic): number {
   if (heuristic === 'second-chance') lru.heldBack[m] -= held;
   sync.unlock(lru.lock, m);
   return entries - held;
-}
-
-/**
- * zswap_shrinker_count: what list `m` has to offer, in pages of memory that are had by it: the better it compresses, the less.
- * `pool`: bytes and pages of all, which are the root's.
- */
-export function countShrinkable(
-  lru: Lru,
-  m: number,
-  heuristic: Heuristic,
-  pool: { readonly bytes: number; readonly pages: number },
-): number {
-  const { memcgs } = lru;
-  const bytes = m === ROOT ? pool.bytes : currentOf(memcgs, m);
-  const stored = m === ROOT ? pool.pages : countOf(memcgs, m, CELL.PAGES);
-  const entries = freeable(lru, m, heuristic);
-  return stored <= 0 ? 0 : Math.floor((entries * Math.floor(bytes / PAGE_SIZE)) / stored);
 }
 
 /** zswap_shrinker_scan of 6.8: a scan of so many entries would reach what is protected. */

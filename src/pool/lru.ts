@@ -20,57 +20,27 @@
  * Two lists are locked by reparent alone, the deeper one first. A walk of m's list that is under way ends: the list is empty.
  */
 import { assert } from '../shm/assert.ts';
-import { float64, int32 } from '../shm/columns.ts';
 import * as sync from '../shm/sync.ts';
 import { type Entries, NONE } from './entries.ts';
 import { PAGE_SIZE } from './limits.ts';
+import { join, type LinkedLists, type Lists, linkTail, unlink } from './list_links.ts';
 import { chargePath, commonOf, heirOf, MEMCG, type Memcgs, TABLE } from './memcg.ts';
 
 /** `prev` and `next` of an isolated entry. */
 const ISOLATED = -1;
 
-/** By memcg. */
-export interface Lists {
-  readonly lock: Int32Array;
-  readonly head: Int32Array;
-  readonly tail: Int32Array;
-  /** Entries on the list. */
-  readonly count: Int32Array;
-  /** Bytes of the objects on the list, and of those isolated from it. What zswap.current is, memcg.ts counts. */
-  readonly charged: Float64Array;
-  /** Those of them whose pages are dead (dead.ts). */
-  readonly dead: Float64Array;
-  /** How often an entry has left its place, so that a walk in pieces knows whether it still knows where it is (pieces.ts). */
-  readonly unlinked: Float64Array;
-  /** What a heuristic keeps from the background shrinker (held_back.ts). */
-  readonly heldBack: Float64Array;
-}
-
 /** The lists as a thread uses them. */
-export interface Lru extends Lists {
+export interface Lru extends LinkedLists {
   readonly memcgs: Memcgs;
   readonly thread: number;
   /** What comes to a list protects it (heuristic `protected`). */
   readonly protects: boolean;
 }
 
-export function createLists(rows: number): Lists {
-  return {
-    lock: int32(rows),
-    head: int32(rows),
-    tail: int32(rows),
-    count: int32(rows),
-    charged: float64(rows),
-    dead: float64(rows),
-    unlinked: float64(rows),
-    heldBack: float64(rows),
-  };
-}
-
 /** The lists as `thread` uses them: one of those that the memcgs have a cell for. */
-export function openLru(lists: Lists, memcgs: Memcgs, thread: number, protects = false): Lru {
+export function openLru(lists: Lists, memcgs: Memcgs, thread: number, protects = false, deadLast = false): Lru {
   assert(thread < memcgs.threads, 'who changes lists has cells to count in');
-  return { ...lists, memcgs, thread, protects };
+  return { ...lists, memcgs, thread, protects, deadLast };
 }
 
 /** Locks the list that has what `m` names, and answers whose it is. */
@@ -80,30 +50,6 @@ export function lockList({ lock, memcgs }: Lru, m: number): number {
     if (memcgs.state[row] !== MEMCG.OFFLINE) return row;
     sync.unlock(lock, row);
   }
-}
-
-/** Caller holds the LRU lock of memcg `m`. */
-function linkTail(lru: Lists, t: Entries, m: number, e: number): void {
-  sync.held(lru.lock, m);
-  const last = lru.tail[m];
-  t.prev[e] = last;
-  t.next[e] = NONE;
-  if (last === NONE) lru.head[m] = e;
-  else t.next[last] = e;
-  lru.tail[m] = e;
-}
-
-function unlink(lru: Lists, t: Entries, m: number, e: number): void {
-  sync.held(lru.lock, m);
-  const before = t.prev[e];
-  const after = t.next[e];
-  if (before === NONE) lru.head[m] = after;
-  else t.next[before] = after;
-  if (after === NONE) lru.tail[m] = before;
-  else t.prev[after] = before;
-  t.prev[e] = NONE;
-  t.next[e] = NONE;
-  lru.unlinked[m]++;
 }
 
 /** Caller holds the LRU lock. */
@@ -161,15 +107,17 @@ export function moveToHead(lru: Lists, t: Entries, m: number, e: number): void {
   lru.head[m] = e;
 }
 
-/** Moves an entry of list `m` to its tail. Caller holds the LRU lock. */
-export function rotate(lru: Lists, t: Entries, m: number, e: number): void {
+/** Moves an entry of list `m` to its tail, or where live ones end there. Caller holds the LRU lock. */
+export function rotate(lru: LinkedLists, t: Entries, m: number, e: number): void {
   unlink(lru, t, m, e);
   linkTail(lru, t, m, e);
 }
 
+/** As 6.8 did it after a load: the entry is taken off and added again, which protects one more (protect). */
 export function moveToTail(lru: Lru, t: Entries, e: number): void {
   const m = lockList(lru, t.memcg[e]);
   if (linked(lru, t, m, e)) rotate(lru, t, m, e);
+  if (lru.protects && t.length[e] > 0) protect(lru, m);
   sync.unlock(lru.lock, m);
 }
 
@@ -207,9 +155,10 @@ export function putback(lru: Lru, t: Entries, e: number): void {
  * isolated. Nobody else may change its place or free it meanwhile, but for a walk that takes it off its list or turns it over: the
  * caller holds the slot's pin, which excludes its store, and the lock of its tree, which excludes its end (owner.ts).
  *
- * In this order, because a row that is offline is somebody else's as soon as it is charged nothing, and the list is found by
- * the row:   1. it leaves the list of `from`   2. it names `to`   3. it comes to the list of `to`   4. `from` is uncharged
- * `to` keeps its row by the pin, as for a store. Between 1 and 3 it is on no list, so a walk may miss it.
+ * In this order, because what a row is charged keeps it from being somebody else's, and the list is found by the row:
+ *   1. it leaves the list of `from`   2. it names `to`   3. it comes to the list of `to`   4. `from` is uncharged
+ * `to` keeps its row by the pin, as for a store, and so does `from` after 4 (dying_rows.ts). Between 1 and 3 it is on no list, so
+ * a walk may miss it.
  */
 export function give(lru: Lru, t: Entries, e: number, to: number): void {
   const { memcgs, thread } = lru;
@@ -239,12 +188,13 @@ export function give(lru: Lru, t: Entries, e: number, to: number): void {
   chargePath(memcgs, thread, from, bytes, -1, raw, above);
 }
 
-/** It is not dead, or does not count as that any more. Caller holds the lock of list `m`. */
-export function revive(lru: Lists, t: Entries, m: number, e: number): void {
+/** It is not dead, or does not count as that any more; whether it was. Caller holds the lock of list `m`. */
+export function revive(lru: Lists, t: Entries, m: number, e: number): boolean {
   sync.held(lru.lock, m);
-  if (t.dead.length === 0 || t.dead[e] === 0) return;
+  if (t.dead.length === 0 || t.dead[e] === 0) return false;
   t.dead[e] = 0;
   lru.dead[m] -= t.length[e];
+  return true;
 }
 
 /** Whether entry `e` belongs on list `m`. The caller holds the lock of that list, or nothing moves. */
@@ -261,16 +211,7 @@ export function reparent(lru: Lru, t: Entries, m: number): void {
   const heir = parent[m];
   sync.lock(lru.lock, m);
   sync.lock(lru.lock, heir);
-  const first = lru.head[m];
-  if (first !== NONE) {
-    const [last, old] = [lru.tail[m], lru.head[heir]];
-    t.next[last] = old;
-    if (old === NONE) lru.tail[heir] = last;
-    else t.prev[old] = last;
-    lru.head[heir] = first;
-    lru.head[m] = NONE;
-    lru.tail[m] = NONE;
-  }
+  join(lru, t, m, heir);
   lru.unlinked[m] += lru.count[m];
   lru.count[heir] += lru.count[m];
   lru.charged[heir] += lru.charged[m];

@@ -125,7 +125,12 @@ export function writesBack(t: Memcgs, m: number): boolean {
   return t.keeps[ROOT] === 0;
 }
 
-/** Counts a page that came (`sign` 1) or went (-1), with `bytes` of object, for the path of `m` up to `above`, without it. */
+/**
+ * Counts a page that came (`sign` 1) or went (-1), with `bytes` of object, for the path of `m` up to `above`, without it. The
+ * bytes are last, because they are what keeps a row that is offline from being given away (memcg_tree.ts):
+ *   1. the last page of a row goes   2. the main thread finds the row empty, and has another parent for it
+ *   3. what was still to be counted is counted there, and goes up that path. Who is above keeps its row by bytes of its own
+ */
 export function chargePath(
   t: Memcgs,
   thread: number,
@@ -136,12 +141,13 @@ export function chargePath(
   above = ROOT,
 ): void {
   const { cells, parent, threads } = t;
-  for (let row = m; row !== above; row = parent[row]) {
+  for (let row = m; row !== above; ) {
     const at = (row * threads + thread) * CELL_COLUMNS;
-    cells[at + (sign > 0 ? CELL.ADDED : CELL.FREED)] += bytes;
+    row = parent[row];
     cells[at + CELL.PAGES] += sign;
     if (raw) cells[at + CELL.INCOMPRESSIBLE] += sign;
     if (sign > 0) cells[at + CELL.ZSWPOUT]++;
+    cells[at + (sign > 0 ? CELL.ADDED : CELL.FREED)] += bytes;
   }
 }
 

@@ -4,22 +4,18 @@
  * as it is made, in the order in which it is written here: a row is filled in before it is online.
  *
  * offline is rmdir: the pages of a cgroup that goes away become its parent's. It leaves the row to be reaped, when nobody can
- * name it any more:
- *
- *   1. a store looks its memcg up   2. the row goes offline, empty   3. another memcg gets the row   4. the store charges that
- * Whoever stores holds the pin of a slot from before the look until it has charged. So a row waits for the pins that were held
- * when it went offline, each of which is seen dropped at some time; and for its entries, for the rows below it, and for
- * requests of the main thread's own that hold it.
+ * name it any more (dying_rows.ts): no store that is under way, no entry, no row below it, and no request of the main thread's
+ * own that holds it.
  */
 import * as sync from '../shm/sync.ts';
-import { exportOf, noteRanges, type SlotRange } from './attribution.ts';
+import { exportOf, isOfCgroup, noteRanges, type SlotRange } from './attribution.ts';
+import { DyingRows, REAPED_PER_CALL } from './dying_rows.ts';
 import type { Entries } from './entries.ts';
+import type { Lists } from './list_links.ts';
 import * as lru from './lru.ts';
 import {
   CELL_COLUMNS,
-  currentOf,
   dropHomes,
-  hasHomes,
   MEMCG,
   type Memcgs,
   makeHome,
@@ -37,35 +33,35 @@ import type { SlotTable } from './slot_table.ts';
 /** Of createShared, as it is. */
 export interface MemcgPool {
   readonly memcgs: Memcgs;
-  readonly lru: lru.Lists;
+  readonly lru: Lists;
   readonly entries: Entries;
   readonly slotTable: Pick<SlotTable, 'locked'>;
   readonly settings: { readonly exports: readonly { readonly name: string }[] };
 }
 
-interface Dying {
-  readonly m: number;
-  /** Slot records that were pinned when it went offline, and have not been seen unpinned since. */
-  pins: number[];
+/** Is told what somebody does by hand: a row is to stay, whatever becomes of cgroups; or it goes, if no cgroup is there. */
+interface TreeWatcher {
+  keep?(m: number): void;
+  vacate?(m: number): void;
 }
-
-/** Rows that one call looks at whether they can be free; they come in turn. */
-const REAPED_PER_CALL = 64;
 
 export class MemcgTree {
   private readonly pool: MemcgPool;
   private readonly t: Memcgs;
   private readonly lists: lru.Lru;
-  /** By path. */
+  /** By path, and the paths. */
   private readonly rows = new Map<string, number>();
+  private readonly paths = new Map<number, string>();
   /** Rows in use directly below each, offline ones among them; and those of them that are online. */
   private readonly below: Int32Array;
   private readonly online: Int32Array;
   /** Rows before END that are free. */
   private free: number[] = [];
-  private dying: Dying[] = [];
+  private readonly dying: DyingRows;
   /** Rows that requests under way name, and how many of them do. */
   private readonly held = new Map<number, number>();
+  /** One for each export with an agent, and one more. */
+  private readonly watchers: TreeWatcher[] = [];
 
   /** `thread`: who changes lists here, the main thread's number. */
   constructor(pool: MemcgPool, thread: number) {
@@ -74,6 +70,11 @@ export class MemcgTree {
     this.lists = lru.openLru(pool.lru, pool.memcgs, thread);
     this.below = new Int32Array(this.t.rows);
     this.online = new Int32Array(this.t.rows);
+    this.dying = new DyingRows(pool, {
+      below: this.below,
+      isHeld: (m) => this.held.has(m),
+      giveBack: (m) => this.giveBack(m),
+    });
     this.rows.set('/', ROOT);
     for (let m = ROOT + 1; m < this.t.control[TABLE.END]; m++) this.know(m);
   }
@@ -82,10 +83,15 @@ export class MemcgTree {
     const { state, parent } = this.t;
     if (state[m] === MEMCG.FREE) this.free.push(m);
     else this.below[parent[m]]++;
-    if (state[m] === MEMCG.OFFLINE) this.dying.push({ m, pins: this.pinsHeld() });
+    if (state[m] === MEMCG.OFFLINE) this.dying.add(m);
     if (state[m] !== MEMCG.ONLINE) return;
     this.online[parent[m]]++;
-    this.rows.set(pathOf(this.t, m), m);
+    this.note(m, pathOf(this.t, m));
+  }
+
+  private note(m: number, path: string): void {
+    this.rows.set(path, m);
+    this.paths.set(m, path);
   }
 
   /** The row of a path. ENOENT where there is none; EINVAL for what is no path. */
@@ -109,6 +115,29 @@ export class MemcgTree {
     return this.add(this.lookup(name.split('/').slice(0, -1).join('/')), name);
   }
 
+  get table(): Memcgs {
+    return this.t;
+  }
+
+  watch(watcher: TreeWatcher): void {
+    this.watchers.push(watcher);
+  }
+
+  /** Somebody wants a row to stay that a cgroup of a guest has made, as if he had made it himself. */
+  keep(m: number): void {
+    for (const watcher of this.watchers) watcher.keep?.(m);
+  }
+
+  /** The row of a path that is written as canonicalPath has it, if there is one. */
+  find(path: string): number | undefined {
+    return this.rows.get(path);
+  }
+
+  /** mkdir of such a path, not too deep, that is not there, in row `parent`: ENOSPC when all rows are in use. */
+  createBelow(parent: number, path: string): number {
+    return this.add(parent, path);
+  }
+
   /** The row of a path, which comes into being with all that is above it. */
   ensure(path: string): number {
     let m = ROOT;
@@ -121,7 +150,7 @@ export class MemcgTree {
   }
 
   private add(parent: number, path: string): number {
-    this.reap();
+    if (this.dying.gathered >= REAPED_PER_CALL || this.freeRows === 0) this.reap();
     const { t } = this;
     const m = this.free.pop() ?? t.control[TABLE.END];
     if (m === t.rows) throw new MemcgError('ENOSPC', `${t.rows} memcgs are in use, those that go offline among them`);
@@ -133,7 +162,7 @@ export class MemcgTree {
     if (m === t.control[TABLE.END]) t.control[TABLE.END]++;
     this.below[parent]++;
     this.online[parent]++;
-    this.rows.set(path, m);
+    this.note(m, path);
     return m;
   }
 
@@ -190,9 +219,14 @@ export class MemcgTree {
     return this.online[m] === 0;
   }
 
-  /** The same for a leaf whose agent has said that it is gone, and whose slots are its parent's already (cgroups.ts). */
-  release(m: number): void {
-    this.end(m);
+  /** The same for a leaf that no agent needs any more, and whose slots are its parent's already (guest_rows.ts). */
+  release(m: number, freed?: () => void): void {
+    this.end(m, freed);
+  }
+
+  /** Rows that nobody has had yet, or that are free again. */
+  get freeRows(): number {
+    return this.t.rows - this.t.control[TABLE.END] + this.free.length;
   }
 
   /** Until what it returns is called the row is given to nobody else, so that somebody may go on naming it. */
@@ -207,55 +241,36 @@ export class MemcgTree {
 
   private leaf(path: string): number {
     const m = this.lookup(path);
+    for (const watcher of this.watchers) watcher.vacate?.(m);
     const name = JSON.stringify(canonicalPath(path));
     if (m === ROOT) throw new MemcgError('EBUSY', 'the root stays');
     if (this.online[m] > 0) throw new MemcgError('EBUSY', `memcg ${name} has ${this.online[m]} memcgs`);
     const x = exportOf(this.t, m, this.pool.settings.exports.length);
-    if (x >= 0) throw new MemcgError('EBUSY', `memcg ${name} has export ${this.pool.settings.exports[x].name}`);
-    return m;
+    if (x < 0) return m;
+    const what = isOfCgroup(this.t, x, m) ? 'is that of a cgroup of the guest of' : 'has';
+    throw new MemcgError('EBUSY', `memcg ${name} ${what} export ${this.pool.settings.exports[x].name}`);
   }
 
-  private end(m: number): void {
+  private end(m: number, freed?: () => void): void {
     const { t } = this;
-    this.rows.delete(pathOf(t, m));
+    this.rows.delete(this.paths.get(m) ?? '');
+    this.paths.delete(m);
     this.online[t.parent[m]]--;
-    const wasHome = hasHomes(t, m);
     // Before the list moves: whoever walks the parent's list asks whose pages may be on it.
     shareHomes(t, m, t.parent[m]);
     lru.reparent(this.lists, this.pool.entries, m);
     dropHomes(t, m);
-    // What no export has been in nobody has looked up.
-    this.dying.push({ m, pins: wasHome ? this.pinsHeld() : [] });
-    this.reap();
-  }
-
-  private pinsHeld(): number[] {
-    const { locked } = this.pool.slotTable;
-    const pins: number[] = [];
-    for (let r = 1; r < locked.length; r++) if (locked[r] !== 0) pins.push(r);
-    return pins;
+    this.dying.add(m, freed);
   }
 
   /** Frees rows that nobody can name any more; the main thread may call it whenever it likes. */
   reap(): void {
-    const turn = this.dying.splice(0, REAPED_PER_CALL);
-    const left = turn.filter((one) => !this.isGone(one));
-    this.dying.push(...left);
-    const gone = new Set(turn);
-    for (const one of left) gone.delete(one);
-    for (const { m } of gone) this.giveBack(m);
+    this.dying.reap();
   }
 
   /** Rows that are offline and still named. */
   get offlineRows(): number {
-    return this.dying.length;
-  }
-
-  private isGone(one: Dying): boolean {
-    const { locked } = this.pool.slotTable;
-    one.pins = one.pins.filter((r) => locked[r] !== 0);
-    if (one.pins.length > 0 || this.below[one.m] > 0 || this.held.has(one.m)) return false;
-    return this.t.reserved[one.m] === 0 && currentOf(this.t, one.m) === 0;
+    return this.dying.count;
   }
 
   private giveBack(m: number): void {

@@ -45,7 +45,8 @@ export function ownerRow(o: Owners, x: number, slot: number): number {
   return sync.load(o.rows, x * STRIDE + numberAt(o, x, slot));
 }
 
-function numberAt({ slots }: Owners, x: number, slot: number): number {
+/** The number of a slot. Its pin is held, or it is asked by the thread that changes owners. */
+export function numberAt({ slots }: Owners, x: number, slot: number): number {
   return slots[x][slot >>> PART_SHIFT][slot & (PART_WORDS - 1)];
 }
 
@@ -69,18 +70,37 @@ export function setNumber(o: Owners, x: number, slot: number, n: number): void {
   if (n !== NOBODY) sync.add(o.named, x * STRIDE + n, 1);
 }
 
-/** Whether pages of export `x` are stored for memcg `m`, now or as soon as its agent says so. */
-export function ownsFor(o: Owners, x: number, m: number): boolean {
-  return hasAgent(o, x) && o.rows.subarray(x * STRIDE, (x + 1) * STRIDE).includes(m);
+/** The memcgs of all numbers of export `x`, or none where no agent says. A number that was never given has the root. */
+export function rowsOfNumbers(o: Owners, x: number): Int32Array {
+  return hasAgent(o, x) ? o.rows.subarray(x * STRIDE, (x + 1) * STRIDE) : new Int32Array(0);
 }
 
-/** The first slot in [from, to) that somebody owns, or `to`. Without pins it is a hint; the slots change in one thread alone. */
-export function findNamed({ slots }: Owners, x: number, from: number, to: number): number {
+/** Whether pages of export `x` are stored for memcg `m`, now or as soon as its agent says so. */
+export function ownsFor(o: Owners, x: number, m: number): boolean {
+  return rowsOfNumbers(o, x).includes(m);
+}
+
+/** Marks for findOwned: numbers that are looked for. */
+export function markNumbers(numbers: Iterable<number>): Uint8Array {
+  const wanted = new Uint8Array(STRIDE);
+  for (const n of numbers) wanted[n] = 1;
+  return wanted;
+}
+
+/** Slots that have number `n`. */
+export function slotsOf({ named }: Owners, x: number, n: number): number {
+  return sync.load(named, x * STRIDE + n);
+}
+
+/**
+ * The first slot in [from, to) whose number is wanted, or `to`. Without pins it is a hint; the slots change in one thread alone.
+ */
+export function findOwned({ slots }: Owners, x: number, wanted: Uint8Array, from: number, to: number): number {
   for (let slot = from; slot < to; ) {
     const part = slots[x][slot >>> PART_SHIFT];
     const first = slot & (PART_WORDS - 1);
     const end = Math.min(part.length, first + to - slot);
-    for (let at = first; at < end; at++) if (part[at] !== NOBODY) return slot + at - first;
+    for (let at = first; at < end; at++) if (wanted[part[at]] !== 0) return slot + at - first;
     slot += end - first;
   }
   return to;
@@ -93,5 +113,5 @@ export function addCharged({ rows, named }: Owners, sums: Float64Array): void {
 
 /** Whether a slot has number `n`. */
 export function isNamed(o: Owners, x: number, n: number): boolean {
-  return sync.load(o.named, x * STRIDE + n) !== 0;
+  return slotsOf(o, x, n) !== 0;
 }

@@ -7,7 +7,7 @@ import { int32, uint8, uint32, wideInt32 } from '../shm/columns.ts';
 import { type Counters, createCounters } from '../shm/counters.ts';
 import { createMailboxes, createRing, type Mailboxes, type Ring } from '../shm/mailbox.ts';
 import type { Clock } from './access_time.ts';
-import { type AllocatorName, allocatorNamed, allocatorOf, type ObjectMemory } from './allocator/index.ts';
+import { type AllocatorName, allocatorOf, createObjects, type ObjectMemory } from './allocator/index.ts';
 import type { SlotRange } from './attribution.ts';
 import { type Bits, createCountedBits } from './bits.ts';
 import { type Buffers, createBuffers } from './buffers.ts';
@@ -16,7 +16,7 @@ import { createDirty, type Dirty } from './dirty.ts';
 import { createEntries, type Entries, entryBytes, highWater } from './entries.ts';
 import { createAccounts, type ExportAccounts, type WritebackBudget } from './export_accounts.ts';
 import { EXPORTS_MAX, LANES_MAX, MEMCGS_MAX, PAGE_SIZE, THREAD_LANE0, THREAD_MAIN, THREADS_MAX } from './limits.ts';
-import { createLists, type Lists } from './lru.ts';
+import { createLists, type Lists } from './list_links.ts';
 import { createMemcgs, type Memcgs } from './memcg.ts';
 import { fillMemcgs } from './memcg_start.ts';
 import type { DeadPolicy, Heuristic, Reclaimer } from './policies.ts';
@@ -30,6 +30,8 @@ export interface PoolSettings {
   readonly enabled?: boolean;
   /** Of compressed objects; zsmalloc unless given. */
   readonly allocator?: AllocatorName;
+  /** Others that it can be switched to. */
+  readonly otherAllocators?: readonly AllocatorName[];
   /** The allocator has a list of its pages, and reclaim goes by that. */
   readonly listsPages?: boolean;
   readonly poolBytes: number;
@@ -188,7 +190,8 @@ export function createShared(
   const totalPages = pages.reduce((a, b) => a + b, 0);
   // Raw pages are kept beside what limits allow, so that others leave them their room, of the allocator and of the table.
   const rawPages = settings.rawOnReject ? Math.min(totalPages, Math.floor(settings.rawMaxBytes / PAGE_SIZE)) : 0;
-  const name = settings.allocator ?? 'zsmalloc';
+  const allocators = [settings.allocator ?? 'zsmalloc', ...(settings.otherAllocators ?? [])];
+  const roomOf = (name: AllocatorName): number => settings.poolBytes + rawRoom(name, rawPages);
   const usual = Math.max(ENTRIES_MIN, Math.ceil(settings.poolBytes / SMALL_OBJECT));
   // A store takes its entry before the old one goes, so each thread may hold one more than there are slots.
   const capacity = Math.min(totalPages, ENTRIES_MAX, usual + rawPages) + 1 + THREADS_MAX;
@@ -211,7 +214,7 @@ export function createShared(
     }),
     lru: createLists(memcgs),
     memcgs: createMemcgs(memcgs, threads, ranges, agents),
-    zs: allocatorNamed(name).create(settings.poolBytes + rawRoom(name, rawPages), capacity, settings.listsPages),
+    zs: createObjects(allocators, roomOf, capacity, settings.listsPages === true),
     slotTable: createSlotTable(requestRecords + 2 * buffers, pages.length),
     users: createCountedBits(pages),
     lost: createCountedBits(pages),
@@ -241,10 +244,9 @@ export function createShared(
 
 /** Bytes of metadata in use: entries and their handles up to the high-water mark, tree nodes, columns of the allocator's pages. */
 export function metadataBytes(s: Shared): number {
-  const allocator = allocatorOf(s.zs);
   return (
-    highWater(s.entries) * (entryBytes(s.entries) + allocator.handleBytes) +
+    highWater(s.entries) * entryBytes(s.entries) +
     nodesInUse(s.trees) * NODE_BYTES +
-    allocator.metadata(s.zs)
+    allocatorOf(s.zs).metadata(s.zs, highWater(s.entries))
   );
 }

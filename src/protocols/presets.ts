@@ -6,6 +6,7 @@ import type { AllocatorName } from '../pool/allocator/index.ts';
 import type { ShrinkerPolicy } from '../pool/policies.ts';
 import { type Combination, DEFAULT_SWITCHES } from './index.ts';
 
+/** Of the kernels that have `validate` those to 6.7 stranded a page besides (strandPageOnAbort): a fault that is chosen, by no preset. */
 const REFCOUNT = {
   entry: 'refcount-2013',
   swapoff: 'free-immediately',

@@ -37,8 +37,10 @@ export class ServedMemcgs {
     ageSeconds: number | null,
     gone: AbortSignal,
   ): Promise<number> => {
-    // A tick more than was asked for, because the one that a page was used in may have been at its end then.
-    const since = ageSeconds === null ? null : tickBefore(this.clock, ageSeconds * TICKS_PER_SECOND + 1);
+    // A tick more than was asked for, because the one that a page was used in may have been at its end then. But every page
+    // has been unused for no time at all, also one of this tick.
+    const ticks = ageSeconds === null || ageSeconds === 0 ? ageSeconds : ageSeconds * TICKS_PER_SECOND + 1;
+    const since = ticks === null ? null : tickBefore(this.clock, ticks);
     const answer = await this.asks.ask({ type: 'reclaim', m, bytes, unusedSince: since }, gone);
     return answer?.type === 'reclaimed' ? answer.errno : errno.EAGAIN;
   };

@@ -13,7 +13,7 @@
  * Nothing is kept per page but what is under way, which the buffers bound, and the number of each slot that failed.
  */
 
-import { NBD_EIO } from 'node-nbd-server';
+import { NBD_EIO } from 'node-nbd-server/device';
 import type { ImageQueue } from '../image/image_queue.ts';
 import { testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';

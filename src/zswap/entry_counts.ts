@@ -26,7 +26,7 @@ export function countEntry(
   counters[POOL.stored_pages] += sign;
   counters[POOL.compressed_bytes] += sign * bytes;
   if (bytes === LENGTH_SAME_FILLED) counters[POOL.same_filled_pages] += sign;
-  else countObject(shared.accounts, thread, x, bytes, footprintOf(shared.zs, bytes), sign);
+  else countObject(shared.accounts, thread, x, bytes, footprintOf(shared.zs, e, bytes), sign);
   if (bytes !== PAGE_SIZE) return;
   counters[POOL.stored_incompressible_pages] += sign;
   if (entries.fill[e] === KEPT) sync.add(shared.control, CTL.KEPT_RAW, sign);

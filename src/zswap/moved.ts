@@ -6,6 +6,8 @@
  *   moved   note the memcg
  *   a turn  batches of those noted, in turn, until no limit on their path is exceeded, or there is nothing to be had
  *
+ * Where writeback is off there is nothing to be had, and the limit stays exceeded (agent.md says what that means).
+ *
  * A memcg rests while its images are behind or its pages are in use, and all new ones with it. As by the worker it is given up after 16
  * batches in a row that achieved nothing, with a rest between any two; its next move notes it again. What is noted is bounded by the rows of the table.
  */

@@ -16,7 +16,8 @@
 import { markDead, markLive } from '../pool/dead.ts';
 import { NONE } from '../pool/entries.ts';
 import { give } from '../pool/lru.ts';
-import { NOBODY, rowOfNumber, setNumber } from '../pool/owners.ts';
+import { heirOf, ROOT } from '../pool/memcg.ts';
+import { NOBODY, ownerRow, rowOfNumber, setNumber } from '../pool/owners.ts';
 import { get, lockTree, treeOf, unlockTree } from '../pool/tree.ts';
 import type { Zswap } from './zswap.ts';
 
@@ -41,7 +42,7 @@ export function report(zswap: Zswap, x: number, slot: number, n: number, since: 
 }
 
 /**
- * The slot, whose pin is held, is free: whoever writes it next is nobody's, until somebody says whose. Its page is dead if it was
+ * The slot, whose pin or claim is held, is free: whoever writes it next is nobody's, until somebody says whose. Its page is dead if it was
  * stored before `until`. One that was stored later may be of a generation after this, whose report is still on its way:
  *   1. the guest frees the slot   2. it charges the slot to somebody, and writes it   3. the WRITE is stored
  *   4. we hear of the first: what is stored is somebody's memory
@@ -54,9 +55,31 @@ export function free(zswap: Zswap, x: number, slot: number, until: number): numb
   lockTree(trees, tree);
   const e = get(trees, tree, slot);
   const old = e !== NONE && entries.length[e] > 0 && entries.stamp[e] < until;
-  const dies = old && markDead(lru, entries, e, zswap.settings.dead ?? 'ignore');
+  const { dead = 'ignore' } = zswap.settings;
+  // One that could not be dropped when it died, because its export was being swapped off, is dropped when it is freed again.
+  const dies = old && (markDead(lru, entries, e, dead) || dead === 'drop');
   unlockTree(trees, tree);
   return dies ? REPORTED.DEAD : REPORTED.NOTHING;
+}
+
+/**
+ * The slot's number stands for another memcg, above that which it stood for: `from`, which stays, for the next cgroup of its name.
+ * The slot's pin is held. Its page follows, if it is on the way between the two: one of another cgroup is of a generation
+ * before, and so is a dead one.
+ */
+export function follow(zswap: Zswap, x: number, slot: number, from: number): number {
+  const { entries, trees, memcgs, lru } = zswap;
+  if (!zswap.hasTrees(x)) return REPORTED.NOTHING;
+  const row = ownerRow(memcgs.owners, x, slot);
+  const tree = treeOf(trees, x, slot);
+  lockTree(trees, tree);
+  const e = get(trees, tree, slot);
+  const has = e !== NONE && entries.length[e] > 0 && entries.dead[e] === 0 ? heirOf(memcgs, entries.memcg[e]) : row;
+  let passed = from;
+  while (passed !== has && passed !== row && passed !== ROOT) passed = memcgs.parent[passed];
+  if (has !== row && passed === has) give(lru, entries, e, row);
+  unlockTree(trees, tree);
+  return REPORTED.NOTHING;
 }
 
 /** What is known of the slot, whose pin is held, is void. */

@@ -8,7 +8,7 @@
  *
  * One entry per block that waits: bounded by connections, and by the WRITE_ZEROES in flight.
  */
-import type { DeviceRequest } from 'node-nbd-server';
+import type { DeviceRequest } from 'node-nbd-server/device';
 import { noClaim } from '../pool/claims.ts';
 import { EEXIST } from '../pool/slots.ts';
 import type { Lane, Parkable } from './lane.ts';

@@ -7,7 +7,7 @@
  *
  * Lock order: range claim -> tree.lock -> lru.lock -> allocator.
  */
-import { NBD_ESHUTDOWN } from 'node-nbd-server';
+import { NBD_ESHUTDOWN } from 'node-nbd-server/device';
 import { clearBit, findBit, setBit } from '../pool/bits.ts';
 import { claim, noClaim, release, stands, waits } from '../pool/claims.ts';
 import { SLICE_SLOTS } from '../pool/limits.ts';

@@ -3,7 +3,7 @@
  * pinned together as far as that needs no waiting, and read in one run. An image read keeps its slots pinned until the
  * bytes have arrived. The request waits for one pin at a time, and while it waits it holds none.
  */
-import { type DeviceRequest, NBD_EIO } from 'node-nbd-server';
+import { type DeviceRequest, NBD_EIO } from 'node-nbd-server/device';
 import { ownerOf } from '../pool/attribution.ts';
 import { testBit } from '../pool/bits.ts';
 import { type Claim, noClaim } from '../pool/claims.ts';

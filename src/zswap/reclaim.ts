@@ -31,7 +31,8 @@ import { SHRINK, type ShrinkResult } from '../protocols/protocol.ts';
 import { sum } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
 import { admit } from './admission.ts';
-import { Cursor, WENT_BACK } from './cursor.ts';
+import { Cursor } from './cursor.ts';
+import { LegacyRun } from './legacy_run.ts';
 import { mayEvictOf } from './may_evict.ts';
 import { answerOrder } from './orders.ts';
 import type { Zswap } from './zswap.ts';
@@ -73,6 +74,7 @@ export class Reclaim {
   /** First come, first served. Bounded by the orders that lanes may have under way. */
   private waiting: WaitingStore[] = [];
   private readonly cursor: Cursor;
+  private readonly legacy: LegacyRun | null;
   private readonly mayEvict: MayEvict;
   private failures = 0;
   /** Of the last walk: entries that it passed by because they had their second chance coming, and bytes of objects written back. */
@@ -91,7 +93,8 @@ export class Reclaim {
     this.queues = queues;
     this.batch = batch;
     this.mayEvict = mayEvictOf(this.shared);
-    this.cursor = new Cursor(this.shared.memcgs, cursor);
+    this.cursor = new Cursor(this.shared.memcgs, 'fixed');
+    this.legacy = cursor === 'legacy' ? new LegacyRun(this.shared.memcgs) : null;
   }
 
   /** A store of `thread` waits at the limit of memcg `m`, or of the pool; it is answered in one of the next turns. */
@@ -138,17 +141,14 @@ export class Reclaim {
     const asked = sync.load(this.shared.control, CTL.WORK);
     if (asked === 0) return false;
     if (this.zswap.protocols.lru === 'allocator') return this.workOnPages(asked);
+    const isShort = (): boolean => this.isShort(asked);
+    if (this.legacy !== null) return this.legacy.turn(this, BATCHES_PER_TURN, isShort) ?? this.rest();
     const memcgs = this.shared.memcgs.control[TABLE.HOMES];
     // Memcgs in a row that had nothing to write, or no buffers to write it to.
     let empty = 0;
     let behind = 0;
     for (let batches = 0; batches < BATCHES_PER_TURN && empty + behind < memcgs; ) {
       const m = this.cursor.next();
-      if (m === WENT_BACK) {
-        if (++this.failures >= FAILURES_MAX * memcgs) return this.rest();
-        continue;
-      }
-      if (this.cursor.endsRun(m)) return this.rest();
       const result = this.isBehind(m) ? ENOMEM : this.shrinkMemcg(m);
       if (result === ENOENT) empty++;
       else if (result === ENOMEM) behind++;

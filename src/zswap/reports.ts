@@ -4,12 +4,14 @@
  * loop runs.
  *
  * A slot that is in use is waited for, and what comes behind it in the batch waits as well, because the reports of one slot have
- * an order. So an image that stalls stalls the agent of its own export. One batch of an export is here at a time: the next one
+ * an order; so is a run of slots whose dead pages are dropped (dead_drop.ts). So an image that stalls stalls the agent of its own export. One batch of an export is here at a time: the next one
  * is answered when this one has ended (served_agents.ts), which bounds what is kept.
  */
 import { nowMicros } from '../os/clock.ts';
-import { findNamed, rowOfNumber } from '../pool/owners.ts';
-import { forget, free, REPORTED, report } from './owner.ts';
+import { SLICE_SLOTS } from '../pool/limits.ts';
+import { CGROUPS_MAX, findOwned, markNumbers, numberAt, rowOfNumber, slotsOf } from '../pool/owners.ts';
+import { DeadDrop, type Punch } from './dead_drop.ts';
+import { follow, forget, free, REPORTED, report } from './owner.ts';
 import type { Zswap } from './zswap.ts';
 
 /** What a record says of its slots. */
@@ -20,7 +22,11 @@ export interface ReportBatch {
   readonly x: number;
   /** Everything that was said before is void. */
   readonly forget: boolean;
+  /** Numbers that stand for another memcg from now on, though the one that they stood for stays, and that one. */
+  readonly left?: ReadonlyMap<number, number>;
   readonly error: number;
+  /** A time of it was later than its error allows when it came: whatever else it says of times is wrong as well, and kills nothing. */
+  readonly isAhead: boolean;
   readonly kinds: Uint8Array;
   readonly slots: Uint32Array;
   readonly counts: Uint32Array;
@@ -39,32 +45,36 @@ export interface BatchResult {
 
 /** About a millisecond. */
 const SLOTS_PER_TURN = 1024;
-/** Pages that are being dropped, each with the pin of its slot, until the image has forgotten what it had of it. */
-const DROPS_MAX = 64;
-/** Of a resync: slots that are looked at whether they have an owner. */
+/**
+ * Runs of slots of one export that are being dropped, each with a claim until the image has forgotten what it had of them. The image
+ * has the next punch at hand, and what a store has to send there does not stand behind many; nor does a TRIM find no claim.
+ */
+const DROPS_MAX = 4;
+/** Slots that are looked at whose they are: in a resync, or for those of cgroups that are gone. */
 const SCANNED_PER_TURN = 2 ** 18;
 
 interface Running {
   readonly batch: ReportBatch;
   readonly result: BatchResult;
   readonly done: (result: BatchResult) => void;
-  /** Slots before it have no owner any more. */
-  forgotten: number;
+  /** What is done first: to slots of these numbers, as many as there are, from slot `next` on. */
+  readonly wanted: Uint8Array;
+  sought: number;
+  next: number;
   record: number;
   /** Slots of that record that are done. */
   slots: number;
+  /** The run that the record is at, which waits for its claim, or for pins. */
+  drop: DeadDrop | null;
+  /** Up to DROPS_MAX. */
   dropping: number;
 }
-
-/** Has the image forget a slot, after everything that is queued for it. */
-type Punch = (x: number, slot: number, done: (errno: number) => void) => void;
 
 export class Reports {
   private readonly zswap: Zswap;
   private readonly schedule: () => void;
   private readonly punch: Punch;
   private readonly moved: (m: number) => void;
-  private dropping = 0;
   /** At most one for each export, in turn. */
   private running: Running[] = [];
 
@@ -79,8 +89,14 @@ export class Reports {
   /** Calls `done` once, never from here. */
   begin(batch: ReportBatch, done: (result: BatchResult) => void): void {
     const result = { applied: 0, moved: 0, late: 0, dead: 0 };
-    const { pages } = this.zswap.settings.exports[batch.x];
-    this.running.push({ batch, result, done, forgotten: batch.forget ? 0 : pages, record: 0, slots: 0, dropping: 0 });
+    const numbers = batch.forget
+      ? Array.from({ length: CGROUPS_MAX }, (_, i) => i + 1)
+      : [...(batch.left?.keys() ?? [])];
+    const { owners } = this.zswap.memcgs;
+    const sought = numbers.reduce((sum, n) => sum + slotsOf(owners, batch.x, n), 0);
+    const wanted = markNumbers(numbers);
+    const begin = { wanted, sought, next: 0, record: 0, slots: 0 };
+    this.running.push({ batch, result, done, ...begin, drop: null, dropping: 0 });
     this.schedule();
   }
 
@@ -108,59 +124,88 @@ export class Reports {
   private work(one: Running, slots: number): boolean | null {
     const { batch } = one;
     const { pages } = this.zswap.settings.exports[batch.x];
+    const { owners } = this.zswap.memcgs;
     let left = slots;
-    for (let scanned = 0; one.forgotten < pages; left--) {
+    for (let scanned = 0; one.sought > 0; left--) {
       if (left === 0 || scanned >= SCANNED_PER_TURN) return true;
-      const from = one.forgotten;
-      one.forgotten = findNamed(this.zswap.memcgs.owners, batch.x, from, Math.min(pages, from + SCANNED_PER_TURN));
-      scanned += one.forgotten - from;
-      if (one.forgotten === pages || scanned >= SCANNED_PER_TURN) continue;
-      if (!this.pinned(batch.x, one.forgotten, (slot) => forget(this.zswap, batch.x, slot), one)) return false;
-      one.forgotten++;
+      const from = one.next;
+      one.next = findOwned(owners, batch.x, one.wanted, from, Math.min(pages, from + SCANNED_PER_TURN));
+      scanned += one.next - from;
+      if (one.next === pages) one.sought = 0;
+      if (one.next === pages || scanned >= SCANNED_PER_TURN) continue;
+      if (!this.pinned(batch.x, one.next, (slot) => this.pass(batch, slot))) return false;
+      one.next++;
+      one.sought--;
     }
     // A time in the future is none that a guest can know of.
     const now = nowMicros();
-    for (; one.record < batch.slots.length; left--) {
+    while (one.record < batch.slots.length) {
       if (left <= 0) return true;
-      if (this.dropping === DROPS_MAX) return false;
-      const slot = batch.slots[one.record] + one.slots;
-      if (!this.pinned(batch.x, slot, () => this.apply(one, slot, now), one)) return false;
-      one.result.applied++;
-      if (++one.slots < batch.counts[one.record]) continue;
+      const done = this.next(one, now);
+      if (done === 0) return false;
+      left -= done;
+      one.result.applied += done;
+      one.slots += done;
+      if (one.slots < batch.counts[one.record]) continue;
       one.record++;
       one.slots = 0;
     }
     return one.dropping > 0 ? false : null;
   }
 
-  private pinned(x: number, slot: number, use: (slot: number) => number, one: Running): boolean {
+  /** Does what comes next of the record; returns how many slots that was, 0 for one that is in use. */
+  private next(one: Running, now: number): number {
+    const { batch, record } = one;
+    const { x } = batch;
+    const first = batch.slots[record] + one.slots;
+    if (batch.kinds[record] === RECORD.FREE && this.zswap.settings.dead === 'drop' && !batch.isAhead) {
+      // Who will be refused claims nothing, and gives back what it has, because a swapoff waits for all claims. Then pages only die.
+      if (!this.zswap.isSwappedOff(x)) return this.dropRun(one, first, now);
+      one.drop?.giveUp();
+      one.drop = null;
+    }
+    return this.pinned(x, first, () => this.apply(one, first, now)) ? 1 : 0;
+  }
+
+  private dropRun(one: Running, first: number, now: number): number {
+    const { batch, record } = one;
+    if (one.dropping === DROPS_MAX) return 0;
+    const end = Math.min(batch.slots[record] + batch.counts[record], first + SLICE_SLOTS);
+    const drop = one.drop ?? new DeadDrop(this.zswap, batch.x, first, end);
+    one.drop = drop;
+    if (!drop.has()) return 0;
+    one.drop = null;
+    // Asked again when all is ours, because a swapoff may have begun in between:
+    //   1. we find the export on   2. it closes, and waits for our claim   3. we wait for a pin, and would drop what it keeps
+    if (this.zswap.isSwappedOff(batch.x)) {
+      drop.giveUp();
+      return this.next(one, now);
+    }
+    const isUnderWay = drop.drop(
+      (slot) => this.apply(one, slot, now) === REPORTED.DEAD,
+      this.punch,
+      () => {
+        one.dropping--;
+        this.schedule();
+      },
+    );
+    if (isUnderWay) one.dropping++;
+    return end - first;
+  }
+
+  private pass({ x, forget: all, left }: ReportBatch, slot: number): number {
+    const from = left?.get(numberAt(this.zswap.memcgs.owners, x, slot));
+    return all || from === undefined ? forget(this.zswap, x, slot) : follow(this.zswap, x, slot, from);
+  }
+
+  private pinned(x: number, slot: number, use: (slot: number) => void): boolean {
     const { slots } = this.zswap;
     // Not in turn: whoever is handed a pin has to come for it, and reclaim of this thread may wait for that very pin.
     const r = slots.pin(x, slot);
     if (r <= 0) return false;
-    const dead = use(slot) === REPORTED.DEAD;
-    if (dead && this.zswap.settings.dead === 'drop' && !this.zswap.isSwappedOff(x)) this.drop(x, slot, r, one);
-    else slots.unpin(r);
+    use(slot);
+    slots.unpin(r);
     return true;
-  }
-
-  /**
-   * What a TRIM does, with the pin in place of a claim: whoever is newer has to wait for it, and a WRITE that came before us is
-   * not what is dropped, because its page has a later stamp (owner.ts, free).
-   */
-  private drop(x: number, slot: number, r: number, one: Running): void {
-    const { zswap } = this;
-    zswap.invalidate(x, slot);
-    this.dropping++;
-    one.dropping++;
-    this.punch(x, slot, (errno) => {
-      // The image still has what is older than the page that is gone: nobody may read that.
-      if (errno !== 0) zswap.lose(x, slot);
-      zswap.slots.unpin(r);
-      this.dropping--;
-      one.dropping--;
-      this.schedule();
-    });
   }
 
   private apply({ batch, result, record }: Running, slot: number, now: number): number {
@@ -168,7 +213,7 @@ export class Reports {
     const kind = batch.kinds[record];
     const time = Math.min(batch.times[record], now);
     if (kind === RECORD.FREE) {
-      const done = free(this.zswap, x, slot, time - error);
+      const done = free(this.zswap, x, slot, batch.isAhead ? Number.NEGATIVE_INFINITY : time - error);
       if (done === REPORTED.DEAD) result.dead++;
       return done;
     }

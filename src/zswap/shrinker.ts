@@ -90,7 +90,7 @@ export class Shrinker {
     this.moved = new MovedPages(zswap.memcgs, this.reclaim, loop, () => this.schedule());
     this.reports = new Reports(
       zswap,
-      (x, slot, done) => queues[x].push('punch', slot, 1, 0, done),
+      (x, first, count, done) => queues[x].push('punch', first, count, 0, done),
       (m) => this.moved.note(m),
       () => this.schedule(),
     );

@@ -9,7 +9,7 @@
  * A rejected page reaches the image first, and only then is the old entry dropped: on an error the old page stays, and the
  * error is answered.
  */
-import { type DeviceRequest, NBD_ENOSPC, NBD_ESHUTDOWN } from 'node-nbd-server';
+import { type DeviceRequest, NBD_ENOSPC, NBD_ESHUTDOWN } from 'node-nbd-server/device';
 import { ownerOf } from '../pool/attribution.ts';
 import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';

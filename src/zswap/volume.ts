@@ -17,7 +17,7 @@ import {
   OK,
   TAKEN,
   WAIT,
-} from 'node-nbd-server';
+} from 'node-nbd-server/device';
 import { findBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
@@ -191,6 +191,7 @@ export class Volume implements Device {
     this.range(request, first, Math.max(first, end), false, (errno) => request.settle(errno));
   }
 
+  /** In a later turn, and slice by slice: what its connection has sent behind it, and touches it, comes when it has settled. */
   private range(
     request: DeviceRequest,
     first: number,

@@ -82,10 +82,11 @@ export class Zswap implements ProtocolPool {
     this.entries = shared.entries;
     this.trees = shared.trees;
     this.memcgs = shared.memcgs;
-    this.lru = lru.openLru(shared.lru, shared.memcgs, thread, shared.settings.heuristic === 'protected');
+    const { heuristic, dead } = shared.settings;
+    this.lru = lru.openLru(shared.lru, shared.memcgs, thread, heuristic === 'protected', dead === 'last');
     this.protocols = protocols;
     this.thread = thread;
-    this.secondChance = shared.settings.heuristic === 'second-chance';
+    this.secondChance = heuristic === 'second-chance';
     this.readers = shared.readers;
     this.live = shared.live;
     this.slots = new Slots(shared.slotTable, shared.users, shared.claims, shared.boxes, thread);

@@ -1,10 +1,11 @@
 // A server with each allocator: what it stores reads as written, is counted and shown by size, and nothing leaks.
 import t, { type Test } from 'tap';
 import { PAGE_SIZE } from '#src/pool/limits.js';
-import { getFile } from '../support/control_files.ts';
+import { getFile, setFile } from '../support/control_files.ts';
+import { startServer } from '../support/one_thread.ts';
 import { makePage } from '../support/pool.ts';
 import { runCommand } from '../support/run_process.ts';
-import { MAIN, type RunningServer, startServer } from '../support/zswapd.ts';
+import { MAIN, type RunningServer } from '../support/zswapd.ts';
 
 t.setTimeout(120_000);
 
@@ -73,6 +74,47 @@ for (const name of ['zbud', 'z3fold'] as const) {
     t.equal((await server.stop()).code, 0);
   });
 }
+
+t.test('the pool is switched while it is used, and the one before runs empty', async (t) => {
+  const set = ['pool.max=64MiB', 'pool.otherAllocators=["zbud", "z3fold"]'];
+  const server = await startServer(t, { set });
+  const client = await server.connect();
+  const objectsIn = async (name: string): Promise<number> =>
+    Number(
+      (await getFile(server, `/debug/${name}/classes`)).trim().split('\n').at(-1)?.trim().split(/\s+/)[
+        name === 'zsmalloc' ? 13 : 1
+      ],
+    );
+  const counts = async (): Promise<number[]> => [
+    await objectsIn('zsmalloc'),
+    await objectsIn('zbud'),
+    await objectsIn('z3fold'),
+  ];
+  const write = async (first: number, last: number): Promise<void> => {
+    for (let slot = first; slot <= last; slot++) await client.write(slot * PAGE, Buffer.from(light(slot)));
+  };
+  await write(1, 30);
+  for (const [name, first] of [
+    ['zbud', 21],
+    ['z3fold', 41],
+  ] as const) {
+    t.equal(await setFile(server, '/parameters/zpool', name), '');
+    t.equal(await getFile(server, '/parameters/zpool'), `${name}\n`);
+    await write(first, first + 29);
+  }
+  t.same(await counts(), [20, 20, 30]);
+  for (let slot = 1; slot <= 70; slot++) {
+    if (!(await client.read(slot * PAGE, PAGE)).equals(light(slot))) t.fail(`slot ${slot} has other bytes`);
+  }
+  await client.trim(PAGE, 20 * PAGE);
+  t.same(await counts(), [0, 20, 30]);
+  t.match(await setFile(server, '/parameters/zpool', 'slab'), /ENOENT.*zsmalloc, zbud, z3fold/);
+  await client.disconnect();
+  t.equal((await runZswapd(['stats', '--check', '--control', server.controlPath])).code, 0);
+  const shown = await runZswapd(['stats', '--classes', '--control', server.controlPath]);
+  t.match(shown.stdout, /^z3fold \(current\)\n.*\nzbud\n.*\nzsmalloc\n/s);
+  t.equal((await server.stop()).code, 0);
+});
 
 t.test('stats --classes prints the size classes of zsmalloc, and goes with no other form', async (t) => {
   const server = await startServer(t, {});

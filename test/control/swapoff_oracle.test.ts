@@ -1,8 +1,8 @@
 // The oracle of a server (debug.oracle) knows what was discarded: zeros are right there, and no mismatch.
 import t from 'tap';
 import { fetchControl } from '#src/cli/ask_control.js';
+import { startServer } from '../support/one_thread.ts';
 import { makePage } from '../support/pool.ts';
-import { startServer } from '../support/zswapd.ts';
 
 const PAGE = 4096;
 

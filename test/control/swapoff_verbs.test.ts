@@ -3,8 +3,10 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { NBD_ESHUTDOWN } from 'node-nbd-server';
 import t, { type Test } from 'tap';
+import { startServer } from '../support/one_thread.ts';
 import { makePage } from '../support/pool.ts';
-import { MAIN, type RunningServer, startServer } from '../support/zswapd.ts';
+import { until } from '../support/until.ts';
+import { MAIN, type RunningServer } from '../support/zswapd.ts';
 
 const PAGE = 4096;
 
@@ -53,10 +55,6 @@ async function errnoOf(done: Promise<unknown>): Promise<number> {
   } catch (error) {
     return (error as { errno: number }).errno;
   }
-}
-
-async function until(what: () => Promise<boolean>): Promise<void> {
-  while (!(await what())) await new Promise((resolve) => setImmediate(resolve));
 }
 
 const idle = (s: RunningServer) => until(async () => (await s.stats()).exports[0].clients === 0);

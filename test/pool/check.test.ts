@@ -1,18 +1,22 @@
 // What `stats --check` counts: a sound pool agrees with itself, and each kind of damage is named.
 import t from 'tap';
+import { poolsOf } from '#src/pool/allocator/index.js';
 import { clearBit } from '#src/pool/bits.js';
-import { busy, checkPool, disagreements, type PoolCheck } from '#src/pool/check.js';
+import { busy } from '#src/pool/busy.js';
+import { disagreements, type PoolCheck } from '#src/pool/check.js';
 import { release } from '#src/pool/claims.js';
 import { POOL } from '#src/pool/counters.js';
 import { freeEntry } from '#src/pool/entries.js';
+import { THREAD_MAIN } from '#src/pool/limits.js';
 import * as lru from '#src/pool/lru.js';
-import { CELL, CELL_COLUMNS } from '#src/pool/memcg.js';
+import { CELL, CELL_COLUMNS, MEMCG } from '#src/pool/memcg.js';
+import { MemcgTree } from '#src/pool/memcg_tree.js';
 import { PIECE } from '#src/pool/pieces.js';
 import { erase, exchange, get, treeOf } from '#src/pool/tree.js';
 import { stamp } from '#src/zswap/counters.js';
 import type { Zswap } from '#src/zswap/zswap.js';
 import { passing, type Seen } from '../support/facade.ts';
-import { KINDS, makePage, newZswap, put, standing, zsmallocOf } from '../support/pool.ts';
+import { checkNow, KINDS, makePage, newZswap, put, standing, zsmallocOf } from '../support/pool.ts';
 
 const EXPORTS = [
   { name: 'a', pages: 65_536, memcg: 0 },
@@ -31,7 +35,7 @@ function filled(absoluteIndexing = false): Zswap {
 
 /** The same, however few steps of a list are made under one hold of its lock. */
 function checked(z: Zswap): PoolCheck {
-  const [whole, ...others] = [PIECE, 1, 2, 3].map((steps) => checkPool(z.shared, steps));
+  const [whole, ...others] = [PIECE, 1, 2, 3].map((steps) => checkNow(z.shared, steps));
   for (const other of others) t.same(other, whole);
   if (whole === null) throw new Error('a list has changed');
   return whole;
@@ -80,6 +84,45 @@ t.test('a charge that nobody gave back is named with its memcg', async (t) => {
   t.same(problems(z), ['zswap.current of n: 100, not 0']);
 });
 
+t.test('a row of a memcg that is used after it is free is named with what uses it', async (t) => {
+  const z = filled();
+  const tree = new MemcgTree(z.shared, THREAD_MAIN);
+  const row = tree.create('x');
+  tree.attach(0, 'x');
+  put(z, 7, makePage('text', 7));
+  t.same(problems(z), []);
+  z.memcgs.state[row] = MEMCG.FREE;
+  t.same(problems(z), [
+    '1 entries on an LRU list do not belong there',
+    '1 entries name a memcg that there is not',
+    '1 memcgs that are not online have a list',
+    '1 rows of memcgs are charged what their entries do not have',
+    '1 exports, ranges or numbers of agents stand for a memcg that is not online',
+  ]);
+  z.memcgs.state[row] = MEMCG.ONLINE;
+  put(z, 8, makePage('same', 8));
+  tree.attach(0, 'm');
+  tree.offline('x');
+  t.same(problems(z), []);
+  z.memcgs.cells[row * z.memcgs.threads * CELL_COLUMNS + CELL.FREED] += 5;
+  t.same(problems(z), ['1 rows of memcgs are charged what their entries do not have']);
+  z.memcgs.cells[row * z.memcgs.threads * CELL_COLUMNS + CELL.FREED] -= 5;
+  z.invalidate(0, 7);
+  tree.reap();
+  t.equal(z.memcgs.state[row], MEMCG.FREE);
+  t.same(problems(z), [], 'a same-filled page keeps no row');
+});
+
+t.test('a number of an agent that stands for a memcg that is gone', async (t) => {
+  const z = newZswap({ exports: [{ name: 'a', pages: 64, memcg: 0, agent: true }], memcgs: MEMCGS });
+  const check = () => disagreements(checked(z), { exports: [{ name: 'a' }] });
+  const tree = new MemcgTree(z.shared, THREAD_MAIN);
+  tree.attachNumber(0, 3, tree.create('x'));
+  t.same(check(), []);
+  tree.release(tree.lookup('x'));
+  t.same(check(), ['1 exports, ranges or numbers of agents stand for a memcg that is not online']);
+});
+
 t.test('a freed entry in a tree and on a list, and its object', async (t) => {
   const z = filled();
   freeEntry(z.entries, entryAt(z, 16_383));
@@ -114,7 +157,7 @@ t.test('a list that bites its own tail, and one that leads nowhere', async (t) =
   }
   const zspages = filled();
   const page = zsmallocOf(zspages).groupHead.find((one) => one >= 0) ?? -1;
-  zspages.shared.zs.next[page] = page;
+  zsmallocOf(zspages).next[page] = page;
   t.match(problems(zspages), [/^pages of the allocator in use: /, /^objects: /]);
 });
 
@@ -131,7 +174,7 @@ function checkBeside(
     if (seen.op === 'lock' && seen.words === words && seen.index === 1 && ++holds === n) act();
   };
   passing(() => {
-    check = checkPool(z.shared, 2);
+    check = checkNow(z.shared, 2);
   }, before);
   return { check, holds };
 }
@@ -185,7 +228,7 @@ t.test('a zspage that goes to another group while its class is looked at gives n
   let check: PoolCheck | null | undefined;
   passing(
     () => {
-      check = checkPool(z.shared, 2);
+      check = checkNow(z.shared, 2);
     },
     ({ op, words, index }) => {
       if (op === 'lock' && words === zs.classLock && index === c && ++holds === 3)
@@ -229,7 +272,7 @@ for (const allocator of ['zsmalloc', 'zbud', 'z3fold'] as const) {
     const z = newZswap({ allocator });
     for (let slot = 1; slot <= 6; slot++) put(z, slot, makePage('text', slot));
     t.same(problems(z), []);
-    const { location } = z.shared.zs;
+    const [{ location }] = poolsOf(z.shared.zs);
     const { 1: first } = location;
     location[1] = location[2] + (allocator === 'zsmalloc' ? 0 : 4);
     t.match(problems(z), ['1 entries have no object of their size where they say']);

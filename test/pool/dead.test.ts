@@ -2,6 +2,7 @@
 import t from 'tap';
 import { markDead, markLive } from '#src/pool/dead.js';
 import { allocEntry, createEntries, NONE } from '#src/pool/entries.js';
+import { createLists } from '#src/pool/list_links.js';
 import * as lru from '#src/pool/lru.js';
 import { createMemcgs, MEMCG, TABLE } from '#src/pool/memcg.js';
 import { DEAD_POLICIES, type DeadPolicy } from '#src/pool/policies.js';
@@ -11,11 +12,11 @@ import { checkLru } from '../support/check_lru.ts';
 const [A, B] = [1, 2];
 
 /** Three entries of memcg A, of 10, 20 and 30 bytes, coldest first. */
-function table() {
+function table(policy: DeadPolicy = 'first') {
   const memcgs = createMemcgs(3, 1);
   memcgs.state.fill(MEMCG.ONLINE);
   memcgs.control[TABLE.END] = 3;
-  const list = lru.openLru(lru.createLists(3), memcgs, 0);
+  const list = lru.openLru(createLists(3), memcgs, 0, false, policy === 'last');
   const entries = createEntries(5, true);
   const three = [10, 20, 30].map((bytes) => {
     const e = allocEntry(entries);
@@ -25,9 +26,9 @@ function table() {
     lru.add(list, entries, e);
     return e;
   });
-  const order = () => {
+  const order = (m = A) => {
     const found: number[] = [];
-    for (let e = list.head[A]; e !== NONE; e = entries.next[e]) found.push(e);
+    for (let e = list.head[m]; e !== NONE; e = entries.next[e]) found.push(e);
     return found;
   };
   return { list, entries, three, order };
@@ -41,7 +42,7 @@ const orders: Readonly<Record<DeadPolicy, (a: number, b: number, c: number) => n
 };
 for (const policy of DEAD_POLICIES) {
   t.test(`${policy}: its bytes are counted once, and its place`, async (t) => {
-    const { list, entries, three, order } = table();
+    const { list, entries, three, order } = table(policy);
     const [a, b, c] = three;
     t.equal(markDead(list, entries, b, policy), true);
     t.equal(markDead(list, entries, b, policy), false);
@@ -101,3 +102,42 @@ t.test('one that a protocol has taken off its list is marked where it is', async
   lru.del(list, entries, three[1]);
   t.equal(list.dead[A], 0);
 });
+
+t.test('last: whatever comes later comes before the dead, and one that lives again is the warmest', async (t) => {
+  const { list, entries, three, order } = table('last');
+  const [a, b, c] = three;
+  markDead(list, entries, a, 'last');
+  const d = allocEntry(entries);
+  entries.length[d] = 40;
+  entries.memcg[d] = A;
+  lru.add(list, entries, d);
+  t.strictSame(order(), [b, c, d, a]);
+  lru.moveToTail(list, entries, b);
+  t.strictSame(order(), [c, d, b, a]);
+  markDead(list, entries, c, 'last');
+  markLive(list, entries, a);
+  t.strictSame(order(), [d, b, a, c]);
+  for (const e of [d, b, a]) lru.del(list, entries, e);
+  t.strictSame(order(), [c], 'and they go when there is nothing else');
+  checkLru(list, entries, A);
+});
+
+t.test(
+  'last: of a memcg that goes offline the live are the coldest of its parent, and the dead its last',
+  async (t) => {
+    const { list, entries, three, order } = table('last');
+    const [a, b, c] = three;
+    const ofParent = allocEntry(entries);
+    entries.length[ofParent] = 40;
+    lru.add(list, entries, ofParent);
+    markDead(list, entries, b, 'last');
+    lru.reparent(list, entries, A);
+    t.strictSame([order(), order(0)], [[], [a, c, ofParent, b]]);
+    lru.moveToTail(list, entries, a);
+    t.strictSame(order(0), [c, ofParent, a, b]);
+    checkLru(list, entries, 0);
+    markDead(list, entries, c, 'last');
+    for (const e of [a, b, ofParent]) lru.del(list, entries, e);
+    t.strictSame([order(0), list.firstDead[0]], [[c], c]);
+  },
+);

@@ -36,8 +36,8 @@ t.test('memory is what the allocator of the pool takes', async (t) => {
   const { accounts, entries, zs } = z.shared;
   put(z, 1, makePage('text', 1));
   const length = entries.length[1];
-  t.equal(memoryOf(accounts, 0), footprintOf(zs, length));
-  t.not(footprintOf(zs, length), CLASSES.size[classOf(length)], 'which differ');
+  t.equal(memoryOf(accounts, 0), footprintOf(zs, 1, length));
+  t.not(footprintOf(zs, 1, length), CLASSES.size[classOf(length)], 'which differ');
   z.invalidate(0, 1);
   t.equal(memoryOf(accounts, 0), 0);
 });

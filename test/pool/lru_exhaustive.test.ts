@@ -1,6 +1,8 @@
 // LRU lists against arrays: every sequence of operations on a few entries gives the array's order, count and charge.
 import t from 'tap';
+import { markDead, markLive } from '#src/pool/dead.js';
 import { allocEntry, createEntries, NONE } from '#src/pool/entries.js';
+import { createLists } from '#src/pool/list_links.js';
 import * as lru from '#src/pool/lru.js';
 import { createMemcgs } from '#src/pool/memcg.js';
 import * as sync from '#src/shm/sync.js';
@@ -9,13 +11,15 @@ import { checkLru } from '../support/check_lru.ts';
 /** A list with `size` entries on it, entry i of 10 * i bytes, and the array that says what must be on it. */
 class Pair {
   readonly entries;
-  readonly list: lru.Lru = lru.openLru(lru.createLists(4), createMemcgs(4, 1), 0);
-  order: number[] = [];
+  readonly list: lru.Lru;
+  private inOrder: number[] = [];
   isolated: number[] = [];
   charged = 0;
 
-  constructor(size: number) {
-    this.entries = createEntries(size + 1);
+  /** `deadLast`: with dead entries, which go last. */
+  constructor(size: number, deadLast = false) {
+    this.list = lru.openLru(createLists(4), createMemcgs(4, 1), 0, false, deadLast);
+    this.entries = createEntries(size + 1, deadLast);
     for (let i = 1; i <= size; i++) {
       const e = allocEntry(this.entries);
       this.entries.length[e] = 10 * e;
@@ -23,13 +27,23 @@ class Pair {
     }
   }
 
+  get order(): number[] {
+    return this.inOrder;
+  }
+
+  /** As one says it of a list without dead ones; they keep their order, behind all others. */
+  set order(order: number[]) {
+    const isDead = (e: number): boolean => this.entries.dead[e] === 1;
+    this.inOrder = [...order.filter((e) => !isDead(e)), ...order.filter(isDead)];
+  }
+
   add(e: number): void {
     lru.add(this.list, this.entries, e);
-    this.order.push(e);
+    this.order = [...this.order, e];
     this.charged += 10 * e;
   }
 
-  /** One of seven things with entry `e`; false when it makes no sense in this state. */
+  /** One of nine things with entry `e`; false when it makes no sense in this state. */
   act(what: string, e: number): boolean {
     const { entries, list } = this;
     const on = this.order.includes(e);
@@ -59,11 +73,18 @@ class Pair {
       sync.unlock(list.lock, 0);
       this.order = rest;
       this.isolated.push(e);
+    } else if (what === 'die') {
+      if (!(on || off) || !markDead(list, entries, e, 'last')) return false;
+      if (on) this.order = [...rest, e];
+    } else if (what === 'live') {
+      if (!(on || off) || entries.dead[e] === 0) return false;
+      markLive(list, entries, e);
+      if (on) this.order = [...rest, e];
     } else {
       if (!off) return false;
       if (what === 'putback') {
         lru.putback(list, entries, e);
-        this.order.push(e);
+        this.order = [...this.order, e];
       } else {
         lru.del(list, entries, e);
         this.charged -= 10 * e;
@@ -83,6 +104,8 @@ class Pair {
     if (backward.reverse().join() !== this.order.join()) return `backward ${backward}, not ${this.order}`;
     if (this.list.count[0] !== this.order.length) return `count ${this.list.count[0]}`;
     if (this.list.charged[0] !== this.charged) return `charged ${this.list.charged[0]}, not ${this.charged}`;
+    const firstDead = this.order.find((e) => this.entries.dead[e] === 1) ?? NONE;
+    if (this.list.firstDead[0] !== firstDead) return `the dead begin at ${this.list.firstDead[0]}, not ${firstDead}`;
     if (this.isolated.length === 0) checkLru(this.list, this.entries, 0);
     return '';
   }
@@ -91,13 +114,14 @@ class Pair {
 const ACTIONS = ['add', 'del', 'moveToTail', 'rotate', 'isolate', 'putback', 'free'];
 
 /** Runs every sequence of `depth` actions that makes sense; answers how many, and throws at the first difference. */
-function exhaust(size: number, depth: number): number {
+function exhaust(size: number, depth: number, actions = ACTIONS): number {
+  const deadLast = actions !== ACTIONS;
   let runs = 0;
   const path: [string, number][] = [];
   const descend = (): void => {
-    for (const what of ACTIONS) {
+    for (const what of actions) {
       for (let e = 1; e <= size; e++) {
-        const pair = new Pair(size);
+        const pair = new Pair(size, deadLast);
         for (const [earlier, other] of path) pair.act(earlier, other);
         if (!pair.act(what, e)) continue;
         runs++;
@@ -182,4 +206,8 @@ t.test('memcgs have lists of their own', async (t) => {
   lru.add(pair.list, entries, e);
   t.equal(pair.differs(), '');
   t.strictSame([pair.list.head[1], pair.list.count[1]], [e, 1]);
+});
+
+t.test('with dead ones that go last, three actions on three entries, every way', async (t) => {
+  t.ok(exhaust(3, 3, [...ACTIONS, 'die', 'live']) > 1000);
 });

@@ -14,7 +14,7 @@ import {
   writesBack,
 } from '#src/pool/memcg.js';
 import { MemcgTree } from '#src/pool/memcg_tree.js';
-import { checkEmpty, checkLists, makePage, newZswap, pinned, put, type TestZswap, take } from '../support/pool.ts';
+import { checkEmpty, checkLists, makePage, newZswap, put, type TestZswap, take } from '../support/pool.ts';
 import { randoms } from '../support/stress.ts';
 
 /** Export 0 is in `a/b`. */
@@ -149,52 +149,6 @@ t.test('rmdir of a memcg with pages: they are the coldest of its parent', async 
   checkEmpty(t, z.shared);
 });
 
-t.test('a row is not given away while somebody may be about to store for it', async (t) => {
-  const { z, tree: own } = tree();
-  const m = own.create('x');
-  own.attach(0, 'x');
-  own.attach(0, 'a/b');
-  pinned(z, 0, 7, () => {
-    own.offline('x');
-    t.not(own.create('y'), m);
-  });
-  own.reap();
-  t.equal(own.create('z'), m);
-});
-
-t.test('a row that a request holds is given to nobody until the last one lets it go', async (t) => {
-  const { tree: own } = tree();
-  const m = own.create('x');
-  const holds = [own.hold(m), own.hold(m)];
-  own.offline('x');
-  for (const release of holds) {
-    own.reap();
-    t.equal(own.offlineRows, 1);
-    release();
-  }
-  own.reap();
-  t.equal(own.create('y'), m);
-});
-
-t.test('a row waits for those below it that are offline', async (t) => {
-  const { z, tree: own } = tree();
-  own.create('p');
-  const child = own.create('p/c');
-  own.attach(0, 'p/c');
-  put(z, 1, makePage('text', 1));
-  own.attach(0, 'a');
-  own.offline('p/c');
-  own.offline('p');
-  t.equal(own.offlineRows, 2);
-  t.equal(z.lru.count[0], 1, 'the root has the page');
-  t.equal(z.entries.memcg[z.lru.head[0]], child);
-  z.invalidate(0, 1);
-  own.reap();
-  own.reap();
-  t.equal(own.offlineRows, 0);
-  checkEmpty(t, z.shared);
-});
-
 t.test('mkdir and rmdir in turn need a few rows, and mkdir alone all of them', async (t) => {
   const { z, tree: own } = tree();
   for (let i = 0; i < 10_000; i++) {
@@ -202,7 +156,8 @@ t.test('mkdir and rmdir in turn need a few rows, and mkdir alone all of them', a
     own.offline(`x${i}`);
   }
   t.ok(z.memcgs.control[0] < 200, `${z.memcgs.control[0]} rows were used`);
-  const rest = MEMCGS_MAX - onlineRows(z.memcgs).length - own.offlineRows;
+  own.reap();
+  const rest = MEMCGS_MAX - onlineRows(z.memcgs).length;
   for (let i = 0; i < rest; i++) own.create(`y${i}`);
   t.throws(() => own.create('z'), { code: 'ENOSPC' });
 });

@@ -1,6 +1,7 @@
 // An entry is given from memcg to memcg: the list that has it, what both are charged, and what is above both.
 import t from 'tap';
 import { allocEntry, createEntries, NONE } from '#src/pool/entries.js';
+import { createLists } from '#src/pool/list_links.js';
 import * as lru from '#src/pool/lru.js';
 import { CELL, countOf, createMemcgs, currentOf, MEMCG, TABLE } from '#src/pool/memcg.js';
 import * as sync from '#src/shm/sync.js';
@@ -15,7 +16,7 @@ function table() {
   memcgs.parent.set([0, 0, ABOVE, ABOVE, A]);
   memcgs.state.fill(MEMCG.ONLINE);
   memcgs.control[TABLE.END] = 5;
-  const list = lru.openLru(lru.createLists(5), memcgs, 0);
+  const list = lru.openLru(createLists(5), memcgs, 0);
   const entries = createEntries(4);
   const e = allocEntry(entries);
   entries.length[e] = BYTES;

@@ -2,8 +2,8 @@
 import t from 'tap';
 import { fetchControl } from '#src/cli/ask_control.js';
 import { askFile, memoryStat } from '../support/control_files.ts';
+import { startServer } from '../support/one_thread.ts';
 import { tempFolder } from '../support/tmp.ts';
-import { startServer } from '../support/zswapd.ts';
 import { writeSlots, wrongSlots } from '../system/durability/images.ts';
 
 const PAGES = 512;

@@ -151,6 +151,9 @@ t.test('what zram would not take is EINVAL, and the files have its modes', async
   for (const [file, values] of Object.entries(bad)) {
     for (const value of values) t.match(await block(server, file, value), /^EINVAL: .*allowed: /, `${file} ${value}`);
   }
+  t.match(await block(server, 'idle', 'none'), /allowed: all, or an integer/);
+  await block(server, 'writeback_limit_enable', '2');
+  t.equal(await block(server, 'writeback_limit_enable'), '1\n', 'any number but 0, as in zram');
   t.equal(
     await getFile(server, '/block/a?ls=long'),
     [

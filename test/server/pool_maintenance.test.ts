@@ -1,7 +1,8 @@
 // What the shrinker does in a running server when nobody asks: holes in zspages are closed, free memory goes to the system.
 import t from 'tap';
+import { startServer } from '../support/one_thread.ts';
 import { pageOf } from '../support/random.ts';
-import { type RunningServer, startServer } from '../support/zswapd.ts';
+import type { RunningServer } from '../support/zswapd.ts';
 
 const PAGE = 4096;
 /** Enough that a pool of pages that compress to a quarter is larger than what the server keeps resident. */

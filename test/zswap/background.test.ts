@@ -26,7 +26,12 @@ interface Host {
 }
 
 /** Two memcgs of 1000 pages each, and a file in place of /proc/pressure/memory. */
-function host(t: Test, heuristic: Heuristic, over: Partial<BenchOptions> = {}): Host {
+function host(
+  t: Test,
+  heuristic: Heuristic,
+  over: Partial<BenchOptions> = {},
+  kind: 'random' | 'text' = 'random',
+): Host {
   const folder = mkdtempSync(join(tmpdir(), 'zswapd-psi-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'memory');
@@ -49,7 +54,7 @@ function host(t: Test, heuristic: Heuristic, over: Partial<BenchOptions> = {}): 
     ...{ buffers: 4096, batch: 8, loop, isPressed: () => memory.percent() >= THRESHOLD },
     ...over,
   });
-  for (let slot = 0; slot < PAGES; slot++) for (const x of [0, 1]) b.write(slot, makePage('random', slot * 2 + x), x);
+  for (let slot = 0; slot < PAGES; slot++) for (const x of [0, 1]) b.write(slot, makePage(kind, slot * 2 + x), x);
   const set = (avg10: number | null): void => (avg10 === null ? rmSync(path) : writeFileSync(path, psi(avg10)));
   const poll = (): void => timers.find(({ ms }) => ms === 1000)?.task();
   set(0);
@@ -87,6 +92,21 @@ t.test('nothing leaves below the threshold; from there on each poll takes a 64th
   t.strictSame(left(h), [0, 0], 'a pressure that stays empties the pool');
   checkLists(h.b.shared);
 });
+
+for (const heuristic of ['none', 'second-chance'] as const) {
+  t.test(`${heuristic}: a minute of pressure empties a list, however well it compresses`, async (t) => {
+    const h = host(t, heuristic, { buffers: 4096 }, 'text');
+    h.set(THRESHOLD);
+    for (let second = 1; second <= 64; second++) {
+      h.poll();
+      settle(h);
+      const [some] = left(h);
+      if (second <= 32) t.ok(some >= PAGES / 2 - 16, `${some} after ${second} s`);
+    }
+    t.strictSame(left(h), [0, 0]);
+    checkLists(h.b.shared);
+  });
+}
 
 t.test('a turn begins with a few memcgs only, however many have nothing to give', async (t) => {
   const empty = 40;

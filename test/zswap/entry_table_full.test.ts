@@ -1,6 +1,6 @@
 // An entry table that is full, while the pool has room: cold pages leave it, and those that can't leave have a part of it.
 import t, { type Test } from 'tap';
-import { totalSize } from '#src/pool/allocator/stock.js';
+import { poolTotal } from '#src/pool/allocator/index.js';
 import { CTL, WORK } from '#src/pool/shared.js';
 import { makePage } from '../support/pool.ts';
 import { ShrinkerBench } from '../support/shrinker_bench.ts';
@@ -30,7 +30,7 @@ function full(t: Test, make: (slot: number) => Uint8Array): { b: ShrinkerBench; 
 
 t.test('pages of a few bytes: cold ones are written back until a part of the table is free', async (t) => {
   const { b, end } = full(t, tiny);
-  t.ok(totalSize(b.shared.zs) < b.shared.settings.acceptBytes, 'the pool is not nearly full');
+  t.ok(poolTotal(b.shared.zs) < b.shared.settings.acceptBytes, 'the pool is not nearly full');
   t.equal(b.count('reject_kmemcache_fail'), 1);
   t.equal(b.shared.control[CTL.WORK], WORK.ENTRIES);
   for (let i = 0; b.shared.control[CTL.WORK] !== 0 && i < 1000; i++) {

@@ -1,7 +1,7 @@
 // Where exactly a store is let in: at the pool's limit and its accept threshold, at a memcg's limit, at the bound of raw pages.
 import t from 'tap';
+import { poolTotal } from '#src/pool/allocator/index.js';
 import { CLASSES, classOf, ZSPAGE_BYTES } from '#src/pool/allocator/size_classes.js';
-import { totalSize } from '#src/pool/allocator/stock.js';
 import { POOL } from '#src/pool/counters.js';
 import { CTL } from '#src/pool/shared.js';
 import { C } from '#src/zswap/counters.js';
@@ -13,14 +13,14 @@ const RAW_PER_ZSPAGE = CLASSES.objects[classOf(4096)];
 /** A pool of three zspages, filled with raw pages until it is `zspages` large. */
 function filled(zspages: number) {
   const z = newZswap({ poolBytes: 3 * ZSPAGE_BYTES, acceptBytes: 2 * ZSPAGE_BYTES });
-  for (let slot = 0; totalSize(z.shared.zs) < zspages * ZSPAGE_BYTES; slot++) put(z, slot, makePage('random', slot));
+  for (let slot = 0; poolTotal(z.shared.zs) < zspages * ZSPAGE_BYTES; slot++) put(z, slot, makePage('random', slot));
   return z;
 }
 
 t.test('the pool is full at its limit, not one zspage before', async (t) => {
   const z = filled(2);
   t.equal(put(z, 1000, makePage('text', 1)), STORED);
-  t.equal(totalSize(z.shared.zs), 3 * ZSPAGE_BYTES);
+  t.equal(poolTotal(z.shared.zs), 3 * ZSPAGE_BYTES);
   t.equal(put(z, 1001, makePage('text', 2)), REJECTED, 'though its zspage has room');
   t.strictSame([z.counters[C.pool_limit_hit], z.counters[C.reject_pool_limit], z.shared.control[CTL.FULL]], [1, 1, 1]);
 });
@@ -31,7 +31,7 @@ t.test('a pool that was full takes pages again at the accept threshold, not abov
   const used = 2 * RAW_PER_ZSPAGE + 1;
   // Frees the objects of the third zspage, then the last one of the second.
   z.invalidate(0, used - 1);
-  t.equal(totalSize(z.shared.zs), 2 * ZSPAGE_BYTES);
+  t.equal(poolTotal(z.shared.zs), 2 * ZSPAGE_BYTES);
   t.equal(put(z, 1000, makePage('same', 1)), STORED);
   t.equal(z.shared.control[CTL.FULL], 0);
   t.equal(z.counters[C.reject_pool_limit], 1);

@@ -1,8 +1,8 @@
 // The shrinker's worker: who asks for it, what it takes and from whom, when it rests, and that it never spins.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
+import { poolTotal } from '#src/pool/allocator/index.js';
 import { ZSPAGE_BYTES } from '#src/pool/allocator/size_classes.js';
-import { totalSize } from '#src/pool/allocator/stock.js';
 import { CTL, WORK } from '#src/pool/shared.js';
 import { checkLists, MIB, makePage, put, take } from '../support/pool.ts';
 import { ShrinkerBench } from '../support/shrinker_bench.ts';
@@ -31,12 +31,12 @@ t.test('a store that finds the pool full has pages written back, down to the acc
   t.equal(asked(b), 0);
   const end = fill(b);
   t.equal(asked(b), WORK.POOL);
-  t.equal(totalSize(b.shared.zs), b.shared.settings.poolBytes);
+  t.equal(poolTotal(b.shared.zs), b.shared.settings.poolBytes);
   for (let i = 0; asked(b) !== 0 && i < 100; i++) b.look();
   t.equal(asked(b), 0);
   const { acceptBytes } = b.shared.settings;
-  t.ok(totalSize(b.shared.zs) <= acceptBytes, 'it rests at the threshold');
-  t.ok(totalSize(b.shared.zs) > acceptBytes - MIB / 2, 'and not far below it');
+  t.ok(poolTotal(b.shared.zs) <= acceptBytes, 'it rests at the threshold');
+  t.ok(poolTotal(b.shared.zs) > acceptBytes - MIB / 2, 'and not far below it');
   t.equal(await turns(b), 0);
   t.strictSame(take(b.z, 0).page, makePage('random', 0), 'a page on its way is read from there');
   b.images[0].endAll();
@@ -140,12 +140,12 @@ t.test('pages that are in use are given up after a while, and another store asks
 t.test('holes that writeback leaves are compacted, and free memory goes back to the system', async (t) => {
   const b = new ShrinkerBench(t, { exports: one, poolBytes: 16 * MIB, acceptBytes: 15 * MIB });
   for (let slot = 0; slot < 3600; slot++) b.write(slot, makePage('random', slot));
-  const full = totalSize(b.shared.zs);
+  const full = poolTotal(b.shared.zs);
   for (let slot = 0; slot < 3600; slot++) if (slot % 8 !== 0) b.z.invalidate(0, slot);
-  t.equal(totalSize(b.shared.zs), full, 'each zspage keeps a page');
+  t.equal(poolTotal(b.shared.zs), full, 'each zspage keeps a page');
   while (b.count('trimmed_zspages') === 0) await nextTurn();
   t.ok(b.count('compacted_zspages') > 0);
-  t.ok(totalSize(b.shared.zs) < full);
+  t.ok(poolTotal(b.shared.zs) < full);
   t.ok(b.released.length > 0 && b.released.every((bytes) => bytes === ZSPAGE_BYTES));
   for (let slot = 0; slot < 3600; slot += 8) {
     if (!Buffer.from(take(b.z, slot).page).equals(makePage('random', slot))) t.fail(`slot ${slot}`);
@@ -156,7 +156,7 @@ t.test('a page that does not compress asks for room only while the pool is above
   const b = new ShrinkerBench(t, { exports: one, storeIncompressible: false });
   b.write(1, makePage('random', 1));
   t.equal(asked(b), 0);
-  for (let slot = 2; totalSize(b.shared.zs) <= b.shared.settings.acceptBytes; slot++)
+  for (let slot = 2; poolTotal(b.shared.zs) <= b.shared.settings.acceptBytes; slot++)
     b.write(slot, makePage('text', slot));
   t.equal(asked(b), 0);
   b.write(1, makePage('random', 2));

@@ -7,13 +7,13 @@
 import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import type { AllocatorName } from '#src/pool/allocator/index.js';
-import { checkPool, disagreements } from '#src/pool/check.js';
+import { disagreements } from '#src/pool/check.js';
 import { createShared } from '#src/pool/shared.js';
 import { type Combination, chooseProtocols } from '#src/protocols/index.js';
 import * as sync from '#src/shm/sync.js';
 import { Zswap } from '#src/zswap/zswap.js';
 import { MemcgChurn } from '../support/memcg_churn.ts';
-import { checkEmpty, checkLists, held, MIB, NEWEST, pinned, poolSettings } from '../support/pool.ts';
+import { checkEmpty, checkLists, checkNow, held, MIB, NEWEST, pinned, poolSettings } from '../support/pool.ts';
 import { answerOf } from '../support/pool_threads.ts';
 import { type Done, EXPORTS, pageAt, type StressData, WANTED } from '../support/stress.ts';
 
@@ -141,7 +141,7 @@ function checkEnd(t: Test, data: Data): void {
   t.equal(counted.stored, counted.entries, 'stored_pages counts the entries');
   t.equal(counted.bytes, counted.charged, 'compressed_bytes is what memcgs are charged');
   t.equal(counted.linked, counted.entries - counted.sameFilled);
-  const check = checkPool(data.shared);
+  const check = checkNow(data.shared);
   t.strictSame(
     check === null ? null : disagreements(check, data.shared.settings),
     [],

@@ -1,6 +1,6 @@
 // Limits: the pool's with its hysteresis, and the memcg's.
 import t from 'tap';
-import { totalSize } from '#src/pool/allocator/stock.js';
+import { poolTotal } from '#src/pool/allocator/index.js';
 import { CTL } from '#src/pool/shared.js';
 import { sum } from '#src/shm/counters.js';
 import { C } from '#src/zswap/counters.js';
@@ -12,15 +12,15 @@ t.test('a full pool rejects until its size is down at the accept threshold', asy
   let stored = 0;
   while (put(z, stored, makePage('random', stored)) === STORED) stored++;
   t.ok(stored >= 225, 'sixteen zspages of fifteen raw pages, the last one begun');
-  t.equal(totalSize(z.shared.zs), MIB);
+  t.equal(poolTotal(z.shared.zs), MIB);
   t.equal(z.shared.control[CTL.FULL], 1);
   t.equal(sum(z.shared.counters, C.reject_pool_limit), 1);
   let dropped = 0;
-  while (totalSize(z.shared.zs) > MIB / 2) {
+  while (poolTotal(z.shared.zs) > MIB / 2) {
     t.equal(put(z, 60_000, makePage('same', 1)), REJECTED);
     z.invalidate(0, dropped++);
   }
-  t.ok(totalSize(z.shared.zs) > 0);
+  t.ok(poolTotal(z.shared.zs) > 0);
   t.equal(put(z, 60_000, makePage('same', 1)), STORED);
   t.equal(z.shared.control[CTL.FULL], 0);
   t.equal(put(z, 60_001, makePage('random', 1)), STORED, 'and stays open above the threshold');

@@ -7,7 +7,7 @@ import { sum } from '#src/shm/counters.js';
 import { C } from '#src/zswap/counters.js';
 import { REJECTED, STORED, store, storeRaw } from '#src/zswap/store.js';
 import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
-import { checkEmpty, held, KINDS, makePage, newZswap, pinned, put, take } from '../support/pool.ts';
+import { checkEmpty, held, KINDS, makePage, newZswap, pinned, put, take, zsmallocOf } from '../support/pool.ts';
 
 for (const kind of KINDS) {
   t.test(`a ${kind} page comes back as it was, and as often as it is read`, async (t) => {
@@ -139,7 +139,8 @@ t.test('when no zspage is left the entry is given back and the old page stays', 
   const z = newZswap();
   put(z, 0, makePage('text', 0));
   // The high-water mark at the end: every zspage was handed out.
-  z.shared.zs.control[3] = z.shared.zs.pages;
+  const { control, pages } = zsmallocOf(z);
+  control[3] = pages;
   t.equal(put(z, 0, makePage('random', 9)), REJECTED);
   t.equal(sum(z.shared.counters, C.reject_alloc_fail), 1);
   t.ok(Buffer.from(take(z, 0).page).equals(makePage('text', 0)));

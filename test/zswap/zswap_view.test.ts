@@ -21,6 +21,7 @@ import {
   put,
   TestZswap,
   take,
+  zsmallocOf,
 } from '../support/pool.ts';
 
 const entryOf = (z: Zswap) => z.lru.head[1];
@@ -154,11 +155,11 @@ t.test('a page that was loaded or written back is mapped no more', async (t) => 
   ] as const) {
     put(z, slot, makePage(kind, slot));
     const e = entryOf(z);
-    t.equal(z.shared.zs.readers[e], 0);
+    t.equal(zsmallocOf(z).readers[e], 0);
     take(z, slot);
-    t.equal(z.shared.zs.readers[e], 0);
+    t.equal(zsmallocOf(z).readers[e], 0);
     z.protocols.entry.shrinkOne(z, 1, z.protocols.busy);
-    t.equal(z.shared.zs.readers[e], 0);
+    t.equal(zsmallocOf(z).readers[e], 0);
   }
 });
 

@@ -101,7 +101,7 @@ const PROBLEMS: Readonly<Record<Exclude<Outcome, 'done'>, readonly ['EIO' | 'EAG
 function writeback({ settings }: Shared, controls: BlockControls): FilesOf<number> {
   return {
     idle: {
-      write: (x, text) => controls.markIdle(x, text.trim() === 'all' ? 0 : parseInteger(text, 0, NO_LIMIT)),
+      write: (x, text) => controls.markIdle(x, text.trim() === 'all' ? 0 : parseInteger(text, 0, NO_LIMIT, 'all, or ')),
     },
     writeback: {
       write: async (x, text, gone) => {
@@ -129,16 +129,16 @@ function compacted({ counters, settings, zs }: Shared): number {
 /** By export. What is stored and freed meanwhile is seen or not. */
 async function countEntries({ entries, settings, zs }: Shared): Promise<readonly Held[]> {
   const held = settings.exports.map((): Held => ({ pages: 0, bytes: 0, memory: 0, same: 0, huge: 0 }));
-  const takes = (bytes: number): number => footprintOf(zs, bytes);
+  const takes = (e: number): number => footprintOf(zs, e, entries.length[e]);
   for (let e = 1; e < highWater(entries); ) {
     const end = Math.min(e + PIECE, highWater(entries));
-    for (; e < end; e++) if (isLive(entries, e)) add(held[entries.volume[e]], entries.length[e], takes);
+    for (; e < end; e++) if (isLive(entries, e)) add(held[entries.volume[e]], entries.length[e], () => takes(e));
     await nextTurn();
   }
   return held;
 }
 
-function add(to: Held | undefined, bytes: number, footprint: (bytes: number) => number): void {
+function add(to: Held | undefined, bytes: number, footprint: () => number): void {
   // With debug.oracle what is freed is overwritten, and this one was freed between two looks.
   if (to === undefined) return;
   to.pages++;
@@ -147,7 +147,7 @@ function add(to: Held | undefined, bytes: number, footprint: (bytes: number) => 
     to.same++;
     return;
   }
-  to.memory += footprint(bytes);
+  to.memory += footprint();
   if (bytes === PAGE_SIZE) to.huge++;
 }
 

@@ -37,6 +37,8 @@ export interface Cgroups {
   setMax(m: number, bytes: number): void;
   setWriteback(m: number, on: boolean): void;
   create(parent: number, name: string): void;
+  /** It stays, though a cgroup of a guest may have made it. */
+  keep(m: number): void;
   remove(m: number): void;
   /** Writes back so many bytes of it and what is below it, of pages that old if an age is given; ends when `gone` says that nobody waits for it. */
   reclaim(m: number, bytes: number, ageSeconds: number | null, gone: AbortSignal): Promise<void>;
@@ -108,6 +110,10 @@ class CgroupFolder implements Folder {
 
   mkdir(name: string): void {
     this.groups.create(this.m, name);
+  }
+
+  keep(name: string): void {
+    this.groups.keep(this.groups.child(this.m, name) as number);
   }
 
   rmdir(name: string): void {

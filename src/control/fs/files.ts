@@ -4,7 +4,7 @@ import type { MemcgTree } from '../../pool/memcg_tree.ts';
 import type { Shared } from '../../pool/shared.ts';
 import { type BlockControls, blockFolder, type ImagePages } from './block.ts';
 import { cgroupFolder } from './cgroup.ts';
-import { allocatorFolder } from './classes.ts';
+import { allocatorFolders } from './classes.ts';
 import { zswapCounters } from './debug.ts';
 import { parameters, type Tunables } from './parameters.ts';
 import { type FileChange, FileTree, table } from './tree.ts';
@@ -29,8 +29,8 @@ export function kernelFiles(sources: FileSources): FileTree {
     table({
       block: blockFolder(shared, imagePages, blocks),
       cgroup: cgroupFolder(treeCgroups(shared, memcgs, reclaim)),
-      debug: table({ ...allocatorFolder(shared), zswap: zswapCounters(shared) }),
-      parameters: parameters(config, tunables, usableMemory),
+      debug: table({ ...allocatorFolders(shared), zswap: zswapCounters(shared) }),
+      parameters: parameters(config, tunables, usableMemory, shared.zs),
     }),
     changed,
   );

@@ -26,11 +26,11 @@ function number(text: string): bigint | undefined {
   return BigInt(/^0[0-7]+$/.test(text) ? `0o${text.slice(1)}` : text);
 }
 
-/** An integer in [min, max]. */
-export function parseInteger(text: string, min: number, max: number): number {
+/** An integer in [min, max]. `or`: what else the file takes, for the error. */
+export function parseInteger(text: string, min: number, max: number, or = ''): number {
   const digits = text.trim().replace(/^\+/, '');
   const value = number(digits);
-  if (value === undefined || value < min || value > max) throw invalid(text, `an integer from ${min} to ${max}`);
+  if (value === undefined || value < min || value > max) throw invalid(text, `${or}an integer from ${min} to ${max}`);
   return Number(value);
 }
 

@@ -3,7 +3,9 @@
  * written changes in every thread before the write is answered; the others are as they were at the start.
  */
 import type { Config } from '../../config/schema.ts';
+import { currentAllocator, type ObjectMemory, poolsOf, switchAllocator } from '../../pool/allocator/index.ts';
 import { PAGE_SIZE } from '../../pool/limits.ts';
+import { FsError } from './errors.ts';
 import { formatBool, parseBool, parseInteger, parseSize } from './notations.ts';
 import { type File, type Folder, table } from './tree.ts';
 
@@ -21,7 +23,7 @@ export interface Tunables {
 const fixed = (text: string): File => ({ read: () => text });
 
 /** `usable`: what percentages of the pool are of, in bytes. */
-export function parameters(config: Config, tunables: Tunables, usable: number): Folder {
+export function parameters(config: Config, tunables: Tunables, usable: number, zs: ObjectMemory): Folder {
   return table({
     enabled: {
       read: () => formatBool(tunables.enabled),
@@ -30,7 +32,7 @@ export function parameters(config: Config, tunables: Tunables, usable: number): 
       },
     },
     compressor: fixed('zstd'),
-    zpool: fixed(config.pool.allocator),
+    zpool: zpool(zs),
     max_pool_percent: maxPoolPercent(tunables, usable),
     accept_threshold_percent: {
       read: () => String(tunables.acceptThresholdPercent),
@@ -65,6 +67,21 @@ function protocols({ protocol }: Config): Record<string, File> {
   const text = (value: string | boolean | null): string =>
     typeof value === 'boolean' ? formatBool(value) : (value ?? 'none');
   return Object.fromEntries(Object.entries(protocol).map(([key, value]) => [`protocol.${key}`, fixed(text(value))]));
+}
+
+/** Where new objects go; those that are stored stay where they are. */
+function zpool(zs: ObjectMemory): File {
+  const names = poolsOf(zs).map(({ kind }) => kind);
+  const read = (): string => currentAllocator(zs);
+  if (names.length === 1) return { read };
+  return {
+    read,
+    write: (text) => {
+      const name = names.find((one) => one === text);
+      if (name === undefined) throw new FsError('ENOENT', `no such allocator here, allowed: ${names.join(', ')}`);
+      switchAllocator(zs, name);
+    },
+  };
 }
 
 /**

@@ -1,8 +1,9 @@
 /**
  * /v1/fs<PATH>: the files over HTTP, as text. GET reads, GET with ?ls or ?ls=long lists, PUT writes the body, POST makes a
- * folder, DELETE removes one. An error is its kernel name and a sentence, with the status that fits.
+ * folder, or with ?keep has one stay that is there, DELETE removes one. An error is its kernel name and a sentence, with the status that fits.
  */
 import { FsError } from './errors.ts';
+import { visible } from './escapes.ts';
 import { VALUE_BYTES_MAX } from './path.ts';
 import type { FileTree } from './tree.ts';
 
@@ -38,8 +39,10 @@ const VERBS: Readonly<Record<string, Verb>> = {
     await files.set(path, textOf(body), gone);
     return '';
   },
-  async POST(files, { path }) {
-    files.mkdir(path);
+  async POST(files, { path, query }) {
+    const keep = query.get('keep');
+    if (keep !== null && keep !== '') throw new FsError('EINVAL', `keep is ${JSON.stringify(keep)}, allowed: keep`);
+    files.mkdir(path, keep !== null);
     return '';
   },
   async DELETE(files, { path }) {
@@ -47,6 +50,9 @@ const VERBS: Readonly<Record<string, Verb>> = {
     return '';
   },
 };
+
+/** What a method may be asked with. */
+const KEYS: Readonly<Record<string, string | undefined>> = { GET: 'ls', POST: 'keep' };
 
 /** Whether a path of HTTP is one of these. */
 export function isFilePath(path: string): boolean {
@@ -60,12 +66,12 @@ export async function answerFile(files: FileTree, method: string, asked: Asked):
   if (verb === undefined) return { status: 405, text: `${FILES_PREFIX} takes ${allow}\n`, allow };
   try {
     for (const key of asked.query.keys()) {
-      if (method !== 'GET' || key !== 'ls') throw new FsError('EINVAL', `${key} is unknown, allowed: GET with ls`);
+      if (KEYS[method] !== key) throw new FsError('EINVAL', `${key} is unknown, allowed: GET with ls, POST with keep`);
     }
     return { status: 200, text: await verb(files, { ...asked, path: decode(asked.path) }) };
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
-    return { status: error.status, text: `${error.message}\n` };
+    return { status: error.status, text: `${visible(error.message)}\n` };
   }
 }
 

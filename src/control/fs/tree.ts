@@ -8,6 +8,7 @@
  * all that its mode is: a file that says it can be written really changes something. Texts are without the newline at their end.
  */
 import { FsError } from './errors.ts';
+import { escapeName } from './escapes.ts';
 import { checkValue, type Path, parsePath } from './path.ts';
 
 export interface File {
@@ -22,6 +23,8 @@ export interface Folder {
   at(name: string): File | Folder | undefined;
   /** Both throw an FsError where they can't. A folder without them has the parts that it has. */
   mkdir?(name: string): void;
+  /** A folder that is there, and that whoever has made it might take away: it stays. */
+  keep?(name: string): void;
   rmdir?(name: string): void;
 }
 
@@ -70,7 +73,7 @@ export class FileTree {
     const node = this.find(parsed);
     if (!isFolder(node)) return `${long ? `${mode(node)} ` : ''}${canonical(path)}\n`;
     const parts = [...node.parts()].sort(([a], [b]) => (a < b ? -1 : 1));
-    return parts.map(([name, part]) => `${long ? `${mode(part)} ` : ''}${name}\n`).join('');
+    return parts.map(([name, part]) => `${long ? `${mode(part)} ` : ''}${escapeName(name)}\n`).join('');
   }
 
   async get(path: string): Promise<string> {
@@ -87,9 +90,15 @@ export class FileTree {
     this.changed({ verb: 'set', path: canonical(path), value: text.trim() });
   }
 
-  mkdir(path: string): void {
+  /** `keeps`: one that is there is no mistake, and stays as if it had been made. */
+  mkdir(path: string, keeps = false): void {
     const { parent, name } = this.parent(path, 'EEXIST');
-    if (parent.at(name) !== undefined) throw new FsError('EEXIST');
+    const found = parent.at(name);
+    if (found !== undefined) {
+      if (!keeps || !isFolder(found)) throw new FsError('EEXIST');
+      parent.keep?.(name);
+      return;
+    }
     if (parent.mkdir === undefined) throw new FsError('EPERM', 'no folders can be made here');
     parent.mkdir(name);
     this.changed({ verb: 'mkdir', path: canonical(path) });
@@ -131,7 +140,7 @@ export class FileTree {
   }
 }
 
-const canonical = (path: string): string => `/${parsePath(path).names.join('/')}`;
+const canonical = (path: string): string => `/${parsePath(path).names.map(escapeName).join('/')}`;
 
 /** As ls -l shows it. Whoever may use the control socket is the owner of all that it shows. */
 function mode(node: File | Folder): string {

@@ -45,6 +45,7 @@ export function treeCgroups(shared: Shared, tree: MemcgTree, reclaim: ReclaimByt
     setMax: (m, bytes) => named(() => tree.setMax(pathOf(t, m), bytes === NO_LIMIT ? Number.POSITIVE_INFINITY : bytes)),
     setWriteback: (m, on) => named(() => tree.setWriteback(pathOf(t, m), on)),
     create: (parent, name) => named(() => void tree.create(join(parent, name))),
+    keep: (m) => tree.keep(m),
     reclaim: async (m, bytes, ageSeconds, gone) => {
       const release = tree.hold(m);
       const result = await reclaim(m, bytes, ageSeconds, gone).finally(release);

@@ -2,7 +2,7 @@
  * The scenarios, each a race that somebody ran into. A scenario is small on purpose: two or three actors, one or two
  * operations each, because the search tries every interleaving of them.
  */
-import { NBD_EIO, NBD_ESHUTDOWN } from 'node-nbd-server';
+import { NBD_EIO, NBD_ESHUTDOWN } from 'node-nbd-server/device';
 import { TREE_PAGES } from '../../pool/limits.ts';
 import { allocate, client, flush, giveUp, read, type Scenario, swapoff, trim, walker, write } from './scenario.ts';
 import { BESIDE_MATRIX } from './scenarios_beside.ts';

@@ -1,5 +1,5 @@
 /** Scenarios beside the matrix: what they are about no choice of protocols changes. */
-import { NBD_EIO } from 'node-nbd-server';
+import { NBD_EIO } from 'node-nbd-server/device';
 import { client, flush, pressure, read, type Scenario, stop, walker, write } from './scenario.ts';
 import { AGENT_SCENARIOS } from './scenarios_agents.ts';
 import { DEMAND_SCENARIOS } from './scenarios_demand.ts';

@@ -1,5 +1,5 @@
 /** Scenarios in which the image fails: a call of each kind, and of writes each one in turn. */
-import { NBD_EIO } from 'node-nbd-server';
+import { NBD_EIO } from 'node-nbd-server/device';
 import {
   client,
   flush,

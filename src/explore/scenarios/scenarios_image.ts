@@ -1,5 +1,5 @@
 /** Scenarios in which it counts what the image has: what a FLUSH has answered for, and what must not be read there any more. */
-import { NBD_EIO } from 'node-nbd-server';
+import { NBD_EIO } from 'node-nbd-server/device';
 import { client, flush, read, type Scenario, swapoff, walker, write } from './scenario.ts';
 
 const one = [{ slot: 1, version: 1 }];

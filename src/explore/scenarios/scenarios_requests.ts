@@ -1,5 +1,5 @@
 /** Scenarios about requests of other shapes: several slots, parts of a slot, WRITE_ZEROES, and connections that end in the middle. */
-import { NBD_ESHUTDOWN } from 'node-nbd-server';
+import { NBD_ESHUTDOWN } from 'node-nbd-server/device';
 import {
   client,
   cut,

@@ -9,12 +9,12 @@ import { isCombination } from '../../protocols/combinations.ts';
 import { type Combination, DEFAULT_SWITCHES, type SwitchName } from '../../protocols/index.ts';
 import type { Choice } from '../run.ts';
 
-export const REPLAY_VERSION = 'zx1';
+const REPLAY_VERSION = 'zx1';
 const CHOICES_MAX = 1000;
 const ABSOLUTE = 'treeIndexing=absolute';
 const BY_PAGES = 'lru=allocator';
 
-export interface Replay {
+interface Replay {
   readonly scenario: string;
   readonly combination: Combination;
   readonly schedule: readonly Choice[];

@@ -91,6 +91,7 @@ function goOffline({ zswap, baton }: Env): void {
   tree.attach(X, parent);
   tree.offline(path);
   baton.note(`${path} is offline`);
+  tree.reap();
   tree.create(`${parent}/${NEW_MEMCG}`);
 }
 

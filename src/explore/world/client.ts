@@ -2,7 +2,7 @@
  * A client's requests, run by the same state machine as in service (Volume over Lane over Zswap). What NBD's engine does
  * there (look at the fence before each unit, repeat after WAIT), Client does here.
  */
-import { type DeviceRequest, OK, TAKEN, WAIT } from 'node-nbd-server';
+import { type DeviceRequest, OK, TAKEN, WAIT } from 'node-nbd-server/device';
 import { PAGE_SIZE } from '../../pool/limits.ts';
 import * as sync from '../../shm/sync.ts';
 import { Volume } from '../../zswap/volume.ts';

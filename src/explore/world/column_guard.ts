@@ -8,9 +8,9 @@
 
 import { allocatorOf, type ObjectMemory } from '../../pool/allocator/index.ts';
 import type { Buffers } from '../../pool/buffers.ts';
-import { CLAIM_WORDS, CLAIMS_MAX } from '../../pool/claims.ts';
+import { CLAIM_WORDS, CLAIMS_MAX, type Claims } from '../../pool/claims.ts';
 import { type Entries, isLive } from '../../pool/entries.ts';
-import type { Lists } from '../../pool/lru.ts';
+import type { Lists } from '../../pool/list_links.ts';
 import { heirOf, type Memcgs } from '../../pool/memcg.ts';
 import type { Owners } from '../../pool/owners.ts';
 import type { Shared } from '../../pool/shared.ts';
@@ -90,7 +90,7 @@ export function guarded(shared: Shared, looker: Looker): Shared {
     lru: guardedLru(lru, looker),
     memcgs: {
       ...guardAll('memcgs', memcgs, ['state'], listLock(lru, looker), null),
-      owners: guardedOwners(memcgs.owners, slotTable, looker),
+      owners: guardedOwners(memcgs.owners, slotTable, claims, looker),
     },
     slotTable: guardedSlots(slotTable, looker),
     zs: guardedObjects(zs, looker),
@@ -112,18 +112,27 @@ function rule(held: (i: number) => boolean, what: string): Rule {
  */
 export function guardDebts(zswap: Zswap, { slotTable, claims }: Shared): void {
   const noteDirty = zswap.noteDirty.bind(zswap);
-  const holds = (x: number, slot: number): boolean => {
-    const { locked, volume, slot: slots } = slotTable;
-    const pinned = locked.some((owner, r) => {
-      return (owner & ~FILLED) === zswap.thread + 1 && volume[r] === x && slots[r] === slot;
-    });
-    const rows = claims.end.subarray(x * CLAIMS_MAX, (x + 1) * CLAIMS_MAX);
-    return pinned || rows.some((end, i) => slot < end && slot >= claims.first[x * CLAIMS_MAX + i]);
-  };
+  const holds = hasSlot(slotTable, claims, zswap.thread);
   zswap.noteDirty = (x, slot) => {
     if (zswap.shared.dirty !== null && !holds(x, slot))
       sync.violation('data race', `slot ${slot} is noted as dirty without its pin or a claim on it`);
     noteDirty(x, slot);
+  };
+}
+
+/**
+ * Whether slots are the thread's: by their pin, or by a claim. Whose claim it is no row says, and who pins a claimed slot now may
+ * be about to undo that (slots.ts), so neither is asked.
+ */
+function hasSlot(
+  { locked, volume, slot: slots }: SlotTable,
+  claims: Claims,
+  thread: number,
+): (x: number, slot: number) => boolean {
+  return (x, slot) => {
+    const pinned = locked.some((owner, r) => (owner & ~FILLED) === thread + 1 && volume[r] === x && slots[r] === slot);
+    const rows = claims.end.subarray(x * CLAIMS_MAX, (x + 1) * CLAIMS_MAX);
+    return pinned || rows.some((end, i) => slot < end && slot >= claims.first[x * CLAIMS_MAX + i]);
   };
 }
 
@@ -148,7 +157,7 @@ function guardedLru(t: Lists, looker: Looker): Lists {
   const list = listLock(t, looker);
   return guardAll(
     'lru',
-    guardAll('lru', t, ['head', 'tail', 'unlinked', 'heldBack', 'dead'], list),
+    guardAll('lru', t, ['head', 'tail', 'firstDead', 'unlinked', 'heldBack', 'dead'], list),
     ['count', 'charged'],
     list,
     null,
@@ -165,14 +174,11 @@ function guardedSlots(t: SlotTable, { thread, self }: Looker): SlotTable {
   return guardAll('slotTable', fields, ['next', 'wb', 'retired', 'waiters', 'wants'], ofBucket);
 }
 
-/** Whose a slot is belongs to who has its pin. */
-function guardedOwners(t: Owners, { locked, volume, slot }: SlotTable, { thread }: Looker): Owners {
-  const ofPin = (x: number): Rule =>
-    rule(
-      (i) => locked.some((owner, r) => (owner & ~FILLED) === thread + 1 && volume[r] === x && slot[r] === i),
-      "the slot's pin",
-    );
-  return { ...t, slots: t.slots.map((parts, x) => parts.map((part) => guard('owners.slots', part, ofPin(x)))) };
+/** Whose a slot is belongs to who has its pin, or a claim on it. */
+function guardedOwners(t: Owners, table: SlotTable, claims: Claims, { thread }: Looker): Owners {
+  const holds = hasSlot(table, claims, thread);
+  const ofSlot = (x: number): Rule => rule((i) => holds(x, i), "the slot's pin or a claim on it");
+  return { ...t, slots: t.slots.map((parts, x) => parts.map((part) => guard('owners.slots', part, ofSlot(x)))) };
 }
 
 function guardedObjects(t: ObjectMemory, { self }: Looker): ObjectMemory {

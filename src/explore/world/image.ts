@@ -22,6 +22,7 @@ interface ImageOptions extends ImageFaults {
 }
 
 export class SimImage implements Image {
+  readonly punches = true;
   readonly direct = true;
   private readonly memory: SimImageMemory;
   private readonly x: number;

@@ -101,14 +101,18 @@ function checkEntries({ entries, trees, lru, shared }: Zswap, x: number, first: 
 function listedEntries(entries: Entries, lru: Lru): Set<number> | Finding {
   const listed = new Set<number>();
   for (let m = 0; m < lru.memcgs.control[TABLE.END]; m++) {
-    const before = listed.size;
+    const sofar = listed.size;
     for (let e = lru.head[m]; e !== NONE; e = entries.next[e]) {
       if (listed.has(e)) return { kind: 'list', text: `the LRU meets entry ${e} twice` };
       if (!isLive(entries, e)) return { kind: 'use after free', text: `the LRU holds entry ${e}, which was freed` };
       if (!belongs(lru, entries, m, e)) return { kind: 'list', text: `entry ${e} is on the LRU of another memcg` };
+      const before = entries.prev[e];
+      if (lru.deadLast && before !== NONE && entries.dead[before] > entries.dead[e]) {
+        return { kind: 'list', text: `entry ${before}, which is dead, goes before entry ${e}, which is not` };
+      }
       listed.add(e);
     }
-    const found = listed.size - before;
+    const found = listed.size - sofar;
     if (lru.count[m] !== found) {
       return { kind: 'charge', text: `${found} entries are on the LRU, ${lru.count[m]} are counted` };
     }
@@ -140,8 +144,11 @@ function checkCharges(entries: Entries, lru: Lru): Finding | null {
     if (current !== below[m]) {
       return { kind: 'charge', text: `the objects of a memcg have ${below[m]} bytes, its current is ${current}` };
     }
-    if (current > 0 && isOnline(memcgs, m) && pathOf(memcgs, m).endsWith(`/${NEW_MEMCG}`)) {
-      return { kind: 'charge', text: `a memcg that is new is charged ${current} bytes of one that is gone` };
+    if (!isOnline(memcgs, m) || !pathOf(memcgs, m).endsWith(`/${NEW_MEMCG}`)) continue;
+    for (const [name, column] of Object.entries(CELL)) {
+      const count = countOf(memcgs, m, column);
+      if (count !== 0)
+        return { kind: 'charge', text: `a memcg that is new has ${count} as ${name} of one that is gone` };
     }
   }
   return null;

@@ -113,7 +113,7 @@ function checkKill({ world, baton, scenario }: Env): void {
 function reportOf(x: number, n: number, time: number): ReportBatch {
   const kinds = Uint8Array.of(n === NOBODY ? RECORD.FREE : RECORD.CHARGE);
   const [slots, counts, numbers] = [Uint32Array.of(1), Uint32Array.of(1), Uint16Array.of(n)];
-  return { x, forget: false, error: 0, kinds, slots, counts, numbers, times: Float64Array.of(time) };
+  return { x, forget: false, error: 0, isAhead: false, kinds, slots, counts, numbers, times: Float64Array.of(time) };
 }
 
 const record = new Int32Array(RECORD_WORDS);

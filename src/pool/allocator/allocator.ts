@@ -8,13 +8,14 @@
  *   open          one thread's way to it
  *   total         bytes of pool in use, whole pages of the allocator, what limits are held against (pool_total_size)
  *   idle          bytes that are free, and still memory of this process
- *   metadata      bytes of tables in use
+ *   pages         pages of the allocator in use
+ *   metadata      bytes of tables in use, by pages in use and as many handles
  *   usage         what is linked and how many objects that is, walked in pieces; null where it changed meanwhile
  *   mapped        whether somebody looks at a handle's object
  *   objects       objects in use, at a moment at which nothing is under way
  *   owns          whether the handle has an object of so many bytes where it says, at such a moment
  *   strays        pages with objects that reclaim by pages can't find, or that somebody has claimed, at such a moment
- *   footprint     bytes of a page that an object of so many bytes takes
+ *   footprint     bytes of a page that the object of a handle takes, with so many bytes
  *   locks         its lock words, by the name that a report shows
  *   owned         its plain columns, and the lock that each element belongs to, for whoever checks plain accesses
  *
@@ -61,7 +62,7 @@ export interface PageReclaim {
   readLabel(place: number, byChunks: boolean): void;
   /**
    * Tries up to `tries` pages. `evict` answers whether what was at the place has gone. `early`: a page is referenced before it
-   * is locked (z3fold before 5.19).
+   * is locked (z3fold of 5.11 to 5.18).
    */
   reclaimPage<T>(
     tries: number,
@@ -108,19 +109,18 @@ export interface Allocator<M> {
   readonly rawPerPage: number;
   /** It can have a list of pages. */
   readonly lists: boolean;
-  /** Bytes of its tables for one handle, in use or not. */
-  readonly handleBytes: number;
   create(bytes: number, handles: number, listed?: boolean): M;
   open(memory: M): Objects;
   total(memory: M): number;
   idle(memory: M): number;
-  metadata(memory: M): number;
+  pages(memory: M): number;
+  metadata(memory: M, handles: number): number;
   usage(memory: M, piece: Int32Array): AllocatorUsage | null;
   mapped(memory: M, handle: number): boolean;
   objects(memory: M): number;
   strays(memory: M): number;
   owns(memory: M, handle: number, length: number): boolean;
-  footprint(memory: M, length: number): number;
+  footprint(memory: M, handle: number, length: number): number;
   locks(memory: M): readonly { readonly words: Int32Array; readonly name: string }[];
   owned(memory: M): readonly OwnedColumns[];
 }

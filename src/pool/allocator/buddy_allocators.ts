@@ -21,7 +21,7 @@ import {
   pageOf,
   SHARED_BYTES_MAX,
 } from './buddies.ts';
-import { dirtySize, NIL, pagesTouched, totalSize } from './stock.ts';
+import { dirtySize, NIL, pagesInUse, pagesTouched, totalSize } from './stock.ts';
 import { Z3fold } from './z3fold.ts';
 import { Zbud } from './zbud.ts';
 
@@ -32,10 +32,10 @@ const COMMON = {
   pageBytes: PAGE_SIZE,
   lists: true,
   bytesMax: BUDDY_PAGES_MAX * PAGE_SIZE,
-  handleBytes: HANDLE_BYTES,
   total: totalSize,
   idle: dirtySize,
-  metadata: (memory) => (totalSize(memory) / PAGE_SIZE) * pageMetaBytes(memory),
+  pages: pagesInUse,
+  metadata: (memory, handles) => handles * HANDLE_BYTES + pagesInUse(memory) * pageMetaBytes(memory),
   usage,
   owns,
   strays,
@@ -55,7 +55,7 @@ export const zbud: Allocator<Buddies> = {
   rawPerPage: 0,
   create: (bytes, handles, listed) => createBuddies('zbud', bytes, handles, listed),
   open: (memory) => new Zbud(memory),
-  footprint: (memory, length) => chunksOf(length + memory.labelBytes) * CHUNK_BYTES,
+  footprint: (memory, _handle, length) => chunksOf(length + memory.labelBytes) * CHUNK_BYTES,
   locks: ({ lock }) => [{ words: lock, name: 'zbud pool lock' }],
   owned: (memory) => [
     listColumns(memory),
@@ -70,7 +70,7 @@ export const z3fold: Allocator<Buddies> = {
   rawPerPage: 1,
   create: (bytes, handles, listed) => createBuddies('z3fold', bytes, handles, listed),
   open: (memory) => new Z3fold(memory),
-  footprint: ({ labelBytes }, length) =>
+  footprint: ({ labelBytes }, _handle, length) =>
     length + labelBytes > SHARED_BYTES_MAX ? PAGE_SIZE : chunksOf(length + labelBytes) * CHUNK_BYTES,
   locks: ({ lock, pageLock }) => [
     { words: lock, name: 'z3fold pool lock' },

@@ -48,9 +48,13 @@ export function createSegments(bytes: number): Uint8Array[] {
   return segments;
 }
 
+export function pagesInUse({ control }: Pick<Stock, 'control'>): number {
+  return sync.load(control, IN_USE);
+}
+
 /** Bytes of pages in use (pool_total_size). */
-export function totalSize({ control, pageBytes }: Stock): number {
-  return sync.load(control, IN_USE) * pageBytes;
+export function totalSize(stock: Stock): number {
+  return pagesInUse(stock) * stock.pageBytes;
 }
 
 /** Bytes of free pages whose memory has not gone back to the system. */

@@ -12,7 +12,7 @@ import {
   ZSPAGE_BYTES,
   ZSPAGES_MAX,
 } from './size_classes.ts';
-import { dirtySize, NIL, totalSize } from './stock.ts';
+import { dirtySize, NIL, pagesInUse, totalSize } from './stock.ts';
 import {
   createZsmalloc,
   GROUPS,
@@ -38,20 +38,20 @@ export const zsmalloc: Allocator<Zsmalloc> = {
   about: 'packs objects of a size into zspages of 64 KiB',
   pageBytes: ZSPAGE_BYTES,
   bytesMax: ZSPAGE_BYTES * ZSPAGES_MAX,
-  handleBytes: HANDLE_BYTES,
   rawPerPage: CLASSES.objects[classOf(OBJECT_BYTES_MAX)],
   lists: false,
   create: (bytes, handles) => createZsmalloc(bytes, handles),
   open: (memory) => new CompactingPool(memory),
   total: totalSize,
   idle: dirtySize,
-  metadata: (memory) => (totalSize(memory) / ZSPAGE_BYTES) * ZSPAGE_META_BYTES,
+  pages: pagesInUse,
+  metadata: (memory, handles) => handles * HANDLE_BYTES + pagesInUse(memory) * ZSPAGE_META_BYTES,
   usage,
   mapped: ({ readers }, handle) => readers[handle] !== 0,
   objects: ({ inUse }) => inUse.reduce((sum, objects) => sum + objects, 0),
   owns,
   strays: () => 0,
-  footprint: (_memory, length) => CLASSES.size[classOf(length)],
+  footprint: (_memory, _handle, length) => CLASSES.size[classOf(length)],
   locks: ({ classLock }) => [{ words: classLock, name: 'size class lock' }],
   owned: ({ classLock, classOfZspage, control }) => [
     {

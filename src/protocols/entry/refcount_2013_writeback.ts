@@ -29,7 +29,7 @@ export const strandPageOnAbort = {
   name: 'strandPageOnAbort',
   default: false,
   about:
-    'refcount-2013 with validate: leave the slot pinned when that look fails (fixed by e3b63e966cac). Needs unsafe.',
+    'refcount-2013 with validate: neither drop nor unlock the page when that look fails, as Linux 6.4 to 6.7 (fixed by e3b63e966cac). There it had left the swap cache before, and a page of memory leaked; here the page is the pin, and the slot stays pinned. Needs unsafe.',
   needs: validate,
 } as const satisfies Switch;
 
@@ -83,7 +83,8 @@ function writePinned(pool: ProtocolPool, tree: number, slot: number, e: number, 
   const aborted = on(pool, validate) && !isCurrent(pool, tree, slot, e);
   if (!aborted) sync.step('W3');
   if (aborted || !pool.decompress(e, pool.page(buffer))) {
-    // e3b63e966cac: the first version of the abort forgot to unlock the page and to drop it. The slot stays pinned.
+    // e3b63e966cac: the first version of the abort forgot to unlock the page and to drop it. The slot stays pinned, which is
+    // more than was lost there, where the page had left the swap cache before that.
     if (!aborted || !on(pool, strandPageOnAbort)) {
       pool.givePage(buffer);
       pool.slots.unpin(r);

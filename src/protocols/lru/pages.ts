@@ -13,8 +13,9 @@
  *   - An object is on the list before its label is written (ST: label): what was there before is taken for one. The tree is
  *     asked in any case, so a slot that it names by chance loses its page to the image, no more; a swap device that is not
  *     there is where the kernel would have met a null pointer, and here ends the process.
- *   - z3fold to 5.18, and to 4.19: the two switches. "mm/z3fold: fix z3fold_reclaim_page races with z3fold_free" (linux-mm,
- *     April 2022) has the first, "z3fold: fix possible reclaim races" (November 2018) the second.
+ *   - z3fold of 5.11 to 5.18, and to 4.19: the two switches. The first came with "z3fold: stricter locking and more careful
+ *     reclaim" (December 2020), before which the page was locked first, and went with "mm/z3fold: fix z3fold_reclaim_page races
+ *     with z3fold_free" (linux-mm, April 2022); the second went with "z3fold: fix possible reclaim races" (November 2018).
  * A page that holds a warm object beside a cold one goes as a whole; memcgs have no say in it, and at their limits a store is
  * rejected, as it was up to 6.7. Who asks for it, when the pool is full: shrinker.reclaimer.
  */
@@ -35,7 +36,7 @@ const earlyReference = {
   name: 'earlyReference',
   default: false,
   about:
-    'z3fold with lru allocator: reclaim takes its reference to a page before its lock, as before Linux 5.19. Needs unsafe.',
+    'z3fold with lru allocator: reclaim takes its reference to a page before its lock, as in Linux 5.11 to 5.18. Needs unsafe.',
   breaks:
     'reclaim of z3fold may drop the last reference to a page under the lock that freeing it takes: deadlock, exit 70',
 } as const satisfies BreakingSwitch;

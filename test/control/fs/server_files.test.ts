@@ -2,8 +2,9 @@
 import { NBD_ENOSPC } from 'node-nbd-server';
 import t, { type Test } from 'tap';
 import { getFile as get, setFile as set } from '../../support/control_files.ts';
+import { startServer } from '../../support/one_thread.ts';
 import { makePage } from '../../support/pool.ts';
-import { type RunningServer, startServer } from '../../support/zswapd.ts';
+import type { RunningServer } from '../../support/zswapd.ts';
 
 t.setTimeout(120_000);
 
@@ -34,7 +35,7 @@ async function refused(t: Test, server: RunningServer, slot: number): Promise<vo
 const two = (t: Test, ...set: string[]): Promise<RunningServer> => {
   const folder = t.testdir({});
   const exports = ['a', 'b/c'].map((name, x) => ({ name, size: '64MiB', image: `${folder}/${x}.img` }));
-  return startServer(t, { exports, set });
+  return startServer(t, { exports, set: ['lanes=2', ...set] });
 };
 
 t.test('the files say what the counters say', async (t) => {

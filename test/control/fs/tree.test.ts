@@ -3,7 +3,7 @@ import t from 'tap';
 import { type Cgroups, cgroupFolder } from '#src/control/fs/cgroup.js';
 import { FsError } from '#src/control/fs/errors.js';
 import { NO_LIMIT } from '#src/control/fs/notations.js';
-import { folderName } from '#src/control/fs/path.js';
+import { folderName, parsePath } from '#src/control/fs/path.js';
 import { FileTree, table } from '#src/control/fs/tree.js';
 
 interface Group {
@@ -37,6 +37,7 @@ function memoryGroups(): { groups: Cgroups; list: Group[] } {
     setMax: (m, bytes) => {
       at(m).max = bytes;
     },
+    keep: () => undefined,
     setWriteback: (m, on) => {
       at(m).writeback = on;
     },
@@ -186,4 +187,13 @@ t.test('any name of a config is the name of a folder, and no two are the same', 
   t.equal(new Set(folders).size, names.length);
   t.notOk(folders.some((name) => name.includes('/') || name === '.' || name === '..'));
   t.equal(folderName('a/b'), 'a%2Fb');
+});
+
+t.test('the longest name of a config is no longer than the name of a folder may be', async (t) => {
+  for (const one of ['/', '%', 'x']) {
+    const name = folderName(one.repeat(255));
+    t.same(parsePath(`/block/${name}/mm_stat`).names, ['block', name, 'mm_stat'], one);
+  }
+  t.throws(() => parsePath(`/block/${'x'.repeat(766)}`), code('ENAMETOOLONG'));
+  t.throws(() => parsePath(`/cgroup/${'%2F'.repeat(86)}`), code('ENAMETOOLONG'), 'of a cgroup it is the name itself');
 });

@@ -115,7 +115,7 @@ function check(
       throw new Error(`object ${handle} has other bytes`);
     }
     pool.unmap(handle);
-    places.push([at, at + allocator.footprint(memory, length)]);
+    places.push([at, at + allocator.footprint(memory, handle, length)]);
     const page = Math.floor(at / PAGE_SIZE);
     perPage.set(page, (perPage.get(page) ?? 0) + 1);
     if (length <= SHARED_BYTES_MAX && at % PAGE_SIZE < 64) throw new Error(`object ${handle} is in the header`);

@@ -75,17 +75,18 @@ export const MEMCG_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'memcg: a row is given to another while a store is under way to it',
-    file: 'pool/memcg_tree.js',
-    from: 'one.pins.length > 0 || ',
+    file: 'pool/dying_rows.js',
+    from: `if (grace.pins.length > 0)
+            return false;`,
     to: '',
     scenario: 'offline-store',
     combination: P4,
   },
   {
     name: 'memcg: a row is given to another while entries name it',
-    file: 'pool/memcg_tree.js',
-    from: 'currentOf(this.t, one.m) === 0',
-    to: 'true',
+    file: 'pool/dying_rows.js',
+    from: ' || currentOf(memcgs, m) !== 0',
+    to: '',
     scenario: 'offline-shrink',
     combination: P4,
   },
@@ -101,10 +102,10 @@ export const MEMCG_MUTANTS: readonly Mutant[] = [
   {
     name: 'memcg: a page is charged to its own memcg alone',
     file: 'pool/memcg.js',
-    from: `const at = (row * threads + thread) * CELL_COLUMNS;
-        cells[at + (sign`,
-    to: `const at = (row * threads + thread) * CELL_COLUMNS;
-        if (row === m) cells[at + (sign`,
+    from: `row = parent[row];
+        cells[at + CELL.PAGES] += sign;`,
+    to: `row = above;
+        cells[at + CELL.PAGES] += sign;`,
     scenario: 'memcgs-parent',
     combination: P4,
   },

@@ -5,30 +5,6 @@ const P1 = 'refcount-2013+free-immediately+skip-eexist+erase+leakFix+validate';
 const P3 = 'refcount-lru-isolate+tree-refcount+skip-eexist+erase';
 const P4 = 'pin-validate+pin-first+skip-eexist+erase';
 
-/** The three parts of give(), as they are compiled. */
-const CHARGE = `chargePath(memcgs, thread, to, bytes, 1, raw, above);
-`;
-const MOVE = `    const m = lockList(lru, from);
-    const isolated = t.prev[e] === ISOLATED;
-    if (!isolated) {
-        unlink(lru, t, m, e);
-        lru.count[m]--;
-    }
-    lru.charged[m] -= bytes;
-    revive(lru, t, m, e);
-    t.memcg[e] = to;
-    sync.unlock(lru.lock, m);
-    const heir = lockList(lru, to);
-    lru.charged[heir] += bytes;
-    if (!isolated) {
-        linkTail(lru, t, heir, e);
-        lru.count[heir]++;
-    }
-    sync.unlock(lru.lock, heir);
-`;
-const UNCHARGE = `    chargePath(memcgs, thread, from, bytes, -1, raw, above);
-`;
-
 export const OWNER_MUTANTS: readonly Mutant[] = [
   {
     name: 'owner: the lock of the tree is dropped before the page is given away',
@@ -72,14 +48,6 @@ export const OWNER_MUTANTS: readonly Mutant[] = [
     combination: P4,
   },
   {
-    name: 'owner: the one who had the page is uncharged before it has left the list',
-    file: 'pool/lru.js',
-    from: `${CHARGE}${MOVE}${UNCHARGE}`,
-    to: `${CHARGE}${UNCHARGE}${MOVE}`,
-    scenario: 'owner-leaves',
-    combination: P4,
-  },
-  {
     name: 'owner: what is above both is charged twice',
     file: 'pool/lru.js',
     from: 'chargePath(memcgs, thread, to, bytes, 1, raw, above);',
@@ -112,16 +80,13 @@ export const OWNER_MUTANTS: readonly Mutant[] = [
     combination: P4,
   },
   {
-    name: 'owner: the row of a cgroup that is gone goes offline before its number is the parent’s',
-    file: 'pool/cgroups.js',
+    name: 'owner: a number goes on to stand for a row that has gone',
+    file: 'pool/guest_numbers.js',
     from: `    for (const n of numbers)
         if (rowOfNumber(owners, x, n) === row)
             setRow(owners, x, n, above);
-    tree.release(row);`,
-    to: `    tree.release(row);
-    for (const n of numbers)
-        if (rowOfNumber(owners, x, n) === row)
-            setRow(owners, x, n, above);`,
+`,
+    to: '',
     scenario: 'owner-gone-store',
     combination: P4,
   },
@@ -142,14 +107,18 @@ export const OWNER_MUTANTS: readonly Mutant[] = [
     combination: P4,
   },
   {
-    name: 'dead: the pin is dropped before the page is',
-    file: 'zswap/reports.js',
-    from: 'const dead = use(slot) === REPORTED.DEAD;',
-    to: `const dead = use(slot) === REPORTED.DEAD;
-        slots.unpin(r);
-        const again = slots.pin(x, slot);
-        if (again <= 0)
-            return false;`,
+    name: 'dead: the claim is given back before the page is dropped',
+    file: 'zswap/dead_drop.js',
+    from: '// As in RangeOp: each notes its debt before its bit goes.',
+    to: 'this.giveUp();',
+    scenario: 'dead-drop',
+    combination: P4,
+  },
+  {
+    name: 'dead: a drop does not wait for the pins that were there',
+    file: 'zswap/dead_drop.js',
+    from: 'if (zswap.slots.isPinned(x, this.unpinned))',
+    to: 'if (false)',
     scenario: 'dead-drop',
     combination: P4,
   },
@@ -177,6 +146,14 @@ export const OWNER_MUTANTS: readonly Mutant[] = [
         charge(lru, t, e, -1);`,
     to: 'charge(lru, t, e, -1);',
     scenario: 'dead-writeback',
+    combination: P4,
+  },
+  {
+    name: 'dead: what is stored later comes behind those that go last',
+    file: 'pool/list_links.js',
+    from: 'const after = goesLast ? NONE : lru.firstDead[m];',
+    to: 'const after = NONE;',
+    scenario: 'dead-last',
     combination: P4,
   },
 ];
