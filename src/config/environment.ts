@@ -14,12 +14,13 @@ import {
   statSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { deviceNumber } from '../os/device_number.ts';
 import { EXIT, ExitError, errorCode, errorText } from '../os/exit_error.ts';
 import { groupNumber } from '../os/groups.ts';
 import { foreignSockets, inheritedSockets } from '../os/inherited_sockets.ts';
 import { descriptorsNeeded } from './descriptors.ts';
 import { HOME } from './fields.ts';
-import { descriptorLimit } from './requirements.ts';
+import { descriptorLimit, fileSizeLimit } from './requirements.ts';
 import type { Config } from './schema.ts';
 import { deviceMarkerFolders, STATE_FOLDER } from './state_folder.ts';
 import { tokenProblems } from './token.ts';
@@ -89,7 +90,8 @@ export function checkEnvironment(config: Config, environment: NodeJS.ProcessEnv 
   const images = new Map<string, number>();
   for (const [index, { image, size }] of config.exports.entries()) {
     const option = `exports[${index}].image`;
-    const found = checkFolder(option, image);
+    // In the folder of a device's node nothing is made.
+    const found = isBlockDevice(image) ? [] : checkFolder(option, image);
     if (found.length === 0) found.push(...checkImage(option, `exports[${index}].size`, image, size));
     problems.push(...found);
     if (found.length > 0) continue;
@@ -180,6 +182,10 @@ function checkImage(option: string, sizeOption: string, path: string, size: numb
     if (isKernelFile(found === undefined ? dirname(path) : path)) {
       return [`${option}: ${path} is a file of the kernel's own, allowed: a regular file or a block device`];
     }
+    if (found === undefined || found.isFile()) {
+      const limit = fileSizeLimit(readFileSync('/proc/self/limits', 'utf8'));
+      if (size > limit) return [tooLong(sizeOption, size, limit)];
+    }
     if (found === undefined) return [];
     accessSync(path, constants.R_OK | constants.W_OK);
     if (found.isFile()) {
@@ -199,6 +205,12 @@ function checkImage(option: string, sizeOption: string, path: string, size: numb
   }
 }
 
+/** What lies beyond would be refused (EFBIG) when the pool writes it, and be lost at the stop. */
+function tooLong(option: string, size: number, limit: number): string {
+  const allowed = `at most ${formatSize(limit)}, or a higher limit (ulimit -f, LimitFSIZE)`;
+  return `${option}: ${formatSize(size)} is more than a file of this process may have, allowed: ${allowed}`;
+}
+
 /** Whether it lies in proc or its like, whose files say that they are regular and empty. */
 function isKernelFile(path: string): boolean {
   return existsSync(path) && KERNEL_FILE_SYSTEMS.has(statfsSync(path).type);
@@ -206,14 +218,12 @@ function isKernelFile(path: string): boolean {
 
 /** Bytes of a block device; stat says 0, so the kernel's own count of sectors is asked. */
 function blockDeviceSize(rdev: number): number {
-  // glibc's major() and minor(), for numbers below 2^32, which all of Linux's are.
-  const major = (rdev >>> 8) & 0xfff;
-  const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
-  return Number(readFileSync(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * SECTOR;
+  return Number(readFileSync(`/sys/dev/block/${deviceNumber(rdev)}/size`, 'utf8')) * SECTOR;
 }
 
 function imageIdentity(path: string): string {
-  const found = stat(path);
+  // Inode numbers may be above 2^53.
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
   if (found?.isBlockDevice()) return `device ${found.rdev}`;
   if (found !== undefined) return `file ${found.dev}:${found.ino}`;
   try {

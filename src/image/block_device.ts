@@ -3,12 +3,13 @@
  * Invariant: device numbers and names are handed out anew at each boot, so they identify a device only where the kernel
  * offers nothing better.
  */
-import { existsSync, readdirSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
-import { systemCode } from './error.ts';
-import { sameFile } from './io.ts';
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { deviceNumber } from '../os/device_number.ts';
+import { readBackingPath } from './loop_look.ts';
 
-const SECTOR = 512;
+/** The unit of sysfs, whatever the device has. */
+export const SECTOR = 512;
 
 /**
  * Where the kernel keeps a lasting name: device mapper, NVMe, SCSI, virtio, and loop devices, whose backing file and
@@ -26,45 +27,59 @@ export interface BlockDevice {
   bytes: number;
   logicalBlock: number;
   identity: string;
+  /** The name of the disk: that of the device itself, unless it is a partition. */
+  disk: string;
   /** Of a loop device, as the kernel spells it: the file behind it; and where on the disk a partition begins, in bytes. */
   backingPath: string | null;
   start: number;
-  partition: boolean;
 }
 
 /** `rdev` is stat's device number of the node. */
 export function describeBlockDevice(rdev: number): BlockDevice {
-  // glibc's major() and minor(), for numbers below 2^32, which all of Linux's are.
-  const major = (rdev >>> 8) & 0xfff;
-  const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
-  const folder = realpathSync(`/sys/dev/block/${major}:${minor}`);
+  const folder = deviceFolder(rdev);
   const partition = attribute(folder, 'partition');
   const disk = partition === '' ? folder : dirname(folder);
   return {
     bytes: Number(attribute(folder, 'size')) * SECTOR,
     logicalBlock: Number(attribute(disk, 'queue/logical_block_size')) || SECTOR,
     identity: `${diskIdentity(disk)}${partition === '' ? '' : `:partition=${partition}`}`,
-    backingPath: attribute(disk, 'loop/backing_file') || null,
+    disk: basename(disk),
+    backingPath: existsSync(`${disk}/loop/backing_file`) ? readBackingPath(basename(disk)) : null,
     start: partition === '' ? 0 : Number(attribute(folder, 'start')) * SECTOR,
-    partition: partition !== '',
   };
 }
 
-/** The loop devices whose file is at `path`, which has no links in it, or is `file` under another name. */
-export function loopsOver(path: string, file: Stats): string[] {
+/**
+ * The devices that may have bytes in common with one, as "major:minor": itself, the disk of a partition, the partitions of a
+ * disk, and what it is made of (device mapper, RAID), with their disks.
+ */
+export function relatedDevices(rdev: number): ReadonlySet<string> {
+  const related = new Set<string>();
   // A container may have no sysfs.
-  if (!existsSync('/sys/block')) return [];
-  const disks = readdirSync('/sys/block').filter((name) => name.startsWith('loop'));
-  return disks.filter((name) => {
-    try {
-      const backing = readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').trim();
-      return backing === path || sameFile(statSync(backing), file);
-    } catch (error) {
-      // Not in use, or not any more; or its file is where we can't look.
-      if (systemCode(error) === '') throw error;
-      return false;
-    }
-  });
+  if (existsSync('/sys/dev/block')) addRelated(deviceFolder(rdev), related);
+  return related;
+}
+
+function addRelated(folder: string, into: Set<string>): void {
+  const number = attribute(folder, 'dev');
+  if (into.has(number)) return;
+  into.add(number);
+  const isPartition = attribute(folder, 'partition') !== '';
+  if (isPartition) into.add(attribute(dirname(folder), 'dev'));
+  else for (const one of partitions(folder)) into.add(attribute(one, 'dev'));
+  const slaves = join(isPartition ? dirname(folder) : folder, 'slaves');
+  if (!existsSync(slaves)) return;
+  for (const name of readdirSync(slaves)) addRelated(realpathSync(join(slaves, name)), into);
+}
+
+function partitions(disk: string): string[] {
+  return readdirSync(disk)
+    .map((name) => join(disk, name))
+    .filter((one) => existsSync(join(one, 'partition')));
+}
+
+function deviceFolder(rdev: number): string {
+  return realpathSync(`/sys/dev/block/${deviceNumber(rdev)}`);
 }
 
 function diskIdentity(disk: string): string {

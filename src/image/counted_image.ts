@@ -30,6 +30,9 @@ export function countPages(image: Image, traffic: ImageTraffic, thread: number, 
   const at = thread * ROW + x * COUNTS;
   return {
     direct: image.direct,
+    get punches() {
+      return image.punches;
+    },
     read: (slot, count, dst, to, done) =>
       image.read(slot, count, dst, to, (errno) => {
         if (errno === 0) traffic[at + READ] += count;

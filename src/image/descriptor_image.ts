@@ -52,7 +52,7 @@ export abstract class DescriptorImage implements Image {
   protected readonly fd: number;
   protected readonly image: OpenableImage;
   private readonly flags: Int32Array;
-  private punches = true;
+  punches = true;
   private pending = 0;
   private closing = false;
 
@@ -63,8 +63,8 @@ export abstract class DescriptorImage implements Image {
     this.direct = image.direct;
     this.flags = flags;
     this.fd = openSync(image.path, constants.O_RDWR | (image.direct ? constants.O_DIRECT : 0));
-    const found = fstatSync(this.fd);
-    const identity = found.isBlockDevice() ? describeBlockDevice(found.rdev).identity : fileIdentity(found);
+    const found = fstatSync(this.fd, { bigint: true });
+    const identity = found.isBlockDevice() ? describeBlockDevice(Number(found.rdev)).identity : fileIdentity(found);
     if (identity !== image.identity) {
       closeSync(this.fd);
       throw new ImageError('replaced', `${image.path}: is not the image that was locked at start`);
@@ -152,7 +152,8 @@ export abstract class DescriptorImage implements Image {
       return;
     }
     POOL_IO.read(this.fd, view, position, (errno, bytes) => {
-      if (errno !== 0) {
+      // A FUSE server that heeds interrupts ends a read so where the process is stopped or frozen; libuv asks again for writes only.
+      if (errno !== 0 && errno !== EINTR) {
         finish(errno);
         return;
       }

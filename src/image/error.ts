@@ -14,6 +14,8 @@ export type ImageErrorKind =
   | 'direct'
   /** The path leads to another file than the one that was locked. */
   | 'replaced'
+  /** Whether it is stale can't be told. */
+  | 'marker'
   /** Left by an unclean stop, and nobody said what to do with it. */
   | 'stale'
   /** Stale, and what it holds could not be discarded. */
@@ -27,11 +29,6 @@ export class ImageError extends Error {
     super(message, options);
     this.kind = kind;
   }
-}
-
-/** The code of a system error ("ENOENT"), or an empty string. */
-export function systemCode(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 }
 
 /** The positive errno of a system error; EIO for anything else. */

@@ -24,6 +24,8 @@ export interface ReadableImage {
 export interface WritableImage {
   /** Transfers pass the page cache by: nothing has to be dropped from it, and memory has to be aligned. */
   readonly direct: boolean;
+  /** Not known to have no holes, so that a punch would write zeros. */
+  readonly punches: boolean;
   /** Writes whole pages to adjacent slots from `slot` on. */
   write(slot: number, pages: readonly Uint8Array[], done: ImageDone): void;
   /** Makes slots read as zeros and gives their room back, where that can be; ranges of a few MiB, as all that takes a claim. */

@@ -186,6 +186,13 @@ export class ImageQueue {
     return runs.reverse();
   }
 
+  /** Pages of the page cache that an operation has made dirty, as far as it has. */
+  private cachedPages({ kind, count }: Operation, pages: number): number {
+    if (kind === 'mark' || kind === 'sync') return 0;
+    if (kind === 'punch') return this.image.punches ? 0 : count;
+    return kind === 'zero' ? count : pages;
+  }
+
   private start(run: Operation[]): void {
     const [first] = run;
     this.running.add(run);
@@ -196,7 +203,7 @@ export class ImageQueue {
       // A run that failed is tried page by page, so that one bad page fails alone.
       if (errno !== 0 && run.length > 1) for (const op of run) this.runs.push([op]);
       else for (const op of run) this.finish(op, errno);
-      this.afterWrite(first.kind === 'mark' ? 0 : run.length * PAGE_SIZE);
+      this.afterWrite(this.cachedPages(first, run.length) * PAGE_SIZE);
     };
     if (first.kind === 'mark') finish(0);
     else if (first.kind === 'punch' || first.kind === 'zero') this.image[first.kind](first.slot, first.count, finish);

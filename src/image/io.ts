@@ -4,6 +4,7 @@
  * Invariant: `done` gets a positive errno or 0, and, but for sizeNow, is called after the call has returned.
  */
 import {
+  type BigIntStats,
   closeSync,
   constants,
   fdatasync,
@@ -12,7 +13,6 @@ import {
   fsyncSync,
   openSync,
   read,
-  type Stats,
   statfsSync,
   writev,
 } from 'node:fs';
@@ -88,8 +88,9 @@ export function alignedBytes(bytes: number): Uint8Array {
   return new Uint8Array(new SharedArrayBuffer(bytes, { maxByteLength: bytes }));
 }
 
-export function fileIdentity(found: Pick<Stats, 'dev' | 'ino'>): string {
-  return `${found.dev}:${found.ino}`;
+/** Inode numbers have 64 bits, of which a double keeps 53: so this takes no other stat than one of bigints, which are signed. */
+export function fileIdentity(found: Pick<BigIntStats, 'dev' | 'ino'>): string {
+  return `${found.dev}:${BigInt.asUintN(64, found.ino)}`;
 }
 
 /** Makes what was created, renamed or removed in a folder last. */
@@ -103,6 +104,6 @@ export function syncFolder(path: string): void {
 }
 
 /** Whether two looks have met the same file or block device. */
-export function sameFile(a: Stats, b: Stats): boolean {
-  return a.isBlockDevice() ? b.isBlockDevice() && a.rdev === b.rdev : a.dev === b.dev && a.ino === b.ino;
+export function sameFile(a: BigIntStats, b: BigIntStats): boolean {
+  return a.isBlockDevice() ? b.isBlockDevice() && a.rdev === b.rdev : fileIdentity(a) === fileIdentity(b);
 }

@@ -1,18 +1,36 @@
 /**
  * Holding an image, so that one process and one export use it at a time. Main thread only.
  *
- * Invariants: a file is held by flock; a block device by O_EXCL too, which the kernel refuses while it is mounted, swapped on or
- * held by someone else, whatever the node is called. Of a loop device the file behind it is held as well, so that neither it nor
- * another loop device over the same bytes is served beside it.
+ * Invariants: a file is held by flock, and by a lock on all of its bytes; a block device by O_EXCL too, which the kernel refuses
+ * while it is mounted, swapped on or held by someone else, whatever the node is called. Of a loop device the file behind it is held as well, so that neither it nor
+ * another loop device over the same bytes is served beside it. Between a block device and a loop device over it there is no lock
+ * to be had: such a loop device is no image, and the device below is one only while there is none over it.
+ * A file of an overlay is held in the upper folder too.
  * `path` has no links in it and the file has no second name, because the marker of an unclean stop is found by name: an
  * image that could be reached without its marker could be served stale.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  realpathSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { EAGAIN, errnoName } from '../os/errno.ts';
-import { birthTime, lockFile, lockRange, loopFile } from '../os/syscalls.ts';
-import { type BlockDevice, describeBlockDevice, loopsOver } from './block_device.ts';
-import { ImageError, systemCode } from './error.ts';
+import { errorCode } from '../os/exit_error.ts';
+import { readMounts } from '../os/mounts.ts';
+import { shellWord } from '../os/shell.ts';
+import { birthTime, type LoopFile, lockFile, lockRange, loopFile } from '../os/syscalls.ts';
+import { type BlockDevice, describeBlockDevice, SECTOR } from './block_device.ts';
+import { ImageError } from './error.ts';
 import { fileIdentity, sameFile } from './io.ts';
+import { loopNames } from './loop_names.ts';
+import { loopOverDevice, loopOverFile } from './loops.ts';
+import { openUpper } from './overlay.ts';
+import { type FilePart, refuseNameOfPart } from './parts.ts';
 
 /** A regular file with the bytes of an image, which its marker lies beside. */
 interface HeldFile {
@@ -32,14 +50,18 @@ export interface LockedImage {
   path: string;
   fd: number;
   blockDevice: boolean;
-  /** dev:ino of a file; of a block device what lasts longest of its names. */
+  /** dev:ino of a file; of a block device what sysfs calls it. Says as long as it is held that another look is at the same. */
   identity: string;
+  /** What it is known by after this process: of a loop device what is behind it, the name that lasts longest first. */
+  names: readonly string[];
   /** Size of the file or device. */
   bytes: number;
   /** The image itself, or the file that is all behind a loop device; null where there is none, or none that we can reach. */
   file: HeldFile | null;
-  /** The open file behind a loop device, or null. */
-  behind: number | null;
+  /** Of which file it is no more than a part, where we can reach it; or null. */
+  part: FilePart | null;
+  /** What is held besides: the file behind a loop device, and the upper one of a file of an overlay. */
+  behind: readonly number[];
 }
 
 /** Opens and locks what is there; throws ImageError. `path` may be a link. */
@@ -52,15 +74,20 @@ export function lockImage(path: string): LockedImage {
   const fd = openImage(path, found.isBlockDevice() ? constants.O_EXCL : 0);
   try {
     const real = realpathSync(path);
-    const now = fstatSync(fd);
-    if (!sameFile(now, statSync(real))) throw new ImageError('replaced', `${path}: was replaced while it was opened`);
+    const now = fstatSync(fd, { bigint: true });
+    checkPlace(path, real, now);
     if (now.isFile()) {
       checkNames(path, real, now);
-      checkLoops(path, real, now);
+      refuseNameOfPart(real);
     }
-    holds(path, lockFile(fd));
+    checkLoops(path, real, now);
+    checkWritable(path, fd);
+    if (now.isFile()) holdWhole(path, fd);
+    else holds(path, lockFile(fd));
+    // A start that made it and failed may have taken it back by now, and nobody would find what is written to it.
+    checkPlace(path, real, now);
     // A size read before the lock could be another server's, on its way.
-    return now.isFile() ? describeFile(real, fd) : heldDevice(path, real, fd);
+    return now.isFile() ? heldFile(path, real, fd) : heldDevice(path, real, fd);
   } catch (error) {
     closeSync(fd);
     throw error;
@@ -70,40 +97,112 @@ export function lockImage(path: string): LockedImage {
 /** Gives it back: from here on others may have it. */
 export function releaseImage(image: Pick<LockedImage, 'fd' | 'behind'>): void {
   closeSync(image.fd);
-  if (image.behind !== null) closeSync(image.behind);
+  for (const fd of image.behind) closeSync(fd);
 }
 
-/** A loop device may be mounted or swapped on, which no lock on its file tells. */
-function checkLoops(path: string, real: string, found: Stats): void {
-  const [loop] = loopsOver(real, found);
-  if (loop === undefined) return;
-  const allowed = `that device, or the file after \`losetup -d /dev/${loop}\``;
-  throw new ImageError('locked', `${path}: is the file behind /dev/${loop}, allowed: ${allowed}`);
+function checkPlace(path: string, real: string, found: BigIntStats): void {
+  const named = statSync(real, { bigint: true, throwIfNoEntry: false });
+  if (named === undefined || !sameFile(found, named))
+    throw new ImageError('replaced', `${path}: was replaced while it was opened`);
+}
+
+/** A loop device may be mounted or swapped on, which no lock on what is behind it tells. */
+function checkLoops(path: string, real: string, found: BigIntStats): void {
+  const loop = found.isFile() ? loopOverFile(real, found) : loopOverDevice(Number(found.rdev));
+  if (loop === null) return;
+  if (!found.isFile()) throw usedByLoop(path, loop);
+  const allowed = `that device, or the file after \`losetup -d ${loop}\``;
+  throw new ImageError('locked', `${path}: is the file behind ${loop}, allowed: ${allowed}`);
+}
+
+function usedByLoop(path: string, loop: string): ImageError {
+  const allowed = `this device after \`losetup -d ${loop}\``;
+  return new ImageError('locked', `${path}: is in use by the loop device ${loop}, allowed: ${allowed}`);
+}
+
+/**
+ * An active swap file and a read-only device can be opened for writing all the same, and a server would lose everything at its
+ * stop. A write of no bytes changes nothing, and the kernel refuses it as it would any other.
+ */
+function checkWritable(path: string, fd: number): void {
+  try {
+    writeSync(fd, new Uint8Array(0), 0, 0, 0);
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === '') throw error;
+    if (code === 'ETXTBSY') {
+      const allowed = `the file after \`swapoff ${shellWord(path)}\``;
+      throw new ImageError('locked', `${path}: is an active swap file of this machine, allowed: ${allowed}`);
+    }
+    const text = `${path}: can't be written (${code}), allowed: an image that can be read and written`;
+    throw new ImageError('open', text, { cause: error });
+  }
 }
 
 /** A regular file as a LockedImage; nothing but the descriptor says that it is held. */
 export function describeFile(path: string, fd: number): LockedImage {
-  const found = fstatSync(fd);
+  const found = fstatSync(fd, { bigint: true });
   const identity = fileIdentity(found);
   const file = { path, fd, identity, born: birthTime(fd) };
-  return { path, fd, blockDevice: false, identity, bytes: found.size, file, behind: null };
+  return {
+    path,
+    fd,
+    blockDevice: false,
+    identity,
+    names: [identity],
+    bytes: Number(found.size),
+    file,
+    part: null,
+    behind: [],
+  };
+}
+
+function heldFile(path: string, real: string, fd: number): LockedImage {
+  const upper = openUpper(real, fd);
+  if (upper === null) return describeFile(real, fd);
+  try {
+    checkLoops(path, upper.path, fstatSync(upper.fd, { bigint: true }));
+    holdWhole(path, upper.fd);
+    return { ...describeFile(real, fd), behind: [upper.fd] };
+  } catch (error) {
+    closeSync(upper.fd);
+    throw error;
+  }
 }
 
 function heldDevice(path: string, real: string, fd: number): LockedImage {
   const device = describeBlockDevice(fstatSync(fd).rdev);
-  const image = { path: real, fd, blockDevice: true, identity: device.identity, bytes: device.bytes };
-  const behind = openBehind(fd, device);
-  if (behind === null) return { ...image, file: null, behind: null };
+  const loop = loopFile(fd);
+  if (loop !== null && loop.rdev !== null) {
+    throw new ImageError('type', `${path}: is a loop device over ${device.backingPath}, allowed: that device`);
+  }
+  const behind = loop === null ? null : openBehind(loop, device);
+  const born = behind === null ? null : birthTime(behind.fd);
+  const names = loop === null ? [device.identity] : loopNames(loop, loop.offset + device.start, born);
+  const image = { path: real, fd, blockDevice: true, identity: device.identity, names, bytes: device.bytes };
+  if (behind === null) return { ...image, file: null, part: null, behind: [] };
+  const held = [behind.fd];
   try {
     const backing = realpathSync(behind.path);
-    checkNames(path, backing, fstatSync(behind.fd));
-    // Shared among devices over different parts of the file, which the range keeps apart.
-    holds(path, lockFile(behind.fd, 'shared'));
-    holds(path, lockRange(behind.fd, behind.start, device.bytes));
-    const whole = behind.start === 0 && !device.partition;
-    return { ...image, file: whole ? describeFile(backing, behind.fd).file : null, behind: behind.fd };
+    const found = fstatSync(behind.fd, { bigint: true });
+    checkNames(path, backing, found);
+    const end = behind.start + device.bytes;
+    const upper = openUpper(backing, behind.fd);
+    if (upper !== null) held.push(upper.fd);
+    for (const one of held) {
+      // Shared among devices over different parts of the file, which the range keeps apart.
+      holds(path, lockFile(one, 'shared'));
+      holds(path, lockRange(one, behind.start, device.bytes));
+    }
+    const other = loopOverFile(backing, found, { disk: device.disk, start: behind.start, end });
+    if (other !== null) throw usedByLoop(path, other);
+    // A loop device has no piece of a sector at the end of its file.
+    if (behind.start === 0 && found.size - BigInt(end) < BigInt(SECTOR))
+      return { ...image, file: describeFile(backing, behind.fd).file, part: null, behind: held };
+    const part = { path: backing, fd: behind.fd, start: behind.start, end };
+    return { ...image, file: null, part, behind: held };
   } catch (error) {
-    closeSync(behind.fd);
+    for (const one of held) closeSync(one);
     throw error;
   }
 }
@@ -112,28 +211,27 @@ function heldDevice(path: string, real: string, fd: number): LockedImage {
  * Opens the file behind a loop device; null where its path leads nowhere or to something else, as that of a file which was
  * deleted, or of another mount namespace.
  */
-function openBehind(device: number, described: BlockDevice): { path: string; fd: number; start: number } | null {
-  const loop = loopFile(device);
+function openBehind(loop: LoopFile, described: BlockDevice): { path: string; fd: number; start: number } | null {
   const path = described.backingPath;
-  if (loop === null || path === null) return null;
+  if (path === null) return null;
   let fd: number;
   try {
     if (!statSync(path).isFile()) return null;
     fd = openSync(path, constants.O_RDWR);
   } catch (error) {
-    if (systemCode(error) === '') throw error;
+    if (errorCode(error) === '') throw error;
     return null;
   }
-  const found = fstatSync(fd);
-  if (found.dev === loop.dev && found.ino === loop.ino) return { path, fd, start: loop.offset + described.start };
+  const found = fstatSync(fd, { bigint: true });
+  if (fileIdentity(found) === fileIdentity(loop)) return { path, fd, start: loop.offset + described.start };
   closeSync(fd);
   return null;
 }
 
 /** A file of several names could be served past its marker. `path` is what the operator wrote, `real` the file without links. */
-function checkNames(path: string, real: string, found: Stats): void {
+function checkNames(path: string, real: string, found: BigIntStats): void {
   const why = 'an image with several names could be served past the marker of an unclean stop';
-  if (found.nlink > 1) {
+  if (found.nlink > 1n) {
     throw new ImageError('type', `${path}: has ${found.nlink} hard links, allowed: one, because ${why}`);
   }
   if (isBindMount(real)) {
@@ -146,16 +244,13 @@ function checkNames(path: string, real: string, found: Stats): void {
 
 /** Whether the path itself is a mount of something that lies deeper in a file system, and so has another name there. */
 function isBindMount(real: string): boolean {
-  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
-  return mounts.some((line) => {
-    const [, , , root, point] = line.split(' ');
-    return root !== '/' && point !== undefined && unescaped(point) === real;
-  });
+  return readMounts().some(({ root, point }) => root !== '/' && point === real);
 }
 
-/** The kernel writes blanks and backslashes of paths as three octal digits of a byte. */
-function unescaped(path: string): string {
-  return path.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+/** Once against other servers, and once, byte by byte, against QEMU, which locks some bytes of what it has open. */
+function holdWhole(path: string, fd: number): void {
+  holds(path, lockFile(fd));
+  holds(path, lockRange(fd, 0, 0));
 }
 
 function holds(path: string, locked: number): void {
@@ -164,9 +259,9 @@ function holds(path: string, locked: number): void {
     throw new ImageError('open', `${path}: can't be locked (${errnoName(locked)}), allowed: flock(2) works`);
 }
 
-function stat(path: string): Stats {
+function stat(path: string): BigIntStats {
   try {
-    return statSync(path);
+    return statSync(path, { bigint: true });
   } catch (error) {
     throw openError(path, error);
   }
@@ -176,7 +271,7 @@ function openImage(path: string, flags: number): number {
   try {
     return openSync(path, constants.O_RDWR | flags);
   } catch (error) {
-    if (systemCode(error) === 'EBUSY') throw inUse(path);
+    if (errorCode(error) === 'EBUSY') throw inUse(path);
     throw openError(path, error);
   }
 }

@@ -4,20 +4,33 @@
  *
  * Invariants: the marker is on the disk, file and folder, before writeMarker returns, and gone from it when removeMarker
  * does. It is replaced by rename, so it is never half written; if it can't be understood all the same, it counts as that
- * of a volatile server. One that replaces another vouches for no more than that did: an image that is stale and served all
+ * of a volatile server. One that can't be read says nothing, and then there is no start. One that replaces another vouches for no more than that did: an image that is stale and served all
  * the same stays stale, whatever the server on top of it flushes, until a clean stop.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, unlinkSync, writeSync } from 'node:fs';
-import { open, unlink } from 'node:fs/promises';
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { systemCode } from './error.ts';
+import { errorCode } from '../os/exit_error.ts';
+import { MARKER_SUFFIX } from '../os/marker_path.ts';
+import { ImageError } from './error.ts';
 import { syncFolder } from './io.ts';
 
 export type Durability = 'volatile' | 'strict';
 
 export interface MarkerInfo {
-  /** Of the image: dev:ino of the file with its bytes, which same_image.ts compares. */
+  /** Of the image: dev:ino of the file with its bytes, or the first name of a device; same_image.ts compares it. */
   identity: string;
   /** When that file was made; not there where the file system does not keep it, and in markers of earlier versions. */
   born?: string;
@@ -50,20 +63,19 @@ export interface FoundMarker {
 
 export const NO_MARKER: FoundMarker = { state: null, bytes: null, mark: null, note: { state: null, bytes: null } };
 
-const SUFFIX = '.zswapd';
 /** File names have at most 255 bytes; a longer identity is replaced by its digest. */
 const MAX_NAME = 200;
 
 /** `path` has to be without links. */
 export function markerBeside(path: string): string {
-  return `${path}${SUFFIX}`;
+  return `${path}${MARKER_SUFFIX}`;
 }
 
 /** Of a block device, whose node is no place for a file beside it. */
 export function markerOfDevice(identity: string, folder: string): string {
   const name = encodeURIComponent(identity);
   const short = name.length <= MAX_NAME ? name : createHash('sha256').update(name).digest('hex');
-  return join(folder, `${short}${SUFFIX}`);
+  return join(folder, `${short}${MARKER_SUFFIX}`);
 }
 
 /** Of an image, by the path that the config has for it. No identity of a device begins so. */
@@ -73,14 +85,19 @@ export function noteOfPath(path: string, folder: string): string {
 
 /** The marker of this process, on an image that is served with what `before` tells of it. */
 export function newMarker(
-  image: { identity: string; bytes: number; file?: { identity: string; born: string | null } | null },
+  image: {
+    identity: string;
+    names?: readonly string[];
+    bytes: number;
+    file?: { identity: string; born: string | null } | null;
+  },
   durability: Durability,
   before: MarkerState = null,
 ): MarkerInfo {
   const bytesBefore = before === null || before === 'unreadable' ? 0 : (before.bytes ?? 0);
   const born = image.file?.born ?? null;
   return {
-    identity: image.file?.identity ?? image.identity,
+    identity: image.file?.identity ?? image.names?.[0] ?? image.identity,
     ...(born === null ? {} : { born }),
     durability: before === null || isStrict(before) ? durability : 'volatile',
     bootId: bootId(),
@@ -105,7 +122,7 @@ export function bootId(): string | null {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
   } catch (error) {
-    if (systemCode(error) === '') throw error;
+    if (errorCode(error) === '') throw error;
     return null;
   }
 }
@@ -114,14 +131,23 @@ export function readMarker(path: string): MarkerState {
   return findMarker(path).state;
 }
 
+/**
+ * Throws ImageError where what is there can't be looked at: that tells neither that an image is stale nor that it is clean, so
+ * it must not be served, and nothing of it be discarded.
+ */
 export function findMarker(path: string): FoundMarker {
-  let bytes: Buffer;
+  const allowed = 'so nothing tells whether its image is stale, allowed: a marker that this process can read, or none';
   try {
-    bytes = readFileSync(path);
+    // Asked before opening, because a FIFO would wait for somebody who writes.
+    if (!statSync(path).isFile()) throw new ImageError('marker', `${path}: is no file, ${allowed}`);
+    const bytes = readFileSync(path);
+    return { ...NO_MARKER, state: parseMarker(bytes), bytes };
   } catch (error) {
-    return systemCode(error) === 'ENOENT' ? NO_MARKER : { ...NO_MARKER, state: 'unreadable' };
+    const code = errorCode(error);
+    if (code === 'ENOENT') return NO_MARKER;
+    if (code === '') throw error;
+    throw new ImageError('marker', `${path}: can't be read (${code}), ${allowed}`, { cause: error });
   }
-  return { ...NO_MARKER, state: parseMarker(bytes), bytes };
 }
 
 export function parseMarker(text: Buffer): MarkerInfo | 'unreadable' {
@@ -158,11 +184,39 @@ export function putBackMarker(path: string, found: Pick<FoundMarker, 'state' | '
   else if (found.bytes !== null && findMarker(path).bytes?.equals(found.bytes) !== true) replace(path, found.bytes);
 }
 
+/** A file that was not there, so that what others may have put there (a link, a FIFO) is not written to and not waited for. */
+const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+function openTemporary(path: string): number {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw inTheWay(path, error);
+  }
+  return openSync(path, NEW_FILE, 0o600);
+}
+
+/** As for a marker that is written at once, without holding the thread while the file system works. */
+export async function openTemporaryLater(path: string): Promise<FileHandle> {
+  await unlink(path).catch((error: unknown) => {
+    if (errorCode(error) !== 'ENOENT') throw inTheWay(path, error);
+  });
+  return open(path, NEW_FILE, 0o600);
+}
+
+/** The code stays: a note that can't be written is no reason to refuse a start. */
+function inTheWay(path: string, error: unknown): unknown {
+  if (errorCode(error) === 'EISDIR' && error instanceof Error)
+    error.message = `${path}: is a folder, allowed: nothing of that name`;
+  return error;
+}
+
 /** Only whoever holds the image may write its marker, so one name for the temporary file is enough. */
 function replace(path: string, bytes: Buffer): void {
   const temporary = `${path}.tmp`;
+  // One that could not be opened has nothing of ours in it, so there is nothing to clean up.
+  const fd = openTemporary(temporary);
   try {
-    const fd = openSync(temporary, 'w', 0o600);
     try {
       let at = 0;
       while (at < bytes.length) at += writeSync(fd, bytes, at);
@@ -176,7 +230,7 @@ function replace(path: string, bytes: Buffer): void {
     try {
       rmSync(temporary, { force: true });
     } catch (second) {
-      if (error instanceof Error) error.message += ` (and ${temporary} is left: ${systemCode(second)})`;
+      if (error instanceof Error) error.message += ` (and ${temporary} is left: ${errorCode(second)})`;
     }
     throw error;
   }
@@ -188,7 +242,7 @@ export async function removeMarkerLater(path: string): Promise<void> {
   try {
     await unlink(path);
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return;
+    if (errorCode(error) === 'ENOENT') return;
     throw error;
   }
   const folder = await open(dirname(path), 'r');
@@ -204,7 +258,7 @@ export function removeMarker(path: string): void {
   try {
     unlinkSync(path);
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return;
+    if (errorCode(error) === 'ENOENT') return;
     throw error;
   }
   syncFolder(dirname(path));

@@ -1,21 +1,20 @@
 /**
- * Where the marker of an image lies: beside its file; for a block device in a folder of ours, because its node is no place for
- * files. Where the file system keeps extended attributes, the file itself is marked as well, so that it says that it is stale
- * when it was moved, copied with its attributes, or is reached past its marker. And the path that the config has for it is noted
- * in that folder, because all these are out of sight where its file system is not mounted, or its device not there.
+ * Where the marker of an image lies: beside its file, also that of a part (parts.ts); for another block device in a folder of
+ * ours, because its node is no place for files. Where the file system keeps extended attributes, the file itself is marked as
+ * well, so that it says that it is stale when it was moved, copied with its attributes, or is reached past its marker. And the
+ * path that the config has for it is noted in that folder, because all these are out of sight where its file system is not
+ * mounted, or its device not there.
  *
  * Invariants: the marker is what counts; a file system without attributes takes nothing from it. Of several the weakest is
  * believed, because each was left by a server that did not stop cleanly. An image is clean when all are gone, and the mark goes
  * first: whatever is left by a crash in between says too much, not too little. A note counts only where the image is not there
  * (same_image.ts), so one that is left over is no harm, and neither is one that can't be written.
  */
-import { existsSync, fsync, fsyncSync } from 'node:fs';
-import { open, readFile, rename } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { access, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { promisify } from 'node:util';
-import { EACCES, EDQUOT, ENODATA, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, errnoName } from '../os/errno.ts';
-import { changeAttribute, getAttribute, removeAttribute, setAttribute } from '../os/syscalls.ts';
-import { systemCode } from './error.ts';
+import { errorCode } from '../os/exit_error.ts';
+import { ImageError } from './error.ts';
 import type { LockedImage } from './lock.ts';
 import {
   type FoundMarker,
@@ -28,41 +27,47 @@ import {
   markerOfDevice,
   NO_MARKER,
   noteOfPath,
+  openTemporaryLater,
   parseMarker,
   putBackMarker,
+  readMarker,
   removeMarker,
   removeMarkerLater,
   writeMarker,
 } from './marker.ts';
+import { ATTRIBUTE, changeMarkLater, type Mark, readMark, removeMark, setMark } from './marks.ts';
+import { attributeOfPart, markerOfPart } from './parts.ts';
+import { isMarked } from './same_image.ts';
 
 export interface MarkerPlaces {
   /** Where it is written. */
   readonly path: string;
   /** Where a start with other settings, or an earlier version, may have left one. */
   readonly older: readonly string[];
-  /** The descriptor of the file that is marked too; null where there is none. */
-  readonly marked: number | null;
+  /** The file that is marked too; null where there is none. */
+  readonly marked: Mark | null;
   /** Where the configured path is noted, the one to write to first; empty for an image that lies in that folder itself. */
   readonly notes: readonly string[];
 }
 
-const ATTRIBUTE = 'user.zswapd';
-/** A marker has 300 bytes; more than this is none of ours, and unreadable. */
-const MAX_MARK = 4096;
-/** No attributes here, no right to them, or no room for them. */
-const NO_MARKS: ReadonlySet<number> = new Set([EOPNOTSUPP, ENOSYS, EPERM, EACCES, ENOSPC, EDQUOT]);
-
 /** `folders`: of ours, the one to write to first. `configured`: the absolute path that the operator wrote. */
 export function markerPlaces(
-  image: Pick<LockedImage, 'blockDevice' | 'identity' | 'file'>,
+  image: Pick<LockedImage, 'blockDevice' | 'identity' | 'names' | 'file' | 'part'>,
   folders: readonly string[],
   configured: string,
 ): MarkerPlaces {
   const notes = notePlaces(configured, folders);
-  const inFolders = image.blockDevice ? folders.map((folder) => markerOfDevice(image.identity, folder)) : [];
-  if (image.file === null) return { path: inFolders[0], older: inFolders.slice(1), marked: null, notes };
-  const marked = image.file.fd < 0 ? null : image.file.fd;
-  return { path: markerBeside(image.file.path), older: inFolders, marked, notes };
+  // Earlier versions called a loop device what sysfs does.
+  const names = image.blockDevice ? new Set([...image.names, image.identity]) : [];
+  const inFolders = [...names].flatMap((name) => folders.map((folder) => markerOfDevice(name, folder)));
+  const { file, part } = image;
+  if (part !== null) {
+    const marked = { fd: part.fd, name: attributeOfPart(part) };
+    return { path: markerOfPart(part), older: inFolders, marked, notes };
+  }
+  if (file === null) return { path: inFolders[0], older: inFolders.slice(1), marked: null, notes };
+  const marked = file.fd < 0 ? null : { fd: file.fd, name: ATTRIBUTE };
+  return { path: markerBeside(file.path), older: inFolders, marked, notes };
 }
 
 export function notePlaces(configured: string, folders: readonly string[]): string[] {
@@ -74,23 +79,44 @@ export function notePlaces(configured: string, folders: readonly string[]): stri
 /** `bytes` and `mark` are those of where a marker is written; `state` is the weakest of all. */
 export function findMarkers(places: MarkerPlaces): FoundMarker {
   const own = findMarker(places.path);
-  const mark = readMark(places.marked);
-  const states = [own.state, ...places.older.map((path) => findMarker(path).state), mark.state];
+  const mark = places.marked === null ? { state: null, bytes: null } : readMark(places.marked);
+  const states = [own.state, ...there(places.older).map(readMarker), mark.state];
   const left = states.filter((state) => state !== null);
   const state = left.find((one) => !isStrict(one)) ?? left[0] ?? null;
   return { state, bytes: own.bytes, mark: mark.bytes, note: findNote(places.notes) };
 }
 
-/** `bytes` are those of where a note is written. A folder that can't be entered has none of ours. */
+/** `bytes` are those of where a note is written. */
 function findNote(notes: readonly string[]): FoundMarker['note'] {
-  const found = there(notes).map(findMarker);
+  const found = there(notes).map(findNoted);
   const written = there(notes.slice(0, 1)).length > 0 ? found[0].bytes : null;
   return { state: found.find(({ state }) => state !== null)?.state ?? null, bytes: written };
 }
 
+/** A note that can't be read counts for the worst where the image is not there, and for nothing where it is. */
+function findNoted(note: string): FoundMarker {
+  try {
+    return findMarker(note);
+  } catch (error) {
+    if (error instanceof ImageError) return { ...NO_MARKER, state: 'unreadable' };
+    throw error;
+  }
+}
+
+/** How far exports of this image went, by all of its markers that can be read; 0 where none tells. */
+export function markedBytes({ path, older, marked, notes }: MarkerPlaces, image: LockedImage): number {
+  const own = [path, ...there(older)].map(readMarker);
+  // The path may have led to another image when it was noted.
+  const noted = there(notes)
+    .map((note) => findNoted(note).state)
+    .filter((one) => isMarked(one, image));
+  const states = [...own, ...(marked === null ? [] : [readMark(marked).state]), ...noted];
+  return Math.max(0, ...states.map((one) => (one === null || one === 'unreadable' ? 0 : (one.bytes ?? 0))));
+}
+
 /** The places that say so of an unclean stop. */
 export function whereMarked({ path, older, notes }: MarkerPlaces): string[] {
-  return [path, ...older, ...notes].filter((one) => existsSync(one));
+  return there([path, ...older, ...notes]);
 }
 
 /** Returns why the path could not be noted, or null. */
@@ -106,7 +132,7 @@ function writeNote(note: string, info: MarkerInfo): Error | null {
     writeMarker(note, info);
     return null;
   } catch (error) {
-    if (systemCode(error) === '') throw error;
+    if (errorCode(error) === '') throw error;
     return error as Error;
   }
 }
@@ -117,26 +143,58 @@ export function putBackMarkers({ path, older, marked, notes }: MarkerPlaces, fou
   else if (marked !== null) removeMark(marked);
   // Found in another place, it says all that it did before; here nothing was.
   putBackMarker(path, found.bytes === null && found.state !== 'unreadable' ? NO_MARKER : found);
-  if (found.state === null) for (const one of older) removeMarker(one);
+  if (found.state === null) for (const one of there(older)) removeMarker(one);
   for (const one of there(notes.slice(0, 1))) putBackMarker(one, found.note.bytes === null ? NO_MARKER : found.note);
 }
 
-/** The content of the image has to be on the disk by now. */
-export function removeMarkers({ path, older, marked, notes }: MarkerPlaces): void {
+/** The content of the image has to be on the disk by now. Returns what to say of a note that could not be removed, or null. */
+export function removeMarkers({ path, older, marked, notes }: MarkerPlaces): string | null {
   if (marked !== null) removeMark(marked);
-  for (const one of [path, ...older, ...there(notes)]) removeMarker(one);
+  for (const one of [path, ...there(older)]) removeMarker(one);
+  let left: string | null = null;
+  for (const one of there(notes)) {
+    try {
+      removeMarker(one);
+    } catch (error) {
+      left ??= noteLeft(one, error);
+    }
+  }
+  return left;
 }
 
 /** As removeMarkers, without holding the thread while the file system does. */
-export async function removeMarkersLater({ path, older, marked, notes }: MarkerPlaces): Promise<void> {
+export async function removeMarkersLater({ path, older, marked, notes }: MarkerPlaces): Promise<string | null> {
   if (marked !== null) await changeMarkLater(marked, null);
-  for (const one of [path, ...older]) await removeMarkerLater(one);
-  for (const one of there(notes)) await removeMarkerLater(one);
+  await removeMarkerLater(path);
+  for (const one of older) if (await isThere(one)) await removeMarkerLater(one);
+  let left: string | null = null;
+  for (const one of there(notes)) await removeMarkerLater(one).catch((error) => (left ??= noteLeft(one, error)));
+  return left;
 }
 
-/** A folder that is read-only refuses to remove what it does not have. */
-export function there(notes: readonly string[]): string[] {
-  return notes.filter((one) => existsSync(one));
+/** Of an image that was reset: what a start does not write again, and what tells of bytes that are gone. */
+export function removeUnwritten({ older }: MarkerPlaces): void {
+  for (const one of there(older)) removeMarker(one);
+}
+
+/** The image is clean all the same: a note counts where it is not there. */
+function noteLeft(note: string, error: unknown): string {
+  if (errorCode(error) === '') throw error;
+  const text = error instanceof Error ? error.message : String(error);
+  return `the note of its path can't be removed: ${text}; it counts where the image is not there, allowed: remove ${note} by hand`;
+}
+
+/** A folder that is read-only refuses to remove what it does not have, and one that can't be entered has nothing of ours. */
+export function there(paths: readonly string[]): string[] {
+  return paths.filter((one) => existsSync(one));
+}
+
+/** As `there`, for one. */
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /**
@@ -148,12 +206,12 @@ export async function distrustMarkerLater({ path, marked }: MarkerPlaces): Promi
   try {
     found = parseMarker(await readFile(path));
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error))) return false;
+    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error))) return false;
     throw error;
   }
   if (found === 'unreadable' || !isStrict(found)) return true;
   const bytes = markerBytes({ ...found, durability: 'volatile' });
-  const temporary = await open(`${path}.tmp`, 'w', 0o600);
+  const temporary = await openTemporaryLater(`${path}.tmp`);
   try {
     await temporary.writeFile(bytes);
     await temporary.sync();
@@ -169,36 +227,4 @@ export async function distrustMarkerLater({ path, marked }: MarkerPlaces): Promi
   }
   if (marked !== null) await changeMarkLater(marked, bytes);
   return true;
-}
-
-function readMark(fd: number | null): { state: MarkerState; bytes: Buffer | null } {
-  if (fd === null) return { state: null, bytes: null };
-  const into = Buffer.alloc(MAX_MARK);
-  const found = getAttribute(fd, ATTRIBUTE, into);
-  if (found >= 0) {
-    const bytes = into.subarray(0, found);
-    return { state: parseMarker(bytes), bytes };
-  }
-  if (found === -ENODATA || NO_MARKS.has(-found)) return { state: null, bytes: null };
-  return { state: 'unreadable', bytes: null };
-}
-
-function setMark(fd: number, bytes: Uint8Array): void {
-  if (changed(setAttribute(fd, ATTRIBUTE, bytes))) fsyncSync(fd);
-}
-
-function removeMark(fd: number): void {
-  if (changed(removeAttribute(fd, ATTRIBUTE))) fsyncSync(fd);
-}
-
-async function changeMarkLater(fd: number, bytes: Uint8Array | null): Promise<void> {
-  const code = await new Promise<number>((done) => changeAttribute(fd, ATTRIBUTE, bytes, done));
-  if (changed(code)) await promisify(fsync)(fd);
-}
-
-/** Whether the mark of a file is another now; throws what is no lack of attributes. */
-function changed(code: number): boolean {
-  if (code >= 0) return true;
-  if (code === -ENODATA || NO_MARKS.has(-code)) return false;
-  throw new Error(`can't mark the file itself (${errnoName(code)})`);
 }

@@ -9,6 +9,7 @@ import {
   fstatSync,
   fsyncSync,
   ftruncateSync,
+  lstatSync,
   openSync,
   readSync,
   realpathSync,
@@ -17,13 +18,15 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { isDeviceFolder } from '../os/device_folder.ts';
+import { errorCode } from '../os/exit_error.ts';
 import { directAlignment, nextData } from '../os/syscalls.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { type BlockDevice, describeBlockDevice } from './block_device.ts';
-import { ImageError, systemCode } from './error.ts';
+import { ImageError } from './error.ts';
 import type { OpenableImage } from './image.ts';
 import { alignedBytes, syncFolder } from './io.ts';
 import { describeFile, type LockedImage, lockImage, openError, releaseImage } from './lock.ts';
+import { refuseNameOfPart } from './parts.ts';
 
 export { ImageError, type ImageErrorKind } from './error.ts';
 
@@ -49,6 +52,8 @@ export interface FoundImage {
 export interface PreparedImage extends LockedImage, OpenableImage {
   /** The file was not there before; one that was there and empty is not meant. */
   created: boolean;
+  /** It was there, and empty: this start gave it its size. */
+  grown: boolean;
 }
 
 /** Gets an image ready to be served; throws ImageError with one line. */
@@ -62,7 +67,7 @@ export function prepareImage(spec: ImageSpec): PreparedImage {
     if (isNew) growNew(image, spec);
     else checkSize(image, spec);
     const direct = chooseDirect(image, spec);
-    return { ...image, bytes: spec.bytes, direct, created };
+    return { ...image, bytes: spec.bytes, direct, created, grown: isNew && !created };
   } catch (error) {
     if (created) unlinkSync(image.path);
     else if (!image.blockDevice && image.bytes === 0) ftruncateSync(image.fd, 0);
@@ -89,7 +94,7 @@ export function rehearseImage(spec: ImageSpec, folder: string): ImageError | nul
   try {
     const found = statSync(spec.path, { throwIfNoEntry: false });
     if (found === undefined) {
-      refuseDevice(spec.path);
+      refuseMissing(spec.path);
       const path = existsSync(folder) ? join(realpathSync(folder), basename(spec.path)) : spec.path;
       spec.admit?.({ image: missingImage(path), there: 'missing' });
       rehearseNew(spec, folder);
@@ -113,7 +118,7 @@ export function rehearseImage(spec: ImageSpec, folder: string): ImageError | nul
 
 function missingImage(path: string): LockedImage {
   const file = { path, fd: -1, identity: '', born: null };
-  return { path, fd: -1, blockDevice: false, identity: '', bytes: 0, file, behind: null };
+  return { path, fd: -1, blockDevice: false, identity: '', names: [], bytes: 0, file, part: null, behind: [] };
 }
 
 function rehearseNew(spec: ImageSpec, folder: string): void {
@@ -136,7 +141,7 @@ function unnamedImage(folder: string): LockedImage | null {
     const fd = openSync(folder, O_TMPFILE | constants.O_RDWR, 0o600);
     return describeFile(`/proc/self/fd/${fd}`, fd);
   } catch (error) {
-    if (['EOPNOTSUPP', 'ENOTSUP', 'EISDIR', 'EINVAL'].includes(systemCode(error))) return null;
+    if (['EOPNOTSUPP', 'ENOTSUP', 'EISDIR', 'EINVAL'].includes(errorCode(error))) return null;
     throw error;
   }
 }
@@ -149,21 +154,27 @@ function checkSize(image: LockedImage, { path, bytes }: ImageSpec): void {
 
 function createIfMissing({ path }: ImageSpec): boolean {
   if (existsSync(path)) return false;
-  refuseDevice(path);
+  refuseMissing(path);
   try {
     closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600));
     return true;
   } catch (error) {
     // Another server was faster; the lock decides who goes on.
-    if (systemCode(error) === 'EEXIST') return false;
+    if (errorCode(error) === 'EEXIST') return false;
     throw openError(path, error);
   }
 }
 
-/** A file in the place of a device would take its pages until the next boot, and hide it. */
-function refuseDevice(path: string): void {
-  if (!isDeviceFolder(dirname(path))) return;
-  throw new ImageError('open', `${path}: does not exist, allowed: a device that is there`);
+/** Where nothing is, and a file is not made. */
+function refuseMissing(path: string): void {
+  refuseNameOfPart(path);
+  // A file in the place of a device would take its pages until the next boot, and hide it.
+  if (isDeviceFolder(dirname(path)))
+    throw new ImageError('open', `${path}: does not exist, allowed: a device that is there`);
+  // What it should lead to may be an image on a disk that is not mounted.
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() && !existsSync(path)) {
+    throw new ImageError('open', `${path}: is a link that leads nowhere, allowed: a path without, or what it leads to`);
+  }
 }
 
 function growNew(image: LockedImage, spec: ImageSpec): void {
@@ -207,7 +218,7 @@ function directProblem(image: LockedImage): string | null {
   try {
     fd = openSync(image.path, constants.O_RDWR | constants.O_DIRECT);
   } catch (error) {
-    return systemCode(error) || String(error);
+    return errorCode(error) || String(error);
   }
   try {
     const needs = directAlignment(fd);
@@ -218,7 +229,7 @@ function directProblem(image: LockedImage): string | null {
     readSync(fd, alignedBytes(PAGE_SIZE), 0, PAGE_SIZE, 0);
     return null;
   } catch (error) {
-    return systemCode(error) || String(error);
+    return errorCode(error) || String(error);
   } finally {
     closeSync(fd);
   }

@@ -4,23 +4,39 @@
  */
 import { statfsSync } from 'node:fs';
 import type { LockedImage } from './lock.ts';
-import { bootId, type FoundMarker, type MarkerState } from './marker.ts';
+import { lastsABoot } from './loop_names.ts';
+import { bootId, type FoundMarker, isStrict, type MarkerInfo, type MarkerState } from './marker.ts';
 
 /** FUSE (statfs(2)): its inode numbers need not last from one mount to the next, so nothing there tells one file from another. */
 const FUSE = 0x65735546;
 
-/** A block device is found by its identity, so its marker is its own. A marker that can't be read tells of no image. */
-export function isMarked(marker: MarkerState, image: Pick<LockedImage, 'identity' | 'file'>): boolean {
+/** What files are told apart by; that of a block device has names in it. */
+const FILE_IDENTITY = /^\d+:\d+$/;
+
+/**
+ * Whether a marker, or what is noted of a path, tells of this image. The marker of a block device is found by its identity; what
+ * the path leads to may be another device. One that is known by no more than its name, and has another name now, may be the
+ * same: then it is stale, and without the marker that says so. A marker that can't be read tells of no image.
+ */
+export function isMarked(marker: MarkerState, image: Pick<LockedImage, 'identity' | 'names' | 'file'>): boolean {
   const { file } = image;
-  if (file === null || marker === null || marker === 'unreadable') return true;
+  if (marker === null || marker === 'unreadable') return true;
+  if (file === null) return isNamed(marker, image.names);
   // As earlier versions wrote it of a loop device.
   if (marker.identity === image.identity) return sameBirth(marker.born, file.born);
+  if (!FILE_IDENTITY.test(marker.identity)) return false;
   if (statfsSync(file.path).type === FUSE) return true;
   const [device, inode] = marker.identity.split(':');
   const [deviceNow, inodeNow] = file.identity.split(':');
   if (inode !== inodeNow || !sameBirth(marker.born, file.born)) return false;
   if (marker.born !== undefined && file.born !== null) return true;
   return device === deviceNow || isOfAnotherBoot(marker.bootId);
+}
+
+/** What a boot has handed out anew is no reason to vouch for anything; stale it is all the same. */
+function isNamed(marker: MarkerInfo, names: readonly string[]): boolean {
+  if (!names.includes(marker.identity)) return false;
+  return !isStrict(marker) || lastsABoot(marker.identity) || !isOfAnotherBoot(marker.bootId);
 }
 
 /** A boot hands device numbers out anew. One that is not known, then or now, is no excuse for another number. */
@@ -35,7 +51,7 @@ function isOfAnotherBoot(then: string | null): boolean {
  */
 export function notedGone(
   { state, note }: Pick<FoundMarker, 'state' | 'note'>,
-  image: Pick<LockedImage, 'identity' | 'file'>,
+  image: Pick<LockedImage, 'identity' | 'names' | 'file'>,
   there: 'missing' | 'empty' | 'bytes',
 ): MarkerState {
   if (state !== null || (there === 'bytes' && isMarked(note.state, image))) return null;

@@ -9,8 +9,11 @@ import { isStrict, type MarkerState } from './marker.ts';
 
 export type OnUnclean = 'refuse' | 'reset' | 'serve';
 
-/** Beside a marker: the image it tells of, another file, or nothing that a client has ever written. */
-type ImageThere = 'image' | 'other' | 'missing' | 'empty';
+/**
+ * Beside a marker: the image it tells of, another file, or nothing that a client has ever written. 'unmarked': nothing but the
+ * note of the path tells of an image, and there is something else.
+ */
+type ImageThere = 'image' | 'other' | 'unmarked' | 'missing' | 'empty';
 
 interface StartQuestion {
   marker: MarkerState;
@@ -19,8 +22,8 @@ interface StartQuestion {
   /** Path of the image, and the place of its export in the config, for the command lines that lead out. */
   path: string;
   exportIndex: number;
-  /** A line for a shell that resets the image at this path. */
-  resetLine: (path: string) => string;
+  /** A line for a shell that resets the image. */
+  resetLine: string;
   /** Gets a line for the log where the operator should know what is served. */
   warn: (line: string) => void;
 }
@@ -40,10 +43,14 @@ export function decideStart(question: StartQuestion): 'clean' | 'serve' | 'reset
     warn(`${path}: ${unclean(marker)}; what was flushed is there, later writes may be gone`);
     return 'serve';
   }
+  // What is stale may be discarded unasked; what nobody has served under this name is somebody's data.
+  if (there === 'unmarked' && onUnclean !== 'serve') throw new ImageError('stale', unmarkedText(question));
   if (onUnclean === 'refuse') throw new ImageError('stale', refusal(question));
-  const result =
-    onUnclean === 'reset' ? 'its content is discarded' : 'old bytes are served, and stay stale until a clean stop';
-  warn(`${path}: ${unclean(marker)}; onUnclean is ${onUnclean}: ${result}`);
+  const strange = there !== 'image';
+  const served = `${strange ? 'what is there is' : 'old bytes are'} served, and ${strange ? 'counts as' : 'stay'} stale until a clean stop`;
+  const result = onUnclean === 'reset' ? 'its content is discarded' : served;
+  const which = strange ? ', and this is not the image that it had' : '';
+  warn(`${path}: ${unclean(marker)}${which}; onUnclean is ${onUnclean}: ${result}`);
   return onUnclean;
 }
 
@@ -54,22 +61,32 @@ function unclean(marker: MarkerState): string {
 function goneText({ marker, there, path, exportIndex, resetLine }: StartQuestion): string {
   return (
     `${path}: ${unclean(marker)}, and its image is gone: the file is ${there}; ` +
-    `allowed: put the image back, with its mount or device, or start with an empty one after \`${resetLine(path)}\` ` +
+    `allowed: put the image back, with its mount or device, or start with an empty one after \`${resetLine}\` ` +
     `or with \`--set ${setting(exportIndex, 'reset')}\``
   );
 }
 
 function refusal({ marker, there, path, exportIndex, resetLine }: StartQuestion): string {
-  const strange = isStrict(marker) && there === 'other';
-  const wrong = strange
-    ? `is not the image that ${lastServer(marker)} had flushed to when it ended`
-    : `stale, because ${unclean(marker)}`;
-  const serve = strange ? 'serve what this file has' : 'get the old bytes';
+  const other = there === 'other';
+  const wrong = other ? notTheImage(marker) : `stale, because ${unclean(marker)}`;
+  const serve = other ? 'serve what this file has' : 'get the old bytes';
   return (
-    `${path}: ${wrong}; allowed: ${strange ? 'put that image back, or ' : ''}` +
-    `discard the content with \`${resetLine(path)}\`, or ` +
+    `${path}: ${wrong}; allowed: ${other ? 'put that image back, or ' : ''}` +
+    `discard the content with \`${resetLine}\`, or ` +
     `start with \`--set ${setting(exportIndex, 'reset')}\`, or ${serve} with \`--set ${setting(exportIndex, 'serve')}\``
   );
+}
+
+function unmarkedText({ marker, path, exportIndex, resetLine }: StartQuestion): string {
+  return (
+    `${path}: ${notTheImage(marker)}; allowed: put that image back, or ` +
+    `forget it with \`${resetLine}\`, which leaves the content of what is there alone, or ` +
+    `serve what is there with \`--set ${setting(exportIndex, 'serve')}\`; onUnclean: reset discards only what a marker of its own calls stale`
+  );
+}
+
+function notTheImage(marker: MarkerState): string {
+  return `is not the image that ${lastServer(marker)} had${isStrict(marker) ? ' flushed to' : ''} when it ended`;
 }
 
 function setting(exportIndex: number, value: OnUnclean): string {

@@ -1,5 +1,7 @@
 /** Where device nodes are: what is missing there is a device, and no file is made in its place. */
-import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
+import { deviceNumber } from './device_number.ts';
+import { readMounts } from './mounts.ts';
 
 const DEVICES = '/dev';
 
@@ -15,8 +17,6 @@ export function isDeviceFolder(folder: string): boolean {
 
 /** statfs says tmpfs of it. */
 function isDevtmpfs(dev: number): boolean {
-  // glibc's major() and minor(), for numbers below 2^32, which all of Linux's are.
-  const number = `${(dev >>> 8) & 0xfff}:${(dev & 0xff) | ((dev >>> 12) & 0xfff00)}`;
-  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
-  return mounts.some((line) => line.split(' ')[2] === number && line.includes(' - devtmpfs '));
+  const number = deviceNumber(dev);
+  return readMounts().some(({ device, type }) => device === number && type === 'devtmpfs');
 }

@@ -1,6 +1,8 @@
 // The one error class that ends the process with a chosen exit code and one line on stderr.
 // Invariant: its message is written for the operator and needs no stack; every other error is an internal fault.
 
+import { withErrnoNames } from './errno.ts';
+
 /** Exit codes of every `zswapd` command; scripts depend on them. */
 export const EXIT = {
   ok: 0,
@@ -33,11 +35,11 @@ export async function named<T>(option: string, asked: Promise<T>): Promise<T> {
 
 /** The code of a system error ("ENOENT"), or an empty string for anything else that was thrown. */
 export function errorCode(error: unknown): string {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return withErrnoNames(error.code);
   return '';
 }
 
 /** What to print of something that was thrown. */
 export function errorText(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return withErrnoNames(error instanceof Error ? error.message : String(error));
 }

@@ -22,6 +22,7 @@ const cFcntlLock = libc.func('fcntl', 'int', ['int', 'int', koffi.pointer('uint8
 const cIoctl = libc.func('int ioctl(int fd, unsigned long request, _Out_ uint8_t *out)');
 const cSetXattr = libc.func('int fsetxattr(int fd, const char *name, const uint8_t *value, size_t size, int flags)');
 const cGetXattr = libc.func('int64_t fgetxattr(int fd, const char *name, _Out_ uint8_t *value, size_t size)');
+const cListXattr = libc.func('int64_t flistxattr(int fd, _Out_ uint8_t *list, size_t size)');
 const cRemoveXattr = libc.func('int fremovexattr(int fd, const char *name)');
 const cSetSocketOption = libc.func(
   'int setsockopt(int fd, int level, int name, const int *value, unsigned int length)',
@@ -30,6 +31,7 @@ const cSetAffinity = libc.func('int sched_setaffinity(int pid, size_t size, cons
 const cGetAffinity = libc.func('int sched_getaffinity(int pid, size_t size, _Out_ uint8_t *mask)');
 
 const F_DUPFD_CLOEXEC = 1030;
+const POLLIN = 0x1;
 const POLLOUT = 0x4;
 const POLLRDHUP = 0x2000;
 const POLLERR_HUP_NVAL = 0x8 | 0x10 | 0x20;
@@ -65,7 +67,7 @@ const FLOCK_BYTES = 32;
 const FLOCK_START = 8;
 const FLOCK_LENGTH = 16;
 const LOOP_GET_STATUS64 = 0x4c05;
-/** sizeof(struct loop_info64), and where its lo_offset is; it begins with lo_device and lo_inode. */
+/** sizeof(struct loop_info64), and where its lo_offset is; it begins with lo_device, lo_inode and lo_rdevice. */
 const LOOP_INFO_BYTES = 232;
 const LOOP_INFO_OFFSET = 24;
 const SO_KEEPALIVE = 9;
@@ -106,6 +108,11 @@ export function waitWritable(fd: number, ms: number): void {
   poll(fd, POLLOUT, ms);
 }
 
+/** As waitWritable, for a read. A signal may end the wait earlier. */
+export function waitReadable(fd: number, ms: number): boolean {
+  return poll(fd, POLLIN, ms) !== 0;
+}
+
 /** Whether both ends of a socket are on this machine, with one buffer between them. */
 export function isUnixSocket(fd: number): boolean {
   return optionIs(fd, SO_DOMAIN, AF_UNIX);
@@ -143,11 +150,6 @@ export function punchHole(fd: number, offset: number, bytes: number, done: (code
   );
 }
 
-/** As punchHole, on the calling thread: 0 or -errno. */
-export function punchHoleNow(fd: number, offset: number, bytes: number): number {
-  return result(cFallocate(fd, FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE, offset, bytes));
-}
-
 /** Tells the page cache that reads jump about, so that it does not read ahead. Advice only: its answer changes nothing. */
 export function adviseRandom(fd: number): number {
   return -cFadvise(fd, 0, 0, POSIX_FADV_RANDOM);
@@ -180,6 +182,22 @@ export function birthTime(fd: number): string | null {
 /** An extended attribute of an open file, copied into `into`; returns its bytes or -errno. */
 export function getAttribute(fd: number, name: string, into: Uint8Array): number {
   return result(Number(cGetXattr(fd, name, into, into.length)));
+}
+
+/** As getAttribute; calls back. Runs on a thread of the pool. */
+export function getAttributeLater(fd: number, name: string, into: Uint8Array, done: (found: number) => void): void {
+  const after = (error: Error | null, found: number): void => done(error !== null ? -5 : result(Number(found)));
+  cGetXattr.async(fd, name, into, into.length, after);
+}
+
+/** The kernel's XATTR_LIST_MAX. */
+const ATTRIBUTES_BYTES = 65_536;
+
+/** The names of the extended attributes of an open file; none where they can't be listed, as on a file system without. */
+export function listAttributes(fd: number): string[] {
+  const out = Buffer.alloc(ATTRIBUTES_BYTES);
+  const bytes = Number(cListXattr(fd, out, out.length));
+  return bytes <= 0 ? [] : out.toString('latin1', 0, bytes - 1).split('\0');
 }
 
 /** 0 or -errno. */
@@ -218,7 +236,7 @@ export function lockFile(fd: number, kind: 'exclusive' | 'shared' = 'exclusive')
   return result(cFlock(fd, kind === 'shared' ? LOCK_SH_NB : LOCK_EX_NB));
 }
 
-/** As lockFile, for a range of its bytes, and independent of it: -EAGAIN where another open file holds some of them. */
+/** As lockFile, for a range of its bytes (0: all behind `start`), and independent of it: -EAGAIN where another open file holds some of them. */
 export function lockRange(fd: number, start: number, bytes: number): number {
   const lock = Buffer.alloc(FLOCK_BYTES);
   lock.writeInt16LE(F_WRLCK, 0);
@@ -227,12 +245,24 @@ export function lockRange(fd: number, start: number, bytes: number): number {
   return result(cFcntlLock(fd, F_OFD_SETLK, lock));
 }
 
-/** Which file is behind a loop device, and where in it the device begins; null for what is no loop device in use. */
-export function loopFile(fd: number): { dev: number; ino: number; offset: number } | null {
+/** Which file is behind a loop device, as stat has it, and where in it the device begins. */
+export interface LoopFile {
+  dev: bigint;
+  ino: bigint;
+  /** The block device that the file is a node of; null for a regular file. */
+  rdev: number | null;
+  offset: number;
+}
+
+/** null for what is no loop device in use. */
+export function loopFile(fd: number): LoopFile | null {
   const out = Buffer.alloc(LOOP_INFO_BYTES);
   if (cIoctl(fd, LOOP_GET_STATUS64, out) < 0) return null;
-  const word = (at: number): number => Number(out.readBigUInt64LE(at));
-  return { dev: word(0), ino: word(8), offset: word(LOOP_INFO_OFFSET) };
+  const word = (at: number): bigint => out.readBigUInt64LE(at);
+  const [dev, rdev] = [word(0), word(16)];
+  // Up to Linux 5.16 lo_rdevice is that of the file system for a regular file.
+  const over = rdev === 0n || rdev === dev ? null : Number(rdev);
+  return { dev, ino: word(8), rdev: over, offset: Number(word(LOOP_INFO_OFFSET)) };
 }
 
 /**

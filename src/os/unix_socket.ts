@@ -115,11 +115,13 @@ interface UnixSocketOptions {
   readonly mode?: number;
   /** Name or number of the group that may connect, where `mode` lets one. null: that of the process. */
   readonly group?: string | null;
+  /** Told why a close could not do as it should, which it does not throw. */
+  readonly warn?: (line: string) => void;
 }
 
 /** Claims `path` and listens on it. Main thread only, because only it may set the umask. */
 export async function listenUnix(server: Server, path: string, o: UnixSocketOptions = {}): Promise<void> {
-  const { backlog = 511, mode = OWNER_ONLY, group = null } = o;
+  const { backlog = 511, mode = OWNER_ONLY, group = null, warn } = o;
   const gid = group === null ? null : groupOf(group, path);
   await claimUnixSocket(path);
   await new Promise<void>((resolve, reject) => {
@@ -138,7 +140,7 @@ export async function listenUnix(server: Server, path: string, o: UnixSocketOpti
       process.umask(umask);
     }
   });
-  keepOthers(server, path);
+  keepOthers(server, path, warn ?? (() => undefined));
   if (gid === null && mode === OWNER_ONLY) return;
   try {
     widen(path, gid, mode);
@@ -152,22 +154,51 @@ export async function listenUnix(server: Server, path: string, o: UnixSocketOpti
 
 /**
  * A close unlinks the path, whatever is there by then: the socket of another server, if somebody removed ours and started
- * one. Another one steps aside for that moment.
+ * one. Another one steps aside for that moment. Whoever closes has something to save, so that nothing here throws.
  */
-function keepOthers(server: Server, path: string): void {
-  const own = lstatSync(path, { bigint: true });
+function keepOthers(server: Server, path: string, warn: (line: string) => void): void {
+  const own = found(path);
   const close = server.close.bind(server);
   server.close = (done) => {
-    const found = lstatSync(path, { throwIfNoEntry: false, bigint: true });
-    if (found === undefined || isSame(found, own)) return close(done);
-    const aside = `${path}.${process.pid}`;
-    renameSync(path, aside);
+    const putBack = moveOther(path, own, warn);
     try {
       return close(done);
     } finally {
-      renameSync(aside, path);
+      putBack();
     }
   };
+}
+
+/** Moves what is not our own out of the way, and answers how to put it back. */
+function moveOther(path: string, own: BigIntStats | undefined, warn: (line: string) => void): () => void {
+  const aside = `${path}.${process.pid}`;
+  try {
+    const there = lstatSync(path, { throwIfNoEntry: false, bigint: true });
+    if (there === undefined || (own !== undefined && isSame(there, own))) return () => undefined;
+    renameSync(path, aside);
+  } catch (error) {
+    // What keeps us from there, or from changing that folder, keeps the close from unlinking anything too. The one exception
+    // is a disk that has no room for another name.
+    warn(`${path}: can't be reached at the close, and stays as it is: ${errorText(error)}`);
+    return () => undefined;
+  }
+  return () => {
+    try {
+      renameSync(aside, path);
+    } catch (error) {
+      warn(`${path}: what was there now is ${aside}: ${errorText(error)}`);
+    }
+  };
+}
+
+/** undefined as well for what was taken away since it was bound: whatever is there later is another's. */
+function found(path: string): BigIntStats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false, bigint: true });
+  } catch (error) {
+    if (errorCode(error) === '') throw error;
+    return undefined;
+  }
 }
 
 /**

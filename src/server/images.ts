@@ -2,14 +2,15 @@
  * Images and their markers, at start and at the end. Invariant: while a server may hold bytes that an image does not have,
  * the marker lies beside that image, written and synced before any client gets in.
  */
-import { closeSync, fstatSync, openSync, readSync, unlinkSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync, statSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { programLine } from '../config/program.ts';
 import type { Config } from '../config/schema.ts';
 import { deviceMarkerFolders } from '../config/state_folder.ts';
-import { describeBlockDevice } from '../image/block_device.ts';
-import { discardImage } from '../image/discard.ts';
-import { distrusted, type FoundMarker, type MarkerState, NO_MARKER, newMarker, removeMarker } from '../image/marker.ts';
+import { sameFile } from '../image/io.ts';
+import { distrusted, type FoundMarker, isStrict, newMarker } from '../image/marker.ts';
+import { MarkError } from '../image/marks.ts';
+import { refuseStaleOther } from '../image/parts.ts';
 import {
   distrustMarkerLater,
   findMarkers,
@@ -19,7 +20,14 @@ import {
   removeMarkersLater,
   writeMarkerTo,
 } from '../image/places.ts';
-import { dataExtents, type FoundImage, ImageError, type PreparedImage, prepareImage } from '../image/prepare.ts';
+import {
+  dataExtents,
+  type FoundImage,
+  ImageError,
+  type ImageSpec,
+  type PreparedImage,
+  prepareImage,
+} from '../image/prepare.ts';
 import { imageProblem } from '../image/problem.ts';
 import { isMarked, notedGone } from '../image/same_image.ts';
 import { decideStart } from '../image/unclean.ts';
@@ -42,25 +50,31 @@ export interface ServedImage {
   readonly places: MarkerPlaces;
   /** The marker of before this start, of an image that is served all the same. None once this start has reset it. */
   readonly before: FoundMarker;
+  /** Whether it is to begin without its content: reset_images.ts. */
+  readonly reset: boolean;
+  /** Whether this start may have changed what marks it. Only then there is something to put back, and a disk to wait for. */
+  touched: boolean;
 }
 
 /** Locks every image and decides what a marker means; throws ExitError before anything but an image file was created. */
 export function openImages(config: Config, warn: (line: string) => void): ServedImage[] {
   const served: ServedImage[] = [];
+  const markers = new Map<string, number>();
   for (const [x, one] of config.exports.entries()) {
     try {
       let found = null as Admitted | null;
+      let weaker = false;
       const admit = (there: FoundImage): void => {
         found = admitImage(config, x, there, warn);
+        refuseShared(markers, x, one.image, found.places);
+        weaker = there.there === 'empty' && isStrict(found.before.state);
+        if (weaker) weaken(x, found);
       };
-      const image = prepareImage({ path: one.image, bytes: one.size, direct: config.image.direct, admit });
+      const spec = { path: one.image, bytes: one.size, direct: config.image.direct, admit };
+      const image = prepared(spec, () => weaker && putBackMarkers(fileAlone(found!.places), found!.before));
       const { places, before, start } = found!;
       // From here on a start that fails knows what to take back.
-      served.push({ image, places, before });
-      if (start === 'reset') {
-        reset(image, places, before.state);
-        served[x] = { image, places, before: NO_MARKER };
-      }
+      served.push({ image, places, before, reset: start === 'reset', touched: weaker });
     } catch (error) {
       const why = error instanceof ImageError ? imageExit(x, error) : error;
       takeBack(served, why);
@@ -70,7 +84,46 @@ export function openImages(config: Config, warn: (line: string) => void): Served
   return served;
 }
 
-interface Admitted extends Omit<ServedImage, 'image'> {
+/** Two disks of one serial number can't be told apart: the first to end would take both markers. */
+export function refuseShared(markers: Map<string, number>, x: number, path: string, places: MarkerPlaces): void {
+  const other = markers.get(places.path);
+  markers.set(places.path, x);
+  if (other === undefined) return;
+  const text = `${path}: shares its marker ${places.path} with exports[${other}].image, allowed: images that can be told apart`;
+  throw new ImageError('type', text);
+}
+
+/** `failed`: to be done once the image is as it was. */
+function prepared(spec: ImageSpec, failed: () => void): PreparedImage {
+  try {
+    return prepareImage(spec);
+  } catch (error) {
+    failed();
+    throw error;
+  }
+}
+
+/** Before an empty image gets its size: a start that is killed then must not leave zeros that a strict marker vouches for. */
+function weaken(x: number, { places, before: { state } }: Admitted): void {
+  if (state === null || state === 'unreadable') return;
+  try {
+    writeMarkerTo(fileAlone(places), { ...state, durability: 'volatile' });
+  } catch (error) {
+    throw markerExit(x, places, error);
+  }
+}
+
+/** The weakest marker counts, so one is enough; and no descriptor of a failed start is needed to put it back. */
+function fileAlone(places: MarkerPlaces): MarkerPlaces {
+  return { ...places, marked: null, notes: [] };
+}
+
+function markerExit(x: number, { path }: MarkerPlaces, error: unknown): ExitError {
+  const text = `exports[${x}].image: ${path}: can't write the marker: ${errorText(error)}`;
+  return new ExitError(EXIT.usage, text, { cause: error });
+}
+
+interface Admitted extends Omit<ServedImage, 'image' | 'reset' | 'touched'> {
   readonly start: ReturnType<typeof decideStart>;
 }
 
@@ -78,51 +131,38 @@ interface Admitted extends Omit<ServedImage, 'image'> {
 export function admitImage(config: Config, x: number, found: FoundImage, warn: (line: string) => void): Admitted {
   const { image } = found;
   const { image: configured, onUnclean } = config.exports[x];
+  refuseStaleOther(image, resetLine);
   const places = markerPlaces(image, deviceMarkerFolders(), configured);
   const marked = findMarkers(places);
   const noted = notedGone(marked, image, found.there);
   const before = noted === null ? marked : { ...marked, state: noted };
   const other = found.there === 'bytes' && !isMarked(before.state, image);
+  const strange = noted === null ? 'other' : 'unmarked';
   const start = decideStart({
     marker: before.state,
-    there: other ? 'other' : found.there === 'bytes' ? 'image' : found.there,
+    there: other ? strange : found.there === 'bytes' ? 'image' : found.there,
     onUnclean,
     path: noted === null ? image.path : configured,
     exportIndex: x,
-    resetLine: (path) => resetLine(path, image.file === null || noted !== null),
+    resetLine: resetLine(configured),
     warn,
   });
   return { places, before: other ? { ...before, state: distrusted(before.state) } : before, start };
 }
 
-/** The marker of a block device, and a note, are looked for where the server did, which a shell does not know from a service manager. */
-function resetLine(path: string, inFolder: boolean): string {
-  const line = programLine('image', 'reset', path);
+/**
+ * Notes, and markers of block devices, are looked for where the server did, which a shell does not know from a service manager; a
+ * note by the path that the config has.
+ */
+function resetLine(configured: string): string {
+  const line = programLine('image', 'reset', configured);
   const folder = process.env.STATE_DIRECTORY;
-  return inFolder && folder !== undefined ? `STATE_DIRECTORY=${shellWord(folder)} ${line}` : line;
+  return folder === undefined ? line : `STATE_DIRECTORY=${shellWord(folder)} ${line}`;
 }
 
 export function imageExit(x: number, error: ImageError): ExitError {
   const code = error.kind === 'stale' ? EXIT.staleImage : EXIT.usage;
   return new ExitError(code, `exports[${x}].image: ${error.message}`, { cause: error });
-}
-
-/** The marker is still there when this fails, so the next start asks again. */
-function reset(image: PreparedImage, places: MarkerPlaces, marker: MarkerState): void {
-  try {
-    discardImage({ ...image, bytes: staleBytes(image, marker) });
-    // A start writes none of these, and what it serves from here on is not what they tell of.
-    for (const older of places.older) removeMarker(older);
-  } catch (error) {
-    throw new ImageError('reset', `${image.path}: can't be reset: ${errorText(error)}`, { cause: error });
-  }
-}
-
-/** An export on a block device may be smaller than the one that the marker tells of, and larger again one day. */
-function staleBytes(image: PreparedImage, marker: MarkerState): number {
-  if (!image.blockDevice || marker === null || marker === 'unreadable') return image.bytes;
-  const device = describeBlockDevice(fstatSync(image.fd).rdev).bytes;
-  return Math.max(image.bytes, Math.min(marker.bytes ?? 0, device));
 }
 
 /** Marks as used what the images may hold, so that it is read from there, and shows what slot 0 says of itself. */
@@ -154,20 +194,16 @@ function firstPage(x: number, path: string): Uint8Array {
 
 export function writeMarkers(served: readonly ServedImage[], durability: Config['durability']): MarkersWritten {
   let notNoted: string | null = null;
-  for (const [x, { image, places, before }] of served.entries()) {
+  for (const [x, one] of served.entries()) {
+    const { image, places, before } = one;
+    one.touched = true;
     try {
       const failed = writeMarkerTo(places, newMarker(image, durability, before.state));
       if (failed !== null) {
         notNoted ??= `exports[${x}].image: can't be noted in ${dirname(places.notes[0])}: ${errorText(failed)}; if the image is not there after a crash, a start makes a new one`;
       }
     } catch (error) {
-      throw new ExitError(
-        EXIT.usage,
-        `exports[${x}].image: ${places.path}: can't write the marker: ${errorText(error)}`,
-        {
-          cause: error,
-        },
-      );
+      throw markerExit(x, places, error);
     }
   }
   return { markers: served.map(({ places }) => places.path), notNoted };
@@ -187,13 +223,21 @@ export function takeBack(served: readonly ServedImage[], why?: unknown): void {
       left.push(`${path}: ${errorText(error)}`);
     }
   };
-  for (const { image, places, before } of served) {
-    attempt(places.path, () => putBackMarkers(places, before));
-    if (image.created) attempt(image.path, () => unlinkSync(image.path));
+  for (const { image, places, before, touched } of served) {
+    // First, so that no crash leaves a strict marker beside zeros that it would vouch for.
+    if (image.grown) attempt(image.path, () => ftruncateSync(image.fd, 0));
+    if (touched) attempt(places.path, () => putBackMarkers(places, before));
+    if (image.created) attempt(image.path, () => removeMade(image));
   }
   if (left.length === 0) return;
   const text = `${errorText(why)}; not as it was before: ${left.join(', ')}`;
   throw why instanceof ExitError ? new ExitError(why.exitCode, text, { cause: why }) : new Error(text, { cause: why });
+}
+
+/** What somebody has put in its place is his. */
+function removeMade({ fd, path }: PreparedImage): void {
+  const named = statSync(path, { bigint: true, throwIfNoEntry: false });
+  if (named !== undefined && sameFile(fstatSync(fd, { bigint: true }), named)) unlinkSync(path);
 }
 
 /**
@@ -208,13 +252,17 @@ export async function drainProblem({ image }: ServedImage): Promise<string | nul
   }
 }
 
-/** Removes the marker of an image that is what a client would have read. Resolves with why that could not be, or null. */
-export async function endMarker({ places }: ServedImage): Promise<string | null> {
+/**
+ * Removes the marker of an image that is what a client would have read. Resolves with why that could not be, or null, and with
+ * what to say of a note that is left, or null.
+ */
+export async function endMarker({ places }: ServedImage): Promise<{ left: string | null; note: string | null }> {
   try {
-    await removeMarkersLater(places);
-    return null;
+    return { left: null, note: await removeMarkersLater(places) };
   } catch (error) {
-    return `the marker could not be removed: ${errorText(error)}, allowed: remove ${places.path} by hand`;
+    const path = (error as NodeJS.ErrnoException).path ?? places.path;
+    const by = error instanceof MarkError ? `take away the attribute, and then remove ${path},` : `remove ${path}`;
+    return { left: `the marker could not be removed: ${errorText(error)}, allowed: ${by} by hand`, note: null };
   }
 }
 

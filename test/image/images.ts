@@ -92,7 +92,12 @@ export function loopDevice(t: Test, bytes: number, ...args: string[]): string {
   const file = join(tempFolder(t), 'disk');
   writeFileSync(file, '');
   truncateSync(file, bytes);
-  const device = execFileSync('losetup', ['-f', '--show', ...args, file], { encoding: 'utf8' }).trim();
+  return loopOver(t, file, ...args);
+}
+
+/** A loop device over what is there, put back with the test. */
+export function loopOver(t: Test, path: string, ...args: string[]): string {
+  const device = execFileSync('losetup', ['-f', '--show', ...args, path], { encoding: 'utf8' }).trim();
   t.teardown(() => execFileSync('losetup', ['-d', device]));
   return device;
 }

@@ -1,5 +1,15 @@
-// The marker: written whole, read back, and taken for the worst when it can't be read.
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+// The marker: written whole, read back, and taken for the worst when it can't be understood.
+import { execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import {
@@ -11,6 +21,7 @@ import {
   removeMarker,
   writeMarker,
 } from '#src/image/marker.js';
+import { distrustMarkerLater } from '#src/image/places.js';
 import { tempFolder } from '../support/tmp.ts';
 
 const info: MarkerInfo = {
@@ -60,13 +71,86 @@ t.test('what is not a marker is unreadable', async (t) => {
   }
 });
 
-t.test('a marker that can not be opened is unreadable, and a failed write leaves nothing', async (t) => {
+t.test('what can not be looked at is no marker of a stale image, nor a clean one', async (t) => {
+  const folder = tempFolder(t);
+  const [loop, fifo, file] = ['loop', 'fifo', 'file'].map((name) => join(folder, name));
+  symlinkSync(loop, loop);
+  execFileSync('mkfifo', [fifo]);
+  writeFileSync(file, '');
+  for (const [path, why] of [
+    [folder, 'is no file'],
+    [fifo, 'is no file'],
+    [loop, "can't be read (ELOOP)"],
+    [join(file, 'm'), "can't be read (ENOTDIR)"],
+    [join(folder, 'x'.repeat(256)), "can't be read (ENAMETOOLONG)"],
+  ] as const)
+    t.throws(() => readMarker(path), { name: 'ImageError', kind: 'marker', message: `${path}: ${why}` }, why);
+});
+
+t.test('a failed write leaves nothing', async (t) => {
   const folder = tempFolder(t);
   const path = join(folder, 'm');
   mkdirSync(path);
-  t.equal(readMarker(path), 'unreadable');
   t.throws(() => writeMarker(path, info), { code: 'EISDIR' });
   t.same(readdirSync(folder), ['m']);
+});
+
+t.test('where no temporary file can be made, none is said to be left', async (t) => {
+  const file = join(tempFolder(t), 'file');
+  writeFileSync(file, '');
+  try {
+    writeMarker(join(file, 'm'), info);
+    t.fail('wrote a marker below a file');
+  } catch (error) {
+    t.match(error, { code: 'ENOTDIR' });
+    t.notMatch(String(error), 'is left');
+  }
+});
+
+/** What others may put where the temporary file of a marker is to be; `file`: one that is theirs. */
+const IN_THE_WAY: Readonly<Record<string, (temporary: string, file: string) => void>> = {
+  'a link': (temporary, file) => symlinkSync(file, temporary),
+  'a link that leads nowhere': (temporary, file) => symlinkSync(`${file}.missing`, temporary),
+  'a second name': (temporary, file) => linkSync(file, temporary),
+  'a file of before': (temporary) => writeFileSync(temporary, 'half a mark'),
+  // Last, because who opens one waits.
+  'a FIFO': (temporary) => execFileSync('mkfifo', [temporary]),
+};
+
+for (const [what, plant] of Object.entries(IN_THE_WAY)) {
+  t.test(`${what} where the temporary file is to be is neither written to nor waited for`, async (t) => {
+    const folder = tempFolder(t);
+    const [path, file] = [join(folder, 'm'), join(tempFolder(t), 'file')];
+    const places = { path, older: [], marked: null, ofParts: { markers: [], marks: [] }, file: null, notes: [] };
+    const isOurs = (): void => {
+      t.ok(lstatSync(path).isFile());
+      t.equal(lstatSync(path).mode & 0o777, 0o600);
+      t.equal(lstatSync(path).nlink, 1);
+      t.equal(readFileSync(file, 'utf8'), 'of somebody');
+      t.notOk(existsSync(`${file}.missing`));
+      t.same(readdirSync(folder), ['m']);
+    };
+    writeFileSync(file, 'of somebody', { mode: 0o644 });
+    plant(`${path}.tmp`, file);
+    writeMarker(path, info);
+    t.same(readMarker(path), info);
+    isOurs();
+    plant(`${path}.tmp`, file);
+    t.ok(await distrustMarkerLater(places));
+    t.same(readMarker(path), { ...info, durability: 'volatile' });
+    isOurs();
+  });
+}
+
+t.test('a folder where the temporary file is to be stays, and is named', async (t) => {
+  const path = join(tempFolder(t), 'm');
+  const places = { path, older: [], marked: null, ofParts: { markers: [], marks: [] }, file: null, notes: [] };
+  writeMarker(path, info);
+  mkdirSync(`${path}.tmp`);
+  const expected = { code: 'EISDIR', message: `${path}.tmp: is a folder, allowed: nothing of that name` };
+  t.throws(() => writeMarker(path, info), expected);
+  await t.rejects(distrustMarkerLater(places), expected);
+  t.ok(existsSync(`${path}.tmp`));
 });
 
 t.test('a long identity of a device still fits a file name', async (t) => {

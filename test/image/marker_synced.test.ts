@@ -56,7 +56,7 @@ function recorded(t: Test, work: () => void): string[] {
 t.test('a marker is synced before it has its name, and its name before anybody goes on', async (t) => {
   const folder = tempFolder(t);
   const steps = recorded(t, () => writeMarker(join(folder, 'm'), INFO));
-  t.same(steps, ['write m.tmp', 'fsync m.tmp', 'rename m.tmp m', `fsync ${basename(folder)}`]);
+  t.same(steps, ['unlink m.tmp', 'write m.tmp', 'fsync m.tmp', 'rename m.tmp m', `fsync ${basename(folder)}`]);
   t.same(readMarker(join(folder, 'm')), INFO);
 });
 

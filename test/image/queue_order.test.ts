@@ -186,6 +186,25 @@ t.test('in buffered mode there is a sync after syncEvery bytes, before anything 
   t.equal(i.image.calls.length, 0);
 });
 
+t.test('in buffered mode zeros count as what they fill, and holes only where they are zeros', async (t) => {
+  const i = imageThread(t, { buffers: 32 }, { syncEvery: 8 * 4096 });
+  const calls = (kind: 'punch' | 'zero', slots: number): string[] => {
+    i.queue.push(kind, 0, slots, 0, () => undefined);
+    i.queue.pump();
+    const order: string[] = [];
+    while (i.image.calls.length > 0) {
+      order.push(i.image.underway[0].split(' ')[0]);
+      i.image.end();
+    }
+    return order;
+  };
+  t.strictSame(calls('zero', 7), ['zero']);
+  t.strictSame(calls('zero', 1), ['zero', 'sync']);
+  t.strictSame(calls('punch', 100), ['punch']);
+  i.image.punches = false;
+  t.strictSame(calls('punch', 8), ['punch', 'sync']);
+});
+
 t.test('what is done is forgotten, also by a queue that is never empty', async (t) => {
   const i = imageThread(t, { buffers: 32 });
   for (let n = 0; n < 6000; n++) {

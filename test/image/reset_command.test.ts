@@ -1,16 +1,19 @@
 // `zswapd image reset` as a process: discards what is stale, and nothing else.
 import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
 import { lockImage, releaseImage } from '#src/image/lock.js';
 import { newMarker, writeMarker } from '#src/image/marker.js';
-import { markerPlaces } from '#src/image/places.js';
-import { run } from '../support/run_process.ts';
+import { markerPlaces, notePlaces } from '#src/image/places.js';
+import { run, runAt } from '../support/run_process.ts';
 import { tempFolder } from '../support/tmp.ts';
 import { loopDevice, mountsMissing, PAGE, prepare } from './images.ts';
 
-const reset = (path: string) => run(resolve(REPOSITORY, 'dist/main.js'), ['image', 'reset', path]);
+const MAIN = resolve(REPOSITORY, 'dist/main.js');
+const reset = (path: string) => run(MAIN, ['image', 'reset', path]);
+const resetAt = (state: string, path: string) =>
+  runAt(state, process.execPath, [MAIN, 'image', 'reset', path], { STATE_DIRECTORY: state });
 const bytes = 16 * PAGE;
 
 function staleImage(t: Parameters<typeof tempFolder>[0]): { path: string; marker: string } {
@@ -38,6 +41,18 @@ t.test('an unreadable marker is reset too', async (t) => {
   t.notOk(existsSync(marker));
 });
 
+t.test('a note that stays does not make a reset fail, and is named', async (t) => {
+  const { path, marker } = staleImage(t);
+  const state = tempFolder(t);
+  const [note] = notePlaces(path, [state]);
+  mkdirSync(note);
+  const { code, stderr } = await resetAt(state, path);
+  t.equal(code, 0, stderr);
+  t.match(stderr, /removed [^\n]*image\.zswapd\n[^\n]*: the note of its path can't be removed: [^\n]*by hand\n$/);
+  t.notOk(existsSync(marker));
+  t.ok(existsSync(note));
+});
+
 t.test('an image that is not stale keeps its content', async (t) => {
   const path = join(tempFolder(t), 'image');
   writeFileSync(path, 'x'.repeat(bytes));
@@ -57,16 +72,62 @@ t.test('a missing image is a mistake of usage', async (t) => {
   t.match(await reset('/does/not/exist'), { code: 2, stderr: /^\/does\/not\/exist: can't be opened[^\n]*\n$/ });
 });
 
-t.test('only the part of a block device that was served is discarded', { skip: mountsMissing() }, async (t) => {
+/** A device twice as large as its export, full, and where a server keeps its markers. */
+function fullDevice(t: Test) {
   const device = loopDevice(t, 2 * bytes);
   writeFileSync(device, 'x'.repeat(2 * bytes));
   const image = lockImage(device);
   releaseImage(image);
-  const state = resolve(REPOSITORY, 'var');
-  mkdirSync(state, { recursive: true });
-  const marker = markerPlaces({ ...image, file: null }, [state], device).path;
-  writeMarker(marker, newMarker({ identity: image.identity, bytes }, 'volatile'));
-  t.match(await reset(device), { code: 0, stderr: /64KiB of zeros/ });
+  const state = tempFolder(t);
+  const places = markerPlaces({ ...image, file: null }, [state], device);
+  return { device, identity: image.identity, marker: places.path, note: places.notes[0], state };
+}
+
+t.test(
+  'a block device whose size of export nothing tells is refused and keeps its content',
+  { skip: mountsMissing() },
+  async (t) => {
+    const { device, marker, state } = fullDevice(t);
+    writeFileSync(marker, '{');
+    t.match(await resetAt(state, device), {
+      code: 2,
+      stderr: /^[^\n]*: its marker is unreadable[^\n]* allowed: [^\n]*onUnclean=reset[^\n]*\n$/,
+    });
+    t.ok(readFileSync(device).equals(Buffer.alloc(2 * bytes, 'x')));
+    t.ok(existsSync(marker));
+  },
+);
+
+t.test(
+  'beside an unreadable marker the note of a block device tells how far its export went',
+  { skip: mountsMissing() },
+  async (t) => {
+    const { device, identity, marker, note, state } = fullDevice(t);
+    writeFileSync(marker, '{');
+    writeMarker(note, newMarker({ identity, bytes }, 'volatile'));
+    t.match(await resetAt(state, device), { code: 0, stderr: /64KiB of zeros/ });
+    t.ok(readFileSync(device).equals(Buffer.concat([Buffer.alloc(bytes), Buffer.alloc(bytes, 'x')])));
+    t.notOk(existsSync(marker));
+    t.notOk(existsSync(note));
+  },
+);
+
+t.test('only the part of a block device that was served is discarded', { skip: mountsMissing() }, async (t) => {
+  const { device, identity, marker, state } = fullDevice(t);
+  writeMarker(marker, newMarker({ identity, bytes }, 'volatile'));
+  t.match(await resetAt(state, device), { code: 0, stderr: /64KiB of zeros/ });
   t.notOk(existsSync(marker));
   t.ok(readFileSync(device).equals(Buffer.concat([Buffer.alloc(bytes), Buffer.alloc(bytes, 'x')])));
 });
+
+t.test(
+  'what is noted of another device at this path tells nothing of this one',
+  { skip: mountsMissing() },
+  async (t) => {
+    const { device, marker, note, state } = fullDevice(t);
+    writeFileSync(marker, '{');
+    writeMarker(note, newMarker({ identity: 'another', bytes: 2 * bytes }, 'volatile'));
+    t.match(await resetAt(state, device), { code: 2, stderr: /its marker is unreadable/ });
+    t.ok(readFileSync(device).equals(Buffer.alloc(2 * bytes, 'x')));
+  },
+);

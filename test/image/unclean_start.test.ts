@@ -8,12 +8,17 @@ function marker(durability: Durability): MarkerState {
   return { identity: '1:2', durability, bootId: 'b', pid: 7, started: '2026-01-01T00:00:00.000Z' };
 }
 
-function decide(found: MarkerState, onUnclean: OnUnclean, path = '/images/a'): { action: string; lines: string[] } {
+function decide(
+  found: MarkerState,
+  onUnclean: OnUnclean,
+  path = '/images/a',
+  there: 'image' | 'other' | 'unmarked' = 'image',
+): { action: string; lines: string[] } {
   const lines: string[] = [];
   const warn = (line: string) => lines.push(line);
-  const resetLine = (at: string) => `RESET ${at}`;
+  const resetLine = `RESET ${path}`;
   return {
-    action: decideStart({ marker: found, there: 'image', onUnclean, path, exportIndex: 2, resetLine, warn }),
+    action: decideStart({ marker: found, there, onUnclean, path, exportIndex: 2, resetLine, warn }),
     lines,
   };
 }
@@ -43,4 +48,31 @@ t.test('a strict marker is served whatever was chosen, because what was flushed 
   for (const onUnclean of ['refuse', 'reset', 'serve'] as const) {
     t.match(decide(marker('strict'), onUnclean), { action: 'serve', lines: [/later writes may be gone/] });
   }
+});
+
+t.test('another image in the place of a volatile one is said to be that, and that one wanted back first', async (t) => {
+  const other = { found: marker('volatile'), there: 'other' } as const;
+  t.match(
+    refused(() => decide(other.found, 'refuse', '/images/a', other.there)).message,
+    /is not the image that .* had when it ended; allowed: put that image back, or discard/,
+  );
+  t.match(decide(other.found, 'reset', '/images/a', other.there), {
+    action: 'reset',
+    lines: [/not the image that it had.*discarded/],
+  });
+});
+
+t.test('what only the note of the path speaks of is never discarded', async (t) => {
+  for (const onUnclean of ['refuse', 'reset'] as const) {
+    for (const durability of ['volatile', 'strict'] as const) {
+      const { kind, message } = refused(() => decide(marker(durability), onUnclean, '/images/a', 'unmarked'));
+      t.equal(kind, 'stale');
+      t.match(message, /is not the image that .*; allowed: put that image back, or forget it with `RESET/);
+      t.notMatch(message, /onUnclean=reset/);
+    }
+  }
+  t.match(decide(marker('volatile'), 'serve', '/images/a', 'unmarked'), {
+    action: 'serve',
+    lines: [/what is there is served/],
+  });
 });

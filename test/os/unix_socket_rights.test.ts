@@ -6,9 +6,9 @@ import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { listenUnix } from '#src/os/unix_socket.js';
+import { startServer } from '../support/one_thread.ts';
 import { missing } from '../support/requires.ts';
 import { tempFolder } from '../support/tmp.ts';
-import { startServer } from '../support/zswapd.ts';
 
 /** Any number is a group; this one is nobody's. */
 const GID = 54_321;

@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -16,7 +17,8 @@ import { fileIdentity } from '#src/image/io.js';
 import { releaseImage } from '#src/image/lock.js';
 import { type Durability, newMarker, readMarker, writeMarker } from '#src/image/marker.js';
 import { ExitError } from '#src/os/exit_error.js';
-import { openImages, type ServedImage, takeBack, writeMarkers } from '#src/server/images.js';
+import { openImages, refuseShared, type ServedImage, takeBack, writeMarkers } from '#src/server/images.js';
+import { resetImages } from '#src/server/reset_images.js';
 import { tempFolder } from '../support/tmp.ts';
 
 const BYTES = 2 ** 20;
@@ -46,11 +48,29 @@ function open(
   return { folder, marker, served: openImages(config, () => undefined) };
 }
 
+/** What a start does next with those that it is to reset. */
+async function resetOf(start: Start): Promise<Start> {
+  const manager = { status: () => undefined, moved: () => undefined };
+  await resetImages(start.served, { manager, signals: { first: new Promise(() => undefined) }, info: () => undefined });
+  return start;
+}
+
+/** Somebody moves an image of this start, and puts another in its place. */
+function replaced({ folder }: Start, name: string): string {
+  const path = join(folder, name);
+  renameSync(path, `${path}.old`);
+  writeFileSync(path, 'somebody');
+  return path;
+}
+
 /** As a server of before has left it. */
 const left =
   (durability: Durability, bytes = BYTES) =>
   (marker: string, image: string) =>
-    writeMarker(marker, { ...newMarker({ identity: fileIdentity(statSync(image)), bytes }, durability), pid: 7 });
+    writeMarker(marker, {
+      ...newMarker({ identity: fileIdentity(statSync(image, { bigint: true })), bytes }, durability),
+      pid: 7,
+    });
 
 /** The second marker can't be written. */
 function failing({ folder, served }: Start, durability: Durability): void {
@@ -96,11 +116,63 @@ t.test('a marker that was not written over is not touched', async (t) => {
 });
 
 t.test('an image that this start has reset is clean, and has no marker', async (t) => {
-  const start = open(t, { leave: left('volatile'), onUnclean: 'reset' });
+  const start = await resetOf(open(t, { leave: left('volatile'), onUnclean: 'reset' }));
   failing(start, 'volatile');
   takeBack(start.served);
   t.same(readdirSync(start.folder).sort(), ['a']);
   t.ok(readFileSync(join(start.folder, 'a')).every((byte) => byte === 0));
+});
+
+t.test('an image that was replaced while it was reset is refused, and what is there keeps its marker', async (t) => {
+  const start = open(t, { leave: left('volatile'), onUnclean: 'reset' });
+  const path = replaced(start, 'a');
+  await t.rejects(resetOf(start), { exitCode: 2, message: /^exports\[0\]\.image: .*was moved, deleted or replaced/ });
+  takeBack(start.served);
+  t.equal(readFileSync(path, 'utf8'), 'somebody');
+  t.equal(durabilityAt(start.marker), 'volatile');
+});
+
+t.test(
+  'an image that this start has made, and that was replaced while another was reset, is not taken away',
+  async (t) => {
+    const start = open(t, { leave: left('volatile'), onUnclean: 'reset' });
+    const path = replaced(start, 'b');
+    await t.rejects(resetOf(start), { exitCode: 2, message: /^exports\[1\]\.image: .*was moved, deleted or replaced/ });
+    takeBack(start.served);
+    t.equal(readFileSync(path, 'utf8'), 'somebody');
+    t.same(readdirSync(start.folder).sort(), ['a', 'b', 'b.old']);
+  },
+);
+
+t.test('a start that is refused before it has reset anything leaves bytes and markers as they were', (t) => {
+  const start = open(t, { leave: left('volatile'), onUnclean: 'reset' });
+  takeBack(start.served);
+  t.equal(durabilityAt(start.marker), 'volatile');
+  t.match(readFileSync(join(start.folder, 'a'), 'latin1'), /^old bytes/);
+  t.end();
+});
+
+t.test('an image that was cut to nothing is empty again, so that its strict marker vouches for no zeros', (t) => {
+  const cut = (marker: string, image: string): void => {
+    left('strict')(marker, image);
+    truncateSync(image, 0);
+  };
+  const start = open(t, { leave: cut, onUnclean: 'reset' });
+  t.equal(durabilityAt(start.marker), 'volatile', 'nor where the start is killed');
+  takeBack(start.served);
+  t.equal(statSync(join(start.folder, 'a')).size, 0);
+  t.equal(durabilityAt(start.marker), 'strict');
+  for (const { image } of start.served) releaseImage(image);
+  t.throws(() => open(t, { folder: start.folder, onUnclean: 'refuse' }), { exitCode: 3, message: /its image is gone/ });
+  t.end();
+});
+
+t.test('an image that was cut is empty before what was found beside it is there again', async (t) => {
+  const start = open(t, { leave: (_, image) => truncateSync(image, 0) });
+  failing(start, 'strict');
+  takeBack(start.served);
+  t.equal(statSync(join(start.folder, 'a')).size, 0);
+  t.same(readdirSync(start.folder), ['a']);
 });
 
 t.test('what cannot be taken back does not keep the rest from it, and is said with what failed', async (t) => {
@@ -134,7 +206,7 @@ t.test('a marker vouches for no more than the one that it replaces', async (t) =
     const fresh = open(t, {});
     writeMarkers(fresh.served, durability);
     t.equal(durabilityAt(fresh.marker), durability);
-    const reset = open(t, { leave: left('volatile'), onUnclean: 'reset' });
+    const reset = await resetOf(open(t, { leave: left('volatile'), onUnclean: 'reset' }));
     writeMarkers(reset.served, durability);
     t.equal(durabilityAt(reset.marker), durability, 'after a reset');
   }
@@ -162,4 +234,16 @@ t.test('what a reset has to discard does not shrink with the export', async (t) 
   const { marker, served } = open(t, { leave: left('volatile', 4 * BYTES) });
   writeMarkers(served, 'volatile');
   t.match(readMarker(marker), { bytes: 4 * BYTES, pid: process.pid });
+});
+
+t.test('two exports of one marker are refused', (t) => {
+  const { places } = open(t, {}).served[0];
+  const markers = new Map<string, number>();
+  refuseShared(markers, 0, '/dev/a', places);
+  refuseShared(markers, 1, '/dev/b', { ...places, path: '/another' });
+  t.throws(
+    () => refuseShared(markers, 2, '/dev/c', places),
+    /^\/dev\/c: shares its marker .* with exports\[0\]\.image/,
+  );
+  t.end();
 });

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, watch, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { Test } from 'tap';
@@ -15,6 +15,10 @@ export interface FuseImageOptions {
   readonly bytes: number;
   /** Such as '20ms'; each write takes that long. */
   readonly writeDelay?: string;
+  /** The same of a hole that is punched. */
+  readonly punchDelay?: string;
+  /** False for a disk where no room can be given back: holes are refused, and so is another size. */
+  readonly holes?: boolean;
 }
 
 const REQUESTS = ['pread', 'pwrite', 'trim', 'zero'] as const;
@@ -42,8 +46,10 @@ export async function fuseImage(t: Pick<Test, 'teardown'>, o: FuseImageOptions):
   const trigger = (what: string): string => join(folder, `fail-${what}`);
   const triggers = REQUESTS.flatMap((what) => [`error-${what}-rate=100%`, `error-${what}-file=${trigger(what)}`]);
   const { socketPath } = await startNbdkit(t, [
-    ...['--filter=pause', '--filter=error', '--filter=delay', 'memory', String(o.bytes)],
+    ...(o.holes === false ? ['--filter=nozero'] : []),
+    ...['--filter=pause', '--filter=error', '--filter=delay', ...backing(o, join(folder, 'disk'))],
     ...[`pause-control=${control}`, 'error=EIO', ...triggers, `wdelay=${o.writeDelay ?? '0'}`],
+    ...[`delay-trim=${o.punchDelay ?? '0'}`, `delay-zero=${o.punchDelay ?? '0'}`],
   ]);
   writeFileSync(path, '');
   const pidFile = join(folder, 'nbdfuse.pid');
@@ -68,6 +74,14 @@ export async function fuseImage(t: Pick<Test, 'teardown'>, o: FuseImageOptions):
     freeze: () => stopped(nbdfuse),
     thaw: () => void nbdfuse.kill('SIGCONT'),
   };
+}
+
+/** The plugin of split files knows nothing but reads and writes. */
+function backing({ bytes, holes = true }: FuseImageOptions, file: string): string[] {
+  if (holes) return ['memory', String(bytes)];
+  writeFileSync(file, '');
+  truncateSync(file, bytes);
+  return ['split', file];
 }
 
 /** Each thread stops where it is next scheduled, and until then it goes on. */

@@ -18,6 +18,7 @@ interface Call {
 }
 
 export class HeldImage implements WritableImage {
+  punches = true;
   direct = true;
   readonly bytes: Uint8Array;
   durable: Uint8Array;

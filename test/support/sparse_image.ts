@@ -14,6 +14,7 @@ interface Call {
 }
 
 export class SparseImage implements WritableImage {
+  readonly punches = true;
   readonly direct = true;
   /** Under way, oldest first. */
   readonly calls: Call[] = [];

@@ -4,12 +4,15 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { STATE_FOLDER } from '#src/config/state_folder.js';
 import { loopDevice } from '../../image/images.ts';
+import { failedStart, startServer } from '../../support/one_thread.ts';
 import { missing } from '../../support/requires.ts';
 import { run } from '../../support/run_process.ts';
-import { failedStart, MAIN, startServer } from '../../support/zswapd.ts';
+import { MAIN } from '../../support/zswapd.ts';
 import { firstDifference, isMarked, MIB, markerOf, readDevice, readImage, writeSlots, wrongSlots } from './images.ts';
 
 const skip = missing('root', '/dev/loop-control');
+
+t.setTimeout(180_000);
 
 function backingFile(device: string): string {
   return readFileSync(`/sys/block/${device.slice('/dev/'.length)}/loop/backing_file`, 'utf8').trim();

@@ -12,21 +12,21 @@ const skip = missing('root', '/dev/loop-control', 'mkfs.ext4');
 
 interface SmallDisk {
   readonly image: string;
-  /** Gives back the 8 MiB that something else took. */
+  /** Gives back what something else took. */
   free(): void;
 }
 
-/** Room for about 8 MiB of a 64 MiB device; another file takes as much. */
-function smallDisk(t: Test, type: 'tmpfs' | 'ext4'): SmallDisk {
+/** Room for about `mib` MiB of a 64 MiB device; another file takes as much. */
+function smallDisk(t: Test, type: 'tmpfs' | 'ext4', mib = 4): SmallDisk {
   let folder: string;
-  if (type === 'tmpfs') folder = mount(t, 'tmpfs', 'none', 'size=16m');
+  if (type === 'tmpfs') folder = mount(t, 'tmpfs', 'none', `size=${2 * mib}m`);
   else {
-    const device = loopDevice(t, 20 * MIB);
+    const device = loopDevice(t, 2.5 * mib * MIB);
     execFileSync('mkfs.ext4', ['-q', '-O', '^has_journal', '-m', '0', device]);
     folder = mount(t, 'ext4', device, 'noatime');
   }
   const filler = join(folder, 'filler');
-  writeFileSync(filler, Buffer.alloc(8 * MIB, 1));
+  writeFileSync(filler, Buffer.alloc(mib * MIB, 1));
   return { image: join(folder, 'image'), free: () => rmSync(filler) };
 }
 
@@ -48,10 +48,10 @@ for (const type of ['tmpfs', 'ext4'] as const) {
     const disk = smallDisk(t, type);
     const server = await startServer(t, { image: disk.image, set: ['pool.max=1MiB'] });
     const client = await server.connect();
-    const results = await tryWrites(client, 0, 3072, 'noise');
+    const results = await tryWrites(client, 0, 1536, 'noise');
     t.same([...new Set(results)].sort(), ['ENOSPC', 'none']);
     const kept = results.flatMap((result, slot) => (result === 'none' ? [slot] : []));
-    t.ok(kept.length >= 1024, `${kept.length} pages were taken`);
+    t.ok(kept.length >= 512, `${kept.length} pages were taken`);
     const wrong = await Promise.all(kept.map((slot) => wrongSlots(client, slot, slot + 1, { texture: 'noise' })));
     t.same(wrong.flat(), [], 'what was taken reads right');
     t.equal(errorLines(server), 1, 'one line in the log');
@@ -59,8 +59,8 @@ for (const type of ['tmpfs', 'ext4'] as const) {
     t.ok(pool.image_write_errors >= results.length - kept.length, 'each failure is counted');
 
     disk.free();
-    await writeSlots(client, 0, 3072, { version: 1, texture: 'noise' });
-    t.same(await wrongSlots(client, 0, 3072, { version: 1, texture: 'noise' }), [], 'with room, all can be written');
+    await writeSlots(client, 0, 1536, { version: 1, texture: 'noise' });
+    t.same(await wrongSlots(client, 0, 1536, { version: 1, texture: 'noise' }), [], 'with room, all can be written');
     const before = await readDevice(client);
     await client.disconnect();
     t.equal((await server.stop()).code, 0);
@@ -69,7 +69,8 @@ for (const type of ['tmpfs', 'ext4'] as const) {
   });
 
   t.test(`writeback to a full disk, ${type}`, { skip }, async (t) => {
-    const disk = smallDisk(t, type);
+    // What fills the pool has to fit in the end, and is several times as large there.
+    const disk = smallDisk(t, type, 8);
     const server = await startServer(t, { image: disk.image, set: ['pool.max=1MiB', 'image.buffers=256'] });
     const client = await server.connect({ maxQueued: 8192 });
     const results = await tryWrites(client, 0, 8192, 'text');
@@ -98,7 +99,7 @@ t.test('a page that could not be replaced is still there', { skip }, async (t) =
   const client = await server.connect();
   await writeSlots(client, 0, 64);
   // Noise can't stay in the pool; it fills the disk, and then has to fail on slots that the pool holds.
-  await tryWrites(client, 1024, 4096, 'noise');
+  await tryWrites(client, 1024, 2560, 'noise');
   t.same([...new Set(await tryWrites(client, 0, 64, 'noise'))], ['ENOSPC']);
   t.same(await wrongSlots(client, 0, 64), [], 'the old page, not what the image had before it');
 });
@@ -107,7 +108,7 @@ t.test('a drain to a full disk is exit code 4, and the marker stays', { skip }, 
   const disk = smallDisk(t, 'tmpfs');
   const server = await startServer(t, { image: disk.image });
   const client = await server.connect();
-  await writeSlots(client, 0, 4096);
+  await writeSlots(client, 0, 2048);
   await client.disconnect();
   const { code, stderr } = await server.stop();
   t.equal(code, 4);
@@ -122,16 +123,16 @@ t.test(
     const disk = smallDisk(t, 'tmpfs');
     const server = await startServer(t, { image: disk.image, set: ['durability=strict'] });
     const client = await server.connect();
-    await writeSlots(client, 0, 3072);
+    await writeSlots(client, 0, 1536);
     t.equal(await errorOf(client.flush()), 'ENOSPC');
     t.equal(await errorOf(client.flush()), 'ENOSPC', 'an error is not forgotten');
-    t.same(await wrongSlots(client, 0, 3072), []);
+    t.same(await wrongSlots(client, 0, 1536), []);
     disk.free();
     t.equal(await errorOf(client.flush()), 'none');
     await server.kill9();
     const again = await startServer(t, { image: disk.image, folder: server.folder, set: ['durability=strict'] });
     const reader = await again.connect();
-    t.same(await wrongSlots(reader, 0, 3072), []);
+    t.same(await wrongSlots(reader, 0, 1536), []);
     await reader.disconnect();
     t.equal((await again.stop()).code, 0);
   },

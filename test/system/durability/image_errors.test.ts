@@ -2,9 +2,10 @@
 // the server lives, and what could not be written is written when the disk is well again.
 import t from 'tap';
 import { fuseImage } from '../../support/fuse_image.ts';
+import { startServer } from '../../support/one_thread.ts';
 import { pageOf } from '../../support/random.ts';
 import { missing } from '../../support/requires.ts';
-import { type RunningServer, startServer } from '../../support/zswapd.ts';
+import type { RunningServer } from '../../support/zswapd.ts';
 import {
   errorOf,
   firstDifference,

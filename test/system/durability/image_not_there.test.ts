@@ -7,19 +7,15 @@ import {
   rmdirSync,
   symlinkSync,
   truncateSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { failedStart, startServer } from '../../support/one_thread.ts';
 import { runCommand } from '../../support/run_process.ts';
 import { tempFolder } from '../../support/tmp.ts';
-import {
-  failedStart,
-  type RunningServer,
-  type ServerOptions,
-  serverArguments,
-  startServer,
-} from '../../support/zswapd.ts';
+import { type RunningServer, type ServerOptions, serverArguments } from '../../support/zswapd.ts';
 import { MIB, writeSlots } from './images.ts';
 
 const size = '8MiB';
@@ -116,6 +112,25 @@ t.test('the printed line forgets it, by a link too', async (t) => {
   const again = await startServer(t, killed.o);
   t.equal((await again.stop()).code, 0);
 });
+
+t.test(
+  'the printed line of an image that is there leaves no note of it, so that a larger one can be made',
+  async (t) => {
+    for (const image of ['swap.img', 'link/swap.img']) {
+      const killed = await killedAndAway(t, 'volatile', image);
+      rmdirSync(killed.disk);
+      renameSync(killed.hidden, killed.disk);
+      const { code, stderr } = await failedStart(t, killed.o);
+      t.equal(code, 3, stderr);
+      const [, line = ''] = /`([^`]* image reset [^`]*)`/.exec(stderr) ?? [];
+      t.match(await runCommand('sh', ['-c', line]), { code: 0, stderr: /discarded its content/ });
+      t.same(readdirSync(killed.state), []);
+      unlinkSync(killed.o.image!);
+      const again = await startServer(t, { ...killed.o, size: '16MiB' });
+      t.equal((await again.stop()).code, 0);
+    }
+  },
+);
 
 t.test('onUnclean: reset makes it', async (t) => {
   const killed = await killedAndAway(t, 'volatile');

@@ -1,7 +1,7 @@
 // An image that is taken away from under the server: errors, never zeros in the place of data, and no clean stop.
 import { readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
 import t from 'tap';
-import { failedStart, startServer } from '../../support/zswapd.ts';
+import { failedStart, startServer } from '../../support/one_thread.ts';
 import { errorOf, isMarked, MIB, PAGE, writeSlots, wrongSlots } from './images.ts';
 
 for (const lanes of [2, 0]) {

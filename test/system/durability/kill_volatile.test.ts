@@ -1,7 +1,8 @@
 // A killed volatile server: its image is stale, and is served again only when somebody says so by name.
 import t, { type Test } from 'tap';
+import { failedStart, startServer } from '../../support/one_thread.ts';
 import { run } from '../../support/run_process.ts';
-import { failedStart, MAIN, type RunningServer, startServer } from '../../support/zswapd.ts';
+import { MAIN, type RunningServer } from '../../support/zswapd.ts';
 import { firstDifference, isMarked, MIB, readDevice, readImage, writeSlots, wrongSlots } from './images.ts';
 
 const SIZE = '8MiB';

@@ -4,10 +4,12 @@ import { copyFileSync, mkdirSync, readdirSync, renameSync, rmSync, truncateSync,
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { STATE_FOLDER } from '#src/config/state_folder.js';
+import { loopOver as loop } from '../../image/images.ts';
+import { failedStart, startServer } from '../../support/one_thread.ts';
 import { missing } from '../../support/requires.ts';
 import { runCommand } from '../../support/run_process.ts';
 import { tempFolder } from '../../support/tmp.ts';
-import { failedStart, MAIN, type ServerOptions, startServer } from '../../support/zswapd.ts';
+import { MAIN, type ServerOptions } from '../../support/zswapd.ts';
 import { isMarked, MIB, markerOf, writeSlots } from './images.ts';
 
 const SIZE = '8MiB';
@@ -20,13 +22,6 @@ function file(t: Test, bytes = 8 * MIB): string {
   writeFileSync(path, '');
   truncateSync(path, bytes);
   return path;
-}
-
-/** Another loop device over a file, put back with the test. */
-function loop(t: Test, path: string, ...args: string[]): string {
-  const device = execFileSync('losetup', ['-f', '--show', ...args, path], { encoding: 'utf8' }).trim();
-  t.teardown(() => execFileSync('losetup', ['-d', device]));
-  return device;
 }
 
 /** A server that was killed with data in its pool. */
@@ -105,8 +100,10 @@ t.test('a file that is mounted as a single file is refused: its marker would sta
 });
 
 t.test('a service manager has a folder for the markers of block devices', { skip }, async (t) => {
-  // A part of a file has no name that a marker could lie beside.
-  const device = loop(t, file(t, 16 * MIB), '-o', String(8 * MIB));
+  // A file that was deleted has no name that a marker could lie beside.
+  const image = file(t);
+  const device = loop(t, image);
+  rmSync(image);
   const [state, other] = [tempFolder(t), tempFolder(t)];
   const env = { STATE_DIRECTORY: `${state}:${other}` };
   await killed(t, { image: device, env });
@@ -129,8 +126,11 @@ t.test('an image that was moved, or copied with its attributes, takes its mark a
   const [copy, moved] = [join(folder, 'copy.img'), join(folder, 'moved.img')];
   execFileSync('cp', ['--preserve=all', image, copy]);
   renameSync(image, moved);
-  for (const path of [copy, moved]) {
-    t.match(await failedStart(t, { size: SIZE, image: path }), { code: 3, stderr: /stale, because its last server/ });
+  for (const [path, what] of [
+    [copy, /is not the image that its last server .* had when it ended/],
+    [moved, /stale, because its last server/],
+  ] as const) {
+    t.match(await failedStart(t, { size: SIZE, image: path }), { code: 3, stderr: what });
     const reset = await runCommand(process.execPath, [MAIN, 'image', 'reset', path]);
     t.match(reset, { code: 0, stderr: /took the mark from the file/ });
     t.equal((await (await startServer(t, { size: SIZE, image: path })).stop()).code, 0);

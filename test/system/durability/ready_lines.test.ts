@@ -3,8 +3,9 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { NbdClient } from 'node-nbd-server';
 import t from 'tap';
+import { startServer } from '../../support/one_thread.ts';
 import { tempFolder } from '../../support/tmp.ts';
-import { spawnServer, startServer } from '../../support/zswapd.ts';
+import { spawnServer } from '../../support/zswapd.ts';
 import { isMarked, writeSlots, wrongSlots } from './images.ts';
 
 t.test('one line per export and socket, which lead to it', async (t) => {

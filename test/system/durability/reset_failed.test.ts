@@ -4,13 +4,16 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { lockImage, releaseImage } from '#src/image/lock.js';
 import { newMarker, writeMarker } from '#src/image/marker.js';
-import { mount, mountsMissing } from '../../image/images.ts';
+import { markerPlaces } from '#src/image/places.js';
+import { loopDevice, mount, mountsMissing } from '../../image/images.ts';
 import { fuseImage } from '../../support/fuse_image.ts';
+import { failedStart, startServer } from '../../support/one_thread.ts';
 import { missing } from '../../support/requires.ts';
 import { type Ended, runCommand } from '../../support/run_process.ts';
 import { tempFolder } from '../../support/tmp.ts';
-import { failedStart, MAIN, serverArguments } from '../../support/zswapd.ts';
+import { MAIN, serverArguments } from '../../support/zswapd.ts';
 import { isMarked, MIB, markerOf } from './images.ts';
 
 const BYTES = 8 * MIB;
@@ -46,11 +49,31 @@ t.test('a file system without holes, and a limit on the size of files', { skip: 
     const { code, stdout, stderr } = await limited(args);
     t.equal(code, what === 'serve' ? 2 : 1);
     t.equal(stdout, '');
-    oneError(t, stderr, /swap0\.img: (can't be|not) reset: EFBIG/);
+    const serves = what === 'serve';
+    oneError(t, stderr, serves ? /size: 8MiB is more than a file .*LimitFSIZE/ : /swap0\.img: not reset: EFBIG/);
+    t.equal(statSync(image).size, serves ? BYTES : 0, 'an image that can still be reset');
     t.ok(isMarked(image));
     t.same(readdirSync(folder), []);
   }
-  t.equal(statSync(image).size, 0, 'an image that can still be reset');
+});
+
+t.test('a block device of which nothing tells how far its export went', { skip: mountsMissing() }, async (t) => {
+  const device = loopDevice(t, 2 * BYTES);
+  writeFileSync(device, Buffer.alloc(2 * BYTES, 1));
+  const image = lockImage(device);
+  releaseImage(image);
+  const folder = tempFolder(t);
+  const { path: marker } = markerPlaces(image, [folder], device);
+  writeFileSync(marker, '{');
+  const set = ['exports[0].onUnclean=reset'];
+  const { code, stderr } = await failedStart(t, { folder, image: device, size: '8MiB', set });
+  t.equal(code, 3);
+  oneError(t, stderr, /its marker does not tell how much of it was an export; allowed: an export of the whole device/);
+  t.ok(readFileSync(device).equals(Buffer.alloc(2 * BYTES, 1)));
+  t.equal(readFileSync(marker, 'utf8'), '{');
+  const server = await startServer(t, { folder, image: device, size: '16MiB', set });
+  t.ok(readFileSync(device).equals(Buffer.alloc(2 * BYTES)));
+  t.equal((await server.stop()).code, 0);
 });
 
 t.test('an image that nobody may write to', { skip: mountsMissing() }, async (t) => {

@@ -2,7 +2,8 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { failedStart, type RunningServer, startServer } from '../../support/zswapd.ts';
+import { failedStart, startServer } from '../../support/one_thread.ts';
+import type { RunningServer } from '../../support/zswapd.ts';
 import { isMarked, markerOf, writeSlots, wrongSlots } from './images.ts';
 
 const SIZE = '8MiB';

@@ -3,8 +3,9 @@ import { existsSync, lstatSync, readdirSync, statSync, truncateSync, writeFileSy
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { failedStart, startServer } from '../../support/one_thread.ts';
 import { tempFolder } from '../../support/tmp.ts';
-import { type Ended, failedStart, type ServerOptions, startServer } from '../../support/zswapd.ts';
+import type { Ended, ServerOptions } from '../../support/zswapd.ts';
 import { isMarked, MIB, markerOf, writeSlots, wrongSlots } from './images.ts';
 
 const SIZE = '8MiB';

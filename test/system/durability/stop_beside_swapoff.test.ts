@@ -4,6 +4,7 @@ import t from 'tap';
 import { fetchControl } from '#src/cli/ask_control.js';
 import { fuseImage } from '../../support/fuse_image.ts';
 import { missing } from '../../support/requires.ts';
+import { until } from '../../support/until.ts';
 import { type RunningServer, startServer } from '../../support/zswapd.ts';
 import { absentPages, isMarked, MIB, writeSlots } from './images.ts';
 
@@ -12,10 +13,6 @@ const BYTES = 16 * MIB;
 /** So few that copying everything takes many turns, which a drain beside it would share. */
 const FEW_BUFFERS = ['image.buffers=16', 'shrinker.runPages=16'];
 const PAGES = 512;
-
-async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await what())) await new Promise((resolve) => setImmediate(resolve));
-}
 
 async function fill(server: RunningServer): Promise<void> {
   const client = await server.connect();

@@ -23,7 +23,7 @@ const cases = [
 
 for (const [i, { title, set, signal }] of cases.entries()) {
   t.test(`${title}, ${signal}`, async (t) => {
-    const server = await startServer(t, { size: '16MiB', set });
+    const server = await startServer(t, { size: '8MiB', set });
     t.ok(isMarked(server.image), 'the marker is there while the server runs');
     const client = await server.connect();
     await scribble(client, new Random(seed + i), 150);
@@ -35,7 +35,7 @@ for (const [i, { title, set, signal }] of cases.entries()) {
     t.notOk(isMarked(server.image), 'the marker is gone');
     t.equal(firstDifference(readImage(server.image), before), -1, 'the image is what a client read');
 
-    const again = await startServer(t, { size: '16MiB', set, folder: server.folder });
+    const again = await startServer(t, { size: '8MiB', set, folder: server.folder });
     const reader = await again.connect();
     t.equal(firstDifference(await readDevice(reader), before), -1, 'the next start reads the same');
     await scribble(reader, new Random(seed + 100 + i), 50);

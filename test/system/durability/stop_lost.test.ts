@@ -1,8 +1,8 @@
 // Pages that exist nowhere any more: the server says how many, reads them as EIO, and never calls the image complete.
 import t from 'tap';
 import { fuseImage } from '../../support/fuse_image.ts';
+import { failedStart, startServer } from '../../support/one_thread.ts';
 import { missing } from '../../support/requires.ts';
-import { failedStart, startServer } from '../../support/zswapd.ts';
 import { errorOf, isMarked, MIB, PAGE, writeSlots } from './images.ts';
 
 const skip = missing('root', '/dev/fuse', 'nbdfuse', 'nbdkit');

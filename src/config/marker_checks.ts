@@ -1,0 +1,27 @@
+// What lies at the place of a marker is replaced by a start and removed by a stop, so nothing else may have its path.
+import { madeBeside } from '../os/marker_path.ts';
+import type { OptionPath, Problem } from './option_path.ts';
+import type { Config } from './schema.ts';
+
+export function checkMarkers({ exports, listen, control, agents }: Config): Problem[] {
+  const owners = new Map<string, number>();
+  for (const [index, { image }] of exports.entries()) for (const one of madeBeside(image)) owners.set(one, index);
+  const files: [OptionPath, string | null][] = [
+    [['listen', 'unix'], listen.unix],
+    [['control', 'listen'], control.listen],
+    [['agents', 'unix'], agents.unix],
+  ];
+  for (const [index, { image, agentToken }] of exports.entries()) {
+    files.push([['exports', index, 'image'], image], [['exports', index, 'agentToken'], agentToken]);
+  }
+  const problems: Problem[] = [];
+  for (const [path, file] of files) {
+    const owner = file === null ? undefined : owners.get(file);
+    if (owner === undefined) continue;
+    problems.push({
+      path,
+      message: `${file} is where exports[${owner}] has the marker of its image, allowed: another path`,
+    });
+  }
+  return problems;
+}

@@ -1,0 +1,54 @@
+/** What is behind a loop device. To look may take for ever where the file system of it hangs, so loop_ask.ts has others look. */
+import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
+import { deviceNumber } from '../os/device_number.ts';
+import { errorCode } from '../os/exit_error.ts';
+import { loopFile } from '../os/syscalls.ts';
+import { fileIdentity } from './io.ts';
+
+/** One of the two is null. */
+export interface BehindLoop {
+  /** dev:ino of a regular file. */
+  file: string | null;
+  /** stat's number of a block device. */
+  rdev: number | null;
+}
+
+/** Who is asked: the device itself, and after it what lies at the path of it; or that path alone. */
+export type Asked = 'device' | 'path';
+
+/** By its name ("loop7"); null where nothing can be had. May wait for as long as its file system does. */
+export function behindLoop(name: string, asked: Asked): BehindLoop | null {
+  const loop = asked === 'path' ? null : tried(() => askLoop(name));
+  if (loop !== null) return { file: loop.rdev === null ? fileIdentity(loop) : null, rdev: loop.rdev };
+  return tried(() => {
+    const found = statSync(readBackingPath(name), { bigint: true });
+    return found.isBlockDevice() ? { file: null, rdev: Number(found.rdev) } : { file: fileIdentity(found), rdev: null };
+  });
+}
+
+/** As the kernel spells it now; throws for a device that is not in use. */
+export function readBackingPath(name: string): string {
+  // Blanks at its end are of the name.
+  return readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').replace(/\n$/, '');
+}
+
+/** null for a node that is another device's, as in a container. */
+function askLoop(name: string): ReturnType<typeof loopFile> {
+  const fd = openSync(`/dev/${name}`, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const number = readFileSync(`/sys/block/${name}/dev`, 'utf8').trim();
+    return deviceNumber(fstatSync(fd).rdev) === number ? loopFile(fd) : null;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** null where the system refuses: what is not there, or where we can't look, tells nothing. */
+export function tried<T>(look: () => T): T | null {
+  try {
+    return look();
+  } catch (error) {
+    if (errorCode(error) === '') throw error;
+    return null;
+  }
+}
