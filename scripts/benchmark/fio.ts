@@ -48,13 +48,14 @@ interface FioSide {
   lat_ns: { percentile?: Record<string, number> };
 }
 
-const compressible = (percent: number): string[] => [
+export const compressible = (percent: number): string[] => [
   '--refill_buffers=1',
   `--buffer_compress_percentage=${percent}`,
   '--buffer_compress_chunk=4096',
 ];
 
-async function run(args: readonly string[], output: string, limitSeconds: number): Promise<FioSide[]> {
+/** The side of each job that moved bytes. Killed when it outlives the limit. */
+export async function run(args: readonly string[], output: string, limitSeconds: number): Promise<FioSide[]> {
   // One process with threads: a forked job would outlive a killed fio, and be a child of nobody.
   const child = new Child('fio', ['--thread', '--eta=never', '--output-format=json', `--output=${output}`, ...args]);
   if ((await child.finish(limitSeconds)).code !== 0) throw new Error(child.describe());
@@ -69,7 +70,7 @@ async function run(args: readonly string[], output: string, limitSeconds: number
   return report.jobs.map((job) => [job.read, job.write, job.trim].find((side) => side.io_bytes > 0) ?? job.write);
 }
 
-function measured(side: FioSide): Measured {
+export function measured(side: FioSide): Measured {
   const at = (key: string): number => (side.lat_ns.percentile?.[key] ?? Number.NaN) / 1000;
   return {
     iops: side.iops,

@@ -1,6 +1,7 @@
 /**
- * The side-by-side benchmark: every server (or every safe combination of protocols) in one run, on one machine, under one load. Exit code 0 also when a floor is missed,
- * because a figure is not a verdict; 1 when a server broke while it was measured; 2 for a wrong command line or no fio.
+ * The side-by-side benchmark: every server (or every safe combination of protocols, or one server at every scale) in one run, on
+ * one machine, under one load. Exit code 0 also when a floor is missed, because a figure is not a verdict; 1 when a server broke
+ * while it was measured; 2 for a wrong command line or no fio.
  */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -15,6 +16,8 @@ import { POINTS } from './pointless.ts';
 import { renderProtocols } from './protocol_table.ts';
 import { measureProtocols } from './protocols.ts';
 import { makeReport } from './report.ts';
+import { measureScale, takeCorpus } from './scale/run.ts';
+import { renderScale } from './scale/table.ts';
 import type { ServerKind, StartContext } from './server.ts';
 import { renderReport } from './table.ts';
 import { leaveZram } from './zram.ts';
@@ -72,6 +75,19 @@ async function compareProtocols(options: Options, context: StartContext, signal:
   return 0;
 }
 
+async function compareScale(options: Options, context: StartContext, signal: AbortSignal): Promise<number> {
+  if (options.takeCorpus !== undefined) {
+    await takeCorpus(options.takeCorpus, context, progress);
+    return 0;
+  }
+  const report = await measureScale(options, context, progress, signal);
+  if (report === undefined) return 130;
+  process.stdout.write(`${options.json ? JSON.stringify(report, null, 2) : renderScale(report)}\n`);
+  return 0;
+}
+
+const RUNS = { servers: compareServers, points: compareServers, protocols: compareProtocols, scale: compareScale };
+
 async function main(): Promise<number> {
   const known = [...SERVERS, ...WORKLOADS].map((item) => item.name);
   const options = parseOptions(process.argv.slice(2), known);
@@ -93,8 +109,7 @@ async function main(): Promise<number> {
     });
   }
   try {
-    const run = options.what === 'protocols' ? compareProtocols : compareServers;
-    return await run(options, { root, folder, bytes: options.bytes }, interrupt.signal);
+    return await RUNS[options.what](options, { root, folder, bytes: options.bytes }, interrupt.signal);
   } finally {
     await leave(folder);
   }

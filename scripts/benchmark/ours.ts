@@ -65,6 +65,8 @@ export async function startOurs(context: StartContext, start: Start): Promise<Ou
     command: start.command,
     sockets: context.folder,
     exports: [{ name: 'swap0', size: mebibytes(context.bytes), image }],
+    // A killed server leaves a note of its image there: elsewhere it would outlive the run, and keep the next row from starting.
+    env: { STATE_DIRECTORY: context.folder },
     set: [`pool.max=${mebibytes(start.poolBytes)}`, ...(start.settings ?? [])],
   });
   const uri = await child.until(() => uris().find((one) => one.startsWith('nbd+unix:')), READY_SECONDS);

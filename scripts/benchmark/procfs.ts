@@ -40,16 +40,25 @@ export const residentBytes = (pid: number): number => kibField(`/proc/${pid}/sta
 /** The page cache of block devices, of the whole machine. */
 export const blockCacheBytes = (): number => kibField('/proc/meminfo', 'Buffers');
 
-interface ZramCounters {
+export interface ZramCounters {
   readonly origDataSize: number;
   readonly comprDataSize: number;
   readonly memUsedTotal: number;
   readonly samePages: number;
+  /** Kept uncompressed. */
+  readonly hugePages: number;
 }
 
 export function zramCounters(device: string): ZramCounters {
   const fields = readFileSync(`/sys/block/${device}/mm_stat`, 'utf8').trim().split(/\s+/).map(Number);
-  return { origDataSize: fields[0]!, comprDataSize: fields[1]!, memUsedTotal: fields[2]!, samePages: fields[5]! };
+  return {
+    origDataSize: fields[0]!,
+    comprDataSize: fields[1]!,
+    memUsedTotal: fields[2]!,
+    samePages: fields[5]!,
+    // Linux before 4.20 does not tell.
+    hugePages: fields[7] ?? 0,
+  };
 }
 
 /** Bytes that the device was given to write since it was set up. */

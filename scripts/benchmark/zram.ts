@@ -10,6 +10,8 @@ import { capture } from '../support/child.ts';
 export const ZRAM = 'zram0';
 let claimed = false;
 let moduleLoaded = false;
+/** What the device had, where we have chosen another one. */
+let algorithmBefore: string | undefined;
 
 export async function whyNoZram(): Promise<string | undefined> {
   if (process.getuid!() !== 0) return 'zram needs root';
@@ -24,15 +26,23 @@ export async function whyNoZram(): Promise<string | undefined> {
   return size === '0' ? undefined : `/dev/${ZRAM} is in use`;
 }
 
-export function claimZram(bytes: number): void {
+/** With an algorithm of zramAlgorithms, or the one that the device has. */
+export function claimZram(bytes: number, algorithm = zramAlgorithm()): void {
+  const before = zramAlgorithm();
+  if (algorithm !== undefined && algorithm !== before) {
+    // It can be chosen as long as the device has no size, and so its claim comes after it.
+    writeFileSync(ALGORITHM, algorithm);
+    algorithmBefore = before;
+  }
   writeFileSync(`/sys/block/${ZRAM}/disksize`, String(bytes));
   claimed = true;
 }
 
 export function releaseZram(): void {
-  if (!claimed) return;
-  writeFileSync(`/sys/block/${ZRAM}/reset`, '1');
+  if (claimed) writeFileSync(`/sys/block/${ZRAM}/reset`, '1');
   claimed = false;
+  if (algorithmBefore !== undefined) writeFileSync(ALGORITHM, algorithmBefore);
+  algorithmBefore = undefined;
 }
 
 /** The last step of the run: the module goes too when it came by us. */
@@ -42,7 +52,14 @@ export function leaveZram(): void {
   moduleLoaded = false;
 }
 
-export function zramAlgorithm(): string | undefined {
-  const path = `/sys/block/${ZRAM}/comp_algorithm`;
-  return existsSync(path) ? /\[(.+)\]/.exec(readFileSync(path, 'utf8'))?.[1] : undefined;
+const ALGORITHM = `/sys/block/${ZRAM}/comp_algorithm`;
+
+/** Those that this kernel offers; the one that the device has comes first. */
+export function zramAlgorithms(): string[] {
+  if (!existsSync(ALGORITHM)) return [];
+  const words = readFileSync(ALGORITHM, 'utf8').trim().split(/\s+/);
+  const named = words.map((word) => word.replace(/^\[|\]$/g, ''));
+  return named.sort((a, b) => Number(words.includes(`[${b}]`)) - Number(words.includes(`[${a}]`)));
 }
+
+export const zramAlgorithm = (): string | undefined => zramAlgorithms()[0];

@@ -9,6 +9,7 @@ const ENTRIES: readonly string[] = [
   'src/nbd/index.ts',
   'src/agent/start.ts',
   'src/config/docs.ts',
+  'src/image/loop_asker.ts',
   'src/server/worker.ts',
   'src/explore/thread.ts',
   'src/explore/matrix_process.ts',
@@ -17,6 +18,7 @@ const ENTRIES: readonly string[] = [
 
 const isEntry = (path: string): boolean =>
   ENTRIES.includes(path) ||
+  path === 'src/nbd/device.ts' ||
   path.startsWith('src/nbd/examples/') ||
   /^scripts\/\w+\/main\.ts$/.test(path) ||
   path.startsWith('test/');

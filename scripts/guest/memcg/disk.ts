@@ -1,16 +1,15 @@
-// What a guest needs for the agent: this machine's Node with its libraries, the agent as one file, and the token, on a disk of
-// their own, because Node is larger than all else that the guest has in memory.
+// This machine's Node with its libraries, and files beside it (of the agent, or what a guest works on), on a disk of their own,
+// because Node is larger than all else that the guest has in memory.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { bundleAgent } from '#src/agent/bundle.js';
 import { librariesOf, toolPath } from '../tools.ts';
 
 /** Node of any version of today has room, and the file is sparse. */
 const DISK_SIZE = '320M';
 
-/** Returns the disk's path. */
-export function makeNodeDisk(folder: string, token: string): string {
+/** `files`: contents by name. Returns the disk's path. */
+export function makeNodeDisk(folder: string, files: Readonly<Record<string, string | Buffer>>): string {
   const tree = join(folder, 'node');
   mkdirSync(join(tree, 'bin'), { recursive: true });
   mkdirSync(join(tree, 'lib'));
@@ -19,8 +18,7 @@ export function makeNodeDisk(folder: string, token: string): string {
     const name = basename(library);
     copyFileSync(realpathSync(library), join(tree, 'lib', name.startsWith('ld-linux') ? 'ld.so' : name));
   }
-  writeFileSync(join(tree, 'agent.mjs'), bundleAgent());
-  writeFileSync(join(tree, 'token'), token);
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(tree, name), content);
   const disk = join(folder, 'node.img');
   // Nobody writes to it, so it needs no journal.
   execFileSync(toolPath('mkfs.ext4'), ['-q', '-O', '^has_journal', '-d', tree, disk, DISK_SIZE], {

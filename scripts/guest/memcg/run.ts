@@ -1,6 +1,7 @@
 // A run of --memcg, from its server to its verdict: a guest's cgroups, told by the agent inside, compared with the guest's own kernel.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { bundleAgent } from '#src/agent/bundle.js';
 import { writeInitramfs } from '../initramfs.ts';
 import { EXIT } from '../options.ts';
 import { network, qemuArguments, readOnlyDisk, serialPort } from '../qemu.ts';
@@ -84,7 +85,7 @@ async function boot(context: Context, folder: string, server: Server, token: str
   const initramfs = join(folder, 'initramfs.cpio');
   const programs = join(root, 'scripts/guest/programs');
   writeInitramfs(initramfs, { kernel, programs, program: 'memcg', work: folder, settings });
-  const disk = makeNodeDisk(folder, token);
+  const disk = makeNodeDisk(folder, { 'agent.mjs': bundleAgent(), token });
   log(`booting ${kernel.name} (${accelerator}), the agent by ${options.agentLink}`);
   const args = qemuArguments({
     accelerator,
