@@ -3,16 +3,22 @@
 // Invariant: this file and requirements.ts are all that is loaded before the question, and an old Node can read them: no
 // syntax that is younger than dynamic import. Whatever can't be loaded is one line on stderr.
 import { readFileSync } from 'node:fs';
-import { descriptorProblem, loadProblem, nodeProblem } from './config/requirements.ts';
+import { descriptorProblem, loadProblem, nodeProblem, optionsProblem } from './config/requirements.ts';
 
 const USAGE = 2;
 const INTERNAL = 70;
 
 function problem(): string | null {
   const { engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-  return (
-    nodeProblem(process.versions.node, engines.node) || descriptorProblem(readFileSync('/proc/self/limits', 'utf8'))
-  );
+  const found = nodeProblem(process.versions.node, engines.node) || optionsProblem(process.permission);
+  if (found !== null) return found;
+  let limits: string;
+  try {
+    limits = readFileSync('/proc/self/limits', 'utf8');
+  } catch (error) {
+    return `can't read what this process may use: ${(error as Error).message}, allowed: a system with /proc`;
+  }
+  return descriptorProblem(limits);
 }
 
 function end(code: number, line: string): void {

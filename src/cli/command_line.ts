@@ -6,26 +6,18 @@ import { inspect } from 'node:util';
 import { Command, CommanderError, Option } from 'commander';
 import { checkEnvironment } from '../config/environment.ts';
 import { REPOSITORY } from '../config/fields.ts';
-import { ConfigError, DEFAULT_CONFIG, type Loaded, loadConfig } from '../config/load.ts';
+import { ConfigError, DEFAULT_CONFIG, type Loaded } from '../config/load.ts';
 import { programLine } from '../config/program.ts';
 import { loadProblem } from '../config/requirements.ts';
 import { EXIT, ExitError, errorCode } from '../os/exit_error.ts';
 import { addAgent } from './agent.ts';
-import type { CtlOptions, CtlVerb } from './ctl.ts';
 import type { ExploreFlags } from './explore.ts';
+import { type ConfigFlags, collect, controlSocket, load, type StatsFlags, withConfig, withControl } from './flags.ts';
 import { print } from './print.ts';
+import { addCtl, addSwapVerbs } from './server_verbs.ts';
 
-interface ConfigFlags {
-  config?: string;
-  set: string[];
-}
-
-interface StatsFlags extends ConfigFlags {
-  json?: boolean;
-  check?: boolean;
-  classes?: boolean;
-  control?: string;
-}
+/** Sixteen exports of 8 TiB, or some ten million pages, take tens of seconds. */
+const CHECK_TIMEOUT_MS = 180_000;
 
 function buildProgram(done: (exitCode: number) => void, writeOut: (text: string) => void): Command {
   const program = new Command('zswapd')
@@ -56,21 +48,24 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
       }
     });
 
-  withConfig(program.command('stats'))
+  withControl(program.command('stats'))
     .description('print the counters of a running server')
     .option('--json', 'print the JSON that the server sent')
     .option('--check', 'count what must agree while nothing runs; exit 1 if something leaked, or if requests run')
     .addOption(new Option('--classes', 'print what the allocator holds, by size').conflicts(['json', 'check']))
-    .option('--control <path>', 'control socket of the server (default: control.listen of the config)')
     .action(async (flags: StatsFlags) => {
       const { allocatorClasses } = await import('./ctl.ts');
       if (flags.classes === true) return await print(await allocatorClasses(() => controlSocket(flags)));
       const { fetchControl } = await import('./ask_control.ts');
       const { formatCheck, formatStats } = await import('./stats.ts');
-      const answer = await fetchControl(controlSocket(flags), flags.check === true ? '/check' : '/stats');
-      const format = flags.check === true ? formatCheck : formatStats;
-      await print(flags.json ? `${JSON.stringify(answer)}\n` : format(answer));
-      if (flags.check === true && answer.ok !== true) done(EXIT.failed);
+      const { visibleJson } = await import('../control/fs/escapes.ts');
+      const check = flags.check === true;
+      const answer = check
+        ? await fetchControl(controlSocket(flags), '/check', 'GET', CHECK_TIMEOUT_MS)
+        : await fetchControl(controlSocket(flags), '/stats');
+      const format = check ? formatCheck : formatStats;
+      await print(flags.json ? `${visibleJson(JSON.stringify(answer))}\n` : format(answer));
+      if (check && answer.ok !== true) done(EXIT.failed);
     });
 
   addSwapVerbs(program);
@@ -114,61 +109,6 @@ function addConfigCheck(program: Command): void {
     });
 }
 
-/** swapoff and swapon of an export of a running server. */
-function addSwapVerbs(program: Command): void {
-  const run = async (path: string, flags: StatsFlags): Promise<void> => {
-    const { fetchControl } = await import('./ask_control.ts');
-    await print(`${JSON.stringify(await fetchControl(controlSocket(flags), path, 'POST'))}\n`);
-  };
-  const control = 'control socket of the server (default: control.listen of the config)';
-  withConfig(program.command('swapoff'))
-    .description(
-      "after the guest's swapoff: discard what an export holds but slot 0 (the swap header), and refuse writes until swapon",
-    )
-    .argument('<export>', 'name of the export')
-    .option('--force', 'although clients are connected')
-    .option('--keep', 'write everything to the image first, and keep it')
-    .option('--control <path>', control)
-    .action(async (name: string, flags: StatsFlags & { force?: boolean; keep?: boolean }) => {
-      const options = `${flags.force === true ? '&force' : ''}${flags.keep === true ? '&keep' : ''}`;
-      await run(`/swapoff?export=${encodeURIComponent(name)}${options}`, flags);
-    });
-  withConfig(program.command('swapon'))
-    .description('let an export take writes again after swapoff')
-    .argument('<export>', 'name of the export')
-    .option('--control <path>', control)
-    .action((name: string, flags: StatsFlags) => run(`/swapon?export=${encodeURIComponent(name)}`, flags));
-}
-
-/** The files of a running server. */
-function addCtl(program: Command): void {
-  const commands = program
-    .command('ctl')
-    .description("a running server's files, as the kernel has them: /cgroup, /parameters, /debug and /block");
-  const add = (verb: CtlVerb, description: string): Command =>
-    withConfig(commands.command(verb))
-      .description(description)
-      .argument('<path>', 'such as /cgroup/swap0/memory.zswap.max')
-      .option('--control <path>', 'control socket of the server (default: control.listen of the config)');
-  const run = async (verb: CtlVerb, path: string, flags: StatsFlags, options: CtlOptions = {}): Promise<void> => {
-    const { ctl } = await import('./ctl.ts');
-    await print(await ctl(() => controlSocket(flags), verb, path, options));
-  };
-  add('ls', 'list a folder')
-    .option('-l, --long', 'with modes: what has no w can not be set')
-    .action((path: string, flags: StatsFlags & CtlOptions) => run('ls', path, flags, flags));
-  add('get', 'print a file').action((path: string, flags: StatsFlags) => run('get', path, flags));
-  add('set', 'write a file')
-    .argument('<value>', 'what to write, such as 64M, max or N')
-    // A value may begin with a minus, and then it is for the file to refuse it.
-    .allowUnknownOption()
-    .action((path: string, value: string, flags: StatsFlags) => run('set', path, flags, { value }));
-  add('mkdir', 'make a folder, where that can be done')
-    .option('-p, --parents', 'with those above it; what is there already is no mistake')
-    .action((path: string, flags: StatsFlags & CtlOptions) => run('mkdir', path, flags, flags));
-  add('rmdir', 'remove a folder').action((path: string, flags: StatsFlags) => run('rmdir', path, flags));
-}
-
 /** What a replay string says itself, and what a matrix tries all of: beside those, these flags would mean nothing. */
 const SAID_BY_REPLAY = ['scenario', 'set', 'strategy', 'bound', 'seed', 'schedules'];
 const SAID_BY_MATRIX = ['set', 'strategy', 'seed', 'replay'];
@@ -196,20 +136,6 @@ function addExplore(program: Command, done: (exitCode: number) => void): void {
     });
 }
 
-function withConfig(command: Command): Command {
-  return command
-    .option('--config <file>', 'config file (default: config/default.jsonc)')
-    .option('--set <path=value>', 'set one option, such as pool.max=25%; repeatable', collect, []);
-}
-
-function collect(value: string, previous: string[]): string[] {
-  return [...previous, value];
-}
-
-function load(flags: ConfigFlags): Loaded {
-  return loadConfig({ file: flags.config, set: flags.set });
-}
-
 /** The config, after everything that can be known before anything is created. */
 function checked(flags: ConfigFlags): Loaded {
   const loaded = load(flags);
@@ -222,15 +148,6 @@ function checked(flags: ConfigFlags): Loaded {
 function located(error: unknown, locate: Loaded['locate']): unknown {
   if (!(error instanceof ExitError)) return error;
   return new ExitError(error.exitCode, locate(error.message), { cause: error });
-}
-
-function controlSocket(flags: StatsFlags): string {
-  if (flags.control === '') throw new ExitError(EXIT.usage, '--control: is empty, allowed: the path of a socket');
-  if (flags.control !== undefined) return resolve(flags.control);
-  const path = load(flags).config.control.listen;
-  if (path === null)
-    throw new ExitError(EXIT.usage, 'control.listen: is null, so there is no server to ask, allowed: --control PATH');
-  return path;
 }
 
 function version(): string {

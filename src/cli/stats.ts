@@ -1,5 +1,6 @@
 // What `zswapd stats` prints of the counters that a server sent.
 // Invariant: prints whatever keys the server sends, in its order, so that a new counter needs no change here.
+import { escapeName, visible } from '../control/fs/escapes.ts';
 import type { Row } from './ask_control.ts';
 
 const MIB = 1024 * 1024;
@@ -20,11 +21,12 @@ export function formatStats(stats: Row): string {
 }
 
 /** The verdict in a line, then what does not agree, then the figures. */
-export function formatCheck({ quiescent, ok, problems, ...figures }: Row): string {
+export function formatCheck({ quiescent, ok, problems, moved, ...figures }: Row): string {
   const lines = Array.isArray(problems) ? problems.map(String) : [];
   const quiet = ok === true ? 'ok: nothing leaked' : `${lines.length} sums do not agree:`;
-  const verdict = quiescent === true ? quiet : 'no verdict: requests or writebacks are under way';
-  return `${[verdict, ...lines.map((line) => `  ${line}`)].join('\n')}\n\n${formatStats(figures)}`;
+  const why = moved === true ? 'pages came or went while they were counted' : 'requests or writebacks are under way';
+  const verdict = quiescent === true ? quiet : `no verdict: ${why}`;
+  return `${[verdict, ...lines.map((line) => `  ${visible(line)}`)].join('\n')}\n\n${formatStats(figures)}`;
 }
 
 function isObject(value: unknown): value is Row {
@@ -48,7 +50,7 @@ function flatten(row: Row, prefix = ''): Row {
   const flat: Row = {};
   for (const [key, value] of Object.entries(row)) {
     if (isObject(value)) Object.assign(flat, flatten(value, `${prefix}${key}.`));
-    else flat[prefix + key] = value;
+    else flat[prefix + escapeName(key)] = value;
   }
   return flat;
 }
@@ -56,7 +58,7 @@ function flatten(row: Row, prefix = ''): Row {
 /** A value as shown; names that the kernel and the config use for byte counts are shown in MiB. */
 function cell(key: string, value: unknown): string {
   if (value === undefined || value === null) return '-';
-  if (typeof value !== 'number') return cut(String(value));
+  if (typeof value !== 'number') return cut(escapeName(String(value)));
   if (/(^|[._])(bytes|size|max|current|rss|zswapped|zswap_incomp)$/.test(key)) {
     if (value === Number.MAX_SAFE_INTEGER) return 'max';
     return `${(value / MIB).toFixed(value > 0 && value < MIB ? 3 : 1)} MiB`;
@@ -72,7 +74,7 @@ function cut(text: string): string {
 }
 
 function hasLongName(value: unknown): boolean {
-  if (typeof value === 'string') return cut(value) !== value;
+  if (typeof value === 'string') return cut(escapeName(value)) !== escapeName(value);
   return isObject(value) && Object.values(value).some(hasLongName);
 }
 

@@ -18,9 +18,26 @@ export function nodeProblem(version: string, wanted: string): string | null {
   return null;
 }
 
+/** What options of Node there are (NODE_OPTIONS too) that nothing here can run with, or null. */
+export function optionsProblem(permission: unknown): string | null {
+  // Native modules, threads and processes are all needed.
+  if (permission !== undefined)
+    return 'this Node restricts what is run (--experimental-permission, --permission), allowed: without that';
+  if (!Object.isFrozen(Array.prototype)) return null;
+  return 'the objects of this Node are frozen (--frozen-intrinsics), allowed: without that';
+}
+
 /** The descriptors that this process may have open, of the text of /proc/self/limits; Node has raised them to the hard limit. */
 export function descriptorLimit(limits: string): number {
-  const line = /^Max open files +(\d+|unlimited)/m.exec(limits);
+  return softLimit(/^Max open files +(\d+|unlimited)/m.exec(limits));
+}
+
+/** The bytes that a file may have for this process to write all of it, of the same text. */
+export function fileSizeLimit(limits: string): number {
+  return softLimit(/^Max file size +(\d+|unlimited)/m.exec(limits));
+}
+
+function softLimit(line: RegExpExecArray | null): number {
   return line === null || line[1] === 'unlimited' ? Infinity : Number(line[1]);
 }
 
@@ -39,6 +56,9 @@ export function loadProblem(error: { code?: string; message: string; cause?: unk
     return `too many open files: ${line}, allowed: a higher limit (ulimit -n)`;
   if (code === 'ERR_WORKER_INIT_FAILED')
     return `can't start a thread: ${line}, allowed: more processes (ulimit -u), or memory`;
+  // Asked of no option beforehand: there are several ways to say it, and this is what comes of all of them.
+  if (code === 'ERR_DLOPEN_DISABLED') return 'this Node loads no native modules (--no-addons), allowed: without that';
+  if (code === 'ENOENT' && /uv_cwd/.test(line)) return 'the current folder is gone, allowed: one that is there (cd)';
   if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND' && code !== 'ERR_DLOPEN_FAILED') return null;
   return `${line}, allowed: what scripts/build installs and compiles for this Node`;
 }

@@ -38,6 +38,7 @@ import { protocol } from './protocol_options.ts';
 import { shrinker, withPolicy } from './shrinker_options.ts';
 import { formatSize, MIB, parsePercent, TIB } from './units.ts';
 
+const othersAllowed = `names of allocators, each once, without pool.allocator`;
 const POOL_BYTES_MAX = Math.max(...ALLOCATOR_NAMES.map((name) => allocatorNamed(name).bytesMax));
 const POOL_MAX = '20%';
 
@@ -77,7 +78,7 @@ const pool = group(
   {
     max: size(
       { min: MIB, max: POOL_BYTES_MAX, percentOf: usableMemory },
-      "Limit of the compressed pool. A percentage is of the smaller of the RAM and the cgroup's limit. One that comes to more than a pool can have is that. 20% is the kernel's max_pool_percent.",
+      "Limit of the compressed pool. A percentage is of the smallest of the RAM and the limits of the cgroups that the server is in, up to the root. One that comes to more than a pool can have is that. 20% is the kernel's max_pool_percent.",
     ).prefault(POOL_MAX),
     acceptThresholdPercent: integer(
       1,
@@ -93,6 +94,15 @@ const pool = group(
         .map(([preset, name]) => `${preset}: ${name}`)
         .join(', ')}.`,
     ).optional(),
+    otherAllocators: z
+      .array(choice(ALLOCATOR_NAMES, 'One of them.'), { error: () => `is not a list, allowed: ${othersAllowed}` })
+      .max(ALLOCATOR_NAMES.length - 1, { error: () => `has too many names, allowed: ${othersAllowed}` })
+      .meta({
+        description:
+          'Others that the pool can be switched to while the server runs (zswapd ctl set /parameters/zpool): new objects go to the one that was named last, and those of before stay where they are until they are freed. Each takes address space for the whole pool, and memory as it is used.',
+        allowed: othersAllowed,
+      })
+      .prefault([]),
     sameFilled: bool(
       'Keep a page that repeats one 32-bit word (in the kernel: a long) as an entry without an object.',
     ).prefault(true),

@@ -26,7 +26,7 @@ const options = {
   ).optional(),
   cursor: choice(
     CURSORS,
-    `Which memcg is next when the pool is full. fixed: each in turn. legacy: as to 6.11, a memcg that is offline and has pages yet sends the shrinker back to the first one, so that those behind it keep all they have, and one without writeback ends its run. Unfair, and nothing is lost by it. ${eras('cursor')}`,
+    `Which memcg is next when the pool is full. fixed: each in turn. legacy: as from 6.8 to 6.11, a memcg that is offline and has pages yet sends the shrinker back to the first one, so that those behind it keep all they have; one without writeback ends its run, be it empty; and each round, and each memcg that has nothing to give, is one of the 16 failures after which a run ends. Unfair, and nothing is lost by it. ${eras('cursor')}`,
   ).optional(),
   reclaimer: choice(
     RECLAIMERS,
@@ -82,5 +82,5 @@ export function withPolicy<T extends { readonly [K in keyof ShrinkerPolicy]?: Sh
 /** What is going to be unfair, or null. */
 export function cursorWarning({ shrinker }: { readonly shrinker: ShrinkerPolicy }): string | null {
   if (shrinker.cursor !== 'legacy') return null;
-  return 'shrinker.cursor legacy: a memcg that is offline and has pages yet makes the shrinker begin again, so that memcgs behind it keep all they have, and one without writeback ends its run';
+  return 'shrinker.cursor legacy: a memcg that is offline and has pages yet makes the shrinker begin again, so that memcgs behind it keep all they have, one without writeback ends its run, and 16 that are empty do';
 }

@@ -29,6 +29,8 @@ export interface ControlOptions {
   timeoutMs?: number;
   /** Told of a route that threw, when the client gets a 500, and of a failed accept. */
   onError?(error: unknown): void;
+  /** Told what a close could not do. */
+  warn?(line: string): void;
 }
 
 export interface Control {
@@ -73,7 +75,10 @@ export async function startControl(options: ControlOptions): Promise<Control> {
   server.maxConnections = CONTROL_CONNECTIONS;
   // A client that reads nothing would otherwise hold its answer for ever.
   server.setTimeout(timeout);
-  await listenUnix(server, options.listen, { backlog: CONTROL_CONNECTIONS });
+  await listenUnix(server, options.listen, {
+    backlog: CONTROL_CONNECTIONS,
+    warn: (line) => options.warn?.(line),
+  });
   // An accept that fails, for want of descriptors say, ends nothing: the socket listens on.
   server.on('error', (error) => options.onError?.(error));
   return {
@@ -195,8 +200,8 @@ async function answer(
   options: ControlOptions,
   make: () => Promise<void>,
 ): Promise<void> {
-  // A verb may take as long as its image does; the client waits, and closes when it has had enough.
-  if (request.method !== 'GET') request.socket.setTimeout(0);
+  // A verb may take as long as its image does, a check as the pool is large; the client closes when it has had enough.
+  request.socket.setTimeout(0);
   try {
     await make();
   } catch (error) {
@@ -208,7 +213,7 @@ async function answer(
     }
   }
   // Node would set it again only when nothing of the connection is left to be answered.
-  if (request.method !== 'GET') request.socket.setTimeout(timeoutOf(options));
+  request.socket.setTimeout(timeoutOf(options));
 }
 
 function send(response: ServerResponse, status: number, body: object): void {

@@ -66,11 +66,12 @@ export async function endExport(server: Ending, x: number, stopping: Stopping): 
   else {
     // Who aborts from here on must not be told that these pages are lost.
     stopping.whole.add(x);
-    const left = await endMarker(images[x]);
+    const { left, note } = await endMarker(images[x]);
     if (left !== null) {
       log.logger.error({ export: name }, `drained ${name}: its image holds everything, but ${left}`);
       return;
     }
+    if (note !== null) log.logger.warn({ export: name }, `${name}: ${note}`);
     stopping.saved.add(x);
     log.logger.info({ export: name }, `drained ${name}: its image holds everything`);
   }

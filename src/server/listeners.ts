@@ -75,7 +75,8 @@ export async function listen(o: ListenOptions): Promise<Listeners> {
     if (inherited === 0 && unix !== null) {
       const mode = Number.parseInt(unixMode, 8);
       const { server } = add('listen.unix');
-      await named('listen.unix', listenUnix(server, unix, { backlog: BACKLOG, mode, group: unixGroup }));
+      const warn = (line: string): void => o.onError(`listen.unix: ${line}`);
+      await named('listen.unix', listenUnix(server, unix, { backlog: BACKLOG, mode, group: unixGroup, warn }));
     }
     if (inherited === 0 && tcp !== null) {
       const { host, port } = tcp;

@@ -9,7 +9,7 @@ import { EXIT, ExitError, errorText, named } from '../os/exit_error.ts';
 import { checkInherited, inheritedSockets, LISTEN_FDS_START } from '../os/inherited_sockets.ts';
 import { isLeftOver } from '../os/unix_socket.ts';
 import { Codec } from '../pool/codec.ts';
-import { admitImage, imageExit } from './images.ts';
+import { admitImage, imageExit, refuseShared } from './images.ts';
 import { reserveShared } from './settings.ts';
 
 export interface Refusal {
@@ -21,8 +21,9 @@ export interface Refusal {
 
 /** All that a start with this config would refuse now. */
 export async function rehearse(config: Config): Promise<Refusal[]> {
+  const markers = new Map<string, number>();
   const tries: (() => unknown)[] = [
-    ...config.exports.map((_, x) => () => tryImage(config, x)),
+    ...config.exports.map((_, x) => () => tryImage(config, x, markers)),
     () => reserveShared(config),
     () => new Codec(config.compressor.level),
     ...trySockets(config),
@@ -39,13 +40,14 @@ export async function rehearse(config: Config): Promise<Refusal[]> {
   return refusals;
 }
 
-function tryImage(config: Config, x: number): void {
+function tryImage(config: Config, x: number, markers: Map<string, number>): void {
   const { image: path, size } = config.exports[x];
   // var/ is made by the start, in the folder above it.
   const folder = existsSync(dirname(path)) ? dirname(path) : dirname(dirname(path));
   const admit = (found: FoundImage): void => {
     // What is worth a line in the log of a server is none of a check that finds the config good.
-    admitImage(config, x, found, () => undefined);
+    const { places } = admitImage(config, x, found, () => undefined);
+    refuseShared(markers, x, path, places);
   };
   const problem = rehearseImage({ path, bytes: size, direct: config.image.direct, admit }, folder);
   if (problem !== null) throw imageExit(x, problem);

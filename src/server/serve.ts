@@ -1,16 +1,18 @@
 /**
  * `zswapd serve`: starts everything in the order that keeps data safe; stop.ts stops it the same way.
  *
- *   lock images, decide on markers -> shared memory -> threads ready -> markers written -> sockets -> ready lines
+ *   lock images, decide on markers -> discard what is to be reset -> shared memory -> threads ready -> markers written ->
+ *   sockets -> ready lines
  */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
 import { setFlagsFromString } from 'node:v8';
-import { checkExports } from 'node-nbd-server';
+import { checkExports } from 'node-nbd-server/device';
 import { makeStateFolder, removeStateFolder } from '../config/environment.ts';
 import { REPOSITORY } from '../config/fields.ts';
 import { usableMemory } from '../config/memory.ts';
+import { memoryWarning } from '../config/pool_checks.ts';
 import { protocolWarning } from '../config/protocol_checks.ts';
 import type { Config } from '../config/schema.ts';
 import { cursorWarning } from '../config/shrinker_options.ts';
@@ -39,6 +41,7 @@ import { createLog, type Log } from './log.ts';
 import type { FromShrinker, ToShrinker } from './messages.ts';
 import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
 import { createPlaces } from './places.ts';
+import { resetImages } from './reset_images.ts';
 import { ServedAgents } from './served_agents.ts';
 import { ServedMemcgs } from './served_memcgs.ts';
 import { ServiceManager, watchdogMs } from './service_manager.ts';
@@ -64,7 +67,7 @@ export async function serve(config: Config, notFlusher: string | null, notes: re
     log.logger.info(`${signals.ignored.join(' and ')} is ignored, as it was by who started this server`);
   }
   for (const note of notes) log.logger.warn(note);
-  const server = await start(config, log).catch(async (error) => {
+  const server = await start(config, log, signals).catch(async (error) => {
     await log.flush();
     throw error;
   });
@@ -84,15 +87,17 @@ export async function serve(config: Config, notFlusher: string | null, notes: re
   endProcess(code);
 }
 
-async function start(config: Config, log: Log): Promise<Running> {
+async function start(config: Config, log: Log, signals: Signals): Promise<Running> {
   const warn = (line: string): void => log.logger.warn(line);
-  const notes = [protocolWarning(config), cursorWarning(config), foreignSockets(process.env)];
+  const notes = [protocolWarning(config), cursorWarning(config), foreignSockets(process.env), memoryWarning(config)];
   for (const line of notes) if (line !== null) warn(line);
   const made = makeStateFolder(config);
-  let images: readonly ServedImage[] = [];
+  const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
+  let images: ServedImage[] = [];
   try {
     images = openImages(config, warn);
-    return await startWith(images, config, log, warn);
+    await resetImages(images, { manager, signals, info: (line) => log.logger.info(line) });
+    return await startWith(images, config, log, manager);
   } catch (error) {
     takeBack(images, error);
     if (made) removeStateFolder();
@@ -104,8 +109,9 @@ async function startWith(
   images: readonly ServedImage[],
   config: Config,
   log: Log,
-  warn: (line: string) => void,
+  manager: ServiceManager,
 ): Promise<Running> {
+  const warn = (line: string): void => log.logger.warn(line);
   const budget = imageBudget(config.lanes, config.exports.length, process.env);
   const opened = images.map(({ image }) => image);
   const settings = threadSettings(config, opened, budget);
@@ -124,9 +130,8 @@ async function startWith(
     fault = reject;
   });
   failed.catch(() => undefined);
-  const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
   manager.watchdog(watchdogMs(process.env, process.pid, warn));
-  const served = makeServed(shared, config, (message) => threads.shrinker.send(message));
+  const served = makeServed(shared, config, warn, (message) => threads.shrinker.send(message));
   const note = shrinkerLog(config, log, manager);
   if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget, config.lanes, config.exports.length));
   const places = createPlaces(config.listen.maxConnections, config.exports.length);
@@ -180,12 +185,12 @@ function mark(images: readonly ServedImage[], { durability }: Config, { logger }
 /** What the main thread has behind its control socket. Each asks the shrinker's thread, whose answers have to be heard. */
 type Served = ReturnType<typeof makeServed>;
 
-function makeServed(shared: Shared, config: Config, send: (message: ToShrinker) => void) {
+function makeServed(shared: Shared, config: Config, warn: (line: string) => void, send: (message: ToShrinker) => void) {
   const swap = new SwapControl(shared, config, send);
   const asks = new ShrinkerAsks(send);
   const memcgs = new ServedMemcgs(shared, NODE_LOOP, asks);
   const blocks = new BlockControl(shared, NODE_LOOP, asks);
-  const agents = new ServedAgents(shared, config, memcgs.tree, send);
+  const agents = new ServedAgents(shared, config, memcgs.tree, send, warn);
   return {
     ...{ swap, memcgs, blocks, agents },
     close(): void {
@@ -224,6 +229,7 @@ async function openControl(
     swapon: (name) => swap.swapon(name),
     files,
     onError: (error) => log.logger.error({ err: error }, 'control'),
+    warn: (line) => log.logger.warn(`control.listen: ${line}`),
   });
   return named('control.listen', control);
 }

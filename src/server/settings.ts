@@ -9,7 +9,7 @@ import {
   NBD_FLAG_SEND_TRIM,
   NBD_FLAG_SEND_WRITE_ZEROES,
   NBD_MAX_PAYLOAD,
-} from 'node-nbd-server';
+} from 'node-nbd-server/device';
 import { NO_LIMIT } from '../config/fields.ts';
 import type { Config } from '../config/schema.ts';
 import { formatSize } from '../config/units.ts';
@@ -74,6 +74,7 @@ function poolSettings(config: Config): PoolSettings {
   const names = [...new Set([...used.map(canonicalPath), ...settings.keys()])];
   return {
     allocator: config.pool.allocator,
+    otherAllocators: config.pool.otherAllocators,
     listsPages: config.protocol.lru === 'allocator',
     poolBytes: config.pool.max,
     acceptBytes: Math.floor((config.pool.max * config.pool.acceptThresholdPercent) / 100),

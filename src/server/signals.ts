@@ -25,14 +25,21 @@ export function ignoredSignals(environment: NodeJS.ProcessEnv): readonly (keyof 
 export class Signals {
   /** Those that it does not react to. */
   readonly ignored: readonly string[];
+  /** The first, also where nobody has asked for the next by then. */
+  readonly first: Promise<string>;
   private readonly arrived: string[] = [];
   private readonly waiting: ((signal: string) => void)[] = [];
 
   constructor(environment: NodeJS.ProcessEnv = process.env) {
     this.ignored = ignoredSignals(environment);
+    let isFirst: (name: string) => void = () => undefined;
+    this.first = new Promise((resolve) => {
+      isFirst = resolve;
+    });
     for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
       process.on(name, () => {
         if (this.ignored.includes(name)) return;
+        isFirst(name);
         const resolve = this.waiting.shift();
         if (resolve !== undefined) resolve(name);
         else this.arrived.push(name);

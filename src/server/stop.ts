@@ -16,7 +16,7 @@
 import type { Config } from '../config/schema.ts';
 import type { Control } from '../control/control.ts';
 import { IMAGE } from '../image/counters.ts';
-import { EXIT } from '../os/exit_error.ts';
+import { EXIT, errorText } from '../os/exit_error.ts';
 import { setCount } from '../pool/bits.ts';
 import { takenBuffers } from '../pool/buffers.ts';
 import { highWater, isLive } from '../pool/entries.ts';
@@ -46,6 +46,9 @@ export interface Running extends Ending {
 
 /** How often a wait of the stop is shown, and a service manager told. */
 const SHOW_MS = 1000;
+
+/** Of the deadline of connections. */
+const DEADLINE_LOOKS = 10;
 
 /** How long after the stop began a signal counts as one that somebody meant, in milliseconds. */
 const ABORT_AFTER_MS = 1000;
@@ -158,26 +161,49 @@ function countConnections(threads: Threads): number {
 async function finish(server: Running, stopping: Stopping): Promise<number> {
   const { log, threads, config, swap } = server;
   const { lanes, shrinker } = threads;
-  server.listeners.close();
+  await closing(server, 'listen', () => server.listeners.close());
   swap.stop();
   // What agents would still say changes nothing that is kept.
-  await server.agents.close();
+  await closing(server, 'agents', () => server.agents.close());
   const began = lanes.map((lane) => lane.next('stopping'));
   const stopped = lanes.map((lane) => lane.next('stopped'));
   for (const lane of lanes) lane.send({ type: 'stop' });
-  const cutter = setTimeout(() => cut(server), config.stop.deadline);
+  const cutter = afterLooks(config.stop.deadline, () => cut(server));
   // From here on the clients of an export only become fewer.
   await Promise.all(began);
   await Promise.all(config.exports.map((_, x) => endExport(server, x, stopping)));
   await Promise.all(stopped);
-  clearTimeout(cutter);
+  clearInterval(cutter);
   const closed = shrinker.next('closed');
   shrinker.send({ type: 'close' });
   await closed;
-  await server.control?.close();
+  await closing(server, 'control', () => server.control?.close());
   if (stopping.saved.size < config.exports.length) return EXIT.drainFailed;
   log.logger.info({ exports: config.exports.map((one) => one.name) }, 'stopped: the images hold everything');
   return EXIT.ok;
+}
+
+/** No socket is worth what the pool holds: one that fails to close is told of, and the stop goes on. */
+async function closing({ log }: Running, what: string, close: () => unknown): Promise<void> {
+  try {
+    await close();
+  } catch (error) {
+    log.logger.warn({ err: error }, `${what}: the close failed, ${errorText(error)}`);
+  }
+}
+
+/**
+ * Calls back after `ms` in which this process ran: a machine that was paused, or a process that was stopped, has one of the
+ * looks in that time, and its clients have the others.
+ */
+function afterLooks(ms: number, call: () => void): NodeJS.Timeout {
+  let looks = 0;
+  const timer = setInterval(() => {
+    if (++looks < DEADLINE_LOOKS) return;
+    clearInterval(timer);
+    call();
+  }, ms / DEADLINE_LOOKS);
+  return timer;
 }
 
 /** Running requests had until now to finish; who has not ended is cut. */

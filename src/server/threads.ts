@@ -4,9 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { THREAD_LANE0, THREAD_SHRINKER } from '../pool/limits.ts';
-import { LaneRole } from './lane_role.ts';
 import type { FromLane, FromShrinker, ThreadData, ToLane, ToShrinker } from './messages.ts';
-import { ShrinkerRole } from './shrinker_role.ts';
 import { onceOf } from './wait.ts';
 
 interface Role<To, From> {
@@ -39,10 +37,11 @@ interface ThreadOptions {
 /** Starts all threads and waits until they are ready, so that none boots while a client waits. Without lanes it is inline mode. */
 export async function startThreads(o: ThreadOptions): Promise<Threads> {
   const { shared } = o.data;
-  const inline = shared.settings.lanes === 0;
+  // Loaded late: only a server that has no other threads has the roles on this one.
+  const inline = shared.settings.lanes === 0 ? await inlineRoles() : null;
   const shrinkerData: ThreadData = { ...o.data, thread: THREAD_SHRINKER };
   const shrinker: Role<ToShrinker, FromShrinker> = inline
-    ? inlineRole((post) => new ShrinkerRole(shrinkerData, post), o.onShrinker)
+    ? inlineRole((post) => new inline.ShrinkerRole(shrinkerData, post), o.onShrinker)
     : workerRole('shrinker', { role: 'shrinker', data: shrinkerData }, o.onFault, o.onShrinker);
   const lanes: LaneHandle[] = [];
   for (let i = 0; i < shared.answers.length; i++) {
@@ -53,12 +52,18 @@ export async function startThreads(o: ThreadOptions): Promise<Threads> {
       o.onLane(message);
     };
     const role: Role<ToLane, FromLane> = inline
-      ? inlineRole((post) => new LaneRole(data, post), listen)
+      ? inlineRole((post) => new inline.LaneRole(data, post), listen)
       : workerRole(`lane ${i}`, { role: 'lane', data }, o.onFault, listen);
     lanes.push(Object.assign(role, { connections: 0, ungreeted: 0 }));
   }
   await Promise.all([shrinker.next('ready'), ...lanes.map((lane) => lane.next('ready'))]);
   return { lanes, shrinker };
+}
+
+async function inlineRoles() {
+  const { LaneRole } = await import('./lane_role.ts');
+  const { ShrinkerRole } = await import('./shrinker_role.ts');
+  return { LaneRole, ShrinkerRole };
 }
 
 function workerRole<To, From extends { type: string }>(

@@ -1,8 +1,9 @@
-/** Entry point of worker threads: becomes the role that its data names. */
+/**
+ * Entry point of worker threads: becomes the role that its data names. It loads that one only, because modules are most of
+ * what a thread takes to start.
+ */
 import { parentPort, workerData } from 'node:worker_threads';
-import { LaneRole } from './lane_role.ts';
 import type { ThreadData, ToLane, ToShrinker } from './messages.ts';
-import { ShrinkerRole } from './shrinker_role.ts';
 import { beginThread } from './thread_start.ts';
 import { liveSettings } from './tunables.ts';
 
@@ -14,9 +15,11 @@ const data: ThreadData = { ...sent, shared: { ...sent.shared, settings } };
 
 beginThread(data);
 if (role === 'lane') {
+  const { LaneRole } = await import('./lane_role.ts');
   const lane = new LaneRole(data, (message) => port.postMessage(message));
   port.on('message', (message: ToLane) => lane.receive(message));
 } else {
+  const { ShrinkerRole } = await import('./shrinker_role.ts');
   const shrinker = new ShrinkerRole(data, (message) => port.postMessage(message));
   port.on('message', (message: ToShrinker) => shrinker.receive(message));
 }

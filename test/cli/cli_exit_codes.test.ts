@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
 import { startControl } from '#src/control/control.js';
-import { closeOutput, run } from '../support/run_process.ts';
+import { closeOutput, run, runCommand } from '../support/run_process.ts';
 import { tempFolder } from '../support/tmp.ts';
 
 const zswapd = (...args: string[]) => run(resolve(REPOSITORY, 'dist/main.js'), args);
@@ -24,6 +24,14 @@ t.test('mistakes of usage are exit code 2 and one line', async (t) => {
     const { code, stdout, stderr } = await zswapd(...args);
     t.match({ code, stdout, stderr }, { code: 2, stdout: '', stderr: /^zswapd: [^\n]+\n$/ }, args.join(' '));
   }
+});
+
+t.test('a folder that is gone is exit code 2 and one line', async (t) => {
+  const folder = tempFolder(t);
+  const line = 'mkdir "$1/x" && cd "$1/x" && rmdir "$1/x" && shift && exec "$@"';
+  const main = resolve(REPOSITORY, 'dist/main.js');
+  const ended = await runCommand('sh', ['-c', line, 'sh', folder, process.execPath, main, 'serve', ...nobodyElse(t)]);
+  t.match(ended, { code: 2, stdout: '', stderr: /^zswapd: the current folder is gone, allowed: [^\n]+\n$/ });
 });
 
 t.test('a server that finds several mistakes says one, a check says all', async (t) => {

@@ -4,10 +4,11 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { type CtlVerb, ctl } from '#src/cli/ctl.js';
+import { startServer } from '../support/one_thread.ts';
 import { run, runCommand } from '../support/run_process.ts';
 import { runEach } from '../support/run_zswapd.ts';
 import { tempFolder } from '../support/tmp.ts';
-import { MAIN, startServer } from '../support/zswapd.ts';
+import { MAIN } from '../support/zswapd.ts';
 
 t.setTimeout(120_000);
 
@@ -17,6 +18,8 @@ t.test('files are listed, read and set; a mistake is one line with its kernel na
   t.same(await ctl('ls', '/'), { code: 0, stdout: 'block\ncgroup\ndebug\nparameters\n', stderr: '' });
   t.match(await ctl('ls', '-l', '/parameters'), { code: 0, stdout: /^-rw-r--r-- pool\.max$/m });
   t.same(await ctl('ls', '/parameters/enabled'), { code: 0, stdout: '/parameters/enabled\n', stderr: '' });
+  const before = await run(MAIN, ['ctl', '--control', server.controlPath, 'get', '/parameters/enabled']);
+  t.same(before, { code: 0, stdout: 'Y\n', stderr: '' }, 'the socket in front of the verb');
   t.same(await ctl('get', '/parameters/protocol.entry'), { code: 0, stdout: 'pin-validate\n', stderr: '' });
   t.same(await ctl('set', '/parameters/pool.max', '8M'), { code: 0, stdout: '', stderr: '' });
   t.same(await ctl('get', '/parameters/pool.max'), { code: 0, stdout: `${8 * 2 ** 20}\n`, stderr: '' });

@@ -46,3 +46,19 @@ t.test('zbud has no room for a page that is kept as it is', async (t) => {
     t.equal(refusal({ pool: { allocator, incompressible: 'store' }, onRejectNoWriteback: 'raw' }), '');
   }
 });
+
+t.test('what the pool can be switched to is asked the same beforehand', async (t) => {
+  const others = (otherAllocators: unknown, more: object = {}, pool: object = {}): string =>
+    refusal({ pool: { otherAllocators, ...pool }, ...more });
+  t.equal(others(['zbud', 'z3fold']), '');
+  t.match(others('zbud'), /otherAllocators: is not a list, allowed: names of allocators/);
+  t.match(others(['slab']), /otherAllocators\[0\]: .*"zsmalloc", "zbud", "z3fold"/);
+  t.match(others(['zbud', 'zbud']), /otherAllocators\[1\]: "zbud" is there already/);
+  t.match(others(['zsmalloc']), /otherAllocators\[0\]: "zsmalloc" is there already/);
+  t.match(others(['zbud', 'z3fold', 'zbud']), /has too many names/);
+  t.match(others(['zbud'], {}, { max: '100GiB' }), /pool\.max is more than zbud can have, allowed: .*64 ?GiB/);
+  const byPages = { unsafe: true, protocol: { preset: 'v6.4' } };
+  t.match(others(['zsmalloc'], byPages), /"zsmalloc" has no list of pages/);
+  t.equal(others(['z3fold'], byPages), '');
+  t.match(others(['zbud'], { onRejectNoWriteback: 'raw' }), /otherAllocators: pages kept raw .*allowed: \[\], or/);
+});

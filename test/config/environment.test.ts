@@ -3,7 +3,10 @@ import { linkSync, mkdirSync, readdirSync, symlinkSync, truncateSync, writeFileS
 import { join } from 'node:path';
 import t from 'tap';
 import { checkEnvironment } from '#src/config/environment.js';
+import { REPOSITORY } from '#src/config/fields.js';
 import { loadConfigText } from '#src/config/load.js';
+import { fileSizeLimit } from '#src/config/requirements.js';
+import { runCommand } from '../support/run_process.ts';
 import { tempFolder } from '../support/tmp.ts';
 
 function check(folder: string, images: string[], options: object = {}, environment: NodeJS.ProcessEnv = {}): string[] {
@@ -96,5 +99,37 @@ t.test('LISTEN_FDS=0 is none', async (t) => {
   ]);
   for (const LISTEN_FDS of ['', '-1', '1.5', '65']) {
     t.throws(() => check(t.testdir({}), ['x'], {}, { LISTEN_FDS }), /is not a number of sockets, allowed: 0 to 64/);
+  }
+});
+
+t.test('an image may not be longer than a file of the process', async (t) => {
+  const limits = (soft: string) =>
+    `Limit   Soft Limit  Hard Limit  Units\nMax file size             ${soft}     unlimited   bytes\n`;
+  t.equal(fileSizeLimit(limits('unlimited')), Infinity);
+  t.equal(fileSizeLimit(limits('20480')), 20480);
+  t.equal(fileSizeLimit(''), Infinity);
+  const folder = tempFolder(t);
+  const config = join(folder, 'c.jsonc');
+  const exports = [{ name: 'a', size: '2MiB', image: 'a.img' }];
+  writeFileSync(config, JSON.stringify({ listen: { unix: 's' }, control: { listen: null }, exports }));
+  const check = [
+    '--fsize=1048576',
+    process.execPath,
+    join(REPOSITORY, 'dist/main.js'),
+    'config',
+    'check',
+    '--config',
+    config,
+  ];
+  for (const there of [false, true]) {
+    if (there) {
+      writeFileSync(join(folder, 'a.img'), '');
+      truncateSync(join(folder, 'a.img'), 2 ** 21);
+    }
+    const allowed = 'at most 1MiB, or a higher limit (ulimit -f, LimitFSIZE)';
+    t.match(await runCommand('prlimit', check), {
+      code: 2,
+      stderr: `exports[0].size: 2MiB is more than a file of this process may have, allowed: ${allowed}`,
+    });
   }
 });

@@ -131,6 +131,21 @@ for (const [name, text, expected] of cases) {
   });
 }
 
+for (const [place, text] of [
+  ['exports[1].image', '{ "exports": [IMAGE, { "name": "b", "size": 4096, "image": "/d/x.zswapd" }] }'],
+  ['exports[1].image', '{ "exports": [IMAGE, { "name": "b", "size": 4096, "image": "/d/x.zswapd.tmp" }] }'],
+  ['control.listen', '{ "exports": [IMAGE], "control": { "listen": "/d/x.zswapd" } }'],
+  ['listen.unix', '{ "exports": [IMAGE], "listen": { "unix": "/d/x.zswapd" } }'],
+] as const) {
+  t.test(`the place of a marker is nothing else's: ${place}`, (t) => {
+    const found = problems(text.replace('IMAGE', '{ "name": "a", "size": 4096, "image": "/d/x" }'));
+    t.equal(found.length, 1, found.join('\n'));
+    t.match(found[0], `: ${place}: `);
+    t.match(found[0], / is where exports\[0\] has the marker of its image, allowed: another path$/);
+    t.end();
+  });
+}
+
 t.test('two exports with one name or one image are refused', async (t) => {
   const text =
     '{ "exports": [\n{ "name": "a", "image": "x", "size": 4096 },\n{ "name": "a", "image": "./x", "size": 4096 } ] }';
@@ -166,7 +181,7 @@ t.test('a config of no sensible size is refused before anything walks it', async
   t.same(problems(`{ "pool":\n${deep(400_000)} }`), ['c.jsonc:2:32: is nested too deeply, allowed: 32 levels']);
   t.match(problems(`{ "pool": ${deep(31)} }`), [/^c\.jsonc:1:11: pool: /], 'as deep as it may be');
   const many = (values: number): string => Array.from({ length: values }, () => '{}').join();
-  t.match(problems(`{ "exports": [${many(200_000)}] }`), [/^c\.jsonc:1:\d+: has too many values, allowed: 10000$/]);
+  t.match(problems(`{ "exports": [${many(200_000)}] }`), [/^c\.jsonc:1:\d+: has too many values, allowed: 20000$/]);
   const keys = Array.from({ length: 9000 }, (_, i) => `"k${i}": 1`).join(',\n');
   t.equal(problems(`{ ${keys} }`).length, 9000, 'a line for each of as many as there may be');
 });
@@ -187,7 +202,7 @@ t.test('a flag of no sensible size is refused the same way', async (t) => {
   );
   t.equal(
     refused(`[${'{},'.repeat(40_000)}{}]`),
-    '--set exports: character 30001: has too many values, allowed: 10000',
+    '--set exports: character 60001: has too many values, allowed: 20000',
   );
   const path = `pool.max${'.a'.repeat(60_000)}=1`;
   t.throws(() => loadConfig({ set: [path] }), /: not a path of an option, allowed: /);

@@ -80,6 +80,24 @@ const refused: [string, object, string | undefined, string | undefined, RegExp][
   ['a limit below zero', { a: { 'zswap.max': -1 } }, undefined, undefined, /zswap\.max"\]: -1 is not a valid size/],
 ];
 
+t.test("below the memcg of an agent there is room for what is nobody's", async (t) => {
+  const deep = (levels: number): string => Array.from({ length: levels }, () => 'a').join('/');
+  const refusal = (levels: number, attribution: string): string => {
+    const token = attribution === 'agent' ? { agentToken: 't' } : {};
+    const one = { name: 's', image: 's.img', size: '1MiB', memcg: deep(levels), attribution, ...token };
+    const agents = attribution === 'agent' ? { agents: { unix: 'a.sock' } } : {};
+    try {
+      loadConfigText('c.jsonc', JSON.stringify({ exports: [one], ...agents }));
+    } catch (error) {
+      return String(error);
+    }
+    return '';
+  };
+  t.equal(refusal(64, 'export'), '');
+  t.equal(refusal(63, 'agent'), '');
+  t.match(refusal(64, 'agent'), /65 levels, allowed: at most 64/);
+});
+
 for (const [what, memcgs, memcg, name, message] of refused) {
   t.test(`${what} is refused`, async (t) => {
     t.throws(() => load(memcgs, memcg, name), { message });

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import t from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
 import { descriptorLimit, descriptorProblem, loadProblem, nodeProblem } from '#src/config/requirements.js';
+import { missing } from '../support/requires.ts';
 import { runCommand } from '../support/run_process.ts';
 
 t.test('a Node that is too old is named, and what is wanted', async (t) => {
@@ -24,6 +25,37 @@ t.test('an old Node is told so by every command, before anything else is loaded'
     const stderr = `zswapd: this is Node 18.20.4, allowed: ${engines.node}\n`;
     t.same(await runCommand(process.execPath, args), { code: 2, stdout: '', stderr });
   }
+});
+
+t.test('options of Node that nothing here can run with are one line', async (t) => {
+  const main = resolve(REPOSITORY, 'dist/main.js');
+  for (const [options, line] of [
+    [['--experimental-permission', '--allow-fs-read=*'], /^zswapd: this Node restricts what is run \(/m],
+    [['--frozen-intrinsics'], /^zswapd: the objects of this Node are frozen \(--frozen-intrinsics\), allowed: /m],
+    [['--no-addons'], /^zswapd: this Node loads no native modules \(--no-addons\), allowed: without that$/m],
+  ] as const) {
+    for (const command of [['serve'], ['config', 'check']]) {
+      const { code, stdout, stderr } = await runCommand(process.execPath, [
+        '--no-warnings',
+        ...options,
+        main,
+        ...command,
+      ]);
+      t.match({ code, stdout }, { code: 2, stdout: '' });
+      t.match(stderr, line);
+      t.match(stderr, /^[^\n]+\n$/, 'one line');
+    }
+  }
+});
+
+/** A mount namespace in which nothing is at /proc. */
+const NO_PROC = ['--mount', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$0" "$@"'];
+
+t.test('without /proc there is one line', { skip: missing('unshare', 'root') }, async (t) => {
+  const main = resolve(REPOSITORY, 'dist/main.js');
+  const { code, stdout, stderr } = await runCommand('unshare', [...NO_PROC, process.execPath, main, 'serve']);
+  t.match({ code, stdout }, { code: 2, stdout: '' });
+  t.match(stderr, /^zswapd: can't read what this process may use: ENOENT: .*\/proc.*, allowed: [^\n]*\n$/);
 });
 
 t.test('what is loaded before the question can be read by an old Node', async (t) => {

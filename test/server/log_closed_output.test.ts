@@ -5,8 +5,8 @@ import { join, resolve } from 'node:path';
 import t from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
 import { LineWriter } from '#src/server/line_writer.js';
+import { startServer } from '../support/one_thread.ts';
 import { closeOutput, run } from '../support/run_process.ts';
-import { startServer } from '../support/zswapd.ts';
 
 /** Logs, then exits with 42: whatever else comes is the output's fault. */
 const LOGS = `import { createLog, ignoreClosedOutput } from ${JSON.stringify(resolve(REPOSITORY, 'dist/server/log.js'))};

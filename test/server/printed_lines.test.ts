@@ -5,14 +5,9 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { shellLine } from '#src/os/shell.js';
 import { attachHelp } from '#src/server/attach_help.js';
+import { failedStart, startServer } from '../support/one_thread.ts';
 import { tempFolder } from '../support/tmp.ts';
-import {
-  failedStart,
-  type RunningServer,
-  type ServerOptions,
-  serverArguments,
-  startServer,
-} from '../support/zswapd.ts';
+import { type RunningServer, type ServerOptions, serverArguments } from '../support/zswapd.ts';
 
 t.setTimeout(120_000);
 

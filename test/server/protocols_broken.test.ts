@@ -71,8 +71,9 @@ t.test('v6.8: swapoff between a and b is a use after free, and the process stops
       'protocol.preset': 'v6.8',
       'shrinker.secondChance': false,
       'shrinker.batch': 1,
-      // It goes on for long, past the last write that it has to answer.
+      // It goes on for long, past the last write that it has to answer: the cursor of 6.8 would end its run after eight pages.
       'pool.acceptThresholdPercent': 1,
+      'shrinker.cursor': 'fixed',
       'debug.delay': { b: 60_000 },
     }),
   });

@@ -1,59 +1,22 @@
 // What a service manager is told on a real datagram socket, and for how long it is asked to wait.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { ServiceManager, watchdogMs } from '#src/server/service_manager.js';
 import { fuseImage } from '../support/fuse_image.ts';
+import { notifications } from '../support/notifications.ts';
+import { startServer } from '../support/one_thread.ts';
 import { pageOf } from '../support/random.ts';
 import { missing } from '../support/requires.ts';
 import { tempFolder } from '../support/tmp.ts';
-import { startServer } from '../support/zswapd.ts';
 
 const skip = missing('python3');
 const disk = missing('python3', 'root', '/dev/fuse', 'nbdfuse', 'nbdkit');
-/** Binds the address of its argument and, once it is told to, prints each datagram as a line of JSON. */
-const RECEIVER = `
-import json, socket, sys
-address = sys.argv[1]
-s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-s.bind(('\\0' + address[1:]) if address[0] == '@' else address)
-print(json.dumps('bound'), flush=True)
-sys.stdin.readline()
-while True: print(json.dumps(s.recv(65536).decode()), flush=True)
-`;
-
-interface Receiver {
-  readonly heard: readonly string[];
-  /** Resolves when a datagram has such a line. */
-  hears(line: string): Promise<void>;
-  /** From here on it reads. */
-  read(): void;
-}
-
-async function receiver(t: Test, address: string): Promise<Receiver> {
-  const child: ChildProcess = spawn('python3', ['-c', RECEIVER, address], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const gone = once(child, 'exit');
-  t.teardown(async () => {
-    child.kill('SIGKILL');
-    await gone;
-  });
-  const heard: string[] = [];
-  const lines = createInterface({ input: child.stdout! });
-  lines.on('line', (line) => heard.push(...String(JSON.parse(line)).split('\n')));
-  const hears = async (line: string): Promise<void> => {
-    while (!heard.includes(line)) await once(lines, 'line');
-  };
-  await hears('bound');
-  return { heard, hears, read: () => child.stdin!.end('\n') };
-}
 
 for (const kind of ['path', 'abstract'] as const) {
   t.test(`ready and stopping, to a socket with a name that is ${kind}`, { skip }, async (t) => {
     const name = join(tempFolder(t), 'notify');
     const address = kind === 'path' ? name : `@${name}`;
-    const manager = await receiver(t, address);
+    const manager = await notifications(t, address);
     manager.read();
     const server = await startServer(t, { env: { NOTIFY_SOCKET: address } });
     await manager.hears('READY=1');
@@ -71,7 +34,7 @@ t.test(
   { skip: disk },
   async (t) => {
     const address = join(tempFolder(t), 'notify');
-    const manager = await receiver(t, address);
+    const manager = await notifications(t, address);
     manager.read();
     // 20 pages apart from each other, 200 ms each, one after the other: four seconds.
     const image = await fuseImage(t, { bytes: 16 * 2 ** 20, writeDelay: '200ms' });
@@ -91,7 +54,7 @@ t.test(
   { skip: disk },
   async (t) => {
     const address = join(tempFolder(t), 'notify');
-    const manager = await receiver(t, address);
+    const manager = await notifications(t, address);
     manager.read();
     const image = await fuseImage(t, { bytes: 2 ** 20, writeDelay: '500ms' });
     const env = { NOTIFY_SOCKET: address, WATCHDOG_USEC: '100000' };
@@ -146,7 +109,7 @@ t.test('without an address nothing is sent; one that no socket can have is said'
 
 t.test('a manager that is behind hears all the same that we are ready', { skip }, async (t) => {
   const address = join(tempFolder(t), 'notify');
-  const behind = await receiver(t, address);
+  const behind = await notifications(t, address);
   const said: string[] = [];
   const manager = new ServiceManager(address, (line) => said.push(line));
   // More than a socket holds.

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { startServer } from '../support/zswapd.ts';
+import { startServer } from '../support/one_thread.ts';
 
 const LISTEN = '0A';
 

@@ -15,10 +15,11 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
+import { startServer } from '../support/one_thread.ts';
 import { missing } from '../support/requires.ts';
 import { type Ended, runCommand } from '../support/run_process.ts';
 import { tempFolder } from '../support/tmp.ts';
-import { type ServerOptions, serverArguments, startServer } from '../support/zswapd.ts';
+import { type ServerOptions, serverArguments } from '../support/zswapd.ts';
 
 // Some thirty processes, of which each takes a third of a second of a processor.
 t.setTimeout(120_000);
@@ -58,12 +59,12 @@ async function bothRefuse(
   t.equal(said[0], said[1], 'in the same words');
 }
 
-/** What an installed server has, without var/, in a folder that cannot be written. */
+/** What an installed server runs, without var/, in a folder that cannot be written. */
 function readOnlyCheckout(t: Test): string {
   const root = tempFolder(t);
   cpSync(resolve(REPOSITORY, 'dist'), join(root, 'dist'), {
     recursive: true,
-    filter: (path) => !/dist\/(test|scripts)(\/|$)/.test(path),
+    filter: (path) => !/dist\/(test|scripts|mutants)(\/|$)|\.(map|d\.ts|tsbuildinfo)$/.test(path),
   });
   for (const name of ['package.json', 'config'])
     cpSync(resolve(REPOSITORY, name), join(root, name), { recursive: true });
@@ -246,6 +247,12 @@ t.test('an image that a server has, its sockets, and one that is stale', async (
   );
   await first.kill9();
   await bothRefuse(t, { image: first.image, code: 3 }, /exports\[0\]\.image: .*stale, because/);
+});
+
+t.test('a link that leads nowhere is no image', async (t) => {
+  const folder = tempFolder(t);
+  symlinkSync('nothing', join(folder, 'swap0.img'));
+  await bothRefuse(t, { folder }, /exports\[0\]\.image: .*swap0\.img: is a link that leads nowhere, allowed: /);
 });
 
 t.test('files that are in the way', async (t) => {

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import type { Config } from '#src/config/schema.js';
 import { IMAGE } from '#src/image/counters.js';
 import { NO_MARKER, newMarker, writeMarker } from '#src/image/marker.js';
+import { markerPlaces } from '#src/image/places.js';
 import { prepareImage } from '#src/image/prepare.js';
 import { setBit } from '#src/pool/bits.js';
 import { takeBuffer } from '#src/pool/buffers.js';
@@ -57,11 +58,12 @@ function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60
   const signals: ((signal: string) => void)[] = [];
   const drains: ((drained: Drained) => void)[] = [];
   const { log, fields } = logOf(said);
+  const places = { ...markerPlaces(image, [], path), marked: null, notes: [`${path}.note`] };
   const running = {
     config: { exports: [{ name: 'a', size: PAGES * 4096 }], stop: { deadline } } as unknown as Config,
     log,
     shared: z.shared,
-    images: [{ image, places: { path: marker, older: [], marked: null, notes: [] }, before: NO_MARKER }],
+    images: [{ image, places, before: NO_MARKER }],
     threads: {
       lanes: [{ send: ({ type }: ToLane) => said.push(`lane: ${type}`), next: lane.next, connections }],
       shrinker: { send: ({ type }: ToShrinker) => said.push(`shrinker: ${type}`), next: shrinker.next },
@@ -106,6 +108,7 @@ function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60
       await turn();
     },
     isMarked: () => existsSync(marker),
+    note: places.notes[0],
     /** Puts a folder where the marker was. */
     replaceMarker: () => {
       rmSync(marker);
@@ -132,6 +135,35 @@ t.test('connections and verbs end before the drain, the drain before the marker'
     'stopped: the images hold everything',
   ]);
   t.notOk(s.isMarked());
+});
+
+t.test('a socket that does not close is no harm to the images', async (t) => {
+  const s = server(t);
+  const close = (): never => {
+    throw new Error('no close');
+  };
+  Object.assign(s.running, { listeners: { close }, agents: { close }, control: { close } });
+  await s.signal();
+  await s.lanesStop();
+  await s.drained();
+  t.equal(await s.code, 0);
+  for (const one of ['listen', 'agents', 'control']) t.ok(s.said.includes(`${one}: the close failed, no close`), one);
+  t.notOk(s.isMarked());
+});
+
+t.test('a note that stays is no harm to an image that holds everything', async (t) => {
+  const s = server(t);
+  mkdirSync(s.note);
+  await s.signal();
+  await s.lanesStop();
+  await s.drained();
+  t.equal(await s.code, 0);
+  t.notOk(s.isMarked());
+  t.match(
+    s.said.join('\n'),
+    /^a: the note of its path can't be removed: .*\.note.*, allowed: remove .*\.note by hand/m,
+  );
+  t.ok(s.said.includes('drained a: its image holds everything'));
 });
 
 t.test('once the loss is stated, a drain that ends after all takes no marker away', async (t) => {
