@@ -1,6 +1,6 @@
 /** One list looked at for itself, when nothing is under way. */
 import { type Entries, NONE } from '#src/pool/entries.js';
-import type { Lists } from '#src/pool/lru.js';
+import type { Lists } from '#src/pool/list_links.js';
 import * as sync from '#src/shm/sync.js';
 
 /** Checks links, count and charge of one list: the sum of lengths must be what is charged. Throws with what is wrong. */

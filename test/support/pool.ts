@@ -1,8 +1,9 @@
 // What tests of the pool share: a small pool with everything around it, pages of three kinds, and the checks for leaks.
 import type { Test } from 'tap';
-import { totalSize } from '#src/pool/allocator/stock.js';
+import { poolTotal } from '#src/pool/allocator/index.js';
 import type { Zsmalloc } from '#src/pool/allocator/zsmalloc.js';
 import { takenBuffers } from '#src/pool/buffers.js';
+import { checkPool, type PoolCheck } from '#src/pool/check.js';
 import { type Claim, type Claims, claim, claimsHeld, noClaim } from '#src/pool/claims.js';
 import { POOL } from '#src/pool/counters.js';
 import { highWater, isLive } from '#src/pool/entries.js';
@@ -67,6 +68,15 @@ export function newZswap(over: Partial<PoolSettings> = {}, thread = 2): TestZswa
 }
 
 /** The pool's memory as zsmalloc has it, for a test that looks into it. */
+/** checkPool without its pauses. */
+export function checkNow(shared: Shared, steps?: number): PoolCheck | null {
+  const run = checkPool(shared, steps);
+  for (;;) {
+    const { done, value } = run.next();
+    if (done === true) return value;
+  }
+}
+
 export function zsmallocOf({ shared: { zs } }: Zswap): Zsmalloc {
   if (zs.kind !== 'zsmalloc') throw new Error(`the pool is of ${zs.kind}`);
   return zs;
@@ -161,7 +171,7 @@ export function held(s: Shared): Record<string, number> {
   return {
     ...counted,
     entries: liveEntries(s),
-    poolBytes: totalSize(s.zs),
+    poolBytes: poolTotal(s.zs),
     nodes: nodesInUse(s.trees),
     records: s.slotTable.next.length - 1 - freeRecords(s.slotTable),
     linked: sumOf(s, s.lru.count),

@@ -6,9 +6,9 @@
  * Seen to fail with Transmission.fenced() asking the flag `behind` alone: LATE reads OLD.
  */
 import t, { type Test } from 'tap';
+import { until } from '../../support/until.ts';
 import { startServer } from '../../support/zswapd.ts';
 import { PAGE, Peer, text } from './peer.ts';
-import { until } from './stalled_server.ts';
 
 const FIRST = 10;
 /** They all fit into the kernel's buffer of a unix socket, and into the server's, so that they are one run. */

@@ -14,6 +14,7 @@ import type { Test } from 'tap';
 import { startNbdkit } from '../../support/nbdkit.ts';
 import { missing } from '../../support/requires.ts';
 import { tempFolder } from '../../support/tmp.ts';
+import { until } from '../../support/until.ts';
 import { type RunningServer, startServer } from '../../support/zswapd.ts';
 import { type Address, PAGE, Peer } from './peer.ts';
 
@@ -150,9 +151,4 @@ function openSockets(pid: number): number {
       throw error;
     }
   }).length;
-}
-
-/** Asks until it is so; what is asked about is another process, which cannot tell us by itself. */
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 2));
 }
