@@ -54,10 +54,7 @@ t.setTimeout(300_000);
 
 t.test('a broken choice is said at start, in one line', async (t) => {
   const s = await startServer(t, { set: settings({ 'protocol.preset': 'v6.8' }) });
-  const lines = s
-    .stderr()
-    .split('\n')
-    .filter((line) => line.includes('unsafe protocols'));
+  const lines = await s.logged('unsafe protocols');
   t.equal(lines.length, 1);
   t.match(lines[0], /swapoff: swapoff frees a tree that a writeback still uses: use after free, exit 70/);
   await s.stop();

@@ -8,10 +8,7 @@ for (const [cursor, lines] of [
 ] as const) {
   t.test(`cursor ${cursor}: ${lines} line`, async (t) => {
     const server = await startServer(t, { set: [`shrinker.cursor=${cursor}`] });
-    const said = server
-      .stderr()
-      .split('\n')
-      .filter((line) => line.includes('shrinker.cursor legacy'));
+    const said = await server.logged('shrinker.cursor legacy', lines);
     t.equal(said.length, lines);
     for (const line of said) t.match(line, /memcgs behind it keep all they have/);
   });

@@ -4,6 +4,7 @@
  */
 import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { NbdClient, type NbdClientOptions } from 'node-nbd-server';
 import type { Test } from 'tap';
 import { fetchControl } from '#src/cli/ask_control.js';
@@ -13,6 +14,8 @@ import { startZswapd, zswapdArguments } from '#src/scripts/support/zswapd.js';
 import { tempFolder } from './tmp.ts';
 
 export const MAIN = resolve(REPOSITORY, 'dist/main.js');
+
+const LOGGED_MS = 30_000;
 
 type Owner = Pick<Test, 'teardown'>;
 
@@ -49,6 +52,8 @@ export interface ServerProcess {
   stderr(): string;
   /** Of the ready lines so far. */
   uris(): string[];
+  /** The lines of stderr with `part`, once there are `least` or 30 s are over: stdout and sockets say nothing of what is read of it. */
+  logged(part: string, least?: number): Promise<string[]>;
   /** Waits for a value of `condition`; fails with its stderr if the process ends before. */
   until<T>(condition: () => T | undefined): Promise<T>;
 }
@@ -96,6 +101,12 @@ export function spawnServer(t: Owner, o: ServerOptions = {}): ServerProcess {
     ended: child.ended,
     stdout: () => child.stdout,
     stderr: () => child.stderr,
+    async logged(part, least = 1) {
+      const lines = (): string[] => child.stderr.split('\n').filter((line) => line.includes(part));
+      const end = Date.now() + LOGGED_MS;
+      while (lines().length < least && child.ending === undefined && Date.now() < end) await delay(2);
+      return lines();
+    },
     until: (condition) => child.until(condition),
   };
 }

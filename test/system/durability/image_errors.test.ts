@@ -26,12 +26,6 @@ async function until(server: RunningServer, condition: (pool: Record<string, num
   while (!condition((await server.stats()).pool));
 }
 
-const errorLines = (server: RunningServer): string[] =>
-  server
-    .stderr()
-    .split('\n')
-    .filter((line) => line.includes('image operation failed'));
-
 for (const lanes of [2, 0]) {
   t.test(`EIO in mid-writeback, lanes=${lanes}`, { skip }, async (t) => {
     const disk = await fuseImage(t, { bytes: BYTES });
@@ -55,8 +49,9 @@ for (const lanes of [2, 0]) {
     const wrong = await Promise.all(kept.map((slot) => wrongSlots(client, slot, slot + 1)));
     t.same(wrong.flat(), [], 'and read as they were written');
     t.same(await wrongSlots(client, 0, 512), [], 'what was there before reads right all the time');
-    t.ok(errorLines(server).length <= 3, 'one line in the log for each kind of failure');
-    t.match(errorLines(server)[0], /"what":"writing a page (back|that the pool did not take)","error":"EIO"/);
+    const lines = await server.logged('image operation failed');
+    t.ok(lines.length <= 3, 'one line in the log for each kind of failure');
+    t.match(lines[0], /"what":"writing a page (back|that the pool did not take)","error":"EIO"/);
     t.ok((await server.stats()).pool.image_write_errors > 3, 'each is counted');
 
     disk.heal('pwrite');

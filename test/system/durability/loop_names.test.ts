@@ -65,7 +65,7 @@ t.test('strict: a part of a disk is served for what was flushed, and that of a b
     execFileSync('losetup', ['-d', backup]);
   }
   const again = await startServer(t, { ...o, image: loopOver(t, join(folder, 'away'), ...PART) });
-  t.match(again.stderr(), 'what was flushed is there');
+  t.not((await again.logged('what was flushed is there')).length, 0);
   const client = await again.connect();
   t.same(await wrongSlots(client, 0, 64), []);
   await client.disconnect();

@@ -28,7 +28,7 @@ t.test('a strict server on the old bytes does not make them good: killed, it lea
   const plain = await failedStart(t, { size: SIZE, folder: server.folder, set: ['durability=strict'] });
   t.match(plain, { code: 3, stderr: `pid ${strict.pid}` });
   const again = await startServer(t, { size: SIZE, folder: server.folder, set });
-  t.match(again.stderr(), 'old bytes are served, and stay stale until a clean stop');
+  t.not((await again.logged('old bytes are served, and stay stale until a clean stop')).length, 0);
   t.equal((await again.stop()).code, 0);
   const clean = await startServer(t, { size: SIZE, folder: server.folder });
   t.same(await wrongSlots(await clean.connect(), 0, 16, { version: 2 }), []);
