@@ -103,8 +103,8 @@ export function spawnServer(t: Owner, o: ServerOptions = {}): ServerProcess {
     stderr: () => child.stderr,
     async logged(part, least = 1) {
       const lines = (): string[] => child.stderr.split('\n').filter((line) => line.includes(part));
-      const end = Date.now() + LOGGED_MS;
-      while (lines().length < least && child.ending === undefined && Date.now() < end) await delay(2);
+      const end = performance.now() + LOGGED_MS;
+      while (lines().length < least && child.ending === undefined && performance.now() < end) await delay(2);
       return lines();
     },
     until: (condition) => child.until(condition),
