@@ -3,14 +3,13 @@
 // Invariant: this file and requirements.ts are all that is loaded before the question, and an old Node can read them: no
 // syntax that is younger than dynamic import. Whatever can't be loaded is one line on stderr.
 import { readFileSync } from 'node:fs';
-import { descriptorProblem, loadProblem, nodeProblem, optionsProblem } from './config/requirements.ts';
+import { descriptorProblem, loadProblem, NODE_WANTED, nodeProblem, optionsProblem } from './config/requirements.ts';
 
 const USAGE = 2;
 const INTERNAL = 70;
 
 function problem(): string | null {
-  const { engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-  const found = nodeProblem(process.versions.node, engines.node) || optionsProblem(process.permission);
+  const found = nodeProblem(process.versions.node, NODE_WANTED) || optionsProblem(process.permission);
   if (found !== null) return found;
   let limits: string;
   try {

@@ -7,7 +7,10 @@
  */
 const DESCRIPTORS_MIN = 256;
 
-/** What is wrong with a Node of this version, or null. `wanted` is `engines.node` of package.json: ">=20.11". */
+/** As `engines.node` of package.json. */
+export const NODE_WANTED = '>=20.11';
+
+/** What is wrong with a Node of this version, or null. `wanted` is as above. */
 export function nodeProblem(version: string, wanted: string): string | null {
   const least = wanted.replace('>=', '').split('.').map(Number);
   const found = version.split('.').map(Number);

@@ -2,14 +2,14 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { REPOSITORY } from '#src/config/fields.js';
 import { startControl } from '#src/control/control.js';
 import { closeOutput, run, runCommand } from '../support/run_process.ts';
 import { tempFolder } from '../support/tmp.ts';
+import { MAIN } from '../support/zswapd.ts';
 
-const zswapd = (...args: string[]) => run(resolve(REPOSITORY, 'dist/main.js'), args);
+const zswapd = (...args: string[]) => run(MAIN, args);
 
 /** Settings that share no socket, port or image with a server that may run from this checkout. */
 function nobodyElse(t: Test): string[] {
@@ -29,8 +29,7 @@ t.test('mistakes of usage are exit code 2 and one line', async (t) => {
 t.test('a folder that is gone is exit code 2 and one line', async (t) => {
   const folder = tempFolder(t);
   const line = 'mkdir "$1/x" && cd "$1/x" && rmdir "$1/x" && shift && exec "$@"';
-  const main = resolve(REPOSITORY, 'dist/main.js');
-  const ended = await runCommand('sh', ['-c', line, 'sh', folder, process.execPath, main, 'serve', ...nobodyElse(t)]);
+  const ended = await runCommand('sh', ['-c', line, 'sh', folder, process.execPath, MAIN, 'serve', ...nobodyElse(t)]);
   t.match(ended, { code: 2, stdout: '', stderr: /^zswapd: the current folder is gone, allowed: [^\n]+\n$/ });
 });
 
@@ -103,7 +102,7 @@ t.test('stats of an NBD socket says that it is none of control', async (t) => {
 });
 
 t.test('a closed stdout does not change the exit code', async (t) => {
-  const check = await run(resolve(REPOSITORY, 'dist/main.js'), ['config', 'check', ...nobodyElse(t)], closeOutput);
+  const check = await run(MAIN, ['config', 'check', ...nobodyElse(t)], closeOutput);
   t.equal(check.code, 0);
 });
 

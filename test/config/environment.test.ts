@@ -3,11 +3,11 @@ import { linkSync, mkdirSync, readdirSync, symlinkSync, truncateSync, writeFileS
 import { join } from 'node:path';
 import t from 'tap';
 import { checkEnvironment } from '#src/config/environment.js';
-import { REPOSITORY } from '#src/config/fields.js';
 import { loadConfigText } from '#src/config/load.js';
 import { fileSizeLimit } from '#src/config/requirements.js';
 import { runCommand } from '../support/run_process.ts';
 import { tempFolder } from '../support/tmp.ts';
+import { MAIN } from '../support/zswapd.ts';
 
 function check(folder: string, images: string[], options: object = {}, environment: NodeJS.ProcessEnv = {}): string[] {
   const exports = images.map((image, index) => ({ name: `e${index}`, size: '1MiB', image }));
@@ -112,15 +112,7 @@ t.test('an image may not be longer than a file of the process', async (t) => {
   const config = join(folder, 'c.jsonc');
   const exports = [{ name: 'a', size: '2MiB', image: 'a.img' }];
   writeFileSync(config, JSON.stringify({ listen: { unix: 's' }, control: { listen: null }, exports }));
-  const check = [
-    '--fsize=1048576',
-    process.execPath,
-    join(REPOSITORY, 'dist/main.js'),
-    'config',
-    'check',
-    '--config',
-    config,
-  ];
+  const check = ['--fsize=1048576', process.execPath, MAIN, 'config', 'check', '--config', config];
   for (const there of [false, true]) {
     if (there) {
       writeFileSync(join(folder, 'a.img'), '');

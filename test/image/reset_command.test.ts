@@ -1,16 +1,15 @@
 // `zswapd image reset` as a process: discards what is stale, and nothing else.
 import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { REPOSITORY } from '#src/config/fields.js';
 import { lockImage, releaseImage } from '#src/image/lock.js';
 import { newMarker, writeMarker } from '#src/image/marker.js';
 import { markerPlaces, notePlaces } from '#src/image/places.js';
 import { run, runAt } from '../support/run_process.ts';
 import { tempFolder } from '../support/tmp.ts';
+import { MAIN } from '../support/zswapd.ts';
 import { loopDevice, mountsMissing, PAGE, prepare } from './images.ts';
 
-const MAIN = resolve(REPOSITORY, 'dist/main.js');
 const reset = (path: string) => run(MAIN, ['image', 'reset', path]);
 const resetAt = (state: string, path: string) =>
   runAt(state, process.execPath, [MAIN, 'image', 'reset', path], { STATE_DIRECTORY: state });

@@ -1,10 +1,10 @@
 // Images that can be opened for writing, and never written: refused before anybody writes to them.
 import { execFileSync } from 'node:child_process';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import t from 'tap';
-import { REPOSITORY } from '#src/config/fields.js';
 import { prepareImage, rehearseImage } from '#src/image/prepare.js';
 import { run } from '../support/run_process.ts';
+import { MAIN } from '../support/zswapd.ts';
 import { loopDevice, mount, mountsMissing, PAGE, refused } from './images.ts';
 
 const skip = mountsMissing();
@@ -31,7 +31,7 @@ t.test('an active swap file', { skip }, async (t) => {
     );
     t.match(rehearseImage({ path, bytes, direct }, folder), expected);
   }
-  t.match(await run(resolve(REPOSITORY, 'dist/main.js'), ['image', 'reset', path]), {
+  t.match(await run(MAIN, ['image', 'reset', path]), {
     code: 2,
     stderr: 'active swap file',
   });

@@ -1,4 +1,4 @@
-// When scripts/build installs: in a checkout of its own with small packages, and with programs in the place of npm and tsc.
+// When scripts/build installs: in a checkout of its own with small packages, and with programs in the place of npm, tsc and rollup.
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
@@ -26,6 +26,12 @@ function checkout(t: Test): { folder: string; write: (path: string, text: string
   write('package.json', '{"type":"module"}');
   write('node_modules/zstd-napi/index.js', '');
   write('node_modules/typescript/bin/tsc', '');
+  write('rollup.config.js', '');
+  write('node_modules/rollup/package.json', '{"type":"commonjs"}');
+  write(
+    'node_modules/rollup/dist/bin/rollup',
+    "require('fs').mkdirSync('dist/bin'); require('fs').appendFileSync('joined', '+');",
+  );
   write('package-lock.json', JSON.stringify({ packages: { ...PACKAGES, ...NEVER_INSTALLED } }));
   const { '': _, ...installed } = PACKAGES;
   write('node_modules/.package-lock.json', JSON.stringify({ packages: installed }));
@@ -52,6 +58,20 @@ t.test('what was installed by hand is taken as it is', async (t) => {
   t.notOk(await installs(t, folder));
   t.ok(existsSync(join(folder, STAMP)), 'and is not looked at again');
   t.notOk(await installs(t, folder));
+});
+
+t.test('what a server loads is joined again when a source has changed', async (t) => {
+  const { folder, write } = checkout(t);
+  const joined = async (): Promise<string> => {
+    await installs(t, folder);
+    return readFileSync(join(folder, 'joined'), 'utf8');
+  };
+  t.equal(await joined(), '+');
+  t.equal(await joined(), '+', 'nothing has changed');
+  write('test/a.ts', 'a test');
+  t.equal(await joined(), '+', 'which is not in it');
+  write('src/b.ts', '');
+  t.equal(await joined(), '++');
 });
 
 const incomplete: [string, (write: (path: string, text: string) => void, folder: string) => void][] = [

@@ -12,14 +12,14 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
 import { startServer } from '../support/one_thread.ts';
 import { missing } from '../support/requires.ts';
 import { type Ended, runCommand } from '../support/run_process.ts';
 import { tempFolder } from '../support/tmp.ts';
-import { type ServerOptions, serverArguments } from '../support/zswapd.ts';
+import { MAIN, type ServerOptions, serverArguments } from '../support/zswapd.ts';
 
 // Some thirty processes, of which each takes a third of a second of a processor.
 t.setTimeout(120_000);
@@ -59,6 +59,9 @@ async function bothRefuse(
   t.equal(said[0], said[1], 'in the same words');
 }
 
+/** What is served of that folder. */
+const mainOf = (root: string): string => join(root, relative(REPOSITORY, MAIN));
+
 /** What an installed server runs, without var/, in a folder that cannot be written. */
 function readOnlyCheckout(t: Test): string {
   const root = tempFolder(t);
@@ -75,7 +78,7 @@ function readOnlyCheckout(t: Test): string {
 
 t.test('a checkout that cannot be written', async (t) => {
   const root = readOnlyCheckout(t);
-  const main = join(root, 'dist/main.js');
+  const main = mainOf(root);
   for (const verb of [['serve'], ['config', 'check']]) {
     const { code, stdout, stderr } = await runAll(bound(process.execPath, main, ...verb));
     t.match({ code, stdout }, { code: 2, stdout: '' }, stderr);
@@ -103,7 +106,7 @@ t.test("a var/ of another user's", async (t) => {
   chmodSync(root, 0o755);
   mkdirSync(join(root, 'var'), { mode: 0o700 });
   for (const verb of [['serve'], ['config', 'check']]) {
-    const { code, stdout, stderr } = await runAll(bound(process.execPath, join(root, 'dist/main.js'), ...verb));
+    const { code, stdout, stderr } = await runAll(bound(process.execPath, mainOf(root), ...verb));
     t.match({ code, stdout }, { code: 2, stdout: '' }, stderr);
     t.match(stderr, /can't use folder .*\/var: EACCES/);
     t.notMatch(stderr, /\n {4}at /, 'no stack');
@@ -117,13 +120,7 @@ t.test('var/ is made when something lies in it, and goes with a start that faile
   await new Promise((done) => other.once('listening', done));
   t.teardown(() => other.close());
   const { port } = other.address() as { port: number };
-  const busy = await runAll([
-    process.execPath,
-    join(root, 'dist/main.js'),
-    'serve',
-    '--set',
-    `listen.tcp=127.0.0.1:${port}`,
-  ]);
+  const busy = await runAll([process.execPath, mainOf(root), 'serve', '--set', `listen.tcp=127.0.0.1:${port}`]);
   t.match(busy, { code: 2, stderr: /EADDRINUSE/ });
   t.notOk(existsSync(join(root, 'var')), 'not after a start that failed');
 });
@@ -132,7 +129,7 @@ t.test('var/ is made for a socket alone', async (t) => {
   const root = readOnlyCheckout(t);
   chmodSync(root, 0o755);
   const [, ...args] = serverArguments(tempFolder(t), { set: [`listen.unix=${join(root, 'var/nbd.sock')}`] });
-  const child = spawn(process.execPath, [join(root, 'dist/main.js'), ...args], {
+  const child = spawn(process.execPath, [mainOf(root), ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   t.teardown(() => child.kill('SIGKILL'));

@@ -3,17 +3,19 @@
  * Invariant: whatever was started is ended, by its own pid, when the test ends.
  */
 import type { ChildProcess, StdioOptions } from 'node:child_process';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { NbdClient, type NbdClientOptions } from 'node-nbd-server';
 import type { Test } from 'tap';
 import { fetchControl } from '#src/cli/ask_control.js';
 import { REPOSITORY } from '#src/config/fields.js';
 import type { Ending } from '#src/scripts/support/child.js';
+import { servedProgram } from '#src/scripts/support/served.js';
 import { startZswapd, zswapdArguments } from '#src/scripts/support/zswapd.js';
 import { tempFolder } from './tmp.ts';
 
-export const MAIN = resolve(REPOSITORY, 'dist/main.js');
+/** What is served. */
+export const MAIN = servedProgram(REPOSITORY);
 
 const LOGGED_MS = 30_000;
 

@@ -21,7 +21,14 @@ t.test('the tarball', async (t) => {
     [],
     'no tests, no scripts',
   );
-  for (const path of ['LICENSE', 'README.md', 'CHANGELOG.md', 'dist/main.js', 'config/default.jsonc'])
+  for (const path of [
+    'LICENSE',
+    'README.md',
+    'CHANGELOG.md',
+    'dist/main.js',
+    'dist/bin/main.js',
+    'config/default.jsonc',
+  ])
     t.ok(files.includes(path), path);
   t.ok(files.includes('node_modules/node-nbd-server/dist/index.js'), 'the library is bundled');
   const map = JSON.parse(readFileSync(resolve(REPOSITORY, 'dist/main.js.map'), 'utf8'));
@@ -51,7 +58,7 @@ t.test('installed into an empty folder, it serves from there', async (t) => {
   // Where npm could not install, nobody made the link that npx looks for.
   if (how.startsWith('npm install')) t.equal(check.code, 0, `npx zswapd config check: ${check.stderr}`);
 
-  const child = spawn(process.execPath, [join(own, 'dist/main.js'), 'serve', '--set', 'exports[0].size=64MiB'], {
+  const child = spawn(process.execPath, [join(own, 'dist/bin/main.js'), 'serve', '--set', 'exports[0].size=64MiB'], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'inherit'],
   });

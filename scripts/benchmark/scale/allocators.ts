@@ -4,8 +4,8 @@
  * but zbud has no room for one: it stores fewer pages, and the report says how many.
  */
 import { closeSync, fdatasyncSync, openSync, readSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
 import { NbdClient } from 'node-nbd-server';
+import { servedProgram } from '../../support/served.ts';
 import { counter, startOurs } from '../ours.ts';
 import { type ZramCounters, zramCounters } from '../procfs.ts';
 import type { StartContext } from '../server.ts';
@@ -79,7 +79,7 @@ async function ofOurs(
   const server = await startOurs(
     { ...context, bytes },
     {
-      command: [process.execPath, join(context.root, 'dist/main.js'), 'serve'],
+      command: [process.execPath, servedProgram(context.root), 'serve'],
       // Room for all of it uncompressed, one object to a page.
       poolBytes: 2 * bytes + MIB,
       settings: [`pool.allocator=${name}`, `pool.incompressible=${incompressible}`],

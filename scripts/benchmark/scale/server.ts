@@ -3,6 +3,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fetchControl } from '#src/cli/ask_control.js';
 import { ctl } from '#src/cli/ctl.js';
+import { servedProgram } from '../../support/served.ts';
 import { READY_SECONDS, startZswapd } from '../../support/zswapd.ts';
 import { residentBytes } from '../procfs.ts';
 import type { StartContext } from '../server.ts';
@@ -40,7 +41,7 @@ export async function startScaleServer(
   remove();
   const listener = join(folder, 'agents.sock');
   const { child, controlPath, uris } = startZswapd({
-    command: [process.execPath, join(root, 'dist/main.js'), 'serve'],
+    command: [process.execPath, servedProgram(root), 'serve'],
     sockets: folder,
     exports: names.map((name) => ({
       ...{ name, size: sizes.exportBytes, image: image(name) },
