@@ -10,7 +10,7 @@ import { discardImage } from '../image/discard.ts';
 import { ImageError } from '../image/error.ts';
 import { type LockedImage, lockImage, releaseImage } from '../image/lock.ts';
 import { type MarkerState, markerBeside, readMarker, removeMarker } from '../image/marker.ts';
-import { refuseStaleOther } from '../image/parts.ts';
+import { markersOfParts, refuseStaleOther } from '../image/parts.ts';
 import {
   findMarkers,
   type MarkerPlaces,
@@ -79,8 +79,9 @@ function markersWithoutImage(path: string): string[] {
   if (existsSync(path)) return [];
   const notes = there(notePlaces(resolve(path), deviceMarkerFolders()));
   if (!existsSync(dirname(path))) return notes;
-  const marker = markerBeside(join(realpathSync(dirname(path)), basename(path)));
-  return readMarker(marker) === null ? notes : [marker, ...notes];
+  const real = join(realpathSync(dirname(path)), basename(path));
+  const marker = markerBeside(real);
+  return [...(readMarker(marker) === null ? [] : [marker]), ...markersOfParts(real), ...notes];
 }
 
 /** Something else is at the path of an image that is noted: nothing says that its content is stale. */

@@ -21,16 +21,18 @@ import {
 } from 'node:fs';
 import { EAGAIN, errnoName } from '../os/errno.ts';
 import { errorCode } from '../os/exit_error.ts';
+import { lockFile, lockRange } from '../os/file_locks.ts';
 import { readMounts } from '../os/mounts.ts';
 import { shellWord } from '../os/shell.ts';
-import { birthTime, type LoopFile, lockFile, lockRange, loopFile } from '../os/syscalls.ts';
+import { birthTime, type LoopFile, loopFile } from '../os/syscalls.ts';
 import { type BlockDevice, describeBlockDevice, SECTOR } from './block_device.ts';
 import { ImageError } from './error.ts';
 import { fileIdentity, sameFile } from './io.ts';
 import { loopNames } from './loop_names.ts';
 import { loopOverDevice, loopOverFile } from './loops.ts';
 import { openUpper } from './overlay.ts';
-import { type FilePart, refuseNameOfPart } from './parts.ts';
+import { type FilePart, refuseNameOfMarker } from './parts.ts';
+import { lockPart } from './qemu_lock.ts';
 
 /** A regular file with the bytes of an image, which its marker lies beside. */
 interface HeldFile {
@@ -78,7 +80,7 @@ export function lockImage(path: string): LockedImage {
     checkPlace(path, real, now);
     if (now.isFile()) {
       checkNames(path, real, now);
-      refuseNameOfPart(real);
+      refuseNameOfMarker(real);
     }
     checkLoops(path, real, now);
     checkWritable(path, fd);
@@ -176,13 +178,12 @@ function heldDevice(path: string, real: string, fd: number): LockedImage {
   if (loop !== null && loop.rdev !== null) {
     throw new ImageError('type', `${path}: is a loop device over ${device.backingPath}, allowed: that device`);
   }
-  const behind = loop === null ? null : openBehind(loop, device);
-  const born = behind === null ? null : birthTime(behind.fd);
-  const names = loop === null ? [device.identity] : loopNames(loop, loop.offset + device.start, born);
-  const image = { path: real, fd, blockDevice: true, identity: device.identity, names, bytes: device.bytes };
-  if (behind === null) return { ...image, file: null, part: null, behind: [] };
+  const image = { path: real, fd, blockDevice: true, identity: device.identity, bytes: device.bytes };
+  if (loop === null) return { ...image, names: [device.identity], file: null, part: null, behind: [] };
+  const behind = openBehind(path, loop, device);
   const held = [behind.fd];
   try {
+    const names = loopNames(loop, behind.start, birthTime(behind.fd));
     const backing = realpathSync(behind.path);
     const found = fstatSync(behind.fd, { bigint: true });
     checkNames(path, backing, found);
@@ -192,40 +193,45 @@ function heldDevice(path: string, real: string, fd: number): LockedImage {
     for (const one of held) {
       // Shared among devices over different parts of the file, which the range keeps apart.
       holds(path, lockFile(one, 'shared'));
-      holds(path, lockRange(one, behind.start, device.bytes));
+      holds(path, lockPart(one, behind.start, end));
     }
     const other = loopOverFile(backing, found, { disk: device.disk, start: behind.start, end });
     if (other !== null) throw usedByLoop(path, other);
     // A loop device has no piece of a sector at the end of its file.
     if (behind.start === 0 && found.size - BigInt(end) < BigInt(SECTOR))
-      return { ...image, file: describeFile(backing, behind.fd).file, part: null, behind: held };
+      return { ...image, names, file: describeFile(backing, behind.fd).file, part: null, behind: held };
     const part = { path: backing, fd: behind.fd, start: behind.start, end };
-    return { ...image, file: null, part, behind: held };
+    return { ...image, names, file: null, part, behind: held };
   } catch (error) {
     for (const one of held) closeSync(one);
     throw error;
   }
 }
 
-/**
- * Opens the file behind a loop device; null where its path leads nowhere or to something else, as that of a file which was
- * deleted, or of another mount namespace.
- */
-function openBehind(loop: LoopFile, described: BlockDevice): { path: string; fd: number; start: number } | null {
-  const path = described.backingPath;
-  if (path === null) return null;
-  let fd: number;
-  try {
-    if (!statSync(path).isFile()) return null;
-    fd = openSync(path, constants.O_RDWR);
-  } catch (error) {
-    if (errorCode(error) === '') throw error;
-    return null;
+/** Opens the file behind a loop device, which all that tells one such device from another goes by: its locks and its markers. */
+function openBehind(path: string, loop: LoopFile, described: BlockDevice): { path: string; fd: number; start: number } {
+  const at = described.backingPath;
+  let why = 'its path is not known';
+  if (at !== null) {
+    try {
+      why = `another file is at ${at}`;
+      // Asked before opening, because opening some nodes has effects.
+      const isIt = (found: BigIntStats): boolean => found.isFile() && fileIdentity(found) === fileIdentity(loop);
+      if (isIt(statSync(at, { bigint: true }))) {
+        const fd = openSync(at, constants.O_RDWR);
+        if (isIt(fstatSync(fd, { bigint: true }))) return { path: at, fd, start: loop.offset + described.start };
+        closeSync(fd);
+      }
+    } catch (error) {
+      const code = errorCode(error);
+      if (code === '') throw error;
+      why = `${at}: ${code}`;
+    }
   }
-  const found = fstatSync(fd, { bigint: true });
-  if (fileIdentity(found) === fileIdentity(loop)) return { path, fd, start: loop.offset + described.start };
-  closeSync(fd);
-  return null;
+  throw new ImageError(
+    'open',
+    `${path}: is a loop device over a file that this process can't hold (${why}), and may share bytes with other images, allowed: a loop device over a file that can be opened by its path, or that file`,
+  );
 }
 
 /** A file of several names could be served past its marker. `path` is what the operator wrote, `real` the file without links. */

@@ -8,24 +8,14 @@
  * the same stays stale, whatever the server on top of it flushes, until a clean stop.
  */
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
-import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { readFileSync, statSync, unlinkSync } from 'node:fs';
+import { open, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorCode } from '../os/exit_error.ts';
 import { MARKER_SUFFIX } from '../os/marker_path.ts';
 import { ImageError } from './error.ts';
 import { syncFolder } from './io.ts';
+import { MARKER_MAX, replaceFile } from './marker_file.ts';
 
 export type Durability = 'volatile' | 'strict';
 
@@ -139,7 +129,10 @@ export function findMarker(path: string): FoundMarker {
   const allowed = 'so nothing tells whether its image is stale, allowed: a marker that this process can read, or none';
   try {
     // Asked before opening, because a FIFO would wait for somebody who writes.
-    if (!statSync(path).isFile()) throw new ImageError('marker', `${path}: is no file, ${allowed}`);
+    const found = statSync(path);
+    if (!found.isFile()) throw new ImageError('marker', `${path}: is no file, ${allowed}`);
+    if (found.size > MARKER_MAX)
+      throw new ImageError('marker', `${path}: is no marker, but a file of ${found.size} bytes, ${allowed}`);
     const bytes = readFileSync(path);
     return { ...NO_MARKER, state: parseMarker(bytes), bytes };
   } catch (error) {
@@ -175,66 +168,13 @@ export function markerBytes(info: MarkerInfo): Buffer {
 }
 
 export function writeMarker(path: string, info: MarkerInfo): void {
-  replace(path, markerBytes(info));
+  replaceFile(path, markerBytes(info));
 }
 
 /** Leaves the marker as it was found. One that could not be read can't be had again: what is there now says as little. */
 export function putBackMarker(path: string, found: Pick<FoundMarker, 'state' | 'bytes'>): void {
   if (found.state === null) removeMarker(path);
-  else if (found.bytes !== null && findMarker(path).bytes?.equals(found.bytes) !== true) replace(path, found.bytes);
-}
-
-/** A file that was not there, so that what others may have put there (a link, a FIFO) is not written to and not waited for. */
-const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-
-function openTemporary(path: string): number {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if (errorCode(error) !== 'ENOENT') throw inTheWay(path, error);
-  }
-  return openSync(path, NEW_FILE, 0o600);
-}
-
-/** As for a marker that is written at once, without holding the thread while the file system works. */
-export async function openTemporaryLater(path: string): Promise<FileHandle> {
-  await unlink(path).catch((error: unknown) => {
-    if (errorCode(error) !== 'ENOENT') throw inTheWay(path, error);
-  });
-  return open(path, NEW_FILE, 0o600);
-}
-
-/** The code stays: a note that can't be written is no reason to refuse a start. */
-function inTheWay(path: string, error: unknown): unknown {
-  if (errorCode(error) === 'EISDIR' && error instanceof Error)
-    error.message = `${path}: is a folder, allowed: nothing of that name`;
-  return error;
-}
-
-/** Only whoever holds the image may write its marker, so one name for the temporary file is enough. */
-function replace(path: string, bytes: Buffer): void {
-  const temporary = `${path}.tmp`;
-  // One that could not be opened has nothing of ours in it, so there is nothing to clean up.
-  const fd = openTemporary(temporary);
-  try {
-    try {
-      let at = 0;
-      while (at < bytes.length) at += writeSync(fd, bytes, at);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(temporary, path);
-  } catch (error) {
-    // What can't be removed is not what is wrong: the first error says that.
-    try {
-      rmSync(temporary, { force: true });
-    } catch (second) {
-      if (error instanceof Error) error.message += ` (and ${temporary} is left: ${errorCode(second)})`;
-    }
-    throw error;
-  }
-  syncFolder(dirname(path));
+  else if (found.bytes !== null && findMarker(path).bytes?.equals(found.bytes) !== true) replaceFile(path, found.bytes);
 }
 
 /** As removeMarker, without holding the thread while the file system does. */

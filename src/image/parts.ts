@@ -6,9 +6,10 @@
  * Invariants: while a part is stale, neither the file nor a part that meets it is an image, and none while the file is; because
  * who clears a marker has to have made all of its bytes whole, and who discards bytes must not discard others with them.
  */
-import { readdirSync } from 'node:fs';
+import { fstatSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { errorCode } from '../os/exit_error.ts';
+import { MARKER_SUFFIX } from '../os/marker_path.ts';
 import { shellWord } from '../os/shell.ts';
 import { listAttributes } from '../os/syscalls.ts';
 import { ImageError } from './error.ts';
@@ -43,6 +44,7 @@ interface FoundMark {
 }
 
 const RANGE = '([0-9]{1,16})-([0-9]{1,16})';
+const NAME_OF_MARKER = new RegExp(`\\${MARKER_SUFFIX}(\\.tmp)?$`);
 const NAME_OF_PART = new RegExp(`^(.*)\\.part-${RANGE}$`, 's');
 const ATTRIBUTE_OF_PART = new RegExp(`^${ATTRIBUTE}\\.${RANGE}$`);
 
@@ -54,8 +56,11 @@ export function attributeOfPart({ start, end }: FilePart): string {
   return `${ATTRIBUTE}.${start}-${end}`;
 }
 
-/** Throws ImageError for a file whose marker would be that of a part of another one. */
-export function refuseNameOfPart(path: string): void {
+/** Throws ImageError for a file whose name is that of a marker of another one, or whose marker would be that of a part of it. */
+export function refuseNameOfMarker(path: string): void {
+  const [end] = NAME_OF_MARKER.exec(path) ?? [];
+  if (end !== undefined)
+    throw new ImageError('type', `${path}: its name ends as that of a marker does (${end}), allowed: another name`);
   const [, file] = NAME_OF_PART.exec(basename(path)) ?? [];
   if (file === undefined) return;
   const text = `${path}: its marker would lie where that of a part of ${file} does, allowed: another name`;
@@ -69,13 +74,20 @@ export function refuseStaleOther({ path, file, part }: Meant, resetLine: (path: 
   const marks = part !== null ? marksOver(part) : marksOfParts(behind.path, behind.fd);
   for (const mark of marks) {
     const state = mark.read();
-    if (state !== null) throw staleOther(path, behind.path, mark, state, resetLine);
+    if (state !== null) throw staleOther(path, behind, mark, state, resetLine);
   }
+}
+
+/** Markers of parts that lie beside a path, and tell of bytes of a file that is not there any more. */
+export function markersOfParts(path: string): string[] {
+  return marksBeside(path)
+    .filter(({ read }) => read() !== null)
+    .map(({ where }) => where);
 }
 
 function staleOther(
   path: string,
-  whole: string,
+  { path: whole, fd }: Pick<FilePart, 'path' | 'fd'>,
   { start, end, where }: FoundMark,
   state: MarkerState,
   resetLine: (path: string) => string,
@@ -85,8 +97,14 @@ function staleOther(
     const allowed = `what that server had, or this part after \`${resetLine(whole)}\`, which discards the content of the whole file`;
     return new ImageError('stale', `${path}: is a part of ${whole}, and ${why}; allowed: ${allowed}`);
   }
+  const part = `what that server had, or this image after a reset of that part alone`;
   const device = `losetup -f --show -o ${start} --sizelimit ${end - start} ${shellWord(whole)}`;
-  const allowed = `what that server had, or this image after a reset of that part alone: \`${device}\`, then \`${resetLine('DEVICE')}\``;
+  // A device over less of the file would be another part.
+  const long = fd >= 0 && fstatSync(fd).size < end ? `\`truncate -s ${end} ${shellWord(whole)}\`, then ` : '';
+  const allowed =
+    fd < 0
+      ? `the file, put back, or a new one after \`${resetLine(whole)}\`, which forgets what it was`
+      : `${part}: ${long}\`${device}\`, then \`${resetLine('DEVICE')}\``;
   return new ImageError(
     'stale',
     `${path}: bytes ${start} to ${end} of ${whole} are stale: ${why}; allowed: ${allowed}`,

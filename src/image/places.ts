@@ -11,7 +11,7 @@
  * (same_image.ts), so one that is left over is no harm, and neither is one that can't be written.
  */
 import { existsSync } from 'node:fs';
-import { access, open, readFile, rename } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorCode } from '../os/exit_error.ts';
 import { ImageError } from './error.ts';
@@ -27,7 +27,6 @@ import {
   markerOfDevice,
   NO_MARKER,
   noteOfPath,
-  openTemporaryLater,
   parseMarker,
   putBackMarker,
   readMarker,
@@ -35,6 +34,7 @@ import {
   removeMarkerLater,
   writeMarker,
 } from './marker.ts';
+import { replaceFileLater } from './marker_file.ts';
 import { ATTRIBUTE, changeMarkLater, type Mark, readMark, removeMark, setMark } from './marks.ts';
 import { attributeOfPart, markerOfPart } from './parts.ts';
 import { isMarked } from './same_image.ts';
@@ -141,10 +141,13 @@ function writeNote(note: string, info: MarkerInfo): Error | null {
 export function putBackMarkers({ path, older, marked, notes }: MarkerPlaces, found: FoundMarker): void {
   if (marked !== null && found.mark !== null) setMark(marked, found.mark);
   else if (marked !== null) removeMark(marked);
-  // Found in another place, it says all that it did before; here nothing was.
-  putBackMarker(path, found.bytes === null && found.state !== 'unreadable' ? NO_MARKER : found);
-  if (found.state === null) for (const one of there(older)) removeMarker(one);
-  for (const one of there(notes.slice(0, 1))) putBackMarker(one, found.note.bytes === null ? NO_MARKER : found.note);
+  try {
+    // Found in another place, it says all that it did before; here nothing was.
+    putBackMarker(path, found.bytes === null && found.state !== 'unreadable' ? NO_MARKER : found);
+    if (found.state === null) for (const one of there(older)) removeMarker(one);
+  } finally {
+    for (const one of there(notes.slice(0, 1))) putBackMarker(one, found.note.bytes === null ? NO_MARKER : found.note);
+  }
 }
 
 /** The content of the image has to be on the disk by now. Returns what to say of a note that could not be removed, or null. */
@@ -211,20 +214,7 @@ export async function distrustMarkerLater({ path, marked }: MarkerPlaces): Promi
   }
   if (found === 'unreadable' || !isStrict(found)) return true;
   const bytes = markerBytes({ ...found, durability: 'volatile' });
-  const temporary = await openTemporaryLater(`${path}.tmp`);
-  try {
-    await temporary.writeFile(bytes);
-    await temporary.sync();
-  } finally {
-    await temporary.close();
-  }
-  await rename(`${path}.tmp`, path);
-  const folder = await open(dirname(path), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await replaceFileLater(path, bytes);
   if (marked !== null) await changeMarkLater(marked, bytes);
   return true;
 }

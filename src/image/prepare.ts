@@ -26,7 +26,7 @@ import { ImageError } from './error.ts';
 import type { OpenableImage } from './image.ts';
 import { alignedBytes, syncFolder } from './io.ts';
 import { describeFile, type LockedImage, lockImage, openError, releaseImage } from './lock.ts';
-import { refuseNameOfPart } from './parts.ts';
+import { refuseNameOfMarker } from './parts.ts';
 
 export { ImageError, type ImageErrorKind } from './error.ts';
 
@@ -167,7 +167,7 @@ function createIfMissing({ path }: ImageSpec): boolean {
 
 /** Where nothing is, and a file is not made. */
 function refuseMissing(path: string): void {
-  refuseNameOfPart(path);
+  refuseNameOfMarker(path);
   // A file in the place of a device would take its pages until the next boot, and hide it.
   if (isDeviceFolder(dirname(path)))
     throw new ImageError('open', `${path}: does not exist, allowed: a device that is there`);

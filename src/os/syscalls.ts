@@ -17,8 +17,6 @@ const cFallocate = libc.func('int fallocate(int fd, int mode, int64_t offset, in
 const cLseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
 const cFadvise = libc.func('int posix_fadvise(int fd, int64_t offset, int64_t len, int advice)');
 const cStatx = libc.func('int statx(int dirfd, const char *path, int flags, unsigned int mask, _Out_ uint8_t *buf)');
-const cFlock = libc.func('int flock(int fd, int operation)');
-const cFcntlLock = libc.func('fcntl', 'int', ['int', 'int', koffi.pointer('uint8_t')]);
 const cIoctl = libc.func('int ioctl(int fd, unsigned long request, _Out_ uint8_t *out)');
 const cSetXattr = libc.func('int fsetxattr(int fd, const char *name, const uint8_t *value, size_t size, int flags)');
 const cGetXattr = libc.func('int64_t fgetxattr(int fd, const char *name, _Out_ uint8_t *value, size_t size)');
@@ -58,14 +56,6 @@ const STATX_DIO_MEM = 152;
 const STATX_DIO_OFFSET = 156;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
-const LOCK_SH_NB = 1 | 4;
-const LOCK_EX_NB = 2 | 4;
-const F_OFD_SETLK = 37;
-const F_WRLCK = 1;
-/** sizeof(struct flock), and where its l_start and l_len are; l_whence stays SEEK_SET, l_pid 0. */
-const FLOCK_BYTES = 32;
-const FLOCK_START = 8;
-const FLOCK_LENGTH = 16;
 const LOOP_GET_STATUS64 = 0x4c05;
 /** sizeof(struct loop_info64), and where its lo_offset is; it begins with lo_device, lo_inode and lo_rdevice. */
 const LOOP_INFO_BYTES = 232;
@@ -229,20 +219,6 @@ export function nextData(fd: number, from: number): { start: number; end: number
   if (start < 0) return 'unsupported';
   const end = result(Number(cLseek(fd, start, SEEK_HOLE)));
   return end < 0 ? 'unsupported' : { start, end };
-}
-
-/** Takes a lock on an open file without waiting: 0, or -EAGAIN when another open file holds one that does not go with it. */
-export function lockFile(fd: number, kind: 'exclusive' | 'shared' = 'exclusive'): number {
-  return result(cFlock(fd, kind === 'shared' ? LOCK_SH_NB : LOCK_EX_NB));
-}
-
-/** As lockFile, for a range of its bytes (0: all behind `start`), and independent of it: -EAGAIN where another open file holds some of them. */
-export function lockRange(fd: number, start: number, bytes: number): number {
-  const lock = Buffer.alloc(FLOCK_BYTES);
-  lock.writeInt16LE(F_WRLCK, 0);
-  lock.writeBigInt64LE(BigInt(start), FLOCK_START);
-  lock.writeBigInt64LE(BigInt(bytes), FLOCK_LENGTH);
-  return result(cFcntlLock(fd, F_OFD_SETLK, lock));
 }
 
 /** Which file is behind a loop device, as stat has it, and where in it the device begins. */

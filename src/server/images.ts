@@ -31,7 +31,7 @@ import {
 import { imageProblem } from '../image/problem.ts';
 import { isMarked, notedGone } from '../image/same_image.ts';
 import { decideStart } from '../image/unclean.ts';
-import { EXIT, ExitError, errorText } from '../os/exit_error.ts';
+import { EXIT, ExitError, errorCode, errorText } from '../os/exit_error.ts';
 import { shellWord } from '../os/shell.ts';
 import { setRange } from '../pool/bits.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
@@ -119,7 +119,8 @@ function fileAlone(places: MarkerPlaces): MarkerPlaces {
 }
 
 function markerExit(x: number, { path }: MarkerPlaces, error: unknown): ExitError {
-  const text = `exports[${x}].image: ${path}: can't write the marker: ${errorText(error)}`;
+  const allowed = errorCode(error) === 'ENOSPC' ? ', allowed: room for a file of a block there' : '';
+  const text = `exports[${x}].image: ${path}: can't write the marker: ${errorText(error)}${allowed}`;
   return new ExitError(EXIT.usage, text, { cause: error });
 }
 
@@ -131,7 +132,9 @@ interface Admitted extends Omit<ServedImage, 'image' | 'reset' | 'touched'> {
 export function admitImage(config: Config, x: number, found: FoundImage, warn: (line: string) => void): Admitted {
   const { image } = found;
   const { image: configured, onUnclean } = config.exports[x];
-  refuseStaleOther(image, resetLine);
+  // One that was just made is not what a marker tells of.
+  const file = found.there === 'missing' && image.file !== null ? { ...image.file, fd: -1 } : image.file;
+  refuseStaleOther({ ...image, file }, resetLine);
   const places = markerPlaces(image, deviceMarkerFolders(), configured);
   const marked = findMarkers(places);
   const noted = notedGone(marked, image, found.there);

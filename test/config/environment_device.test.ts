@@ -1,6 +1,6 @@
 // A block device is written, and nothing in the folder of its node: that of its marker counts.
-import { chownSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { chownSync, mkdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import t from 'tap';
 import { loopDevice, mountsMissing } from '../image/images.ts';
 import { missing } from '../support/requires.ts';
@@ -16,7 +16,8 @@ t.test('whoever may write a device need not be able to write in /dev', { skip },
   const folder = tempFolder(t);
   const state = join(folder, 'state');
   mkdirSync(state);
-  for (const path of [image, folder]) chownSync(path, NOBODY, NOBODY);
+  const behind = readFileSync(`/sys/block/${basename(image)}/loop/backing_file`, 'utf8').trim();
+  for (const path of [image, folder, dirname(behind), behind]) chownSync(path, NOBODY, NOBODY);
   t.teardown(() => chownSync(image, 0, 0));
   const [main, , ...set] = serverArguments(folder, { image, size: '1MiB' });
   const nobody = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', 'env', `STATE_DIRECTORY=${state}`];

@@ -1,7 +1,7 @@
 // What tests of images share: promises around callbacks, aligned pages, loop devices and small file systems.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Test } from 'tap';
 import type { Image } from '#src/image/image.js';
 import { alignedBytes } from '#src/image/io.js';
@@ -100,6 +100,20 @@ export function loopOver(t: Test, path: string, ...args: string[]): string {
   const device = execFileSync('losetup', ['-f', '--show', ...args, path], { encoding: 'utf8' }).trim();
   t.teardown(() => execFileSync('losetup', ['-d', device]));
   return device;
+}
+
+export const ZRAM = '/sys/class/zram-control/hot_add';
+
+/** A block device that is no loop device, put back with the test. Whoever asks needs ZRAM. */
+export function zramDevice(t: Test, bytes: number): string {
+  const number = readFileSync(ZRAM, 'utf8').trim();
+  const folder = `/sys/block/zram${number}`;
+  t.teardown(() => {
+    writeFileSync(join(folder, 'reset'), '1');
+    writeFileSync(join(dirname(ZRAM), 'hot_remove'), number);
+  });
+  writeFileSync(join(folder, 'disksize'), String(bytes));
+  return `/dev/zram${number}`;
 }
 
 /** A file system of its own, unmounted with the test. */

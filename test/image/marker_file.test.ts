@@ -23,6 +23,7 @@ import {
 } from '#src/image/marker.js';
 import { distrustMarkerLater } from '#src/image/places.js';
 import { tempFolder } from '../support/tmp.ts';
+import { mount, mountsMissing } from './images.ts';
 
 const info: MarkerInfo = {
   identity: '1:2',
@@ -158,4 +159,31 @@ t.test('a long identity of a device still fits a file name', async (t) => {
   t.ok(name('x'.repeat(5000)).length < 255);
   t.not(name('x'.repeat(5000)), name('x'.repeat(5001)));
   t.not(name('a/b'), name('a_b'));
+});
+
+t.test('what is longer than a marker is none, and stays', async (t) => {
+  const folder = tempFolder(t);
+  const path = join(folder, 'm');
+  const long = Buffer.alloc(70_000, 'x');
+  writeFileSync(path, long);
+  t.throws(() => readMarker(path), { kind: 'marker', message: `${path}: is no marker, but a file of 70000 bytes, so` });
+  const other = join(folder, 'n');
+  writeFileSync(`${other}.tmp`, long);
+  t.throws(() => writeMarker(other, info), { message: `${other}.tmp: 70000 bytes, which no marker of ours has` });
+  t.same(readFileSync(`${other}.tmp`), long);
+  t.notOk(existsSync(other));
+});
+
+t.test('on a full disk a marker is written where the one before was', { skip: mountsMissing() }, async (t) => {
+  for (const later of [false, true]) {
+    const folder = mount(t, 'tmpfs', 'none', 'size=64k');
+    const path = join(folder, 'm');
+    writeMarker(path, { ...info, pid: 123_456_789 });
+    t.throws(() => writeFileSync(join(folder, 'filler'), Buffer.alloc(70_000)), { code: 'ENOSPC' });
+    t.throws(() => writeMarker(join(folder, 'other'), info), { code: 'ENOSPC' }, 'there was none');
+    if (later) await distrustMarkerLater({ path, older: [], marked: null, notes: [] });
+    else writeMarker(path, info);
+    t.same(readMarker(path), later ? { ...info, pid: 123_456_789, durability: 'volatile' } : info);
+    t.same(readdirSync(folder).sort(), ['filler', 'm']);
+  }
 });

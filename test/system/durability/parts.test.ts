@@ -1,6 +1,6 @@
 // A file and its parts, through loop devices with an offset: what is stale as one is stale as the other.
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { loopOver } from '../../image/images.ts';
@@ -170,21 +170,61 @@ t.test('a loop device is no image while another one shows bytes of it', { skip }
   }
 });
 
+t.test('a part of a file that has gone, or is shorter, can be forgotten', { skip }, async (t) => {
+  const d = disk(t);
+  await withPart(d.path, 8, (image) => killed(t, d, image, '8MiB'));
+  const start = (size: string) => failedStart(t, { size, image: d.path, env: d.env });
+  truncateSync(d.path, 12 * MIB);
+  const device = `losetup -f --show -o ${8 * MIB} --sizelimit ${8 * MIB} ${d.path}`;
+  t.match(await start('12MiB'), { code: 3, stderr: `\`truncate -s ${16 * MIB} ${d.path}\`, then \`${device}\`` });
+  rmSync(d.path);
+  t.match(await start('16MiB'), { code: 3, stderr: `or a new one after \`` });
+  t.notOk(existsSync(d.path));
+  const marker = `${d.path}.part-${8 * MIB}-${16 * MIB}.zswapd`;
+  t.match(await reset(d, d.path), { code: 0, stderr: `the file is missing; removed ${marker}` });
+  await served(t, d, d.path, '16MiB');
+});
+
+const qemu = missing('qemu-io', 'qemu-nbd');
+const opened = (path: string) => runAt('.', 'qemu-io', ['-f', 'raw', '-c', 'write 0 4k', path]);
+
+/** Has QEMU hold the file until the test ends. */
+async function hold(t: Test, path: string): Promise<void> {
+  const socket = join(tempFolder(t), 'qemu.sock');
+  const held = spawn('qemu-nbd', ['-f', 'raw', '-t', '-k', socket, path]);
+  t.teardown(() => void held.kill());
+  await until(() => existsSync(socket));
+}
+
+t.test('QEMU and parts of its file: one of them', { skip: skip || qemu }, async (t) => {
+  const d = disk(t);
+  const [first, second] = [0, 8].map((mib) =>
+    loopOver(t, d.path, '-o', String(mib * MIB), '--sizelimit', String(8 * MIB)),
+  );
+  const both = [
+    await startServer(t, { size: '8MiB', image: first }),
+    await startServer(t, { size: '8MiB', image: second }),
+  ];
+  for (const server of both) {
+    t.match(await opened(d.path), { code: 1, stderr: /lock/ });
+    t.equal((await server.stop()).code, 0);
+  }
+  t.match(await opened(d.path), { code: 0 });
+  await hold(t, d.path);
+  for (const image of [first, second])
+    t.match(await failedStart(t, { size: '8MiB', image }), { code: 2, stderr: /is in use by another process/ });
+});
+
 t.test(
   'a file that QEMU has open is no image, and one that is served is not opened by QEMU',
-  { skip: missing('qemu-io', 'qemu-nbd') },
+  { skip: qemu },
   async (t) => {
     const d = disk(t);
     const server = await startServer(t, { size: '16MiB', image: d.path });
-    const qemu = (): Promise<{ code: number | null; stderr: string }> =>
-      runAt('.', 'qemu-io', ['-f', 'raw', '-c', 'write 0 4k', d.path]);
-    t.match(await qemu(), { code: 1, stderr: /lock/ });
+    t.match(await opened(d.path), { code: 1, stderr: /lock/ });
     t.equal((await server.stop()).code, 0);
-    t.match(await qemu(), { code: 0 });
-    const socket = join(tempFolder(t), 'qemu.sock');
-    const held = spawn('qemu-nbd', ['-f', 'raw', '-t', '-k', socket, d.path]);
-    t.teardown(() => void held.kill());
-    await until(() => existsSync(socket));
+    t.match(await opened(d.path), { code: 0 });
+    await hold(t, d.path);
     t.match(await failedStart(t, { size: '16MiB', image: d.path }), {
       code: 2,
       stderr: /is in use by another process/,

@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, readdirSync, renameSync, rmSync, truncateSync,
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { STATE_FOLDER } from '#src/config/state_folder.js';
-import { loopOver as loop } from '../../image/images.ts';
+import { loopOver as loop, ZRAM, zramDevice } from '../../image/images.ts';
 import { failedStart, startServer } from '../../support/one_thread.ts';
 import { missing } from '../../support/requires.ts';
 import { runCommand } from '../../support/run_process.ts';
@@ -99,25 +99,28 @@ t.test('a file that is mounted as a single file is refused: its marker would sta
   t.equal((await (await startServer(t, { size: SIZE, image })).stop()).code, 0);
 });
 
-t.test('a service manager has a folder for the markers of block devices', { skip }, async (t) => {
-  // A file that was deleted has no name that a marker could lie beside.
-  const image = file(t);
-  const device = loop(t, image);
-  rmSync(image);
-  const [state, other] = [tempFolder(t), tempFolder(t)];
-  const env = { STATE_DIRECTORY: `${state}:${other}` };
-  await killed(t, { image: device, env });
-  t.equal(readdirSync(state).length, 2, 'the marker is there, and the note of the path');
-  const { code, stderr } = await failedStart(t, { size: SIZE, image: device, env });
-  t.equal(code, 3);
-  const [, line = ''] = /`(STATE_DIRECTORY=[^`]* image reset [^`]*)`/.exec(stderr) ?? [];
-  t.match(await runCommand(process.execPath, [MAIN, 'image', 'reset', device]), { stderr: /is not stale by .*\/var,/ });
-  t.match(await runCommand('sh', ['-c', line]), { code: 0, stderr: /discarded its content/ });
-  t.same(readdirSync(state), []);
-  const again = await startServer(t, { size: SIZE, image: device, env });
-  t.equal((await again.stop()).code, 0);
-  t.same(readdirSync(state), []);
-});
+t.test(
+  'a service manager has a folder for the markers of block devices',
+  { skip: missing('root', ZRAM) },
+  async (t) => {
+    const device = zramDevice(t, 64 * MIB);
+    const [state, other] = [tempFolder(t), tempFolder(t)];
+    const env = { STATE_DIRECTORY: `${state}:${other}` };
+    await killed(t, { image: device, env });
+    t.equal(readdirSync(state).length, 2, 'the marker is there, and the note of the path');
+    const { code, stderr } = await failedStart(t, { size: SIZE, image: device, env });
+    t.equal(code, 3);
+    const [, line = ''] = /`(STATE_DIRECTORY=[^`]* image reset [^`]*)`/.exec(stderr) ?? [];
+    t.match(await runCommand(process.execPath, [MAIN, 'image', 'reset', device]), {
+      stderr: /is not stale by .*\/var,/,
+    });
+    t.match(await runCommand('sh', ['-c', line]), { code: 0, stderr: /discarded its content/ });
+    t.same(readdirSync(state), []);
+    const again = await startServer(t, { size: SIZE, image: device, env });
+    t.equal((await again.stop()).code, 0);
+    t.same(readdirSync(state), []);
+  },
+);
 
 t.test('an image that was moved, or copied with its attributes, takes its mark along', async (t) => {
   const folder = tempFolder(t);
