@@ -106,6 +106,9 @@ const pool = group(
     sameFilled: bool(
       'Keep a page that repeats one 32-bit word (in the kernel: a long) as an entry without an object.',
     ).prefault(true),
+    checksums: bool(
+      'Keep a checksum of what each slot was last acknowledged to hold (XXH64, its low 32 bits, by zstd), and compare every page that is read with it, whether the pool or the image has it: a flipped bit, or an image write that was lost, torn, misdirected or of another time, is answered with EIO and counted as checksum_mismatch, and is never data. Takes 4 bytes per slot that was written, and 4 per object. What was written before the start is not known.',
+    ).prefault(true),
     incompressible: choice(
       ['reject', 'store'],
       'A page that does not get smaller: reject writes it to the image (counted as reject_compress_poor), store keeps it raw in the pool.',
@@ -174,7 +177,9 @@ const debug = group(
         unit: 'µs',
       },
     ).prefault({}),
-    oracle: bool('Check every load against a record of what was stored. Slow, for tests.').prefault(false),
+    oracle: bool(
+      'Check that each entry that is used is alive, overwrite what is freed, and keep checksums whatever pool.checksums says. Slow, for tests.',
+    ).prefault(false),
   },
   'Instruments for tests and for the study of races.',
 );

@@ -5,7 +5,8 @@ import { PAGE_SIZE, THREAD_LANE0, THREAD_SHRINKER, TREE_PAGES } from '../pool/li
 import { type Trees, treeMask } from '../pool/tree.ts';
 import { type Combination, chooseProtocols } from '../protocols/index.ts';
 import type { Protocols } from '../protocols/protocol.ts';
-import { type OnWrite, Zswap } from '../zswap/zswap.ts';
+import type { OnWrite } from '../zswap/outward.ts';
+import { Zswap } from '../zswap/zswap.ts';
 import { firstSlot, type Scenario } from './scenarios/scenario.ts';
 import { isWatched } from './search/dimensions.ts';
 import { guardDebts, guarded, type Looker } from './world/column_guard.ts';

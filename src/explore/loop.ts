@@ -5,7 +5,8 @@
 import type { Loop, Timer } from '../os/loop.ts';
 import * as sync from '../shm/sync.ts';
 import { Lane } from '../zswap/lane.ts';
-import type { OnWrite, Zswap } from '../zswap/zswap.ts';
+import type { OnWrite } from '../zswap/outward.ts';
+import type { Zswap } from '../zswap/zswap.ts';
 import type { Baton } from './baton.ts';
 import type { Scenario } from './scenarios/scenario.ts';
 import { SimImage } from './world/image.ts';

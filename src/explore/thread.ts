@@ -6,7 +6,7 @@ import { workerData } from 'node:worker_threads';
 import { setClock } from '../os/clock.ts';
 import { setChecking } from '../pool/entries.ts';
 import * as sync from '../shm/sync.ts';
-import type { OnWrite } from '../zswap/zswap.ts';
+import type { OnWrite } from '../zswap/outward.ts';
 import { Abort, Baton } from './baton.ts';
 import { type Cell, cellZswap, threadOf } from './cell.ts';
 import type { Env } from './loop.ts';

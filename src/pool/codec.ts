@@ -2,7 +2,8 @@
  * One thread's compressor: zstd contexts made once, a scratch page, and the test for same-filled pages.
  *
  * Nothing here throws: the native calls are wrapped once, and a failure is a return value. The destination of a
- * compression is compressBound(4096) bytes long, because the binding throws on a shorter one.
+ * compression is compressBound(4096) bytes long, because the binding throws on a shorter one. zstd makes and verifies the checksums too:
+ * of compressed pages beside its own work, and of others as the content of a frame that is stored as it is.
  */
 
 import zstd from 'zstd-napi/binding.js';
@@ -11,6 +12,13 @@ import { PAGE_SIZE } from './limits.ts';
 
 /** Result of compress() when the compressor itself failed. */
 export const COMPRESS_FAILED = -1;
+
+/**
+ * Magic number, a frame with a checksum and without its size, a window of 4 KiB; the last block, stored as it is, of 4096 bytes
+ * (RFC 8878, 3.1.1). The page follows, and the low word of its XXH64.
+ */
+const FRAME_HEAD = [0x28, 0xb5, 0x2f, 0xfd, 0x04, 0x10, 0x01, 0x80, 0x00];
+const SUM_BYTES = 4;
 
 export class Codec {
   /** Holds the object after compress(). */
@@ -25,8 +33,18 @@ export class Codec {
   private readonly cctx = new zstd.CCtx();
   private readonly dctx = new zstd.DCtx();
 
-  /** `level`: zstd's, -7 to 19. */
-  constructor(level: number) {
+  private readonly checksums: boolean;
+  /** Of the page that compress() or isSameFilled() has said yes to last; 0 without checksums. */
+  sum = 0;
+  /** A page as zstd stores what it can't compress, with its checksum: what verifies one. */
+  private readonly frame = new Uint8Array(FRAME_HEAD.length + PAGE_SIZE + SUM_BYTES);
+  private readonly verified = new Uint8Array(PAGE_SIZE);
+
+  /** `level`: zstd's, -7 to 19. `checksums`: each object ends with that of its page. */
+  constructor(level: number, checksums = false) {
+    this.checksums = checksums;
+    this.frame.set(FRAME_HEAD);
+    this.cctx.setParameter(zstd.CParameter.checksumFlag, Number(checksums));
     this.cctx.setParameter(zstd.CParameter.compressionLevel, level);
     // The size of a page is known; the field would only make every object longer.
     this.cctx.setParameter(zstd.CParameter.contentSizeFlag, 0);
@@ -35,7 +53,9 @@ export class Codec {
   /** Compresses one page into `scratch`; returns the bytes, or COMPRESS_FAILED. */
   compress(page: Uint8Array): number {
     try {
-      return this.cctx.compress2(this.scratch, page);
+      const bytes = this.cctx.compress2(this.scratch, page);
+      if (this.checksums) this.sum = tailWord(this.scratch, bytes);
+      return bytes;
     } catch {
       // The reason is of no use to the caller: the page goes to the image and reject_compress_fail counts it.
       return COMPRESS_FAILED;
@@ -60,7 +80,23 @@ export class Codec {
     const [first] = words;
     for (let i = words.length - 1; i > 0; i--) if (words[i] !== first) return false;
     this.fillWord = first;
+    if (this.checksums) this.sum = fillSum(first);
     return true;
+  }
+
+  /** The sum of a page that is not compressed otherwise; 0 where that failed, or without checksums. */
+  sumOf(page: Uint8Array): number {
+    return this.compress(page) === COMPRESS_FAILED ? 0 : this.sum;
+  }
+
+  /** Whether the page at src[at..] has this sum: as zstd has it, or as that of a page of one word. */
+  hasSum(src: Uint8Array, at: number, sum: number): boolean {
+    const { frame, verified } = this;
+    const page = src.subarray(at, at + PAGE_SIZE);
+    frame.set(page, FRAME_HEAD.length);
+    const end = FRAME_HEAD.length + PAGE_SIZE;
+    for (let i = 0; i < SUM_BYTES; i++) frame[end + i] = (sum >>> (8 * i)) & 0xff;
+    return (this.isSameFilled(page) && this.sum === sum) || this.decompress(verified, frame);
   }
 
   /** Decompresses `object` into `page`; false unless exactly one page came out. */
@@ -71,6 +107,16 @@ export class Codec {
       return false;
     }
   }
+}
+
+/** The sum at the end of an object that has one. */
+export function tailWord(object: Uint8Array, bytes: number): number {
+  return object[bytes - 4] | (object[bytes - 3] << 8) | (object[bytes - 2] << 16) | (object[bytes - 1] << 24);
+}
+
+/** Stands for the sum of a page of one word, which has no object; a multiplication by an odd number tells all words apart. */
+export function fillSum(word: number): number {
+  return Math.imul(word ^ 0x5bd1e995, 0x9e3779b1) | 0;
 }
 
 /** Makes a page of one little-endian 32-bit word; the page may start at any address. */

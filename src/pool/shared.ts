@@ -50,7 +50,7 @@ export interface PoolSettings {
   readonly shrinkerEnabled: boolean;
   readonly strict: boolean;
   /** Keep a checksum per slot and compare what is read with it. */
-  readonly oracle: boolean;
+  readonly checksums: boolean;
   readonly buffers: number;
   readonly lanes: number;
   /** Trees are indexed by the whole slot number, not relative to their first slot. */
@@ -220,7 +220,7 @@ export function createShared(
     lost: createCountedBits(pages),
     dirty: settings.strict ? createDirty(pages) : null,
     claims: createClaims(pages.length),
-    sums: settings.oracle ? pages.map((count) => wideInt32(count)) : null,
+    sums: settings.checksums ? pages.map((count) => wideInt32(count)) : null,
     states: int32(pages.length),
     live: int32(pages.length),
     clients: int32(pages.length),

@@ -1,6 +1,7 @@
 /** What the threads say to each other by messages: start, hand-over of sockets, stop, drain. Pages go by shared memory. */
 import type { ImageTraffic } from '../image/counted_image.ts';
 import type { Shared } from '../pool/shared.ts';
+import type { Tier } from '../zswap/outward.ts';
 import type { BatchResult, ReportBatch } from '../zswap/reports.ts';
 import type { Outcome, WantedOfExport } from '../zswap/wanted.ts';
 import type { Places } from './places.ts';
@@ -38,6 +39,8 @@ export type FromLane =
   | { readonly type: 'crowded'; readonly x: number }
   /** A connection has chosen its export, or has ended. */
   | { readonly type: 'chosen' | 'ended'; readonly listener: number; readonly connection: number }
+  /** A page was not what slot `slot` was last acknowledged to hold; `m` is the memcg of the slot. The first few of a lane. */
+  | { readonly type: 'mismatch'; readonly x: number; readonly slot: number; readonly m: number; readonly tier: Tier }
   /** The stop has reached the lane: no connection of it comes to an export any more. */
   | { readonly type: 'stopping' }
   /** Every connection is closed, after a stop. */

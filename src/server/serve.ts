@@ -28,6 +28,7 @@ import { foreignSockets } from '../os/inherited_sockets.ts';
 import { NODE_LOOP } from '../os/loop.ts';
 import { endProcess } from '../os/process.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
+import { pathOf } from '../pool/memcg.ts';
 import type { Shared } from '../pool/shared.ts';
 import { attachHelp } from './attach_help.ts';
 import { BlockControl } from './block_control.ts';
@@ -38,7 +39,7 @@ import { lookAtThreads } from './io_flusher.ts';
 import { LineWriter } from './line_writer.ts';
 import { type Listeners, listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
-import type { FromShrinker, ToShrinker } from './messages.ts';
+import type { FromLane, FromShrinker, ToShrinker } from './messages.ts';
 import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
 import { createPlaces } from './places.ts';
 import { resetImages } from './reset_images.ts';
@@ -134,12 +135,13 @@ async function startWith(
   const served = makeServed(shared, config, warn, (message) => threads.shrinker.send(message));
   const note = shrinkerLog(config, log, manager);
   if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget, config.lanes, config.exports.length));
+  const tellMismatch = mismatchLog(config, shared, log);
   const places = createPlaces(config.listen.maxConnections, config.exports.length);
   let listeners: Listeners | null = null;
   const starting = startThreads({
     data: { shared, places, settings, cells, traffic },
     onFault: (error) => fault(error),
-    onLane: (message) => listeners?.heard(message),
+    onLane: (message) => (message.type === 'mismatch' ? tellMismatch(message) : listeners?.heard(message)),
     onShrinker: (message) => {
       note(message);
       served.heard(message);
@@ -232,6 +234,13 @@ async function openControl(
     warn: (line) => log.logger.warn(`control.listen: ${line}`),
   });
   return named('control.listen', control);
+}
+
+function mismatchLog(config: Config, { memcgs }: Shared, log: Log): (message: FromLane & { type: 'mismatch' }) => void {
+  return ({ x, slot, m, tier }) => {
+    const what = { export: config.exports[x].name, slot, memcg: pathOf(memcgs, m), tier };
+    log.logger.error(what, 'a page is not what was stored, and was answered with EIO; the counter has the rest');
+  };
 }
 
 /** What the shrinker has to say: of failures one line per image and kind; the counters have the rest. */

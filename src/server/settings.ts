@@ -88,7 +88,7 @@ function poolSettings(config: Config): PoolSettings {
     dead: config.shrinker.dead,
     shrinkerEnabled: config.shrinker.enabled,
     strict: config.durability === 'strict',
-    oracle: config.debug.oracle,
+    checksums: config.pool.checksums || config.debug.oracle,
     buffers: config.image.buffers,
     lanes: config.lanes,
     absoluteIndexing: config.protocol.treeIndexing === 'absolute',

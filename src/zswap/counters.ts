@@ -23,7 +23,7 @@ export const ZSWAP_COUNTERS = declareCounters(IMAGE_COUNTERS.end, {
   zswpout: 'pages stored',
   zswpin: 'pages loaded from the pool',
   lost_pages: 'slots that have lost their last acknowledged bytes, also those that were written again since',
-  oracle_mismatch: 'pages read that were not the ones last acknowledged (debug.oracle); answered with EIO',
+  checksum_mismatch: 'pages read that were not the ones last acknowledged; answered with EIO',
   swap_signatures: 'writes of slot 0 with a swap signature',
   invalidates: 'slots freed by TRIM or WRITE_ZEROES',
   compacted_zspages: 'zspages freed by compaction',

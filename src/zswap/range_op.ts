@@ -152,7 +152,7 @@ export class RangeOp implements Parkable {
     } else if (this.provision) {
       for (let slot = this.cursor; slot < this.sliceEnd; slot++) {
         setBit(zswap.shared.users, x, slot);
-        zswap.oracle?.forget(x, slot);
+        zswap.sums.forget(x, slot);
         zswap.noteDirty(x, slot);
       }
     }

@@ -81,7 +81,7 @@ function storeNoted(
   checked = false,
 ): number {
   const result = tryStore(zswap, x, slot, src, at, r, m, checked);
-  if (zswap.oracle !== null && result === STORED) zswap.oracle.note(x, slot, src, at);
+  if (result === STORED) zswap.sums.note(x, slot, zswap.codec.sum);
   return result;
 }
 
@@ -154,8 +154,9 @@ export function storeRaw(zswap: Zswap, x: number, slot: number, src: Uint8Array,
   const pages = sync.load(zswap.shared.control, CTL.KEPT_RAW) + 1;
   if (pages * PAGE_SIZE > zswap.settings.rawMaxBytes && !isKept(zswap, x, slot)) return REJECTED;
   const m = ownerOf(zswap.memcgs, x, slot);
-  const result = storeObject(zswap, x, slot, m, src.subarray(at, at + PAGE_SIZE), true);
-  if (zswap.oracle !== null && result === STORED) zswap.oracle.note(x, slot, src, at);
+  const page = src.subarray(at, at + PAGE_SIZE);
+  const result = storeObject(zswap, x, slot, m, page, true);
+  if (result === STORED) zswap.sums.note(x, slot, zswap.codec.sumOf(page));
   return result;
 }
 

@@ -103,7 +103,7 @@ export class StoreOp {
     zswap.noteDirty(x, slot);
     if (errno === 0) {
       zswap.dropOld(this.r, x, slot);
-      zswap.oracle?.note(x, slot, zswap.shared.requestBuffers.memory, this.buffer * PAGE_SIZE);
+      zswap.sums.note(x, slot, zswap.codec.sumOf(buffers.pageOf(zswap.shared.requestBuffers, this.buffer)));
     } else if (!this.keepsOld()) {
       // The write may have been torn, so what the image had is gone as well.
       if (this.wasUsed) zswap.lose(x, slot);

@@ -223,7 +223,7 @@ export class SwapoffOp implements Parkable {
       for (let slot = findBit(users, x, Math.max(1, cursor), end, true); slot < end; ) {
         clearBit(users, x, slot);
         clearBit(lost, x, slot);
-        zswap.oracle?.forget(x, slot);
+        zswap.sums.forget(x, slot);
         zswap.slots.dropPageOf(x, slot);
         slot = findBit(users, x, slot + 1, end, true);
       }

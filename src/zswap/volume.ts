@@ -147,10 +147,11 @@ export class Volume implements Device {
     const kept = new Uint8Array(part);
     lane.readImage(x, slot, 1, requestBuffers.memory, buffer * PAGE_SIZE, (errno) => {
       // Not published yet, so a page of an ended connection is dropped here.
-      if (errno !== 0 || request.fenced()) {
+      const failed = errno !== 0 || !zswap.agrees(x, slot, requestBuffers.memory, buffer * PAGE_SIZE);
+      if (failed || request.fenced()) {
         zswap.unpin(r);
         buffers.giveBuffer(requestBuffers, buffer, boxes);
-        request.settle(errno !== 0 ? NBD_EIO : NBD_ESHUTDOWN);
+        request.settle(failed ? NBD_EIO : NBD_ESHUTDOWN);
         return;
       }
       requestBuffers.memory.set(kept, buffer * PAGE_SIZE + within);

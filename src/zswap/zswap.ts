@@ -11,7 +11,7 @@ import { type Objects, openObjects } from '../pool/allocator/index.ts';
 import { clearBit, setBit, testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import type { Claim } from '../pool/claims.ts';
-import { Codec, fillPage } from '../pool/codec.ts';
+import { Codec, fillPage, fillSum, tailWord } from '../pool/codec.ts';
 import { setDirty } from '../pool/dirty.ts';
 import { checkLive, type Entries, freeEntry, isLive, LENGTH_SAME_FILLED, NONE } from '../pool/entries.ts';
 import { hasTrees, mayWriteBack, takesWrites } from '../pool/export_state.ts';
@@ -27,9 +27,10 @@ import { invalidateUnderDeviceLock, on } from '../protocols/switches.ts';
 import { newWalk, type Walk } from '../protocols/walk.ts';
 import { rowOf } from '../shm/counters.ts';
 import * as sync from '../shm/sync.ts';
+import { Checksums, NO_SUMS, type PageSums } from './checksums.ts';
 import { C } from './counters.ts';
 import { countEntry } from './entry_counts.ts';
-import { Oracle, type PageOracle } from './oracle.ts';
+import { type OnMismatch, type OnWrite, type Tier, writesNothing } from './outward.ts';
 
 /** load(): the bytes are in place. */
 export const LOADED = 0;
@@ -41,13 +42,6 @@ export const LOAD_FAILED = 2;
 const LOST = 3;
 const UNREADABLE = 4;
 const STALE = 5;
-
-/** Queues the image write of a page that a protocol wrote back. */
-export type OnWrite = (x: number, slot: number, buffer: number) => void;
-
-function writesNothing(): never {
-  throw new Error('a page was written back by a thread that has no image queue');
-}
 
 /** What one thread does with the pool. */
 export class Zswap implements ProtocolPool {
@@ -68,13 +62,16 @@ export class Zswap implements ProtocolPool {
   readonly place: Place = { node: 0, at: 0, e: NONE };
   readonly walk: Walk = newWalk();
   readonly codec: Codec;
-  /** Compares what is read with what was stored (`debug.oracle`); null in ordinary service. */
-  readonly oracle: PageOracle | null;
+  /** Compares what is read with what was stored. */
+  readonly sums: PageSums;
+  onMismatch: OnMismatch | null = null;
   private readonly queueWrite: OnWrite;
   /** Whose page was decompressed last: what is loaded or written back has just been. A same-filled page is nobody's. And its bytes. */
   private lastMemcg = ROOT;
   lastBytes = 0;
   private lastEntry = NONE;
+  /** Its sum, which zstd has verified; 0 for a page stored raw. */
+  private lastSum = 0;
 
   constructor(shared: Shared, protocols: Protocols, thread: number, onWrite: OnWrite = writesNothing) {
     this.shared = shared;
@@ -92,9 +89,9 @@ export class Zswap implements ProtocolPool {
     this.slots = new Slots(shared.slotTable, shared.users, shared.claims, shared.boxes, thread);
     this.slots.onRetired = (buffer) => this.givePage(buffer);
     this.objects = openObjects(shared.zs);
-    this.codec = new Codec(shared.settings.level);
+    this.codec = new Codec(shared.settings.level, shared.sums !== null);
     this.counters = rowOf(shared.counters, thread);
-    this.oracle = shared.sums === null ? null : new Oracle(shared.sums);
+    this.sums = shared.sums === null ? NO_SUMS : new Checksums(shared.sums, this.codec);
     this.queueWrite = onWrite;
   }
 
@@ -141,7 +138,7 @@ export class Zswap implements ProtocolPool {
     const found = this.fetch(r, x, slot, dst, at);
     if (found <= ON_IMAGE) return found;
     if (found === UNREADABLE) this.counters[C.decompress_fail]++;
-    else if (found === STALE) this.counters[C.oracle_mismatch]++;
+    else if (found === STALE) this.mismatched(x, slot, 'pool');
     return LOAD_FAILED;
   }
 
@@ -153,7 +150,7 @@ export class Zswap implements ProtocolPool {
     if (buffer !== 0) {
       dst.set(this.page(buffer), at);
       counters[C.zswpin]++;
-      return this.isStale(x, slot, dst, at) ? STALE : LOADED;
+      return this.sums.agrees(x, slot, dst, at) ? LOADED : STALE;
     }
     if (!this.hasTrees(x)) return ON_IMAGE;
     const result = this.protocols.entry.load(this, x, slot, dst.subarray(at, at + PAGE_SIZE));
@@ -162,20 +159,21 @@ export class Zswap implements ProtocolPool {
       touch(shared.clock, this.entries, this.lastEntry);
       counters[C.zswpin]++;
       countEvent(this.memcgs, this.thread, this.lastMemcg, CELL.ZSWPIN);
-      return this.isStale(x, slot, dst, at) ? STALE : LOADED;
+      return this.sums.agrees(x, slot, dst, at, this.lastSum) ? LOADED : STALE;
     }
     return result === LOAD_EIO ? UNREADABLE : ON_IMAGE;
   }
 
-  private isStale(x: number, slot: number, dst: Uint8Array, at: number): boolean {
-    return this.oracle !== null && !this.oracle.agrees(x, slot, dst, at);
+  /** Whether a page that came from the image is the one last acknowledged. True without checksums. */
+  agrees(x: number, slot: number, dst: Uint8Array, at: number): boolean {
+    if (this.sums.agrees(x, slot, dst, at)) return true;
+    this.mismatched(x, slot, 'image');
+    return false;
   }
 
-  /** Whether a page that came from the image is the one last acknowledged. True without an oracle. */
-  agrees(x: number, slot: number, dst: Uint8Array, at: number): boolean {
-    if (!this.isStale(x, slot, dst, at)) return true;
-    this.counters[C.oracle_mismatch]++;
-    return false;
+  private mismatched(x: number, slot: number, tier: Tier): void {
+    this.counters[C.checksum_mismatch]++;
+    this.onMismatch?.(x, slot, tier);
   }
 
   /** Frees what is stored at a slot that nobody uses any more. The caller claimed its range (range_op.ts says why the debt is first). */
@@ -185,7 +183,7 @@ export class Zswap implements ProtocolPool {
     clearBit(this.shared.lost, x, slot);
     this.erase(x, slot);
     this.slots.dropPageOf(x, slot);
-    this.oracle?.forget(x, slot);
+    this.sums.forget(x, slot);
     this.counters[C.invalidates]++;
   }
 
@@ -239,14 +237,16 @@ export class Zswap implements ProtocolPool {
     if (bytes === LENGTH_SAME_FILLED) {
       this.lastMemcg = ROOT;
       fillPage(page, entries.fill[e]);
+      this.lastSum = fillSum(entries.fill[e]);
       return true;
     }
     objects.map(e);
     const at = objects.offset(e);
     const object = objects.segment(e).subarray(at, at + bytes);
-    let ok = true;
-    if (bytes === PAGE_SIZE) page.set(object);
-    else ok = this.codec.decompress(page, object);
+    const raw = bytes === PAGE_SIZE;
+    if (raw) page.set(object);
+    const ok = raw || this.codec.decompress(page, object);
+    this.lastSum = raw ? 0 : tailWord(object, bytes);
     objects.unmap(e);
     return ok;
   }

@@ -61,7 +61,7 @@ for (const name of ['zbud', 'z3fold'] as const) {
     const server = await startServer(t, { set: [`pool.allocator=${name}`, 'pool.max=64MiB'] });
     await fill(server, 90, 5);
     const { pool } = await server.stats();
-    t.match(pool, { stored_pages: 80, reject_compress_poor: 5, oracle_mismatch: 0 });
+    t.match(pool, { stored_pages: 80, reject_compress_poor: 5, checksum_mismatch: 0 });
     const pages = pool.pool_total_size / PAGE;
     t.ok(pages >= 80 / (name === 'zbud' ? 2 : 3) && pages <= 60, `${pages} pages`);
     await totals(t, server, name);

@@ -123,7 +123,7 @@ t.test('the largest exports and pools find room, and their last slot a node', as
     [MIB, 4],
   ]) {
     const exports = Array.from({ length: count }, (_, x) => ({ ...big, name: `e${x}` }));
-    const zswap = newZswap({ exports, poolBytes, acceptBytes: poolBytes, oracle: true, rawOnReject: false });
+    const zswap = newZswap({ exports, poolBytes, acceptBytes: poolBytes, checksums: true, rawOnReject: false });
     const x = count - 1;
     for (const slot of [0, 2 ** 31 - 1]) put(zswap, slot, new Uint8Array(4096).fill(3), x);
     t.same(take(zswap, 2 ** 31 - 1, x).page, new Uint8Array(4096).fill(3));

@@ -12,7 +12,7 @@ const WRITEBACK =
 const IMAGE =
   'writeback_failed writeback_wasted image_reads image_writes image_runs image_punches image_read_errors image_write_errors image_punch_errors image_sync_errors';
 const SLOTS =
-  'lost_pages oracle_mismatch swap_signatures invalidates compacted_zspages trimmed_zspages zero_reads parks fenced_units';
+  'lost_pages checksum_mismatch swap_signatures invalidates compacted_zspages trimmed_zspages zero_reads parks fenced_units';
 const LANES = 'connections reads writes trims write_zeroes flushes errors bytes_in bytes_out';
 const WAITS = 'lock_waits lock_wait_ms spins retries';
 

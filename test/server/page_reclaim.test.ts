@@ -40,7 +40,7 @@ for (const allocator of ['zbud', 'z3fold']) {
     await fillTwice(server);
     const { pool } = await server.stats();
     t.ok(pool.pool_limit_hit > 0 && pool.written_back_pages > 0, 'pages were written back');
-    t.equal(pool.oracle_mismatch, 0);
+    t.equal(pool.checksum_mismatch, 0);
     t.ok(pool.pool_total_size <= 2 ** 20);
     t.equal((await server.stop()).code, 0);
   });

@@ -69,7 +69,7 @@ for (let round = 0; round < rounds; round++) {
     t.equal(load.lost, 0, 'stale pages were found, and the server goes on');
     t.equal(load.silent, 0, 'and none was read');
     // A read that fails at once is tried again in its own time; what the answer says is counted.
-    t.equal((await s.stats()).pool.oracle_mismatch, load.refused);
+    t.equal((await s.stats()).pool.checksum_mismatch, load.refused);
     await client.disconnect();
     await s.kill9();
   });

@@ -15,8 +15,9 @@ import { nodesInUse } from '#src/pool/tree.js';
 import { type Combination, chooseProtocols } from '#src/protocols/index.js';
 import type { Protocols } from '#src/protocols/protocol.js';
 import { sum } from '#src/shm/counters.js';
+import type { OnWrite } from '#src/zswap/outward.js';
 import { STORED, store } from '#src/zswap/store.js';
-import { type OnWrite, Zswap } from '#src/zswap/zswap.js';
+import { Zswap } from '#src/zswap/zswap.js';
 import { checkLru } from './check_lru.ts';
 
 export const MIB = 2 ** 20;
@@ -36,7 +37,7 @@ export function poolSettings(over: Partial<PoolSettings> = {}): PoolSettings {
     heuristic: 'none',
     shrinkerEnabled: false,
     strict: false,
-    oracle: false,
+    checksums: false,
     buffers: 16,
     lanes: 2,
     exports: [{ name: 'a', pages: 65_536, memcg: 0 }],

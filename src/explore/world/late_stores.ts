@@ -1,5 +1,5 @@
 /** Stores that come after the end of their connection. */
-import type { PageOracle } from '../../zswap/oracle.ts';
+import type { PageSums } from '../../zswap/checksums.ts';
 import type { Zswap } from '../../zswap/zswap.ts';
 import type { Baton } from '../baton.ts';
 import type { World } from './world.ts';
@@ -16,7 +16,7 @@ export const CUT = 2;
  */
 export function watchStores(zswap: Zswap, { connections }: World, baton: Baton, connection: number): Zswap {
   let written = false;
-  const oracle: PageOracle = {
+  const sums: PageSums = {
     note: (_x, slot) => {
       if (!written && connections[connection * 2] === GIVEN_UP)
         baton.violate('late store', `slot ${slot} is stored after its connection was given up`);
@@ -30,5 +30,5 @@ export function watchStores(zswap: Zswap, { connections }: World, baton: Baton, 
     zswap.dropOld(...dropped);
     written = true;
   };
-  return Object.assign(Object.create(zswap) as Zswap, { oracle, dropOld });
+  return Object.assign(Object.create(zswap) as Zswap, { sums, dropOld });
 }

@@ -118,7 +118,7 @@ export function worldSettings(
     heuristic: 'none',
     shrinkerEnabled: false,
     strict: false,
-    oracle: false,
+    checksums: false,
     buffers: BUFFERS,
     lanes: ACTORS_MAX,
     exports: [{ name: 'swap0', pages: PAGES, memcg: 0 }],
