@@ -54,8 +54,8 @@ const IMAGE: readonly Mutant[] = [
   {
     name: 'image faults: a part is merged into what a failed read has left',
     file: 'zswap/volume.js',
-    from: 'if (errno !== 0 || request.fenced()) {',
-    to: 'if (request.fenced()) {',
+    from: 'errno !== 0 || !zswap.agrees(x, slot, requestBuffers.memory',
+    to: '!zswap.agrees(x, slot, requestBuffers.memory',
     scenario: 'part-read-error',
     combination: P4,
   },
