@@ -14,7 +14,7 @@
  *   serving        pool or image  taken        clean and sync  yes        begins       refused      -> stopping
  *   keeping        pool or image  ESHUTDOWN    clean and sync  yes        refused      refused      waits
  *   swapping off   pool or image  ESHUTDOWN    clean and sync  yes        refused      refused      waits
- *   punching       image          ESHUTDOWN    sync            no         refused      refused      waits
+ *   punching       image          ESHUTDOWN    punch and sync  no         refused      refused      waits
  *   off            image          ESHUTDOWN    sync            no         (punches)    begins       -> ended
  *   swapping on    image          ESHUTDOWN    sync            no         refused      refused      waits
  *   stopping       pool or image  taken        clean and sync  yes        refused      refused      (it runs)

@@ -8,7 +8,9 @@
  *   page    on its way to the image: it is written once more, because its own write may fail, or be skipped when a newer
  *           page takes its place, and this cleaning answers for it
  *   entry   loaded by its protocol: not every one keeps an entry alive for whoever has the slot's pin
- *   neither: the image has it, by a write or a punch that ended before the pin could be had; the sync covers it
+ *   neither: the image has it, by a write or a punch that ended before the pin could be had, and the sync covers it; or the slot
+ *           was discarded by a swapoff, whose own punches come later, and the image may have what is older than all that was
+ *           answered: then it is punched here
  *
  * Nothing is kept per page but what is under way, which the buffers bound, and the number of each slot that failed.
  */
@@ -18,6 +20,7 @@ import type { ImageQueue } from '../image/image_queue.ts';
 import { testBit } from '../pool/bits.ts';
 import * as buffers from '../pool/buffers.ts';
 import { SlotList } from '../pool/dirty.ts';
+import { runsVerb } from '../pool/export_state.ts';
 import { LOAD_EIO, LOAD_MISS, LOAD_OK } from '../protocols/protocol.ts';
 import type { Zswap } from './zswap.ts';
 
@@ -114,12 +117,14 @@ export class Cleaning {
     const buffer = buffers.takeBuffer(shared.requestBuffers, x, zswap.thread);
     if (buffer === 0) return BUSY;
     const found = this.copy(r, x, slot, buffers.pageOf(shared.requestBuffers, buffer));
-    if (found !== LOAD_OK) {
+    const isDiscarded = found === LOAD_MISS && !testBit(shared.users, x, slot) && runsVerb(shared.states, x);
+    if (found === LOAD_OK) this.push('clean', slot, buffer);
+    // Its buffer bounds how many are under way.
+    else if (isDiscarded) this.push('punch', slot, buffer);
+    else {
       buffers.giveBuffer(shared.requestBuffers, buffer, shared.boxes);
-      return found === LOAD_MISS ? DONE : this.fail(slot, NBD_EIO);
+      if (found !== LOAD_MISS) this.fail(slot, NBD_EIO);
     }
-    this.underway++;
-    this.queue.push('clean', slot, 1, buffer, (errno) => this.written(slot, buffer, errno));
     return DONE;
   }
 
@@ -136,6 +141,12 @@ export class Cleaning {
     const found = zswap.protocols.entry.load(zswap, x, slot, into);
     if (found === LOAD_EIO) zswap.count('decompress_fail');
     return found;
+  }
+
+  private push(kind: 'clean' | 'punch', slot: number, buffer: number): void {
+    this.underway++;
+    const copied = kind === 'clean' ? buffer : 0;
+    this.queue.push(kind, slot, 1, copied, (errno) => this.written(slot, buffer, errno));
   }
 
   private written(slot: number, buffer: number, errno: number): void {

@@ -53,6 +53,15 @@ export const REQUEST_SCENARIOS: readonly Scenario[] = [
     actors: [walker(), client('zero', 0, zero(1, 2, { noHole: true }), flush(1))],
   },
   {
+    name: 'swapoff-flush-older',
+    about: 'the export is swapped off while a FLUSH vouches for a page of which the image has an older one',
+    stored: one,
+    onImage: [{ slot: 1, version: 3 }],
+    pages: 2,
+    strict: true,
+    actors: [client('flush', 0, flush(1)), swapoff()],
+  },
+  {
     name: 'trims-flush',
     about: 'two connections trim a slot that the image has, and one of them flushes',
     stored: [],

@@ -120,6 +120,14 @@ export const MUTANTS: readonly Mutant[] = [
     combination: P4,
   },
   {
+    name: 'swapoff: a cleaning takes it that the image has what was discarded, and is punched later',
+    file: 'zswap/cleaner.js',
+    from: '&& runsVerb(shared.states, x)',
+    to: '&& false',
+    scenario: 'swapoff-flush-older',
+    combination: P4,
+  },
+  {
     name: 'pin, then claim: claims are looked at before the pin is set',
     file: 'pool/slots.js',
     from: `        t.locked[r] = me;
