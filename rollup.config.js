@@ -4,7 +4,7 @@
  * were compiled, and does the same.
  */
 import { statSync } from 'node:fs';
-import { relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import commonjs from '@rollup/plugin-commonjs';
 import nodeResolve from '@rollup/plugin-node-resolve';
@@ -13,7 +13,7 @@ const root = fileURLToPath(new URL('.', import.meta.url));
 
 /** Native modules find their binaries by where they are, and pino its threads. */
 const PACKAGES = /^(node:|koffi|zstd-napi|pino)/;
-/** Not for a server, and found by the names of their own files: threads and processes of the explorer, modules of the agent. */
+/** Not for a server: src/joined.ts starts these as they were compiled. */
 const APART = /\/dist\/(explore|agent)\/|\/dist\/cli\/explore\.js$/;
 
 /** Which modules are in it, with the times of their last change: whoever compiles again without joining them can be told. */
@@ -33,15 +33,16 @@ const listModules = {
 };
 
 export default {
-  input: { main: 'dist/main.js', worker: 'dist/server/worker.js', loop_asker: 'dist/image/loop_asker.js' },
+  input: { main: 'dist/joined.js', worker: 'dist/server/worker.js', loop_asker: 'dist/image/loop_asker.js' },
   external: (id) => PACKAGES.test(id) || APART.test(id),
   plugins: [nodeResolve(), commonjs(), listModules],
   output: {
     dir: 'dist/bin',
     format: 'es',
     chunkFileNames: '[name].js',
-    // What others take of it must not run the entry.
-    manualChunks: { requirements: ['dist/config/requirements.js'] },
+    paths: (id) => (APART.test(id) ? relative(join(root, 'dist/bin'), id) : id),
+    // What others take of it must not run the program.
+    manualChunks: { program: ['dist/main.js'], requirements: ['dist/config/requirements.js'] },
   },
   onwarn(warning, warn) {
     // Of the packages: comments that it can't use, and a cycle.

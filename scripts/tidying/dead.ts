@@ -6,6 +6,7 @@ import { importsOf, lineAt, resolveImport, type SourceFile, type Violation, walk
 /** What is started by itself: by argv, as a thread, or as a process. */
 const ENTRIES: readonly string[] = [
   'src/main.ts',
+  'src/joined.ts',
   'src/nbd/index.ts',
   'src/agent/start.ts',
   'src/config/docs.ts',
