@@ -8,9 +8,10 @@ import { deviceMarkerFolders } from '../config/state_folder.ts';
 import { formatSize } from '../config/units.ts';
 import { discardImage } from '../image/discard.ts';
 import { ImageError } from '../image/error.ts';
+import { refuseServed } from '../image/living.ts';
 import { type LockedImage, lockImage, releaseImage } from '../image/lock.ts';
 import { type MarkerState, markerBeside, readMarker, removeMarker } from '../image/marker.ts';
-import { markersOfParts, refuseStaleOther } from '../image/parts.ts';
+import { forgetParts, markersOfParts, refuseStaleOther } from '../image/parts.ts';
 import {
   findMarkers,
   type MarkerPlaces,
@@ -21,7 +22,7 @@ import {
   there,
   whereMarked,
 } from '../image/places.ts';
-import { notedGone } from '../image/same_image.ts';
+import { isMarked, isNamedOnly, notedGone } from '../image/same_image.ts';
 import { lastServer } from '../image/unclean.ts';
 import { EXIT, ExitError, errorText } from '../os/exit_error.ts';
 import { shellWord } from '../os/shell.ts';
@@ -41,9 +42,12 @@ async function reset(path: string): Promise<number> {
   if (orphans.length > 0) return forget(path, orphans);
   const image = lockImage(path);
   try {
-    refuseStaleOther(image, (other) => programLine('image', 'reset', other));
     const places = markerPlaces(image, deviceMarkerFolders(), resolve(path));
     const found = findMarkers(places);
+    refuseServed(image.path, found.state);
+    const isWhole = image.file !== null && found.state !== null;
+    if (!isWhole) refuseStaleOther({ ...image, stale: false }, (other) => programLine('image', 'reset', other));
+    if (isNamedOnly(image) && !isMarked(found.state, image)) return forgetNoted(path, found.state, places);
     const noted = notedGone(found, image, image.bytes === 0 ? 'empty' : 'bytes');
     if (noted !== null && image.bytes > 0) return forgetNoted(path, noted, places);
     const state = found.state ?? noted;
@@ -57,6 +61,7 @@ async function reset(path: string): Promise<number> {
     try {
       await discardImage({ ...image, bytes });
       left = removeMarkers(places);
+      if (image.file !== null) forgetParts(image.file);
     } catch (error) {
       throw new ExitError(EXIT.failed, `${image.path}: not reset: ${errorText(error)}`, { cause: error });
     }
@@ -85,8 +90,8 @@ function markersWithoutImage(path: string): string[] {
 }
 
 /** Something else is at the path of an image that is noted: nothing says that its content is stale. */
-function forgetNoted(path: string, noted: MarkerState, { notes }: MarkerPlaces): number {
-  const markers = there(notes);
+function forgetNoted(path: string, noted: MarkerState, places: MarkerPlaces): number {
+  const markers = whereMarked(places);
   remove(path, markers);
   process.stderr.write(
     `${path}: is not the image that ${lastServer(noted)} had when it ended, so its content stays; removed ${markers.join(', ')}\n`,
@@ -96,6 +101,7 @@ function forgetNoted(path: string, noted: MarkerState, { notes }: MarkerPlaces):
 
 function forget(path: string, markers: readonly string[]): number {
   const found = readMarker(markers[0]);
+  refuseServed(path, found);
   remove(path, markers);
   process.stderr.write(
     `${path}: ${lastServer(found)} did not stop cleanly, and its image is gone: the file is missing; removed ${markers.join(', ')}\n`,

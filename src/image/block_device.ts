@@ -27,6 +27,8 @@ export interface BlockDevice {
   bytes: number;
   logicalBlock: number;
   identity: string;
+  /** The number of the disk in the order in which this boot has made them (Linux 5.15); null where the kernel does not count. */
+  sequence: string | null;
   /** The name of the disk: that of the device itself, unless it is a partition. */
   disk: string;
   /** Of a loop device, as the kernel spells it: the file behind it; and where on the disk a partition begins, in bytes. */
@@ -43,6 +45,7 @@ export function describeBlockDevice(rdev: number): BlockDevice {
     bytes: Number(attribute(folder, 'size')) * SECTOR,
     logicalBlock: Number(attribute(disk, 'queue/logical_block_size')) || SECTOR,
     identity: `${diskIdentity(disk)}${partition === '' ? '' : `:partition=${partition}`}`,
+    sequence: attribute(disk, 'diskseq') || null,
     disk: basename(disk),
     backingPath: existsSync(`${disk}/loop/backing_file`) ? readBackingPath(basename(disk)) : null,
     start: partition === '' ? 0 : Number(attribute(folder, 'start')) * SECTOR,

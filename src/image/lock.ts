@@ -56,6 +56,8 @@ export interface LockedImage {
   identity: string;
   /** What it is known by after this process: of a loop device what is behind it, the name that lasts longest first. */
   names: readonly string[];
+  /** Of a block device that is no loop device: what tells it from another of its name, within a boot; null where nothing does. */
+  sequence: string | null;
   /** Size of the file or device. */
   bytes: number;
   /** The image itself, or the file that is all behind a loop device; null where there is none, or none that we can reach. */
@@ -152,6 +154,7 @@ export function describeFile(path: string, fd: number): LockedImage {
     blockDevice: false,
     identity,
     names: [identity],
+    sequence: null,
     bytes: Number(found.size),
     file,
     part: null,
@@ -178,8 +181,9 @@ function heldDevice(path: string, real: string, fd: number): LockedImage {
   if (loop !== null && loop.rdev !== null) {
     throw new ImageError('type', `${path}: is a loop device over ${device.backingPath}, allowed: that device`);
   }
-  const image = { path: real, fd, blockDevice: true, identity: device.identity, bytes: device.bytes };
-  if (loop === null) return { ...image, names: [device.identity], file: null, part: null, behind: [] };
+  const image = { path: real, fd, blockDevice: true, identity: device.identity, sequence: null, bytes: device.bytes };
+  const named = { names: [device.identity], sequence: device.sequence };
+  if (loop === null) return { ...image, ...named, file: null, part: null, behind: [] };
   const behind = openBehind(path, loop, device);
   const held = [behind.fd];
   try {

@@ -2,12 +2,12 @@
  * The loop devices over a file or a block device. The kernel claims neither for them, so whoever serves what is behind one has
  * to ask.
  * Invariants: what a device itself says of what is behind it counts before the path that sysfs has, which may be gone or lead
- * elsewhere. Only devices that can be meant are asked. A silent one is passed by only where that path says that it is over
- * something else; else the image is refused, because what is mounted over it would be overwritten.
+ * elsewhere. A silent one is passed by only where that path says that it is over something else; else the image is refused, because what is mounted over it would be overwritten.
  */
 import { type BigIntStats, existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { basename } from 'node:path';
 import { deviceNumber } from '../os/device_number.ts';
+import { errorCode } from '../os/exit_error.ts';
 import { mountOf, readMounts } from '../os/mounts.ts';
 import { relatedDevices, SECTOR } from './block_device.ts';
 import { ImageError } from './error.ts';
@@ -18,6 +18,8 @@ import { upperIdentity } from './overlay.ts';
 
 const DELETED = / \(deleted\)$/;
 const DEVICES = '/dev/';
+/** The path of a device whose path can't be had. */
+const UNKNOWN = '';
 
 /** A loop device in use, and the path that sysfs has for what is behind it. */
 interface UsedLoop {
@@ -36,8 +38,8 @@ interface AskedLoop extends UsedLoop, LoopAnswer {}
 
 /**
  * The first loop device whose file is at `path`, which has no links in it, or is `file` under another path; throws ImageError
- * where that can't be told. A file has one name (lock.ts), whatever the folder and the mount that it is reached by; a mount of
- * it alone gives the path another end. `own`: an image that is over the file too; only others that meet it count.
+ * where that can't be told. All devices are asked: the file has one name now (lock.ts), and may have had another when the device
+ * was made, or has one in another mount namespace. `own`: an image that is over the file too; only others that meet it count.
  */
 export function loopOverFile(
   path: string,
@@ -45,12 +47,9 @@ export function loopOverFile(
   own: OwnLoop | null = null,
   startMs = START_MS,
 ): string | null {
-  const name = basename(path);
-  const meant = usedLoops().filter(
-    (loop) =>
-      (basename(loop.backing) === name || basename(loop.backing.replace(DELETED, '')) === name) &&
-      (own === null || meets(loop, own)),
-  );
+  const meant = usedLoops().filter((loop) => own === null || meets(loop, own));
+  // Of many that are silent not all are asked, so that those come first which can be meant.
+  meant.sort((a, b) => Number(isCalled(b, basename(path))) - Number(isCalled(a, basename(path))));
   const identity = fileIdentity(file);
   return found(path, asked(path, meant, startMs), {
     isOver: ({ by, behind, backing }) =>
@@ -58,7 +57,7 @@ export function loopOverFile(
         ? by === 'device' && backing === path
         : behind.file === identity || (by === 'device' && tried(() => upperIdentity(backing)) === identity),
     // The file system of the image answers: it has just been asked.
-    isElsewhere: ({ by, backing }) => by === 'nobody' && isOnAnother(backing, path),
+    isElsewhere: ({ by, backing }) => by === 'nobody' && backing !== UNKNOWN && isOnAnother(backing, path),
   });
 }
 
@@ -80,6 +79,10 @@ export function loopOverDevice(rdev: number, startMs = START_MS): string | null 
   });
 }
 
+function isCalled({ backing }: UsedLoop, name: string): boolean {
+  return basename(backing.replace(DELETED, '')) === name;
+}
+
 function meets({ name }: UsedLoop, own: OwnLoop): boolean {
   if (name === own.disk) return false;
   const number = (what: string): number => Number(tried(() => readFileSync(`/sys/block/${name}/${what}`, 'utf8')) ?? 0);
@@ -96,9 +99,14 @@ function usedLoops(): UsedLoop[] {
   if (!existsSync('/sys/block')) return [];
   const disks = readdirSync('/sys/block').filter((name) => name.startsWith('loop'));
   return disks.flatMap((name) => {
-    // Not in use, or not any more.
-    const backing = tried(() => readBackingPath(name));
-    return backing === null ? [] : [{ name, backing }];
+    try {
+      return [{ name, backing: readBackingPath(name) }];
+    } catch (error) {
+      const code = errorCode(error);
+      if (code === '') throw error;
+      // Not in use, or not any more. Any other error is about a path that can't be told, as one that is too long.
+      return ['ENOENT', 'ENXIO', 'ENODEV'].includes(code) ? [] : [{ name, backing: UNKNOWN }];
+    }
   });
 }
 

@@ -22,7 +22,7 @@ export type Durability = 'volatile' | 'strict';
 export interface MarkerInfo {
   /** Of the image: dev:ino of the file with its bytes, or the first name of a device; same_image.ts compares it. */
   identity: string;
-  /** When that file was made; not there where the file system does not keep it, and in markers of earlier versions. */
+  /** When that file was made, or the sequence number of a device; not there where nobody keeps it, and in markers of earlier versions. */
   born?: string;
   /**
    * What the next start may rely on: the weakest of the servers since the image was clean. A strict server flushes its own
@@ -78,6 +78,7 @@ export function newMarker(
   image: {
     identity: string;
     names?: readonly string[];
+    sequence?: string | null;
     bytes: number;
     file?: { identity: string; born: string | null } | null;
   },
@@ -85,7 +86,7 @@ export function newMarker(
   before: MarkerState = null,
 ): MarkerInfo {
   const bytesBefore = before === null || before === 'unreadable' ? 0 : (before.bytes ?? 0);
-  const born = image.file?.born ?? null;
+  const born = image.file?.born ?? image.sequence ?? null;
   return {
     identity: image.file?.identity ?? image.names?.[0] ?? image.identity,
     ...(born === null ? {} : { born }),

@@ -13,8 +13,9 @@ import { MARKER_SUFFIX } from '../os/marker_path.ts';
 import { shellWord } from '../os/shell.ts';
 import { listAttributes } from '../os/syscalls.ts';
 import { ImageError } from './error.ts';
-import { type MarkerState, markerBeside, readMarker } from './marker.ts';
-import { ATTRIBUTE, readMark } from './marks.ts';
+import { refuseServed } from './living.ts';
+import { type MarkerState, markerBeside, readMarker, removeMarker } from './marker.ts';
+import { ATTRIBUTE, readMark, removeMark } from './marks.ts';
 import { lastServer } from './unclean.ts';
 
 /** Bytes [start, end) of an open file. */
@@ -31,6 +32,8 @@ interface Meant {
   readonly path: string;
   readonly file: Pick<FilePart, 'path' | 'fd'> | null;
   readonly part: FilePart | null;
+  /** It is stale itself: then a reset of a whole file makes its parts whole too. */
+  readonly stale: boolean;
 }
 
 /** A marker, or an attribute, of the file or of a part of it. */
@@ -41,6 +44,7 @@ interface FoundMark {
   /** Infinite: the file. */
   readonly end: number;
   readonly read: () => MarkerState;
+  readonly remove: () => void;
 }
 
 const RANGE = '([0-9]{1,16})-([0-9]{1,16})';
@@ -68,14 +72,21 @@ export function refuseNameOfMarker(path: string): void {
 }
 
 /** Throws ImageError where bytes of an image are stale as another image, which alone can clear that. `resetLine`: for a shell. */
-export function refuseStaleOther({ path, file, part }: Meant, resetLine: (path: string) => string): void {
+export function refuseStaleOther({ path, file, part, stale }: Meant, resetLine: (path: string) => string): void {
   const behind = part ?? file;
   if (behind === null) return;
   const marks = part !== null ? marksOver(part) : marksOfParts(behind.path, behind.fd);
   for (const mark of marks) {
     const state = mark.read();
-    if (state !== null) throw staleOther(path, behind, mark, state, resetLine);
+    if (state === null) continue;
+    refuseServed(path, state);
+    throw staleOther(path, { ...behind, stale: stale && part === null }, mark, state, resetLine);
   }
+}
+
+/** Of a file whose bytes are all whole: nothing is stale of its parts. */
+export function forgetParts({ path, fd }: Pick<FilePart, 'path' | 'fd'>): void {
+  for (const { remove } of marksOfParts(path, fd)) remove();
 }
 
 /** Markers of parts that lie beside a path, and tell of bytes of a file that is not there any more. */
@@ -87,7 +98,7 @@ export function markersOfParts(path: string): string[] {
 
 function staleOther(
   path: string,
-  { path: whole, fd }: Pick<FilePart, 'path' | 'fd'>,
+  { path: whole, fd, stale }: Pick<FilePart, 'path' | 'fd'> & Pick<Meant, 'stale'>,
   { start, end, where }: FoundMark,
   state: MarkerState,
   resetLine: (path: string) => string,
@@ -101,8 +112,9 @@ function staleOther(
   const device = `losetup -f --show -o ${start} --sizelimit ${end - start} ${shellWord(whole)}`;
   // A device over less of the file would be another part.
   const long = fd >= 0 && fstatSync(fd).size < end ? `\`truncate -s ${end} ${shellWord(whole)}\`, then ` : '';
-  const allowed =
-    fd < 0
+  const allowed = stale
+    ? `what that server had, or this image after \`${resetLine(whole)}\`, which discards the content of the whole file`
+    : fd < 0
       ? `the file, put back, or a new one after \`${resetLine(whole)}\`, which forgets what it was`
       : `${part}: ${long}\`${device}\`, then \`${resetLine('DEVICE')}\``;
   return new ImageError(
@@ -117,7 +129,7 @@ function marksOver(part: FilePart): FoundMark[] {
   const whole = { start: 0, end: Number.POSITIVE_INFINITY };
   const marker = markerBeside(path);
   return [
-    { ...whole, where: marker, read: () => readMarker(marker) },
+    { ...whole, where: marker, read: () => readMarker(marker), remove: () => removeMarker(marker) },
     attributeMark(fd, ATTRIBUTE, whole),
     ...marksOfParts(path, fd),
   ].filter(({ start, end }) => start < part.end && part.start < end && !(start === part.start && end === part.end));
@@ -135,7 +147,9 @@ function rangeOf(attribute: string): Pick<FoundMark, 'start' | 'end'> {
 }
 
 function attributeMark(fd: number, name: string, range: Pick<FoundMark, 'start' | 'end'>): FoundMark {
-  return { ...range, where: `the attribute ${name} of it`, read: () => readMark({ fd, name }).state };
+  const mark = { fd, name };
+  const where = `the attribute ${name} of it`;
+  return { ...range, where, read: () => readMark(mark).state, remove: () => removeMark(mark) };
 }
 
 function marksBeside(path: string): FoundMark[] {
@@ -147,7 +161,13 @@ function marksBeside(path: string): FoundMark[] {
     const [, file, start, end] = NAME_OF_PART.exec(name.slice(0, -suffix.length)) ?? [];
     if (file !== basename(path)) continue;
     const marker = join(folder, name);
-    marks.push({ where: marker, start: Number(start), end: Number(end), read: () => readMarker(marker) });
+    marks.push({
+      where: marker,
+      start: Number(start),
+      end: Number(end),
+      read: () => readMarker(marker),
+      remove: () => removeMarker(marker),
+    });
   }
   return marks;
 }

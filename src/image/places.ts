@@ -10,7 +10,7 @@
  * first: whatever is left by a crash in between says too much, not too little. A note counts only where the image is not there
  * (same_image.ts), so one that is left over is no harm, and neither is one that can't be written.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, fstatSync, statSync } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorCode } from '../os/exit_error.ts';
@@ -79,11 +79,20 @@ export function notePlaces(configured: string, folders: readonly string[]): stri
 /** `bytes` and `mark` are those of where a marker is written; `state` is the weakest of all. */
 export function findMarkers(places: MarkerPlaces): FoundMarker {
   const own = findMarker(places.path);
+  if (own.state !== null && places.marked !== null) checkOwner(places.path, places.marked.fd);
   const mark = places.marked === null ? { state: null, bytes: null } : readMark(places.marked);
   const states = [own.state, ...there(places.older).map(readMarker), mark.state];
   const left = states.filter((state) => state !== null);
   const state = left.find((one) => !isStrict(one)) ?? left[0] ?? null;
   return { state, bytes: own.bytes, mark: mark.bytes, note: findNote(places.notes) };
+}
+
+/** Whoever may write in a folder that all may write in could call an image of somebody else stale, and have it discarded. */
+function checkOwner(marker: string, image: number): void {
+  const { uid } = statSync(marker);
+  if ([0, process.geteuid!(), fstatSync(image).uid].includes(uid)) return;
+  const allowed = `one of this process's user, of root or of the owner of the image, or none`;
+  throw new ImageError('marker', `${marker}: belongs to another user (uid ${uid}), allowed: ${allowed}`);
 }
 
 /** `bytes` are those of where a note is written. */

@@ -118,7 +118,18 @@ export function rehearseImage(spec: ImageSpec, folder: string): ImageError | nul
 
 function missingImage(path: string): LockedImage {
   const file = { path, fd: -1, identity: '', born: null };
-  return { path, fd: -1, blockDevice: false, identity: '', names: [], bytes: 0, file, part: null, behind: [] };
+  return {
+    path,
+    fd: -1,
+    blockDevice: false,
+    identity: '',
+    names: [],
+    sequence: null,
+    bytes: 0,
+    file,
+    part: null,
+    behind: [],
+  };
 }
 
 function rehearseNew(spec: ImageSpec, folder: string): void {

@@ -13,15 +13,22 @@ const FUSE = 0x65735546;
 /** What files are told apart by; that of a block device has names in it. */
 const FILE_IDENTITY = /^\d+:\d+$/;
 
+type Known = Pick<LockedImage, 'identity' | 'names' | 'sequence' | 'file'>;
+
+/** A block device that is no loop device: what lies on it is somebody else's if another device has its name by now. */
+export function isNamedOnly({ blockDevice, file, part }: Pick<LockedImage, 'blockDevice' | 'file' | 'part'>): boolean {
+  return blockDevice && file === null && part === null;
+}
+
 /**
  * Whether a marker, or what is noted of a path, tells of this image. The marker of a block device is found by its identity; what
  * the path leads to may be another device. One that is known by no more than its name, and has another name now, may be the
  * same: then it is stale, and without the marker that says so. A marker that can't be read tells of no image.
  */
-export function isMarked(marker: MarkerState, image: Pick<LockedImage, 'identity' | 'names' | 'file'>): boolean {
+export function isMarked(marker: MarkerState, image: Known): boolean {
   const { file } = image;
   if (marker === null || marker === 'unreadable') return true;
-  if (file === null) return isNamed(marker, image.names);
+  if (file === null) return isNamed(marker, image);
   // As earlier versions wrote it of a loop device.
   if (marker.identity === image.identity) return sameBirth(marker.born, file.born);
   if (!FILE_IDENTITY.test(marker.identity)) return false;
@@ -34,8 +41,11 @@ export function isMarked(marker: MarkerState, image: Pick<LockedImage, 'identity
 }
 
 /** What a boot has handed out anew is no reason to vouch for anything; stale it is all the same. */
-function isNamed(marker: MarkerInfo, names: readonly string[]): boolean {
+function isNamed(marker: MarkerInfo, { names, sequence }: Known): boolean {
   if (!names.includes(marker.identity)) return false;
+  // Within a boot the kernel counts its disks, and a name that it gives again is another one's.
+  const ofThisBoot = !lastsABoot(marker.identity) && !isOfAnotherBoot(marker.bootId);
+  if (ofThisBoot && !sameBirth(marker.born, sequence)) return false;
   return !isStrict(marker) || lastsABoot(marker.identity) || !isOfAnotherBoot(marker.bootId);
 }
 
@@ -51,7 +61,7 @@ function isOfAnotherBoot(then: string | null): boolean {
  */
 export function notedGone(
   { state, note }: Pick<FoundMarker, 'state' | 'note'>,
-  image: Pick<LockedImage, 'identity' | 'names' | 'file'>,
+  image: Known,
   there: 'missing' | 'empty' | 'bytes',
 ): MarkerState {
   if (state !== null || (there === 'bytes' && isMarked(note.state, image))) return null;

@@ -8,6 +8,7 @@ import { programLine } from '../config/program.ts';
 import type { Config } from '../config/schema.ts';
 import { deviceMarkerFolders } from '../config/state_folder.ts';
 import { sameFile } from '../image/io.ts';
+import { refuseServed } from '../image/living.ts';
 import { distrusted, type FoundMarker, isStrict, newMarker } from '../image/marker.ts';
 import { MarkError } from '../image/marks.ts';
 import { refuseStaleOther } from '../image/parts.ts';
@@ -29,7 +30,7 @@ import {
   prepareImage,
 } from '../image/prepare.ts';
 import { imageProblem } from '../image/problem.ts';
-import { isMarked, notedGone } from '../image/same_image.ts';
+import { isMarked, isNamedOnly, notedGone } from '../image/same_image.ts';
 import { decideStart } from '../image/unclean.ts';
 import { EXIT, ExitError, errorCode, errorText } from '../os/exit_error.ts';
 import { shellWord } from '../os/shell.ts';
@@ -134,13 +135,15 @@ export function admitImage(config: Config, x: number, found: FoundImage, warn: (
   const { image: configured, onUnclean } = config.exports[x];
   // One that was just made is not what a marker tells of.
   const file = found.there === 'missing' && image.file !== null ? { ...image.file, fd: -1 } : image.file;
-  refuseStaleOther({ ...image, file }, resetLine);
   const places = markerPlaces(image, deviceMarkerFolders(), configured);
   const marked = findMarkers(places);
+  refuseServed(image.path, marked.state);
+  refuseStaleOther({ ...image, file, stale: marked.state !== null }, resetLine);
   const noted = notedGone(marked, image, found.there);
   const before = noted === null ? marked : { ...marked, state: noted };
   const other = found.there === 'bytes' && !isMarked(before.state, image);
-  const strange = noted === null ? 'other' : 'unmarked';
+  // Of a device that has another's name nothing but that says that it is stale.
+  const strange = noted === null && !isNamedOnly(image) ? 'other' : 'unmarked';
   const start = decideStart({
     marker: before.state,
     there: other ? strange : found.there === 'bytes' ? 'image' : found.there,

@@ -22,6 +22,7 @@ import type { FileTree } from '../control/fs/tree.ts';
 import { poolCheck, shareRuns } from '../control/pool_check.ts';
 import { statsReport } from '../control/stats_report.ts';
 import { createImageTraffic, imagePages } from '../image/counted_image.ts';
+import { openError } from '../image/lock.ts';
 import { errnoName } from '../os/errno.ts';
 import { EXIT, named } from '../os/exit_error.ts';
 import { foreignSockets } from '../os/inherited_sockets.ts';
@@ -34,7 +35,15 @@ import { attachHelp } from './attach_help.ts';
 import { BlockControl } from './block_control.ts';
 import { imageBudget, poolTooSmall } from './budget.ts';
 import { SHOWN } from './counters.ts';
-import { findUsers, type MarkersWritten, openImages, type ServedImage, takeBack, writeMarkers } from './images.ts';
+import {
+  findUsers,
+  imageExit,
+  type MarkersWritten,
+  openImages,
+  type ServedImage,
+  takeBack,
+  writeMarkers,
+} from './images.ts';
 import { lookAtThreads } from './io_flusher.ts';
 import { LineWriter } from './line_writer.ts';
 import { type Listeners, listen } from './listeners.ts';
@@ -147,7 +156,7 @@ async function startWith(
       served.heard(message);
     },
   });
-  const threads = await Promise.race([starting, failed]);
+  const threads = await Promise.race([starting, failed]).catch(notOpened(images));
   // All sockets come before the markers, so that one in use changes nothing; clients are let in after them.
   listeners = await listen({ config, lanes: threads.lanes, places, onError: warn });
   let control: Control | null = null;
@@ -234,6 +243,15 @@ async function openControl(
     warn: (line) => log.logger.warn(`control.listen: ${line}`),
   });
   return named('control.listen', control);
+}
+
+/** A file system may fail, and become read-only, between the main thread's look at an image and those of the other threads. */
+function notOpened(images: readonly ServedImage[]): (error: Error) => never {
+  return (error) => {
+    const cause = error.cause instanceof Error ? error.cause : error;
+    const x = images.findIndex(({ image }) => 'path' in cause && cause.path === image.path);
+    throw x < 0 ? error : imageExit(x, openError(images[x].image.path, cause));
+  };
 }
 
 function mismatchLog(config: Config, { memcgs }: Shared, log: Log): (message: FromLane & { type: 'mismatch' }) => void {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { newMarker, writeMarker } from '#src/image/marker.js';
 import { findMarkers, markerPlaces, removeMarkers, removeMarkersLater } from '#src/image/places.js';
+import { missing } from '../support/requires.ts';
 import { runCommand } from '../support/run_process.ts';
 import { tempFolder } from '../support/tmp.ts';
 import { MAIN, serverArguments } from '../support/zswapd.ts';
@@ -71,4 +72,18 @@ t.test('a folder that can not be entered has no markers of ours, and none has to
   t.equal(removeMarkers(places), null);
   t.equal(await removeMarkersLater(places), null);
   t.equal(findMarkers(places).state, null);
+});
+
+t.test("another user's marker", { skip: missing('root') }, async (t) => {
+  const image = imageAt(join(tempFolder(t), 'image'));
+  writeFileSync(`${image}.zswapd`, 'x');
+  chownSync(`${image}.zswapd`, NOBODY, NOBODY);
+  await refused(
+    t,
+    image,
+    /image\.zswapd: belongs to another user \(uid 65534\), allowed: one of this process's user, of root or /,
+  );
+  chownSync(image, NOBODY, NOBODY);
+  const { code, stderr } = await runCommand(process.execPath, [MAIN, 'image', 'reset', image]);
+  t.match([code, stderr], [0, 'was stale'], "that of the image's owner counts");
 });

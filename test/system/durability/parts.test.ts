@@ -185,6 +185,21 @@ t.test('a part of a file that has gone, or is shorter, can be forgotten', { skip
   await served(t, d, d.path, '16MiB');
 });
 
+t.test('a file that is stale as a whole and as a part is reset as a whole', { skip }, async (t) => {
+  const d = disk(t);
+  await withPart(d.path, 8, (image) => killed(t, d, image, '8MiB'));
+  renameSync(d.path, `${d.path}.away`);
+  execFileSync('rm', [`${d.path}.part-${8 * MIB}-${16 * MIB}.zswapd`]);
+  const o = elsewhere(t, d);
+  await killed(t, o, d.path, '16MiB');
+  renameSync(`${d.path}.away`, d.path);
+  const { code, stderr } = await failedStart(t, { size: '16MiB', image: d.path, env: o.env });
+  t.match([code, stderr], [3, `image reset ${d.path}\`, which discards the content of the whole file`]);
+  t.match(await reset(o, d.path), { code: 0 });
+  await served(t, o, d.path, '16MiB');
+  await withPart(d.path, 8, (image) => served(t, o, image, '8MiB'));
+});
+
 const qemu = missing('qemu-io', 'qemu-nbd');
 const opened = (path: string) => runAt('.', 'qemu-io', ['-f', 'raw', '-c', 'write 0 4k', path]);
 
