@@ -35,7 +35,7 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
       const { ignoreClosedOutput } = await import('../server/log.ts');
       ignoreClosedOutput();
       const { becomeIoFlusher } = await import('../server/io_flusher.ts');
-      const notFlusher = becomeIoFlusher();
+      const notFlusher = becomeIoFlusher(config.process);
       const { endProcess } = await import('../os/process.ts');
       const { lastWords } = await import('../server/output.ts');
       endBy = (error) => endProcess(report(error, lastWords));

@@ -23,3 +23,6 @@ export const BATCH_MAX = 1024;
 export const RUN_PAGES_MAX = 512;
 /** Ten seconds: twice what a thread waits for a lock before it calls the process wedged (STUCK_MS). */
 export const DELAY_US_MAX = 10_000_000;
+/** As the kernel has them (linux/oom.h). */
+export const OOM_SCORE_ADJ_MIN = -1000;
+export const OOM_SCORE_ADJ_MAX = 1000;

@@ -26,6 +26,7 @@ export function crossCheck(config: Config): Problem[] {
     checkRaw,
     checkTuning,
     checkProtocols,
+    checkProcess,
   ].flatMap((check) => check(config));
 }
 
@@ -176,4 +177,10 @@ function checkTuning({ debug, unsafe }: Config): Problem[] {
   if (Object.keys(debug.delay).length === 0 || unsafe) return [];
   const message = 'delays slow every request down, allowed: only with unsafe: true';
   return [{ path: ['debug', 'delay'], message }];
+}
+
+function checkProcess({ process }: Config): Problem[] {
+  if (process.oomScoreAdj !== null || !process.oomScoreAdjRequired) return [];
+  const message = 'true asks for nothing with process.oomScoreAdj: null, allowed: false, or a process.oomScoreAdj';
+  return [{ path: ['process', 'oomScoreAdjRequired'], message }];
 }

@@ -81,6 +81,23 @@ export function bool(description: string) {
     .meta({ description, allowed } satisfies OptionMeta);
 }
 
+/** An integer, or null for "as it is". */
+export function integerOrNull(min: number, max: number, unit: string, description: string) {
+  return parsed(
+    (value): number | null | undefined => {
+      if (value === null) return null;
+      return typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max ? value : undefined;
+    },
+    'valid',
+    {
+      description,
+      unit,
+      allowed: `an integer from ${min} to ${max}, or null to leave it`,
+      json: { type: ['integer', 'null'], minimum: min, maximum: max },
+    },
+  );
+}
+
 /** One of a list. */
 export function choice<const V extends readonly [string, ...string[]]>(values: V, description: string) {
   const allowed = values.map((value) => `"${value}"`).join(', ');

@@ -5,7 +5,7 @@ import { rawRoom } from '../pool/raw_room.ts';
 import { usableMemory } from './memory.ts';
 import type { Problem } from './option_path.ts';
 import type { Config } from './schema.ts';
-import { formatSize, MIB } from './units.ts';
+import { formatSize, MIB, roundedSize } from './units.ts';
 
 /** What the allocator of the pool can not do. */
 export function checkPool({ pool, protocol, shrinker, onRejectNoWriteback }: Config): Problem[] {
@@ -94,10 +94,6 @@ export function memoryWarning(config: Config, memory = usableMemory()): string |
     `pool.max: ${stored},${kept} ${buffers} of buffers and about ${own} of the process are more than the ${roundedSize(memory)} ` +
     'that this process may use: the kernel may end it, and with it what is not in the image; a smaller pool.max fits'
   );
-}
-
-function roundedSize(bytes: number): string {
-  return formatSize(Math.ceil(bytes / MIB) * MIB);
 }
 
 function rawPages({ pool, exports, onRejectNoWriteback }: Config): number {

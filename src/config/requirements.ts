@@ -40,6 +40,11 @@ export function fileSizeLimit(limits: string): number {
   return softLimit(/^Max file size +(\d+|unlimited)/m.exec(limits));
 }
 
+/** The bytes of address space that this process may lock, of the same text; CAP_IPC_LOCK has no limit. */
+export function lockLimit(limits: string): number {
+  return softLimit(/^Max locked memory +(\d+|unlimited)/m.exec(limits));
+}
+
 function softLimit(line: RegExpExecArray | null): number {
   return line === null || line[1] === 'unlimited' ? Infinity : Number(line[1]);
 }

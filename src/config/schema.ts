@@ -34,6 +34,7 @@ import {
   text,
 } from './fields.ts';
 import { usableMemory } from './memory.ts';
+import { processGroup } from './process_options.ts';
 import { protocol } from './protocol_options.ts';
 import { shrinker, withPolicy } from './shrinker_options.ts';
 import { formatSize, MIB, parsePercent, TIB } from './units.ts';
@@ -268,6 +269,7 @@ export const configSchema = group(
     faults,
     control: controlGroup.prefault({}),
     agents: agents.prefault({}),
+    process: processGroup.prefault({}),
     log: log.prefault({}),
     stop: stop.prefault({}),
   },

@@ -71,6 +71,11 @@ export function formatSize(bytes: number): string {
   return String(bytes);
 }
 
+/** Up to whole MiB: what is a sum has no shorter name. */
+export function roundedSize(bytes: number): string {
+  return formatSize(Math.ceil(bytes / MIB) * MIB);
+}
+
 export function formatDuration(ms: number): string {
   if (ms >= 60_000 && ms % 60_000 === 0) return `${ms / 60_000}m`;
   return ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`;

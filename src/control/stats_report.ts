@@ -30,12 +30,14 @@ interface ProcessReport {
   readonly version: string;
   readonly startedMs: number;
   readonly droppedLines: number;
+  /** What was done for the process, by option. */
+  readonly care: Readonly<Record<string, object>>;
   /** Where agents are heard, and what is counted of that of export `x`, if it has one. */
   readonly agents: { readonly where: object; report(x: number): object | null };
 }
 
 export function statsReport(shared: Shared, shown: ShownCounters, config: Config, process: ProcessReport): object {
-  const { version, startedMs, droppedLines, agents } = process;
+  const { version, startedMs, droppedLines, care, agents } = process;
   const { settings, memcgs } = shared;
   const rows = memcgsOfNote(shared);
   const shownRows = mostNoted(shared, rows);
@@ -45,6 +47,7 @@ export function statsReport(shared: Shared, shown: ShownCounters, config: Config
     uptime_s: Math.round((performance.now() - startedMs) / 1000),
     log_lines_dropped: droppedLines,
     durability: config.durability,
+    process: care,
     protocol: config.protocol,
     pool: {
       pool_total_size: poolTotal(shared.zs),

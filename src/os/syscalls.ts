@@ -1,6 +1,6 @@
 /**
  * System calls that Node does not offer, through koffi. Each answers >= 0, or -errno. One alone is called per page, a poll of its
- * connection (0.5 us); madvise works on 64 KiB, punches on up to 2 MiB.
+ * connection (0.5 us); punches work on up to 2 MiB.
  */
 import koffi from 'koffi';
 import { ENXIO } from './errno.ts';
@@ -12,7 +12,6 @@ const cRecv = libc.func('int64_t recv(int fd, _Out_ uint8_t *buf, size_t len, in
 const cGetsockopt = libc.func(
   'int getsockopt(int fd, int level, int name, _Out_ int *value, _Inout_ uint32_t *length)',
 );
-const cMadvise = libc.func('int madvise(void *addr, size_t len, int advice)');
 const cFallocate = libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t len)');
 const cLseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
 const cFadvise = libc.func('int posix_fadvise(int fd, int64_t offset, int64_t len, int advice)');
@@ -41,7 +40,6 @@ const SOCK_STREAM = 1;
 const SO_ACCEPTCONN = 30;
 const SO_DOMAIN = 39;
 const AF_UNIX = 1;
-const MADV_DONTNEED = 4;
 const FALLOC_KEEP_SIZE = 1;
 const FALLOC_PUNCH_HOLE = 2;
 const POSIX_FADV_RANDOM = 1;
@@ -126,11 +124,6 @@ export function peek(fd: number, into: Uint8Array): number {
 /** Takes bytes from a socket that nobody else reads now; returns how many, 0 at the end, or -errno. */
 export function receive(fd: number, into: Uint8Array): number {
   return result(Number(cRecv(fd, into, into.length, MSG_DONTWAIT)));
-}
-
-/** Gives the memory of [offset, offset + bytes) of a page-aligned view back; it reads as zeros afterwards. */
-export function releaseMemory(view: Uint8Array, offset: number, bytes: number): number {
-  return result(cMadvise(view.subarray(offset, offset + bytes), bytes, MADV_DONTNEED));
 }
 
 /** Punches a hole without changing the size; calls back with 0 or -errno. Runs on a thread of the pool. */

@@ -8,10 +8,12 @@
  */
 
 import { fstatSync, readdirSync, readFileSync } from 'node:fs';
+import type { Config } from '../config/schema.ts';
 import { EINVAL, EPERM, errnoName } from '../os/errno.ts';
 import { errorCode } from '../os/exit_error.ts';
 import { inheritedSockets, LISTEN_FDS_START } from '../os/inherited_sockets.ts';
 import { getIoFlusher, keepOverExec, replaceProgram, setIoFlusher } from '../os/process.ts';
+import { type Care, insist } from './care.ts';
 
 /** PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE of a task, which the prctl sets: these two bits since it exists. */
 const TASK_FLAGS = 0x0018_0000;
@@ -20,28 +22,42 @@ const FIELD_FLAGS = 6;
 /** Tells the second program that it is the second, so that a kernel that forgets the flag is not asked for ever. */
 const REPLACED = 'ZSWAPD_REPLACED';
 
-export interface IoFlusher {
-  /** Threads of this process that have the flag. */
-  readonly threads: number;
-  readonly total: number;
-  /** One line that says whether it holds, and why not. */
-  readonly text: string;
-}
+type Options = Config['process'];
+/** Why it does not hold. */
+export type NoFlusher = Pick<Care, 'state' | 'detail'>;
 
-/** To be called before anything is opened or started: it may replace the program. Returns why it does not hold, or null. */
-export function becomeIoFlusher(): string | null {
+/** To be called before anything is opened or started: it may replace the program. null if it holds. */
+export function becomeIoFlusher(options: Options): NoFlusher | null {
   const second = process.env[REPLACED] !== undefined;
   delete process.env[REPLACED];
+  if (options.ioFlusher === 'off') return { state: 'off', detail: 'writeback may keep its allocations waiting' };
   if (getIoFlusher() === 1) return null;
-  const code = setIoFlusher();
-  if (code === -EPERM) return 'PR_SET_IO_FLUSHER needs CAP_SYS_RESOURCE';
-  if (code === -EINVAL) return 'PR_SET_IO_FLUSHER needs Linux 5.6';
-  if (code < 0) return `PR_SET_IO_FLUSHER failed (${errnoName(code)})`;
-  if (second) return 'this kernel does not keep PR_SET_IO_FLUSHER over an exec';
+  const refused = setHere();
+  if (refused !== null) return refused;
+  if (second) return { state: 'not supported', detail: 'this kernel does not keep PR_SET_IO_FLUSHER over an exec' };
   for (const fd of inheritedDescriptors()) keepOverExec(fd);
   const args = [process.argv0, ...process.execArgv, ...process.argv.slice(1)];
   const failed = replaceProgram(process.execPath, args, { ...process.env, [REPLACED]: '1' });
-  return `the program could not be replaced (${errnoName(failed)}), so V8 had made its threads before`;
+  const detail = `the program could not be replaced (${errnoName(failed)}), so V8 had made its threads before`;
+  return { state: 'failed', detail };
+}
+
+function setHere(): NoFlusher | null {
+  const code = setIoFlusher();
+  if (code >= 0) return null;
+  if (code === -EPERM) return { state: 'not permitted', detail: 'PR_SET_IO_FLUSHER needs CAP_SYS_RESOURCE' };
+  if (code === -EINVAL) return { state: 'not supported', detail: 'PR_SET_IO_FLUSHER needs Linux 5.6' };
+  return { state: 'failed', detail: `PR_SET_IO_FLUSHER failed (${errnoName(code)})` };
+}
+
+/** Throws where the config insists and it does not hold. */
+export function insistOnFlusher(options: Options, refused: NoFlusher | null): void {
+  if (refused !== null) insist(options, { option: 'ioFlusher', ...refused });
+}
+
+/** The same, of a process that never was to become one. */
+export function tryFlusher(options: Options): void {
+  if (options.ioFlusher === 'required') insistOnFlusher(options, setHere());
 }
 
 /** Node marks what it inherited close-on-exec. Its own descriptors are none of these: they are pipes, events and polls. */
@@ -64,14 +80,17 @@ function isFile(fd: number): boolean {
   }
 }
 
-/** Looks at every thread there is: Node's and V8's as well as ours. `problem` is what becomeIoFlusher answered. */
-export function lookAtThreads(problem: string | null): IoFlusher {
+/** Looks at every thread there is: Node's and V8's as well as ours. `refused` is what becomeIoFlusher answered. */
+export function lookAtThreads(refused: NoFlusher | null): Care {
+  const option = 'ioFlusher';
   const flags = readdirSync('/proc/self/task').flatMap(taskFlags);
   const total = flags.length;
   const threads = flags.filter((one) => (one & TASK_FLAGS) === TASK_FLAGS).length;
-  if (threads === total) return { threads, total, text: 'I/O flusher: every thread is one' };
-  const count = threads === 0 ? 'no thread is one' : `only ${threads} of ${total} threads are`;
-  return { threads, total, text: `I/O flusher: ${count}: ${problem ?? 'not inherited'}` };
+  const figures = { threads, total };
+  if (threads === total) return { option, state: 'done', detail: 'every thread is an I/O flusher', figures };
+  const count = threads === 0 ? 'no thread is an I/O flusher' : `only ${threads} of ${total} threads are I/O flushers`;
+  const { state, detail } = refused ?? { state: 'failed', detail: 'not inherited' };
+  return { option, state, detail: `${count}: ${detail}`, figures };
 }
 
 function taskFlags(task: string): number[] {

@@ -3,7 +3,7 @@
  * and, in inline mode, on the main thread.
  */
 import { PerformanceObserver } from 'node:perf_hooks';
-import { Connection, type Device, type ExportInfo } from 'node-nbd-server';
+import { Connection, type Device, type ExportInfo, onPageMemory } from 'node-nbd-server';
 import { countPages } from '../image/counted_image.ts';
 import { openImage } from '../image/open.ts';
 import { NODE_LOOP } from '../os/loop.ts';
@@ -21,6 +21,7 @@ import { Zswap } from '../zswap/zswap.ts';
 import { LANE, laneCounters } from './lane_counters.ts';
 import type { FromLane, ThreadData, ToLane } from './messages.ts';
 import { givePlace, takePlace } from './places.ts';
+import { leaveOut } from './process_care.ts';
 import { nameThreads } from './thread_names.ts';
 
 /**
@@ -54,6 +55,7 @@ export class LaneRole {
     this.zswap.onMismatch = (x, slot, tier) => this.mismatch(x, slot, tier);
     this.lane = new Lane(this.zswap, images, data.settings.lane.readsMax, NODE_LOOP);
     this.volumes = new Map(data.settings.exports.map((info, x) => [info.name, new Volume(this.lane, x, info)]));
+    if (data.settings.dontDump) onPageMemory(leaveOut);
     this.observeGarbageCollection();
     if (data.thread === THREAD_LANE0) this.watchPins();
     void attend(

@@ -10,7 +10,9 @@ import { checkInherited, inheritedSockets, LISTEN_FDS_START } from '../os/inheri
 import { isLeftOver } from '../os/unix_socket.ts';
 import { Codec } from '../pool/codec.ts';
 import { admitImage, imageExit, refuseShared } from './images.ts';
-import { reserveShared } from './settings.ts';
+import { tryFlusher } from './io_flusher.ts';
+import { careForMemory, tryOom } from './process_care.ts';
+import { reserveAll } from './settings.ts';
 
 export interface Refusal {
   /** The exit code of a start. */
@@ -24,7 +26,9 @@ export async function rehearse(config: Config): Promise<Refusal[]> {
   const markers = new Map<string, number>();
   const tries: (() => unknown)[] = [
     ...config.exports.map((_, x) => () => tryImage(config, x, markers)),
-    () => reserveShared(config),
+    () => careForMemory(config.process, reserveAll(config).memory),
+    () => tryFlusher(config.process),
+    () => tryOom(config.process),
     () => new Codec(config.compressor.level),
     ...trySockets(config),
   ];

@@ -21,7 +21,7 @@ import { kernelFiles } from '../control/fs/files.ts';
 import type { FileTree } from '../control/fs/tree.ts';
 import { poolCheck, shareRuns } from '../control/pool_check.ts';
 import { statsReport } from '../control/stats_report.ts';
-import { createImageTraffic, imagePages } from '../image/counted_image.ts';
+import { imagePages } from '../image/counted_image.ts';
 import { openError } from '../image/lock.ts';
 import { errnoName } from '../os/errno.ts';
 import { EXIT, named } from '../os/exit_error.ts';
@@ -34,6 +34,7 @@ import type { Shared } from '../pool/shared.ts';
 import { attachHelp } from './attach_help.ts';
 import { BlockControl } from './block_control.ts';
 import { imageBudget, poolTooSmall } from './budget.ts';
+import { type Care, careReport, tellOf } from './care.ts';
 import { SHOWN } from './counters.ts';
 import {
   findUsers,
@@ -44,18 +45,19 @@ import {
   takeBack,
   writeMarkers,
 } from './images.ts';
-import { lookAtThreads } from './io_flusher.ts';
+import { insistOnFlusher, lookAtThreads, type NoFlusher } from './io_flusher.ts';
 import { LineWriter } from './line_writer.ts';
 import { type Listeners, listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
 import type { FromLane, FromShrinker, ToShrinker } from './messages.ts';
 import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
 import { createPlaces } from './places.ts';
+import { careForMemory, careForOom } from './process_care.ts';
 import { resetImages } from './reset_images.ts';
 import { ServedAgents } from './served_agents.ts';
 import { ServedMemcgs } from './served_memcgs.ts';
 import { ServiceManager, watchdogMs } from './service_manager.ts';
-import { reserveShared, threadSettings, tunableCells } from './settings.ts';
+import { reserveAll, threadSettings } from './settings.ts';
 import { ShrinkerAsks } from './shrinker_asks.ts';
 import { closeInspector, Signals } from './signals.ts';
 import { type Running, stop } from './stop.ts';
@@ -69,7 +71,7 @@ import { callInWords } from './wording.ts';
  * Serves until a signal, and ends the process. `notFlusher`: why the threads are no I/O flushers, if so. `notes`: what to say
  * of the config.
  */
-export async function serve(config: Config, notFlusher: string | null, notes: readonly string[]): Promise<never> {
+export async function serve(config: Config, notFlusher: NoFlusher | null, notes: readonly string[]): Promise<never> {
   const signals = new Signals();
   await closeInspector();
   const log = createLog(config.log.level);
@@ -77,12 +79,10 @@ export async function serve(config: Config, notFlusher: string | null, notes: re
     log.logger.info(`${signals.ignored.join(' and ')} is ignored, as it was by who started this server`);
   }
   for (const note of notes) log.logger.warn(note);
-  const server = await start(config, log, signals).catch(async (error) => {
+  const server = await start(config, notFlusher, log, signals).catch(async (error) => {
     await log.flush();
     throw error;
   });
-  const { text, threads, total } = lookAtThreads(notFlusher);
-  log.logger.info({ threads, total }, text);
   const ready = new LineWriter(openWithoutBlocking(STDOUT), null);
   for (const uri of server.listeners.uris) ready.write(`ready ${uri}\n`);
   void ready.idle().then(() => {
@@ -97,7 +97,8 @@ export async function serve(config: Config, notFlusher: string | null, notes: re
   endProcess(code);
 }
 
-async function start(config: Config, log: Log, signals: Signals): Promise<Running> {
+async function start(config: Config, notFlusher: NoFlusher | null, log: Log, signals: Signals): Promise<Running> {
+  insistOnFlusher(config.process, notFlusher);
   const warn = (line: string): void => log.logger.warn(line);
   const notes = [protocolWarning(config), cursorWarning(config), foreignSockets(process.env), memoryWarning(config)];
   for (const line of notes) if (line !== null) warn(line);
@@ -107,7 +108,7 @@ async function start(config: Config, log: Log, signals: Signals): Promise<Runnin
   try {
     images = openImages(config, warn);
     await resetImages(images, { manager, signals, info: (line) => log.logger.info(line) });
-    return await startWith(images, config, log, manager);
+    return await startWith(images, config, notFlusher, log, manager);
   } catch (error) {
     takeBack(images, error);
     if (made) removeStateFolder();
@@ -118,6 +119,7 @@ async function start(config: Config, log: Log, signals: Signals): Promise<Runnin
 async function startWith(
   images: readonly ServedImage[],
   config: Config,
+  notFlusher: NoFlusher | null,
   log: Log,
   manager: ServiceManager,
 ): Promise<Running> {
@@ -126,9 +128,8 @@ async function startWith(
   const opened = images.map(({ image }) => image);
   const settings = threadSettings(config, opened, budget);
   checkExports(settings.exports);
-  const cells = tunableCells(config);
-  const shared = reserveShared(config, cells);
-  const traffic = createImageTraffic();
+  const { cells, shared, traffic, memory } = reserveAll(config);
+  const careOfMemory = careForMemory(config.process, memory);
   findUsers(images, shared);
   beginThread({ thread: THREAD_MAIN, shared, settings });
   // A young generation that starts at 4 MiB instead of 1: four times fewer collections of the views made per page. Must
@@ -172,12 +173,13 @@ async function startWith(
       blocks: served.blocks,
       changed: (change) => log.logger.info(change, 'a file was changed (zswapd ctl)'),
     });
+    const care = [...careOfMemory, careForOom(config.process), lookAtThreads(notFlusher)];
     await Promise.race([failed, served.agents.listen((error) => log.logger.error({ err: error }, 'agents'))]);
-    control = await Promise.race([failed, openControl(config, shared, served, files, log)]);
+    control = await Promise.race([failed, openControl(config, shared, { ...served, care }, files, log)]);
     listeners.admit(mark(images, config, log));
     fault = (error) => void stopOnFault(log, error);
-    const { swap, agents } = served;
-    return { config, log, shared, images, threads, listeners, control, agents, swap, manager };
+    tellOf(care, log.logger);
+    return { config, log, shared, images, threads, listeners, control, manager, ...served };
   } catch (error) {
     listeners.close();
     served.close();
@@ -219,17 +221,18 @@ function makeServed(shared: Shared, config: Config, warn: (line: string) => void
 async function openControl(
   config: Config,
   shared: Shared,
-  { swap, agents }: Pick<Served, 'swap' | 'agents'>,
+  { swap, agents, care }: Pick<Served, 'swap' | 'agents'> & { care: readonly Care[] },
   files: FileTree,
   log: Log,
 ): Promise<Control | null> {
   if (config.control.listen === null) return null;
   const { version } = JSON.parse(readFileSync(resolve(REPOSITORY, 'package.json'), 'utf8'));
-  const started = performance.now();
+  const startedMs = performance.now();
+  const done = careReport(care);
   const control = startControl({
     listen: config.control.listen,
     stats: () =>
-      statsReport(shared, SHOWN, config, { version, startedMs: started, droppedLines: log.dropped(), agents }),
+      statsReport(shared, SHOWN, config, { version, startedMs, droppedLines: log.dropped(), care: done, agents }),
     check: shareRuns(() => poolCheck(shared)),
     swapoff: (name, flags) =>
       swap.swapoff(name, flags).catch((error: Error) => {

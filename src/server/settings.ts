@@ -13,6 +13,7 @@ import {
 import { NO_LIMIT } from '../config/fields.ts';
 import type { Config } from '../config/schema.ts';
 import { formatSize } from '../config/units.ts';
+import { createImageTraffic, type ImageTraffic } from '../image/counted_image.ts';
 import type { OpenableImage } from '../image/image.ts';
 import { EXIT, ExitError } from '../os/exit_error.ts';
 import { TICK_MS } from '../pool/access_time.ts';
@@ -21,6 +22,7 @@ import { canonicalPath } from '../pool/memcg_path.ts';
 import type { CursorKind } from '../pool/policies.ts';
 import { createShared, type PoolSettings, type Shared } from '../pool/shared.ts';
 import { type Combination, PROTOCOLS } from '../protocols/index.ts';
+import { onReserve } from '../shm/columns.ts';
 import type { ImageBudget } from './budget.ts';
 import { createCells, liveSettings, type TunableCells } from './tunables.ts';
 
@@ -30,6 +32,8 @@ export interface ThreadSettings {
   readonly exports: readonly ExportInfo[];
   readonly images: readonly OpenableImage[];
   readonly delays: Readonly<Record<string, number>>;
+  /** What a thread makes for pages is left out of core dumps. */
+  readonly dontDump: boolean;
   readonly lane: {
     readonly readsMax: number;
     readonly handshakeTimeoutMs: number;
@@ -55,6 +59,7 @@ export function threadSettings(config: Config, images: readonly OpenableImage[],
       return { path, bytes, direct, blockDevice, identity };
     }),
     delays: config.debug.delay,
+    dontDump: config.process.dontDump !== 'off',
     lane: { readsMax: budget.reads, handshakeTimeoutMs: config.listen.handshakeTimeout },
     shrinker: {
       batch: config.shrinker.batch,
@@ -118,12 +123,32 @@ function poolSettings(config: Config): PoolSettings {
   };
 }
 
+/** All that threads share, with nothing in it yet. `memory`: what it is made of. */
+interface Reserved {
+  readonly shared: Shared;
+  readonly cells: TunableCells;
+  readonly traffic: ImageTraffic;
+  readonly memory: readonly SharedArrayBuffer[];
+}
+
+/** What is reserved and not touched costs address space alone. Exit code 2 where it can't be had. */
+export function reserveAll(config: Config): Reserved {
+  const memory: SharedArrayBuffer[] = [];
+  onReserve((buffer) => memory.push(buffer));
+  try {
+    const cells = tunableCells(config);
+    return { cells, shared: reserveShared(config, cells), traffic: createImageTraffic(), memory };
+  } finally {
+    onReserve(null);
+  }
+}
+
 /** What can be changed while the server runs, as the config has it. */
 export function tunableCells(config: Config): TunableCells {
   return createCells(poolSettings(config));
 }
 
-/** Reserves the shared memory; what is reserved and not touched costs address space alone. Exit code 2 where it can't be had. */
+/** Of reserveAll, what the pool is. */
 export function reserveShared(config: Config, cells = tunableCells(config)): Shared {
   try {
     return createShared(liveSettings(poolSettings(config), cells));

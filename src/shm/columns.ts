@@ -8,6 +8,12 @@
 
 /** What this thread has reserved so far, for the report of a reservation that fails. */
 let reserved = 0;
+let told: ((buffer: SharedArrayBuffer) => void) | null = null;
+
+/** Has `listener` hear of each buffer that this thread reserves from here on, in place of the one before; null: nobody. */
+export function onReserve(listener: ((buffer: SharedArrayBuffer) => void) | null): void {
+  told = listener;
+}
 
 /** Reserves `bytes` of zeroed shared memory that starts on a page. Throws RangeError when the address space is full. */
 export function reserve(bytes: number): SharedArrayBuffer {
@@ -15,6 +21,7 @@ export function reserve(bytes: number): SharedArrayBuffer {
   try {
     const buffer = new SharedArrayBuffer(size, { maxByteLength: size });
     reserved += size;
+    told?.(buffer);
     return buffer;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;

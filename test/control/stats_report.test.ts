@@ -20,6 +20,7 @@ const PROCESS = {
   version: '0',
   startedMs: 0,
   droppedLines: 0,
+  care: {},
   agents: { where: { unix: null, tcp: null }, report: () => null },
 };
 

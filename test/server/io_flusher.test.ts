@@ -51,7 +51,7 @@ t.test('every thread of a server, those of V8 and libuv too', { skip }, async (t
   for (const [task, one] of flags) t.equal(one & IO_FLUSHER, IO_FLUSHER, `thread ${task}`);
   const { threads, total, msg } = logged(server.stderr());
   t.equal(threads, total);
-  t.equal(msg, 'I/O flusher: every thread is one');
+  t.equal(msg, 'process.ioFlusher: done: every thread is an I/O flusher');
   t.equal((await server.stop()).code, 0);
 });
 
@@ -76,7 +76,8 @@ t.test(
     for (const [task, one] of flagsOfThreads(server.pid)) t.equal(one & IO_FLUSHER, 0, `thread ${task}`);
     t.match(logged(server.stderr()), {
       threads: 0,
-      msg: 'I/O flusher: no thread is one: PR_SET_IO_FLUSHER needs CAP_SYS_RESOURCE',
+      state: 'not permitted',
+      msg: 'process.ioFlusher: not permitted: no thread is an I/O flusher: PR_SET_IO_FLUSHER needs CAP_SYS_RESOURCE',
     });
     t.equal(setIoFlusher(), -EPERM);
     t.equal(getIoFlusher(), -EPERM);

@@ -1,6 +1,6 @@
 // Shared columns: as long as asked for, zeroed, on a page of their own.
 import t from 'tap';
-import { releaseMemory } from '#src/os/syscalls.js';
+import { releaseMemory } from '#src/os/memory.js';
 import { float64, int32, reserve, uint8, uint16, uint32 } from '#src/shm/columns.js';
 
 t.test('memory is reserved in whole pages, at least one', async (t) => {

@@ -1,6 +1,6 @@
 // One thread of the stress test: a lane that stores, loads and trims, or the shrinker with the image.
 import { parentPort, workerData } from 'node:worker_threads';
-import { releaseMemory } from '#src/os/syscalls.js';
+import { releaseMemory } from '#src/os/memory.js';
 import { RECLAIM } from '#src/pool/allocator/index.js';
 import { setBit, testBit } from '#src/pool/bits.js';
 import { claim, noClaim, release } from '#src/pool/claims.js';

@@ -33,6 +33,8 @@ export interface ServerOptions {
   /** Where sockets and image are; a new folder unless given. A second start is told the folder of the first. */
   readonly folder?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** What runs it with other rights or limits, in its place: prlimit, say. */
+  readonly wrap?: readonly string[];
   /** Of the process. startServer needs a pipe at 1, because it waits for the ready lines there. */
   readonly stdio?: StdioOptions;
   /** How many ready lines to wait for: one per export and socket unless given. */
@@ -84,8 +86,9 @@ export function serverArguments(folder: string, o: ServerOptions = {}): string[]
 export function spawnServer(t: Owner, o: ServerOptions = {}): ServerProcess {
   const folder = o.folder ?? tempFolder(t);
   const { stdio, set = [] } = o;
+  const [program, ...args] = [...(o.wrap ?? []), process.execPath, MAIN, 'serve'];
   const { child, ...paths } = startZswapd({
-    command: [process.execPath, MAIN, 'serve'],
+    command: [program, ...args],
     sockets: folder,
     exports: exportsOf(folder, o),
     set,

@@ -8,6 +8,7 @@
  * - `space` never hands out an empty range while the socket may read;
  * - memory beyond INBOX_BYTES is for bytes that are there, at most CATCH_UP_BYTES of it, until `giveBack`.
  */
+import { pageMemory } from './page_memory.ts';
 
 const INBOX_BYTES = 256 * 1024;
 /** Largest block of a device: a whole block with its header has to fit the inbox several times. */
@@ -147,10 +148,7 @@ export class Inbox {
   }
 }
 
-/**
- * Growable shared memory, as devices use for their own pages: views of it are made twice as fast as views of a Buffer, and
- * calls that get either stay monomorphic. What is not touched takes no memory.
- */
+/** As devices use it for their own pages: calls that get either stay monomorphic. */
 function allocate(length: number): Uint8Array {
-  return new Uint8Array(new SharedArrayBuffer(length, { maxByteLength: length }), 0, length);
+  return new Uint8Array(pageMemory(length), 0, length);
 }

@@ -6,6 +6,7 @@
  * - a chunk is reused only when the socket has finished writing it.
  */
 import type { ConnectionCounters } from './counters.ts';
+import { pageMemory } from './page_memory.ts';
 import type { ConnectionTransport } from './transport.ts';
 
 /** For the payload of a READ of 256 KiB, a common size, in one piece with its header. */
@@ -15,7 +16,7 @@ const MAX_CHUNKS = 8;
 const MAX_SPARE = 16;
 
 interface Chunk {
-  readonly bytes: Buffer;
+  readonly bytes: Buffer<SharedArrayBuffer>;
   readonly view: DataView;
 }
 
@@ -24,7 +25,7 @@ const spare: Chunk[] = [];
 function takeChunk(): Chunk {
   const chunk = spare.pop();
   if (chunk !== undefined) return chunk;
-  const bytes = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  const bytes = Buffer.from(pageMemory(CHUNK_BYTES));
   return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) };
 }
 

@@ -12,6 +12,7 @@
  *   whose reply has begun), and with simple replies MAX_PER_REQUEST and that one.
  */
 import { MAX_BLOCK_SIZE } from './inbox.ts';
+import { pageMemory } from './page_memory.ts';
 
 /** Bytes of one READ that are fetched and delivered as a unit. */
 export const READ_SLICE = 128 * 1024;
@@ -47,10 +48,8 @@ function divide(): void {
 }
 
 function make(): ReadBuffer {
-  // A growable buffer starts on a page and is reserved, not touched: O_DIRECT can fill it, and unused pages cost nothing.
   // An unaligned slice of READ_SLICE bytes can touch one block more than an aligned one.
-  const size = READ_SLICE + MAX_BLOCK_SIZE;
-  return { bytes: new Uint8Array(new SharedArrayBuffer(size, { maxByteLength: size })) };
+  return { bytes: new Uint8Array(pageMemory(READ_SLICE + MAX_BLOCK_SIZE)) };
 }
 
 /** Whether a connection to `device` that holds `held` would be given `n` more now. */
