@@ -13,7 +13,7 @@ export const processGroup = group(
     ).prefault('try'),
     dontDump: choice(
       WISHES,
-      "Leave the memory of guests out of core dumps (MADV_DONTDUMP), as QEMU's dump-guest-core=off: the pool, its tables and buffers, and what connections get later. A core is as good for finding a fault, and smaller. What may still be in it: a page or two that the compressor of each thread had last, and what was read ahead of a connection that had to wait (TCP, up to 12 MiB). LimitCORE=0 leaves no core at all.",
+      "Leave the memory of guests out of core dumps (MADV_DONTDUMP), as QEMU's dump-guest-core=off: the pool, its tables and buffers, and what connections get later. A core is as good for finding a fault, and smaller. What may still be in it: a few pages that the compressor of each thread had last, and what was read ahead of a connection that had to wait (TCP, up to 12 MiB). LimitCORE=0 leaves no core at all.",
     ).prefault('try'),
     ioFlusher: choice(
       WISHES,

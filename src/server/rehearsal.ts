@@ -11,7 +11,7 @@ import { isLeftOver } from '../os/unix_socket.ts';
 import { Codec } from '../pool/codec.ts';
 import { admitImage, imageExit, refuseShared } from './images.ts';
 import { tryFlusher } from './io_flusher.ts';
-import { careForMemory, tryOom } from './process_care.ts';
+import { tryOom } from './process_care.ts';
 import { reserveAll } from './settings.ts';
 
 export interface Refusal {
@@ -26,7 +26,7 @@ export async function rehearse(config: Config): Promise<Refusal[]> {
   const markers = new Map<string, number>();
   const tries: (() => unknown)[] = [
     ...config.exports.map((_, x) => () => tryImage(config, x, markers)),
-    () => careForMemory(config.process, reserveAll(config).memory),
+    () => reserveAll(config),
     () => tryFlusher(config.process),
     () => tryOom(config.process),
     () => new Codec(config.compressor.level),

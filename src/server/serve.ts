@@ -52,7 +52,7 @@ import { createLog, type Log } from './log.ts';
 import type { FromLane, FromShrinker, ToShrinker } from './messages.ts';
 import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
 import { createPlaces } from './places.ts';
-import { careForMemory, careForOom } from './process_care.ts';
+import { careForOom } from './process_care.ts';
 import { resetImages } from './reset_images.ts';
 import { ServedAgents } from './served_agents.ts';
 import { ServedMemcgs } from './served_memcgs.ts';
@@ -128,8 +128,7 @@ async function startWith(
   const opened = images.map(({ image }) => image);
   const settings = threadSettings(config, opened, budget);
   checkExports(settings.exports);
-  const { cells, shared, traffic, memory } = reserveAll(config);
-  const careOfMemory = careForMemory(config.process, memory);
+  const { cells, shared, traffic, careOfMemory } = reserveAll(config);
   findUsers(images, shared);
   beginThread({ thread: THREAD_MAIN, shared, settings });
   // A young generation that starts at 4 MiB instead of 1: four times fewer collections of the views made per page. Must

@@ -24,6 +24,8 @@ import { createShared, type PoolSettings, type Shared } from '../pool/shared.ts'
 import { type Combination, PROTOCOLS } from '../protocols/index.ts';
 import { onReserve } from '../shm/columns.ts';
 import type { ImageBudget } from './budget.ts';
+import type { Care } from './care.ts';
+import { careForMemory } from './process_care.ts';
 import { createCells, liveSettings, type TunableCells } from './tunables.ts';
 
 /** What threads are set to, besides the pool's settings: plain values, the same in every thread. */
@@ -123,21 +125,22 @@ function poolSettings(config: Config): PoolSettings {
   };
 }
 
-/** All that threads share, with nothing in it yet. `memory`: what it is made of. */
+/** All that threads share, with nothing in it yet, and what was done for the memory that it is made of. */
 interface Reserved {
   readonly shared: Shared;
   readonly cells: TunableCells;
   readonly traffic: ImageTraffic;
-  readonly memory: readonly SharedArrayBuffer[];
+  readonly careOfMemory: readonly Care[];
 }
 
-/** What is reserved and not touched costs address space alone. Exit code 2 where it can't be had. */
+/** What is reserved and not touched costs address space alone. Exit code 2 where it can't be had, or not as the config insists. */
 export function reserveAll(config: Config): Reserved {
   const memory: SharedArrayBuffer[] = [];
   onReserve((buffer) => memory.push(buffer));
   try {
     const cells = tunableCells(config);
-    return { cells, shared: reserveShared(config, cells), traffic: createImageTraffic(), memory };
+    const made = { cells, shared: reserveShared(config, cells), traffic: createImageTraffic() };
+    return { ...made, careOfMemory: careForMemory(config.process, memory) };
   } finally {
     onReserve(null);
   }

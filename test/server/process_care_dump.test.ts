@@ -6,8 +6,8 @@ import { startServer } from '../support/zswapd.ts';
 
 const PAGE = 4096;
 const PAGES = 256;
-/** zstd's context has the last page that did not compress, of the one lane and of the shrinker. */
-const IN_WORK = 2;
+/** What a thread's compressor had last: zstd's contexts, and what a checksum is compared with; of the lane and of the shrinker. */
+const IN_WORK = 8;
 
 /** How often a secret that is in each of PAGES pages, written and read, is in memory that a core dump has, and that it has not. */
 async function secrets(t: Test, dontDump: string): Promise<{ dumped: number; left: number }> {
