@@ -24,7 +24,7 @@ export interface ExpectedRequests {
   readonly requests: readonly ExpectedRequest[];
   /** What follows: more requests, the end that was asked for, or the end because of a broken stream. */
   readonly after: 'more' | 'closed' | 'dropped';
-  /** Whether the last byte ends a request. */
+  /** Whether the last byte ends a request, or the goodbye. */
   readonly whole: boolean;
 }
 
@@ -94,7 +94,7 @@ export function expectRequests(sent: Buffer, handshake: ExpectedHandshake, disk:
     const cookie = sent.toString('hex', at + 8, at + 16);
     const far = sent.readBigUInt64BE(at + 16);
     at += wire.NBD_REQUEST_BYTES;
-    if (type === wire.NBD_CMD_DISC) return { requests, after: 'closed', whole: true };
+    if (type === wire.NBD_CMD_DISC) return { requests, after: 'closed', whole: at === sent.length };
     const payload = type === wire.NBD_CMD_WRITE ? length : 0;
     if (sent.length - at < payload) return { requests, after: 'more', whole: false };
     const errors = wrongs(handshake, type, flags, far, length);

@@ -53,7 +53,8 @@ export async function play(target: Target, session: Session): Promise<string | n
   try {
     await send(peer, pieces, session.deaf);
     const over = (): boolean => state.closed || check.problem !== null;
-    await end(peer, session, { check, after, over, whole: requests?.whole ?? false });
+    const whole = requests?.whole ?? handshake.at === sent.length;
+    await end(peer, session, { check, after, over, whole, atRequest: whole && requests !== null });
     await awaited('a client that has left is not let go', () => target.open() <= (stuck.get(target) ?? 0));
   } catch (error) {
     if (!(error instanceof Hang)) throw error;
@@ -80,23 +81,26 @@ async function send(peer: Duplex, pieces: readonly Buffer[], deaf: boolean): Pro
 interface Course {
   readonly check: ReplyCheck;
   readonly after: 'more' | 'closed' | 'dropped' | 'transmission';
+  /** Whether its last byte ends a request, an option or a goodbye; and whether a request may follow. */
   readonly whole: boolean;
+  readonly atRequest: boolean;
   over(): boolean;
 }
 
-async function end(peer: Duplex, { ending }: Session, { check, after, over, whole }: Course): Promise<void> {
+async function end(peer: Duplex, { ending }: Session, { check, after, over, whole, atRequest }: Course): Promise<void> {
   if (ending === 'leave') {
     peer.destroy();
     return;
   }
   if (ending === 'half') peer.end();
-  const owed = after !== 'dropped' && (ending !== 'half' || after === 'closed');
+  // Over TCP what comes behind a goodbye can throw away the replies that are on their way.
+  const owed = after === 'closed' ? whole : after === 'more' && ending !== 'half';
   if (owed) {
     await awaited(`an answer does not come, behind ${check.total} bytes`, () => check.complete || over());
     if (!check.complete) check.problem ??= `it was closed after ${check.total} bytes, with answers owed`;
   }
   if (after === 'more' && ending === 'wait') peer.destroy();
-  else if (after === 'more' && whole) peer.write(rawRequest(wire.NBD_CMD_DISC, 0, 0, 0, 0));
+  else if (after === 'more' && atRequest) peer.write(rawRequest(wire.NBD_CMD_DISC, 0, 0, 0, 0));
   else if (after === 'more') peer.end();
   await awaited(`${after}: it is not closed`, over);
 }
