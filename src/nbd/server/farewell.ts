@@ -30,6 +30,7 @@ export class Farewell {
   #peerEnded = false;
   #bytes = 0;
   #quiet = 0;
+  #over = false;
   #timer: NodeJS.Timeout | null = null;
   readonly #watch = new GoodbyeWatch();
 
@@ -40,7 +41,8 @@ export class Farewell {
 
   /** The client has said goodbye, and waits for replies or does not: `begin` comes when it has them. */
   watch(socket: ConnectionTransport): void {
-    this.#watch.start(socket);
+    // The goodbye of a client that has gone can be read when its socket is closed, and then nothing would end the watch.
+    if (!this.#over) this.#watch.start(socket);
   }
 
   /** `leaving`: the client has said goodbye. Whatever is to be said was written. */
@@ -79,6 +81,7 @@ export class Farewell {
 
   /** The socket is closed. */
   over(): void {
+    this.#over = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#watch.stop();

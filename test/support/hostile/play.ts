@@ -9,12 +9,16 @@ import { piecesOf, type Session } from './session.ts';
 import { prepare, SECRET, type Target } from './targets.ts';
 
 /** Whoever has not answered by then hangs. A farewell may take a second. */
-const HANG_MS = 8000;
+const HANG_MS = 4000;
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Connections that hang since an earlier session, which is at fault and not the ones after it. */
 const stuck = new WeakMap<Target, number>();
+
+/** Timers that keep the process, and those that do so since an earlier session, or were there before. */
+const timers = (): number => process.getActiveResourcesInfo().filter((what) => what === 'Timeout').length;
+let idle = timers();
 
 class Hang extends Error {}
 
@@ -56,10 +60,12 @@ export async function play(target: Target, session: Session): Promise<string | n
     const whole = requests?.whole ?? handshake.at === sent.length;
     await end(peer, session, { check, after, over, whole, atRequest: whole && requests !== null });
     await awaited('a client that has left is not let go', () => target.open() <= (stuck.get(target) ?? 0));
+    await awaited('a timer goes on for a client that has left', () => timers() <= idle);
   } catch (error) {
     if (!(error instanceof Hang)) throw error;
     check.problem ??= error.message;
     stuck.set(target, target.open());
+    idle = timers();
   }
   peer.destroy();
   device.release();

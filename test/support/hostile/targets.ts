@@ -16,6 +16,7 @@ import { tempFolder } from '../tmp.ts';
 import type { Session } from './session.ts';
 
 const SIZE = 1024 * 1024;
+const CONNECT_MS = 8000;
 /** No session of the grammar asks for this one. */
 const STEADY = 'steady-6f1c';
 const STEADY_PAGES = 64;
@@ -80,8 +81,12 @@ function pair(): [Duplex, Duplex] {
   return [ends[0], ends[1]];
 }
 
-const dial = (where: { path: string } | { port: number }): Socket =>
-  createConnection({ ...where, allowHalfOpen: true });
+async function dial(where: { path: string } | { port: number }): Promise<Socket> {
+  const socket = createConnection({ ...where, allowHalfOpen: true });
+  // Who leaves before that was never here.
+  await once(socket, 'connect', { signal: AbortSignal.timeout(CONNECT_MS) });
+  return socket;
+}
 
 export interface Targets {
   readonly all: readonly Target[];
