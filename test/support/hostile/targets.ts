@@ -18,14 +18,15 @@ import type { Session } from './session.ts';
 const SIZE = 1024 * 1024;
 const CONNECT_MS = 8000;
 /** No session of the grammar asks for this one. */
-const STEADY = 'steady-6f1c';
+export const STEADY = 'steady-6f1c';
 const STEADY_PAGES = 64;
 /** What a client must never see that has not written it. */
 export const SECRET = Buffer.from('5ec2e7a90b1dfa11', 'hex');
 
 export interface Target {
   readonly exports: readonly ExportInfo[];
-  readonly device: RamDevice;
+  /** The device of the first export, if it is in this process. */
+  readonly device: RamDevice | null;
   connect(): Promise<Duplex>;
   /** Connections of hostile clients that have not ended. */
   open(): number;
@@ -81,7 +82,7 @@ function pair(): [Duplex, Duplex] {
   return [ends[0], ends[1]];
 }
 
-async function dial(where: { path: string } | { port: number }): Promise<Socket> {
+export async function dial(where: { path: string } | { port: number }): Promise<Socket> {
   const socket = createConnection({ ...where, allowHalfOpen: true });
   // Who leaves before that was never here.
   await once(socket, 'connect', { signal: AbortSignal.timeout(CONNECT_MS) });
@@ -149,7 +150,7 @@ async function withFence(t: Test, tcp: boolean): Promise<Target> {
 }
 
 /** What the server says of an export, as our own client understands it. */
-async function infoOf(path: string, name: string): Promise<ExportInfo> {
+export async function infoOf(path: string, name: string): Promise<ExportInfo> {
   const client = await NbdClient.connect({ socketPath: path, export: name, structured: false });
   const { info, size, flags } = client;
   await client.disconnect();
@@ -175,6 +176,10 @@ export class Steady {
     await this.#client.write(page * BLOCK, this.#page(page));
     const found = await Promise.all([page, other].map((n) => this.#client.read(n * BLOCK, BLOCK)));
     if (!found[0].equals(this.#page(page)) || !found[1].equals(this.#page(other))) this.wrong++;
+  }
+
+  leave(): void {
+    this.#client.destroy();
   }
 
   #page(n: number): Buffer {
