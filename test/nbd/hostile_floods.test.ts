@@ -62,9 +62,10 @@ t.test('floods', { skip: LONG ? false : 'only with ZSWAPD_LONG=1' }, async (t) =
     return () => performance.now() < end;
   };
   await measure(during(BASE_MS));
-  const before = await measure(during(BASE_MS));
+  let before = await measure(during(BASE_MS));
   say('nobody beside it', before);
-  for (const attack of ATTACKS) {
+  // Twice, as what the second time adds to the first would be a leak.
+  for (const attack of [...ATTACKS, ...ATTACKS]) {
     const path = server.socketPath;
     const worker = new Worker(new URL('../support/hostile/attacker.js', import.meta.url), {
       workerData: { path, attack },
@@ -76,8 +77,9 @@ t.test('floods', { skip: LONG ? false : 'only with ZSWAPD_LONG=1' }, async (t) =
     const result = await measure(() => !over);
     say(attack, result);
     t.ok(result.most - before.most <= DEAF * PER_CONNECTION + SLACK, `${attack}: memory stays within the bounds`);
+    before = await measure(during(BASE_MS));
+    say('nobody beside it again', before);
   }
-  say('nobody beside it again', await measure(during(BASE_MS)));
   t.equal(wrong, 0, 'it reads what it wrote');
   await client.disconnect();
   t.equal((await server.stop()).code, 0);

@@ -51,12 +51,20 @@ t.test('hostile sessions', async (t) => {
   await steady.round();
   for (const { fault, session } of KEPT) t.equal(await problemOf(session), null, fault);
   const before = descriptors();
+  let begun = 0;
+  let finished = false;
+  t.teardown(() => {
+    // What throws in a callback of the server ends the test from outside.
+    if (!finished) t.comment(`it threw: ZSWAPD_SEED=${seed} ZSWAPD_PATH=${begun - 1}`);
+  });
   const property = fc.asyncProperty(sessions(all.length, DEPTH), async (session) => {
+    begun++;
     const problem = await problemOf(session);
     if (problem !== null) throw new Error(problem);
   });
   const path = ZSWAPD_PATH === undefined ? {} : { path: ZSWAPD_PATH };
   const result = await fc.check(property, { seed, numRuns: RUNS, endOnFailure: !SHRINK, ...path });
+  finished = true;
   if (result.failed) {
     const again = `ZSWAPD_SEED=${seed} ZSWAPD_PATH=${result.counterexamplePath}${LONG ? ' ZSWAPD_LONG=1' : ''}`;
     t.fail(`${again} node dist/test/nbd/hostile_sessions.test.js: ${(result.errorInstance as Error).message}`);
