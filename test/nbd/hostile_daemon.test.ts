@@ -11,7 +11,7 @@ import { tempFolder } from '../support/tmp.ts';
 import { startServer } from '../support/zswapd.ts';
 
 const LONG = process.env.ZSWAPD_LONG === '1';
-const RUNS = LONG ? 10_000 : 60;
+const RUNS = LONG ? 4000 : 60;
 
 t.setTimeout(900_000);
 

@@ -18,7 +18,7 @@ import { startTargets } from '../support/hostile/targets.ts';
 import { chooseSeed } from '../support/random.ts';
 
 const LONG = process.env.ZSWAPD_LONG === '1';
-const RUNS = Number(process.env.ZSWAPD_RUNS ?? (LONG ? 40_000 : 350));
+const RUNS = Number(process.env.ZSWAPD_RUNS ?? (LONG ? 20_000 : 350));
 /** A smaller session that fails as well is looked for when asked for: each try of one that hangs takes seconds. */
 const SHRINK = process.env.ZSWAPD_SHRINK === '1';
 const ROUND_MS = 10_000;
