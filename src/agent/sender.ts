@@ -81,6 +81,8 @@ export class Sender {
       limits?: { batchSlots?: number };
     };
     if (version !== 1) throw new Problem(`the server speaks version ${version} of the protocol, allowed: 1`);
+    // Before a batch is answered nothing tells whether this is the server of before, and its clock.
+    if (this.sequence === 0) clock.forget();
     this.resume(first.body.session, Number(first.body.expects));
     this.parts.onLimits(Number(slots));
     outbox.limit(Number(limits?.batchSlots ?? 1 << 20));

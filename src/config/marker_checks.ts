@@ -1,5 +1,5 @@
 // What lies at the place of a marker is replaced by a start and removed by a stop, so nothing else may have its path.
-import { madeBeside } from '../os/marker_path.ts';
+import { madeBeside, markerEnding } from '../os/marker_path.ts';
 import type { OptionPath, Problem } from './option_path.ts';
 import type { Config } from './schema.ts';
 
@@ -16,12 +16,15 @@ export function checkMarkers({ exports, listen, control, agents }: Config): Prob
   }
   const problems: Problem[] = [];
   for (const [path, file] of files) {
-    const owner = file === null ? undefined : owners.get(file);
-    if (owner === undefined) continue;
-    problems.push({
-      path,
-      message: `${file} is where exports[${owner}] has the marker of its image, allowed: another path`,
-    });
+    if (file === null) continue;
+    const owner = owners.get(file);
+    const ending = markerEnding(file);
+    if (owner === undefined && ending === undefined) continue;
+    const why =
+      owner === undefined
+        ? `ends as the marker of an image does (${ending})`
+        : `is where exports[${owner}] has the marker of its image`;
+    problems.push({ path, message: `${file} ${why}, allowed: another path` });
   }
   return problems;
 }

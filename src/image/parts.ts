@@ -9,7 +9,7 @@
 import { fstatSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { errorCode } from '../os/exit_error.ts';
-import { MARKER_SUFFIX } from '../os/marker_path.ts';
+import { markerEnding } from '../os/marker_path.ts';
 import { shellWord } from '../os/shell.ts';
 import { listAttributes } from '../os/syscalls.ts';
 import { ImageError } from './error.ts';
@@ -48,7 +48,6 @@ interface FoundMark {
 }
 
 const RANGE = '([0-9]{1,16})-([0-9]{1,16})';
-const NAME_OF_MARKER = new RegExp(`\\${MARKER_SUFFIX}(\\.tmp)?$`);
 const NAME_OF_PART = new RegExp(`^(.*)\\.part-${RANGE}$`, 's');
 const ATTRIBUTE_OF_PART = new RegExp(`^${ATTRIBUTE}\\.${RANGE}$`);
 
@@ -62,7 +61,7 @@ export function attributeOfPart({ start, end }: FilePart): string {
 
 /** Throws ImageError for a file whose name is that of a marker of another one, or whose marker would be that of a part of it. */
 export function refuseNameOfMarker(path: string): void {
-  const [end] = NAME_OF_MARKER.exec(path) ?? [];
+  const end = markerEnding(path);
   if (end !== undefined)
     throw new ImageError('type', `${path}: its name ends as that of a marker does (${end}), allowed: another name`);
   const [, file] = NAME_OF_PART.exec(basename(path)) ?? [];

@@ -7,3 +7,8 @@ export function madeBeside(path: string): string[] {
   const marker = `${path}${MARKER_SUFFIX}`;
   return [marker, `${marker}.tmp`];
 }
+
+/** How a path ends that is named as a marker, or as what is renamed to one; undefined for any other. */
+export function markerEnding(path: string): string | undefined {
+  return [`${MARKER_SUFFIX}.tmp`, MARKER_SUFFIX].find((end) => path.endsWith(end));
+}

@@ -146,6 +146,17 @@ for (const [place, text] of [
   });
 }
 
+t.test('no path may end as a marker does, whichever image it would be of', async (t) => {
+  for (const end of ['.zswapd', '.zswapd.tmp']) {
+    const [first, ...others] = problems(`{ "listen": { "unix": "/d/f.part-0-4096${end}" } }`);
+    t.match(
+      first,
+      `listen.unix: /d/f.part-0-4096${end} ends as the marker of an image does (${end}), allowed: another path`,
+    );
+    t.same(others, []);
+  }
+});
+
 t.test('two exports with one name or one image are refused', async (t) => {
   const text =
     '{ "exports": [\n{ "name": "a", "image": "x", "size": 4096 },\n{ "name": "a", "image": "./x", "size": 4096 } ] }';
