@@ -14,7 +14,7 @@ import { ImageError } from './error.ts';
 import { fileIdentity } from './io.ts';
 import { ANSWER_MS, askLoops, type LoopAnswer, NobodyAsks, START_MS } from './loop_ask.ts';
 import { readBackingPath, tried } from './loop_look.ts';
-import { upperIdentity } from './overlay.ts';
+import { isThroughOverlay } from './overlay.ts';
 
 const DELETED = / \(deleted\)$/;
 const DEVICES = '/dev/';
@@ -55,7 +55,7 @@ export function loopOverFile(
     isOver: ({ by, behind, backing }) =>
       behind === null
         ? by === 'device' && backing === path
-        : behind.file === identity || (by === 'device' && tried(() => upperIdentity(backing)) === identity),
+        : behind.file === identity || (by === 'device' && tried(() => isThroughOverlay(path, file, backing)) === true),
     // The file system of the image answers: it has just been asked.
     isElsewhere: ({ by, backing }) => by === 'nobody' && backing !== UNKNOWN && isOnAnother(backing, path),
   });

@@ -1,12 +1,11 @@
 /**
  * The second path of a file on an overlay: what is written to it lies in the upper folder, and the two have locks of their own.
  */
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorCode } from '../os/exit_error.ts';
 import { type Mount, mountOf, readMounts, unescaped } from '../os/mounts.ts';
 import { birthTime } from '../os/syscalls.ts';
-import { fileIdentity } from './io.ts';
 
 interface UpperFile {
   path: string;
@@ -37,19 +36,15 @@ export function openUpper(path: string, fd: number): UpperFile | null {
   return null;
 }
 
-/** dev:ino of the upper file of what lies at a path, if that is on an overlay; or null. */
-export function upperIdentity(path: string): string | null {
-  if (mountOf(path, readMounts())?.type !== 'overlay') return null;
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    const upper = openUpper(path, fd);
-    if (upper === null) return null;
-    const identity = fileIdentity(fstatSync(upper.fd, { bigint: true }));
-    closeSync(upper.fd);
-    return identity;
-  } finally {
-    closeSync(fd);
-  }
+/**
+ * Whether what lies at two paths, one of them on an overlay, is one file: an overlay has the size and the time of birth of its
+ * upper file, wherever that is. `file`: of the first.
+ */
+export function isThroughOverlay(path: string, file: BigIntStats, other: string): boolean {
+  const mounts = readMounts();
+  if (![path, other].some((one) => mountOf(one, mounts)?.type === 'overlay') || file.birthtimeNs === 0n) return false;
+  const { size, birthtimeNs } = statSync(other, { bigint: true });
+  return size === file.size && birthtimeNs === file.birthtimeNs;
 }
 
 /** null for one that is read-only. The overlay has its own way to write a comma, beside the kernel's. */
