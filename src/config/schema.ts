@@ -108,7 +108,7 @@ const pool = group(
       'Keep a page that repeats one 32-bit word (in the kernel: a long) as an entry without an object.',
     ).prefault(true),
     checksums: bool(
-      'Keep a checksum of what each slot was last acknowledged to hold (XXH64, its low 32 bits, by zstd), and compare every page that is read with it, whether the pool or the image has it: a flipped bit, or an image write that was lost, torn, misdirected or of another time, is answered with EIO and counted as checksum_mismatch, and is never data. Takes 4 bytes per slot that was written, and 4 per object. What was written before the start is not known.',
+      'Keep a checksum of what each slot was last acknowledged to hold (XXH64, its low 32 bits, by zstd), and compare every page that is read with it, whether the pool or the image has it: a flipped bit, or an image write that was lost, torn, misdirected or of another time, is answered with EIO until the slot is written again, counted as checksum_mismatch, and is never data. Takes 4 bytes per slot that was written, and 4 per object. What was written before the start is not known.',
     ).prefault(true),
     incompressible: choice(
       ['reject', 'store'],

@@ -100,7 +100,9 @@ function usedLoops(): UsedLoop[] {
   const disks = readdirSync('/sys/block').filter((name) => name.startsWith('loop'));
   return disks.flatMap((name) => {
     try {
-      return [{ name, backing: readBackingPath(name) }];
+      const backing = readBackingPath(name);
+      // One that is being detached has none any more.
+      return backing === '' ? [] : [{ name, backing }];
     } catch (error) {
       const code = errorCode(error);
       if (code === '') throw error;
@@ -136,7 +138,8 @@ function found(
   const over = loops.find(isOver);
   if (over !== undefined) return nodeOf(over);
   for (const loop of loops) {
-    if (loop.by === 'device') continue;
+    // Or it was detached meanwhile.
+    if (loop.by === 'device' || !usedLoops().some(({ name }) => name === loop.name)) continue;
     const node = nodeOf(loop);
     if (!isElsewhere(loop)) {
       const allowed = `this image after \`losetup -d ${node}\``;

@@ -123,7 +123,9 @@ export class Cleaning {
     else if (isDiscarded) this.push('punch', slot, buffer);
     else {
       buffers.giveBuffer(shared.requestBuffers, buffer, shared.boxes);
-      if (found !== LOAD_MISS) this.fail(slot, NBD_EIO);
+      // Asked again, and last: a swapoff that the image has refused loses slots without a pin, and then is over.
+      //   1. we find the slot not lost   2. its punch fails: it is lost, and in use   3. we find it in use, or the export off
+      if (found !== LOAD_MISS || testBit(shared.lost, x, slot)) this.fail(slot, NBD_EIO);
     }
     return DONE;
   }
@@ -134,13 +136,13 @@ export class Cleaning {
     const page = zswap.slots.t.page[r];
     if (page !== 0) {
       into.set(zswap.page(page));
-      return LOAD_OK;
+      return zswap.isStored(x, slot, into, 0) ? LOAD_OK : LOAD_EIO;
     }
     // Trees of an export that is swapped off are freed, and whatever they held is on the image.
     if (!zswap.hasTrees(x)) return LOAD_MISS;
     const found = zswap.protocols.entry.load(zswap, x, slot, into);
     if (found === LOAD_EIO) zswap.count('decompress_fail');
-    return found;
+    return found !== LOAD_OK || zswap.isStored(x, slot, into) ? found : LOAD_EIO;
   }
 
   private push(kind: 'clean' | 'punch', slot: number, buffer: number): void {

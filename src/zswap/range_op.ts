@@ -10,6 +10,7 @@
 import { NBD_ESHUTDOWN } from 'node-nbd-server/device';
 import { clearBit, findBit, setBit } from '../pool/bits.ts';
 import { claim, noClaim, release, stands, waits } from '../pool/claims.ts';
+import { fillSum } from '../pool/codec.ts';
 import { SLICE_SLOTS } from '../pool/limits.ts';
 import { on, slotReusableBeforeInvalidate } from '../protocols/switches.ts';
 import { C } from './counters.ts';
@@ -19,6 +20,8 @@ import type { Zswap } from './zswap.ts';
 
 /** What a slice costs beside its slots in use: a look at the pin of each slot of it, which is a sixteenth of what one in use costs. */
 const SLICE_UNITS = SLICE_SLOTS / 16;
+/** Of a page of zeros. */
+const ZEROS = fillSum(0);
 /** Slots that nobody uses and that are passed by for what one in use costs. */
 const SKIPPED_PER_UNIT = 16_384;
 
@@ -152,7 +155,7 @@ export class RangeOp implements Parkable {
     } else if (this.provision) {
       for (let slot = this.cursor; slot < this.sliceEnd; slot++) {
         setBit(zswap.shared.users, x, slot);
-        zswap.sums.forget(x, slot);
+        zswap.sums.note(x, slot, ZEROS);
         zswap.noteDirty(x, slot);
       }
     }

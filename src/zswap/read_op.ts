@@ -11,7 +11,8 @@ import { noteSwapins } from '../pool/held_back.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { C } from './counters.ts';
 import type { Lane, Parkable } from './lane.ts';
-import { LOADED, ON_IMAGE, type Zswap } from './zswap.ts';
+import { LOADED, ON_IMAGE } from './loads.ts';
+import type { Zswap } from './zswap.ts';
 
 /** Slots that one image read covers at most. */
 const RUN_MAX = 64;

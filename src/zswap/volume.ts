@@ -23,13 +23,14 @@ import * as buffers from '../pool/buffers.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { C } from './counters.ts';
 import type { Lane, Parkable } from './lane.ts';
+import { LOAD_FAILED, LOADED, ON_IMAGE } from './loads.ts';
 import { ORDER } from './orders.ts';
 import { PinWaits } from './pin_waits.ts';
 import { RangeOp } from './range_op.ts';
 import { ReadOp } from './read_op.ts';
 import { REJECTED, STORED, store } from './store.ts';
 import { keepRaw, mayWriteBack, StoreOp } from './store_op.ts';
-import { LOAD_FAILED, LOADED, ON_IMAGE, type Zswap } from './zswap.ts';
+import type { Zswap } from './zswap.ts';
 
 const ZEROS = new Uint8Array(PAGE_SIZE);
 /** Where a partial write is merged with its base; nothing is kept there between two calls. */

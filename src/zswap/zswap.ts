@@ -30,18 +30,8 @@ import * as sync from '../shm/sync.ts';
 import { Checksums, NO_SUMS, type PageSums } from './checksums.ts';
 import { C } from './counters.ts';
 import { countEntry } from './entry_counts.ts';
+import { LOAD_FAILED, LOADED, LOST, ON_IMAGE, STALE, UNREADABLE } from './loads.ts';
 import { type OnMismatch, type OnWrite, type Tier, writesNothing } from './outward.ts';
-
-/** load(): the bytes are in place. */
-export const LOADED = 0;
-/** load(): neither page nor entry; the image has it. */
-export const ON_IMAGE = 1;
-/** load(): the entry does not decompress, the page is not the one last stored, or the slot is lost. */
-export const LOAD_FAILED = 2;
-/** What fetch() says instead of LOAD_FAILED. */
-const LOST = 3;
-const UNREADABLE = 4;
-const STALE = 5;
 
 /** What one thread does with the pool. */
 export class Zswap implements ProtocolPool {
@@ -171,8 +161,17 @@ export class Zswap implements ProtocolPool {
     return false;
   }
 
+  /** Whether a page that was loaded just now, or has sum `known`, is the one last acknowledged. Pin held. */
+  isStored(x: number, slot: number, page: Uint8Array, known = this.lastSum): boolean {
+    if (this.sums.agrees(x, slot, page, 0, known)) return true;
+    this.mismatched(x, slot, 'pool');
+    return false;
+  }
+
+  /** What is there may never be taken for what was acknowledged, by a stop neither. Pin held. */
   private mismatched(x: number, slot: number, tier: Tier): void {
     this.counters[C.checksum_mismatch]++;
+    this.lose(x, slot);
     this.onMismatch?.(x, slot, tier);
   }
 

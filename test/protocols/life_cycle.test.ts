@@ -5,9 +5,9 @@ import { clearBit } from '#src/pool/bits.js';
 import { lifeOf, treeOf } from '#src/pool/tree.js';
 import { meaningfulCombinations } from '#src/protocols/combinations.js';
 import { SHRINK } from '#src/protocols/protocol.js';
+import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/loads.js';
 import { STORED } from '#src/zswap/store.js';
 import { swapon } from '#src/zswap/swapoff_op.js';
-import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
 import { pair, shrink, swapoff, trim } from '../support/interleave.ts';
 import { checkEmpty, checkLists, held, makePage, memoryImage, pinned, put, take } from '../support/pool.ts';
 

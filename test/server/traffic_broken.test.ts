@@ -68,8 +68,8 @@ for (let round = 0; round < rounds; round++) {
     await load.run(Number.POSITIVE_INFINITY, () => load.refused >= 3);
     t.equal(load.lost, 0, 'stale pages were found, and the server goes on');
     t.equal(load.silent, 0, 'and none was read');
-    // A read that fails at once is tried again in its own time; what the answer says is counted.
-    t.equal((await s.stats()).pool.checksum_mismatch, load.refused);
+    const { checksum_mismatch: found } = (await s.stats()).pool;
+    t.ok(found > 0 && found <= load.refused, 'counted once, and then the slot is lost until it is written');
     await client.disconnect();
     await s.kill9();
   });

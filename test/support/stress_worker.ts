@@ -12,9 +12,10 @@ import { chooseProtocols } from '#src/protocols/index.js';
 import { shrinkPage } from '#src/protocols/lru/pages.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import * as sync from '#src/shm/sync.js';
+import { LOADED, ON_IMAGE } from '#src/zswap/loads.js';
 import { mayEvictOf } from '#src/zswap/may_evict.js';
 import { OVER_LIMIT, REJECTED, STORED, store } from '#src/zswap/store.js';
-import { LOADED, ON_IMAGE, Zswap } from '#src/zswap/zswap.js';
+import { Zswap } from '#src/zswap/zswap.js';
 import { endWrite } from './pool.ts';
 import { type Done, EXPORTS, pageAt, randoms, type StressData, WANTED } from './stress.ts';
 

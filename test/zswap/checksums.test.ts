@@ -5,8 +5,8 @@ import { Codec, fillSum } from '#src/pool/codec.js';
 import { get, treeOf } from '#src/pool/tree.js';
 import { wideInt32 } from '#src/shm/columns.js';
 import { Checksums } from '#src/zswap/checksums.js';
+import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/loads.js';
 import { storeRaw } from '#src/zswap/store.js';
-import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
 import { makePage, newZswap, pinned, put, take } from '../support/pool.ts';
 import { missing } from '../support/requires.ts';
 

@@ -5,9 +5,9 @@ import { testBit } from '#src/pool/bits.js';
 import { claim, claimed, noClaim, release } from '#src/pool/claims.js';
 import { EXPORT_BYTES_MAX, PAGE_SIZE } from '#src/pool/limits.js';
 import { SHRINK } from '#src/protocols/protocol.js';
+import { ON_IMAGE } from '#src/zswap/loads.js';
 import { ORDER } from '#src/zswap/orders.js';
 import { STORED } from '#src/zswap/store.js';
-import { ON_IMAGE } from '#src/zswap/zswap.js';
 import { Bench, Request } from '../support/lane.ts';
 import { checkEmpty, makePage, put, standing, take } from '../support/pool.ts';
 

@@ -5,9 +5,9 @@ import { testBit } from '#src/pool/bits.js';
 import { isDirty } from '#src/pool/dirty.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import { C } from '#src/zswap/counters.js';
+import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/loads.js';
 import { ORDER } from '#src/zswap/orders.js';
 import { Volume } from '#src/zswap/volume.js';
-import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
 import { type ImageThread, imageThread, PAGES } from '../support/image_thread.ts';
 import { makePage, put, take } from '../support/pool.ts';
 

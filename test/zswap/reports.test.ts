@@ -6,9 +6,9 @@ import { claim, claimsHeld, noClaim, release } from '#src/pool/claims.js';
 import { enter, STATE } from '#src/pool/export_state.js';
 import { ownerRow, setRow } from '#src/pool/owners.js';
 import type { PoolSettings } from '#src/pool/shared.js';
+import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/loads.js';
 import { RECORD, type ReportBatch, Reports } from '#src/zswap/reports.js';
 import { STORED, store } from '#src/zswap/store.js';
-import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
 import { checkLists, makePage, newZswap, put, take } from '../support/pool.ts';
 
 const PAGES = 300_000;

@@ -5,7 +5,7 @@ import { testBit } from '#src/pool/bits.js';
 import { takenBuffers } from '#src/pool/buffers.js';
 import { CTL } from '#src/pool/shared.js';
 import { EEXIST } from '#src/pool/slots.js';
-import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
+import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/loads.js';
 import { makePage, take } from '../support/pool.ts';
 import { ShrinkerBench, type Write } from '../support/shrinker_bench.ts';
 

@@ -4,8 +4,8 @@ import t from 'tap';
 import { ALLOCATOR_NAMES, type AllocatorName } from '#src/pool/allocator/index.js';
 import { sum } from '#src/shm/counters.js';
 import { C } from '#src/zswap/counters.js';
+import { LOADED, ON_IMAGE } from '#src/zswap/loads.js';
 import { OVER_LIMIT, REJECTED, STORED } from '#src/zswap/store.js';
-import { LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
 import {
   checkLists,
   endWrite,

@@ -5,8 +5,8 @@ import { POOL } from '#src/pool/counters.js';
 import { allocEntry, NONE } from '#src/pool/entries.js';
 import { sum } from '#src/shm/counters.js';
 import { C } from '#src/zswap/counters.js';
+import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/loads.js';
 import { REJECTED, STORED, store, storeRaw } from '#src/zswap/store.js';
-import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/zswap.js';
 import { checkEmpty, held, KINDS, makePage, newZswap, pinned, put, take, zsmallocOf } from '../support/pool.ts';
 
 for (const kind of KINDS) {

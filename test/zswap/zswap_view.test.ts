@@ -8,8 +8,9 @@ import { EEXIST, ENOENT } from '#src/pool/slots.js';
 import { chooseProtocols, type NameOf, PROTOCOLS } from '#src/protocols/index.js';
 import { SHRINK } from '#src/protocols/protocol.js';
 import * as sync from '#src/shm/sync.js';
+import { ON_IMAGE } from '#src/zswap/loads.js';
 import { REJECTED, STORED } from '#src/zswap/store.js';
-import { ON_IMAGE, Zswap } from '#src/zswap/zswap.js';
+import { Zswap } from '#src/zswap/zswap.js';
 import {
   checkEmpty,
   KINDS,

@@ -5,8 +5,9 @@ import { SHRINK } from '#src/protocols/protocol.js';
 import { sum } from '#src/shm/counters.js';
 import * as sync from '#src/shm/sync.js';
 import { C } from '#src/zswap/counters.js';
+import { LOADED, ON_IMAGE } from '#src/zswap/loads.js';
 import { STORED } from '#src/zswap/store.js';
-import { LOADED, ON_IMAGE, type Zswap } from '#src/zswap/zswap.js';
+import type { Zswap } from '#src/zswap/zswap.js';
 import {
   checkEmpty,
   endWrite,

@@ -30,6 +30,19 @@ export const FAULT_SCENARIOS: readonly Scenario[] = [
     actors: [client('trim', 0, trim(1)), client('load', 1, read(1))],
   },
   {
+    name: 'punch-error-flush',
+    about:
+      'the image refuses what a swapoff has it forget, while two FLUSHes vouch for the slot, of which it has an older page',
+    stored: one,
+    onImage: older,
+    pages: 2,
+    strict: true,
+    image: { failPunches: 1 },
+    mayLose: true,
+    errors: [NBD_EIO],
+    actors: [client('flush', 0, flush(1), flush(1)), swapoff()],
+  },
+  {
     name: 'punch-error-writeback',
     about: 'the punch of a trim fails while the page of its slot is being written back, and the slot is written again',
     stored: one,

@@ -14,7 +14,8 @@ import { CELL, countOf, currentOf, heirOf, isOnline, pathOf, ROOT, TABLE } from 
 import { hasAgent, rowOfNumber } from '../../pool/owners.ts';
 import { FREE_HEAD } from '../../pool/slot_table.ts';
 import { get, isFreed, treeOf } from '../../pool/tree.ts';
-import { LOADED, ON_IMAGE, type Zswap } from '../../zswap/zswap.ts';
+import { LOADED, ON_IMAGE } from '../../zswap/loads.ts';
+import type { Zswap } from '../../zswap/zswap.ts';
 import { isRight, rightVersions } from './acknowledged.ts';
 import { ownerProblem } from './agent.ts';
 import type { Stage } from './start_state.ts';

@@ -128,6 +128,14 @@ export const MUTANTS: readonly Mutant[] = [
     combination: P4,
   },
   {
+    name: 'swapoff: a cleaning does not ask again whether its slot was lost meanwhile',
+    file: 'zswap/cleaner.js',
+    from: 'if (found !== LOAD_MISS || testBit(shared.lost, x, slot))',
+    to: 'if (found !== LOAD_MISS)',
+    scenario: 'punch-error-flush',
+    combination: P4,
+  },
+  {
     name: 'pin, then claim: claims are looked at before the pin is set',
     file: 'pool/slots.js',
     from: `        t.locked[r] = me;
