@@ -113,7 +113,10 @@ t.test('what is flipped in an object, in a page stored raw or in a word is read 
       if (length[e] === 0) fill[e] ^= 1;
       else z.objects.segment(e)[at] ^= 0x10;
     }
-    t.equal(take(z, slot).result, LOADED, 'as it was');
+    // zstd has refused the object, and the other two were read, and are lost until they are written.
+    t.equal(take(z, slot).result, slot === 0 ? LOADED : LOAD_FAILED);
+    put(z, slot, page);
+    t.equal(take(z, slot).result, LOADED);
   }
 });
 
