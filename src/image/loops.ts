@@ -57,7 +57,8 @@ export function loopOverFile(
         ? by === 'device' && backing === path
         : behind.file === identity || (by === 'device' && tried(() => isThroughOverlay(path, file, backing)) === true),
     // The file system of the image answers: it has just been asked.
-    isElsewhere: ({ by, backing }) => by === 'nobody' && backing !== UNKNOWN && isOnAnother(backing, path),
+    isElsewhere: (loop) =>
+      loop.backing !== UNKNOWN && (!isCalled(loop, basename(path)) || isOnAnother(loop.backing, path)),
   });
 }
 

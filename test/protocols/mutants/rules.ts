@@ -50,7 +50,7 @@ export const RULE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a debt is taken away with the page: a FLUSH skips what is on its way to the image',
     file: 'zswap/cleaner.js',
-    from: 'into.set(zswap.page(page));\n            return LOAD_OK;',
+    from: 'into.set(zswap.page(page));\n            return zswap.isStored(x, slot, into, 0) ? LOAD_OK : LOAD_EIO;',
     to: 'return LOAD_MISS;',
     scenario: 'flush-writeback',
     combination: P4,
