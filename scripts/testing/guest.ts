@@ -103,6 +103,8 @@ export function guestStage(program: string, guest: GuestRun, strict: boolean): S
   return {
     name: guest.name,
     title: guest.title,
+    // An emulated processor is one thread, and a guest's folder is its own.
+    pairs: true,
     run: async (say) => {
       let reason = 'scripts/vm gave no reason';
       const ending = await run({

@@ -29,15 +29,40 @@ function selectStages(options: Options): Stage[] {
   return stages;
 }
 
+/** Those that may run beside each other and follow each other, two at a time: the smallest machines have two cores. */
+function inGroups(stages: readonly Stage[]): Stage[][] {
+  const groups: Stage[][] = [];
+  for (const stage of stages) {
+    const last = groups.at(-1);
+    if (stage.pairs === true && last?.length === 1 && last[0].pairs === true) last.push(stage);
+    else groups.push([stage]);
+  }
+  return groups;
+}
+
+/** What each says comes in one piece. */
+async function told(say: (line: string) => void, work: (say: (line: string) => void) => Promise<void>): Promise<void> {
+  const lines: string[] = [];
+  try {
+    await work((line) => lines.push(line));
+  } finally {
+    for (const line of lines) say(line);
+  }
+}
+
 async function runStages(stages: readonly Stage[]): Promise<number> {
   const sum = newTally();
-  for (const [index, stage] of stages.entries()) {
+  const runStage = async (stage: Stage, say: (line: string) => void): Promise<void> => {
     const started = performance.now();
-    say(`== ${index + 1}/${stages.length} ${stage.name}: ${stage.title}`);
+    say(`== ${stages.indexOf(stage) + 1}/${stages.length} ${stage.name}: ${stage.title}`);
     const tally = await stage.run(say);
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     say(`-- ${stage.name}: ${summaryLine(tally)} (${seconds} s)\n`);
     addTally(sum, tally);
+  };
+  for (const group of inGroups(stages)) {
+    if (group.length === 1) await runStage(group[0], say);
+    else await Promise.all(group.map((stage) => told(say, (line) => runStage(stage, line))));
   }
   for (const line of describeSkips(sum.skipped)) say(line);
   say(summaryLine(sum));
