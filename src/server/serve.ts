@@ -93,7 +93,9 @@ export async function serve(config: Config, notFlusher: NoFlusher | null, notes:
   const names = config.exports.map((one) => one.name).join(', ');
   server.manager.ready(`serving ${names}`);
   const code = await stop(server, signals);
-  await Promise.all([ready.flush(FLUSH_DEADLINE_MS), log.flush()]);
+  // In this order: what is printed behind the ready lines is handed to the log once they are out.
+  await ready.flush(FLUSH_DEADLINE_MS);
+  await log.flush();
   endProcess(code);
 }
 
