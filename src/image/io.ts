@@ -16,6 +16,7 @@ import {
   statfsSync,
   writev,
 } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { EINVAL, ENODEV, ENOSYS, EOPNOTSUPP, EPERM } from '../os/errno.ts';
 import { dropCache, punchHole } from '../os/syscalls.ts';
 import { systemErrno } from './error.ts';
@@ -100,6 +101,16 @@ export function syncFolder(path: string): void {
     fsyncSync(fd);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** As syncFolder, without holding the thread while the file system works. */
+export async function syncFolderLater(path: string): Promise<void> {
+  const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
   }
 }
 

@@ -3,6 +3,7 @@
  * under another path whose file is another one to the kernel (an overlay's), or in another mount namespace.
  */
 import { readFileSync } from 'node:fs';
+import { statFields } from '../os/proc_stat.ts';
 import { ImageError } from './error.ts';
 import { tried } from './loop_look.ts';
 import { bootId, type MarkerState } from './marker.ts';
@@ -28,6 +29,6 @@ function runs({ pid, bootId: boot, started }: Exclude<MarkerState, null | 'unrea
   const line = tried(() => readFileSync(`/proc/${pid}/cmdline`, 'latin1'));
   const btime = /^btime (\d+)$/m.exec(readFileSync('/proc/stat', 'latin1'));
   if (stat === null || line === null || btime === null || !line.split('\0').includes('serve')) return false;
-  const ticks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[FIELD_START]);
+  const ticks = Number(statFields(stat)[FIELD_START]);
   return Number(btime[1]) + ticks / USER_HZ <= Date.parse(started) / 1000 + SLACK;
 }

@@ -60,9 +60,9 @@ export interface LockedImage {
   sequence: string | null;
   /** Size of the file or device. */
   bytes: number;
-  /** The image itself, or the file that is all behind a loop device; null where there is none, or none that we can reach. */
+  /** The image itself, or the file that is all behind a loop device; null where there is none. */
   file: HeldFile | null;
-  /** Of which file it is no more than a part, where we can reach it; or null. */
+  /** Of which file it is no more than a part; or null. */
   part: FilePart | null;
   /** What is held besides: the file behind a loop device, and the upper one of a file of an overlay. */
   behind: readonly number[];

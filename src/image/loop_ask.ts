@@ -8,6 +8,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { openPipe, type Pipe, readWithin } from '../os/pipe.ts';
+import { statFields } from '../os/proc_stat.ts';
 import { type Asked, type BehindLoop, behindLoop, tried } from './loop_look.ts';
 
 /** How long a device has for its answer. */
@@ -139,8 +140,7 @@ function answerWithin(asker: ChildProcess, fd: number): Buffer | null {
   return piece;
 }
 
-/** proc(5), stat: the state comes after the name, which may have anything in it. */
 function isRunnable({ pid }: ChildProcess): boolean {
   const stat = tried(() => readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? '';
-  return stat.slice(stat.lastIndexOf(')') + 2).startsWith('R');
+  return statFields(stat)[0] === 'R';
 }

@@ -9,12 +9,12 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync, unlinkSync } from 'node:fs';
-import { open, unlink } from 'node:fs/promises';
+import { unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorCode } from '../os/exit_error.ts';
 import { MARKER_SUFFIX } from '../os/marker_path.ts';
 import { ImageError } from './error.ts';
-import { syncFolder } from './io.ts';
+import { syncFolder, syncFolderLater } from './io.ts';
 import { MARKER_MAX, replaceFile } from './marker_file.ts';
 
 export type Durability = 'volatile' | 'strict';
@@ -186,12 +186,7 @@ export async function removeMarkerLater(path: string): Promise<void> {
     if (errorCode(error) === 'ENOENT') return;
     throw error;
   }
-  const folder = await open(dirname(path), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await syncFolderLater(dirname(path));
 }
 
 /** The content of the image has to be on the disk by now. A marker that is gone already is no error. */

@@ -18,7 +18,7 @@ import {
 import { type FileHandle, lstat, open, rename, rm, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorCode } from '../os/exit_error.ts';
-import { syncFolder } from './io.ts';
+import { syncFolder, syncFolderLater } from './io.ts';
 
 /** Bytes of a marker, by far. What is longer is none, and is neither read nor replaced. */
 export const MARKER_MAX = 65_536;
@@ -91,16 +91,16 @@ function overwrite(path: string, bytes: Buffer): boolean {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found?.isFile() !== true) return false;
   const fd = openSync(path, constants.O_WRONLY | constants.O_NOFOLLOW);
-  writeSynced(fd, bytes, (): void => ftruncateSync(fd, bytes.length));
+  writeSynced(fd, bytes);
   return true;
 }
 
-/** And closed, also where that fails. */
-function writeSynced(fd: number, bytes: Buffer, then: () => void = () => undefined): void {
+/** All of the file, and closed, also where that fails. */
+function writeSynced(fd: number, bytes: Buffer): void {
   try {
     let at = 0;
     while (at < bytes.length) at += writeSync(fd, bytes, at);
-    then();
+    ftruncateSync(fd, bytes.length);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
@@ -118,12 +118,7 @@ export async function replaceFileLater(path: string, bytes: Buffer): Promise<voi
     await rm(temporary, { force: true });
     await writeSyncedLater(await open(path, constants.O_WRONLY | constants.O_NOFOLLOW), bytes);
   }
-  const folder = await open(dirname(path), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await syncFolderLater(dirname(path));
 }
 
 async function writeNewLater(path: string, bytes: Buffer): Promise<void> {

@@ -1,7 +1,7 @@
 /** Locks on open files, through koffi: of whole files (flock), and of ranges (open file description locks). 0 or more, or -errno. */
 import koffi from 'koffi';
+import { libc, result } from './libc.ts';
 
-const libc = koffi.load('libc.so.6');
 const cFlock = libc.func('int flock(int fd, int operation)');
 const cFcntlLock = libc.func('fcntl', 'int', ['int', 'int', koffi.inout(koffi.pointer('uint8_t'))]);
 
@@ -42,8 +42,4 @@ function range(type: number, start: number, bytes: number): Buffer {
   lock.writeBigInt64LE(BigInt(start), FLOCK_START);
   lock.writeBigInt64LE(BigInt(bytes), FLOCK_LENGTH);
   return lock;
-}
-
-function result(value: number): number {
-  return value < 0 ? -koffi.errno() : value;
 }

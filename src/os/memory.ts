@@ -2,10 +2,9 @@
  * System calls on ranges of this process's memory, through koffi. The ranges are shared buffers that can grow (shm/columns.ts):
  * each starts on a page and is a mapping of its own, so that nothing else is in it. Each answers >= 0, or -errno. Cold paths only.
  */
-import koffi from 'koffi';
 import { EINVAL } from './errno.ts';
+import { libc, result } from './libc.ts';
 
-const libc = koffi.load('libc.so.6');
 const cMadvise = libc.func('int madvise(void *addr, size_t len, int advice)');
 const cLock = libc.func('int mlock2(const void *addr, size_t len, unsigned int flags)');
 const cUnlock = libc.func('int munlock(const void *addr, size_t len)');
@@ -15,10 +14,6 @@ const MADV_DONTDUMP = 16;
 /** Linux 5.18. */
 const MADV_DONTNEED_LOCKED = 24;
 const MLOCK_ONFAULT = 1;
-
-function result(value: number): number {
-  return value < 0 ? -koffi.errno() : value;
-}
 
 function lock(view: Uint8Array): number {
   return result(cLock(view, view.byteLength, MLOCK_ONFAULT));

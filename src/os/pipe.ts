@@ -1,9 +1,9 @@
 /** A pipe that is read without the event loop, with a bound on the wait. */
 import { readSync } from 'node:fs';
-import koffi from 'koffi';
+import { libc } from './libc.ts';
 import { waitReadable } from './syscalls.ts';
 
-const cPipe = koffi.load('libc.so.6').func('int pipe2(_Out_ int *fds, int flags)');
+const cPipe = libc.func('int pipe2(_Out_ int *fds, int flags)');
 
 const O_CLOEXEC = 0o2_000_000;
 const PIECE = 4096;

@@ -2,9 +2,8 @@
  * System calls about the process as a whole, through koffi: what its threads may do in reclaim, its program, the
  * descriptors it was given, and its end. Main thread only, at start and at the end. Each answers >= 0, or -errno.
  */
-import koffi from 'koffi';
+import { libc, result } from './libc.ts';
 
-const libc = koffi.load('libc.so.6');
 const cPrctl = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
 const cExecve = libc.func('int execve(const char *path, const char **argv, const char **envp)');
 const cExit = libc.func('void _exit(int status)');
@@ -13,10 +12,6 @@ const cFcntl = libc.func('fcntl', 'int', ['int', 'int', 'int']);
 const PR_SET_IO_FLUSHER = 57;
 const PR_GET_IO_FLUSHER = 58;
 const F_SETFD = 2;
-
-function result(value: number): number {
-  return value < 0 ? -koffi.errno() : value;
-}
 
 /**
  * Tells the kernel that the calling thread does I/O on behalf of reclaim (Linux 5.6): its allocations then never wait for

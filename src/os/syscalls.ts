@@ -4,8 +4,8 @@
  */
 import koffi from 'koffi';
 import { ENXIO } from './errno.ts';
+import { libc, result } from './libc.ts';
 
-const libc = koffi.load('libc.so.6');
 const cDup = libc.func('int fcntl(int fd, int cmd, int arg)');
 const cPoll = libc.func('int poll(void *fds, unsigned long n, int ms)');
 const cRecv = libc.func('int64_t recv(int fd, _Out_ uint8_t *buf, size_t len, int flags)');
@@ -65,10 +65,6 @@ const TCP_KEEPINTVL = 5;
 const TCP_KEEPCNT = 6;
 /** Bytes of a cpu_set_t: 1024 processors. */
 const CPU_SET_BYTES = 128;
-
-function result(value: number): number {
-  return value < 0 ? -koffi.errno() : value;
-}
 
 /** A second descriptor for the same open socket, close-on-exec. */
 export function dup(fd: number): number {

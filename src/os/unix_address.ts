@@ -1,8 +1,7 @@
 /** System calls on the addresses of unix sockets, through koffi: whom to send to, and what an open socket is bound to. */
-import koffi from 'koffi';
 import { EINVAL } from './errno.ts';
+import { libc, result } from './libc.ts';
 
-const libc = koffi.load('libc.so.6');
 const cSocket = libc.func('int socket(int domain, int type, int protocol)');
 const cSendTo = libc.func(
   'int64_t sendto(int fd, const uint8_t *buf, size_t len, int flags, const uint8_t *addr, unsigned int addrlen)',
@@ -16,10 +15,6 @@ const MSG_DONTWAIT_NOSIGNAL = 0x40 | 0x4000;
 /** Bytes of sun_path, and of what is before it. */
 const UNIX_PATH_BYTES = 108;
 const FAMILY_BYTES = 2;
-
-function result(value: number): number {
-  return value < 0 ? -koffi.errno() : value;
-}
 
 /** The path that a unix socket is bound to; null for another socket, and one that has an abstract name or none. */
 export function boundPath(fd: number): string | null {

@@ -86,7 +86,7 @@ export class Codec {
 
   /** The sum of a page that is not compressed otherwise; 0 where that failed, or without checksums. */
   sumOf(page: Uint8Array): number {
-    return this.compress(page) === COMPRESS_FAILED ? 0 : this.sum;
+    return !this.checksums || this.compress(page) === COMPRESS_FAILED ? 0 : this.sum;
   }
 
   /** Whether the page at src[at..] has this sum: as zstd has it, or as that of a page of one word. */

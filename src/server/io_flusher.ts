@@ -12,6 +12,7 @@ import type { Config } from '../config/schema.ts';
 import { EINVAL, EPERM, errnoName } from '../os/errno.ts';
 import { errorCode } from '../os/exit_error.ts';
 import { inheritedSockets, LISTEN_FDS_START } from '../os/inherited_sockets.ts';
+import { statFields } from '../os/proc_stat.ts';
 import { getIoFlusher, keepOverExec, replaceProgram, setIoFlusher } from '../os/process.ts';
 import { type Care, insist } from './care.ts';
 
@@ -96,7 +97,7 @@ export function lookAtThreads(refused: NoFlusher | null): Care {
 function taskFlags(task: string): number[] {
   try {
     const stat = readFileSync(`/proc/self/task/${task}/stat`, 'latin1');
-    return [Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[FIELD_FLAGS])];
+    return [Number(statFields(stat)[FIELD_FLAGS])];
   } catch (error) {
     // A thread that has ended.
     if (['ENOENT', 'ESRCH'].includes(errorCode(error))) return [];
