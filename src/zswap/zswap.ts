@@ -32,6 +32,7 @@ import { C } from './counters.ts';
 import { countEntry } from './entry_counts.ts';
 import { LOAD_FAILED, LOADED, LOST, ON_IMAGE, STALE, UNREADABLE } from './loads.ts';
 import { type OnMismatch, type OnWrite, type Tier, writesNothing } from './outward.ts';
+import { tellOfLoss } from './vouch.ts';
 
 /** What one thread does with the pool. */
 export class Zswap implements ProtocolPool {
@@ -197,6 +198,7 @@ export class Zswap implements ProtocolPool {
     setBit(lost, x, slot);
     setBit(users, x, slot);
     this.counters[C.lost_pages]++;
+    tellOfLoss(this.shared);
   }
 
   /** Strict durability: what the slot holds, or its image, has changed. Pin or claim held, request not yet answered. */
@@ -265,6 +267,7 @@ export class Zswap implements ProtocolPool {
   startWrite(r: number, buffer: number): void {
     const { t } = this.slots;
     this.slots.attachPage(r, buffer);
+    this.isStored(t.volume[r], t.slot[r], this.page(buffer));
     this.counters[C.written_back_pages]++;
     countEvent(this.memcgs, this.thread, this.lastMemcg, CELL.ZSWPWB);
     this.queueWrite(t.volume[r], t.slot[r], buffer);
