@@ -74,6 +74,17 @@ export function integer(min: number, max: number, unit: string, description: str
     .meta({ description, unit, allowed } satisfies OptionMeta);
 }
 
+/** A number that need not be whole. */
+export function decimal(min: number, max: number, unit: string, description: string) {
+  const allowed = `a number from ${min} to ${max}`;
+  const error = (issue: { input?: unknown }) => wrong(issue.input, 'valid', allowed);
+  return z
+    .number({ error })
+    .min(min, { error })
+    .max(max, { error })
+    .meta({ description, unit, allowed } satisfies OptionMeta);
+}
+
 export function bool(description: string) {
   const allowed = 'true or false';
   return z
@@ -123,7 +134,11 @@ export function byName<const N extends readonly [string, ...string[]], V extends
 }
 
 /** An option that zod has no type for: `parse` answers undefined for what is not allowed. */
-function parsed<T>(parse: (value: unknown) => T | undefined, what: string, meta: OptionMeta & { allowed: string }) {
+export function parsed<T>(
+  parse: (value: unknown) => T | undefined,
+  what: string,
+  meta: OptionMeta & { allowed: string },
+) {
   return z
     .any()
     .transform((value: unknown, context): T => {
