@@ -13,7 +13,7 @@ const PLAN_MS_MAX = 7 * 24 * 3_600_000;
 const COUNT_MAX = 2 ** 31 - 1;
 const SLOT_MAX = EXPORT_BYTES_MAX / PAGE_SIZE - 1;
 
-export const COMMANDS = ['read', 'write', 'trim', 'zero', 'flush', 'cache', 'status'] as const;
+const COMMANDS = ['read', 'write', 'trim', 'zero', 'flush', 'cache', 'status'] as const;
 
 function slotRange(value: unknown): [number, number] | undefined {
   const match = typeof value === 'string' ? /^(\d{1,10})(?:-(\d{1,10}))?$/.exec(value) : null;

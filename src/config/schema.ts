@@ -185,10 +185,9 @@ const debug = group(
   'Instruments for tests and for the study of races.',
 );
 
-const faults = z
-  .null({ error: () => 'fault plans are not built yet, allowed: null' })
-  .meta({ description: 'Fault plan. Only null so far.', allowed: 'null' })
-  .prefault(null);
+const faults = fileOrNull(
+  'Fault plan that is in force from the start on (config/faults/README.md), for tests: errors, delays and lies of images, flipped bits, dropped connections and more, each as often as the plan says. zswapd fault apply, list and clear change it while the server runs. null: none.',
+).prefault(null);
 
 const controlGroup = group(
   {

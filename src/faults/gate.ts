@@ -17,7 +17,7 @@ export interface FaultsInForce {
 }
 
 /** What a call is about; what is left out is not known there. */
-export interface Where {
+interface Where {
   readonly x?: number;
   readonly slot?: number;
   /** Slots; 1 unless given. */
@@ -29,7 +29,7 @@ export interface Where {
 }
 
 /** Whether slot `slot` of export `x` belongs to the memcg at `path`, or to one below it. */
-export type InMemcg = (x: number, slot: number, path: string) => boolean;
+type InMemcg = (x: number, slot: number, path: string) => boolean;
 
 interface Compiled {
   readonly rule: FaultRule;

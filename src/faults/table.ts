@@ -31,7 +31,7 @@ export interface FaultTable {
   readonly since: number;
 }
 
-interface FaultEvent {
+export interface FaultEvent {
   readonly n: number;
   readonly fault: number;
   readonly ms: number;
@@ -94,14 +94,9 @@ export function note(table: FaultTable, event: Omit<FaultEvent, 'n'>): void {
   sync.store(table.numbers, row, n);
 }
 
-/** How many there were so far. */
-export function lastEvent({ control }: FaultTable): number {
-  return sync.load(control, 0);
-}
-
 /** The events behind number `after`, in order, and how many of those are not there any more. */
 export function eventsAfter(table: FaultTable, after: number): { events: FaultEvent[]; lost: number } {
-  const last = lastEvent(table);
+  const last = sync.load(table.control, 0);
   const events: FaultEvent[] = [];
   const first = Math.max(after + 1, last - EVENT_ROWS + 1);
   let lost = Math.max(0, first - after - 1);
