@@ -28,6 +28,7 @@ export function checkFault(fault: WrittenFault, config: PlanConfig): Problem[] {
     ...checkFilters(fault),
     ...checkMatch(fault, config),
     ...checkThreads(fault, config),
+    ...checkEnd(fault, action),
   ];
 }
 
@@ -86,6 +87,12 @@ function checkThreads({ site, with: extra }: WrittenFault, { lanes }: PlanConfig
   if (typeof lane !== 'number' || !(lane >= lanes)) return [];
   const path: OptionPath = ['with', extra.lane === undefined ? 'thread' : 'lane'];
   return [{ path, message: `lane ${lane} is not there, allowed: 0 to ${lanes - 1}` }];
+}
+
+function checkEnd({ site, for: lasts }: WrittenFault, { ends }: Action): Problem[] {
+  if (ends !== true || lasts !== undefined) return [];
+  const message = `is missing, and nobody could clear ${site} meanwhile, allowed: a time with its unit such as "2s"`;
+  return [{ path: ['for'], message }];
 }
 
 /** What the action takes, with its defaults, and what is wrong with it. */

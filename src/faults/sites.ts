@@ -7,6 +7,8 @@
  *   wire.*     nbd/server/mishaps.ts, asked before a reply begins
  *   process.*  server/process_faults.ts, asked ten times a second; process.kill by shm/sync.ts at a named step
  */
+import { assert } from '../shm/assert.ts';
+import { STUCK_MS } from '../shm/sync.ts';
 
 /** From the strictest to the loosest: the client sees nothing; an error and never wrong data; what may be lost is stated. */
 export const CLASSES = ['must-tolerate', 'must-detect', 'may-lose'] as const;
@@ -34,6 +36,8 @@ export interface Action {
   readonly together?: true;
   /** Nothing but pool.checksums notices it, so that without them no more than may-lose can be claimed. */
   readonly bySums?: true;
+  /** Has to end by itself: the control socket, over which it would be cleared, can't be reached meanwhile. */
+  readonly ends?: true;
   readonly with?: Readonly<Record<string, Extra>>;
   readonly about: string;
 }
@@ -54,6 +58,7 @@ const unseen = { ...detect, bySums: true } as const;
 const LONG_MS = 600_000;
 /** Below what a wait for a lock or a pin takes to be called wedged (shm/sync.ts), with room for a busy machine. */
 const STALL_MS = 4000;
+assert(STALL_MS < STUCK_MS, 'no stall that a plan may ask for is taken for a wedged thread');
 
 const latency: Action = {
   ...tolerate,
@@ -216,7 +221,9 @@ const SITES = {
   },
   'process.descriptors': {
     filters: [],
-    actions: { exhaust: { ...tolerate, about: 'the process can open nothing more while the fault is active' } },
+    actions: {
+      exhaust: { ...tolerate, ends: true, about: 'the process can open nothing more while the fault is active' },
+    },
   },
   'process.memory': {
     filters: [],

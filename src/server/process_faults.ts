@@ -46,13 +46,13 @@ export class ProcessFaults {
     this.timer = null;
     sync.watchSteps(null);
     jumpClock(0);
-    this.release();
+    this.releaseDescriptors();
+    this.ballast = [];
   }
 
-  private release(): void {
+  private releaseDescriptors(): void {
     this.giveDescriptors?.();
     this.giveDescriptors = null;
-    this.ballast = [];
   }
 
   private look(gate: Gate): void {
@@ -78,7 +78,8 @@ export class ProcessFaults {
     gate.reach('process.clock', {});
     const on = (site: 'process.descriptors' | 'process.memory'): boolean =>
       gate.rulesOf(site).some((rule) => isActive(rule, gate.since));
-    if (!on('process.descriptors') && !on('process.memory')) this.release();
+    if (!on('process.descriptors')) this.releaseDescriptors();
+    if (!on('process.memory')) this.ballast = [];
     if (gate.reach('process.descriptors', {}).length > 0) this.giveDescriptors ??= exhaustDescriptors();
     for (const injection of gate.reach('process.memory', {})) this.take(injection.extra('bytes'));
   }
