@@ -5,11 +5,13 @@ import { FAULTS_MAX } from '../faults/rules.ts';
 import { CLASSES, SITE_NAMES } from '../faults/sites.ts';
 import { EXPORT_BYTES_MAX, PAGE_SIZE } from '../pool/limits.ts';
 import { MEMCG_PATH_MAX, NAME_MAX } from './bounds.ts';
-import { choice, decimal, duration, group, integer, parsed, text } from './fields.ts';
+import { choice, duration, group, integer, parsed, text } from './fields.ts';
 import type { Config } from './schema.ts';
 
 /** A week: what a soak may last, and more would not be waited for. */
 const PLAN_MS_MAX = 7 * 24 * 3_600_000;
+/** One in a hundred million. */
+const PERCENT_MIN = 1e-6;
 const COUNT_MAX = 2 ** 31 - 1;
 const SLOT_MAX = EXPORT_BYTES_MAX / PAGE_SIZE - 1;
 
@@ -20,6 +22,10 @@ function slotRange(value: unknown): [number, number] | undefined {
   if (match === null) return undefined;
   const [first, last] = [Number(match[1]), Number(match[2] ?? match[1])];
   return first <= last && last <= SLOT_MAX ? [first, last] : undefined;
+}
+
+function percent(value: unknown): number | undefined {
+  return typeof value === 'number' && value >= PERCENT_MIN && value <= 100 ? value : undefined;
 }
 
 const match = group(
@@ -39,7 +45,10 @@ const match = group(
 
 const when = group(
   {
-    probability: decimal(1e-6, 100, 'percent', 'Of the matches.').prefault(100),
+    probability: parsed(percent, 'valid', {
+      description: 'Percent of the matches.',
+      allowed: `a number from ${PERCENT_MIN} to 100`,
+    }).prefault(100),
     interval: integer(1, COUNT_MAX, 'matches', 'Each so-manieth match can fail.').prefault(1),
     times: integer(-1, COUNT_MAX, 'injections', 'So often at most; -1 is for ever.').optional(),
     space: integer(

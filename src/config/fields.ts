@@ -74,17 +74,6 @@ export function integer(min: number, max: number, unit: string, description: str
     .meta({ description, unit, allowed } satisfies OptionMeta);
 }
 
-/** A number that need not be whole. */
-export function decimal(min: number, max: number, unit: string, description: string) {
-  const allowed = `a number from ${min} to ${max}`;
-  const error = (issue: { input?: unknown }) => wrong(issue.input, 'valid', allowed);
-  return z
-    .number({ error })
-    .min(min, { error })
-    .max(max, { error })
-    .meta({ description, unit, allowed } satisfies OptionMeta);
-}
-
 export function bool(description: string) {
   const allowed = 'true or false';
   return z
@@ -117,6 +106,20 @@ export function choice<const V extends readonly [string, ...string[]]>(values: V
       error: (issue) => wrong(issue.input, 'one of the names', allowed),
     })
     .meta({ description, allowed } satisfies OptionMeta);
+}
+
+/** One of a list, or null for none. */
+export function choiceOrNull<const V extends readonly [string, ...string[]]>(values: V, description: string) {
+  const known = (value: unknown): value is V[number] => (values as readonly unknown[]).includes(value);
+  return parsed(
+    (value): V[number] | null | undefined => (value === null || known(value) ? value : undefined),
+    'one of the names',
+    {
+      description,
+      allowed: `${values.map((value) => `"${value}"`).join(', ')}, or null for none`,
+      json: { enum: [...values, null] },
+    },
+  );
 }
 
 /** Values by name, for any of the names; another one is an error, because what is said for it would do nothing in silence. */

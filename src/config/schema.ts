@@ -23,6 +23,7 @@ import {
   bool,
   byName,
   choice,
+  choiceOrNull,
   duration,
   fileOrNull,
   group,
@@ -178,6 +179,10 @@ const debug = group(
         unit: 'µs',
       },
     ).prefault({}),
+    break: choiceOrNull(
+      ['checksum', 'fence', 'early-reply', 'fsync'],
+      'Take a safeguard out, to see that a test notices. checksum: pages are not compared with what was stored. fence: what a closed connection has left unread still lands. early-reply: a WRITE of a page is answered before it is stored. fsync: FLUSH is answered, and nothing is written or synced. Needs unsafe.',
+    ).prefault(null),
     oracle: bool(
       'Check that each entry that is used is alive, overwrite what is freed, and keep checksums whatever pool.checksums says. Slow, for tests.',
     ).prefault(false),

@@ -17,8 +17,8 @@ import * as sync from '../shm/sync.ts';
 import { Lane } from '../zswap/lane.ts';
 import type { Tier } from '../zswap/outward.ts';
 import { LOOK_MS, PinWatch } from '../zswap/pin_watch.ts';
-import { Volume } from '../zswap/volume.ts';
 import { Zswap } from '../zswap/zswap.ts';
+import { peekGoodbye, volumeOf } from './broken.ts';
 import { LANE, laneCounters } from './lane_counters.ts';
 import type { FromLane, ThreadData, ToLane } from './messages.ts';
 import { givePlace, takePlace } from './places.ts';
@@ -69,7 +69,8 @@ export class LaneRole {
       name: `lane ${data.thread - THREAD_LANE0}`,
       inline: data.shared.settings.lanes === 0,
     });
-    this.volumes = new Map(data.settings.exports.map((info, x) => [info.name, new Volume(this.lane, x, info)]));
+    const BrokenVolume = volumeOf(data.settings.break);
+    this.volumes = new Map(data.settings.exports.map((info, x) => [info.name, new BrokenVolume(this.lane, x, info)]));
     if (data.settings.dontDump) onPageMemory(leaveOut);
     this.observeGarbageCollection();
     if (data.thread === THREAD_LANE0) this.watchPins();
@@ -113,7 +114,7 @@ export class LaneRole {
       },
       fence: {
         peerClosed: () => peerClosed(fd),
-        peek: (into) => peek(fd, into),
+        peek: this.data.settings.break === 'fence' ? (into) => peekGoodbye(fd, into) : (into) => peek(fd, into),
         // The end of a unix socket is seen at once, so nothing has to be taken in to find it.
         ...(isUnixSocket(fd) ? {} : { receive: (into: Uint8Array) => receive(fd, into) }),
       },
