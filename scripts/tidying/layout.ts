@@ -1,5 +1,5 @@
 // The arrows of the layout: cli → server → control → zswap → protocols, image → pool → shm; the explorer beside the server,
-// config and os beside them all, and node-nbd-server and the agent, which know none of them.
+// config, faults and os beside them all, and node-nbd-server and the agent, which know none of them.
 // Types count as well: a file that cannot be read without another one depends on it.
 import { importsOf, resolveImport, type SourceFile, type Violation } from './source.ts';
 

@@ -141,7 +141,8 @@ const SITES = {
       lost: { ...unseen, about: 'nothing is written, and it succeeds' },
       misdirected: {
         ...unseen,
-        about: 'it is written over other slots that were written lately, and succeeds: a second event names these',
+        about:
+          'its first page is written over another slot, one that was written lately, and it succeeds: a second event names that slot',
       },
       latency,
       hang,
