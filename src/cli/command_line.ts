@@ -178,10 +178,10 @@ function report(error: unknown, print = printError): number {
   return EXIT.internal;
 }
 
-/** Logs want one line from a server that did not start; who asks for a check gets them all. */
+/** Logs want one line from a server that did not start; who asks for a check, or brings a plan, gets them all. */
 function furtherProblems(error: ExitError): string {
   if (!(error instanceof ConfigError) || error.problems.length === 1) return '';
-  if (process.argv[2] === 'config') return `\n${error.problems.slice(1).join('\n')}`;
+  if (process.argv[2] === 'config' || process.argv[2] === 'fault') return `\n${error.problems.slice(1).join('\n')}`;
   const flags = process.argv[2] === 'serve' ? process.argv.slice(3) : [];
   return ` (and ${error.problems.length - 1} more, shown by: ${programLine('config', 'check', ...flags)})`;
 }

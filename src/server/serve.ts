@@ -7,6 +7,7 @@
 import { isatty } from 'node:tty';
 import { setFlagsFromString } from 'node:v8';
 import { checkExports } from 'node-nbd-server/device';
+import { breakWarning } from '../config/checks.ts';
 import { makeStateFolder, removeStateFolder } from '../config/environment.ts';
 import { loadPlan } from '../config/fault_plan.ts';
 import { usableMemory } from '../config/memory.ts';
@@ -101,7 +102,8 @@ export async function serve(config: Config, notFlusher: NoFlusher | null, notes:
 async function start(config: Config, notFlusher: NoFlusher | null, log: Log, signals: Signals): Promise<Running> {
   insistOnFlusher(config.process, notFlusher);
   const warn = (line: string): void => log.logger.warn(line);
-  const notes = [protocolWarning(config), cursorWarning(config), foreignSockets(process.env), memoryWarning(config)];
+  const notes = [protocolWarning(config), cursorWarning(config), breakWarning(config)];
+  notes.push(foreignSockets(process.env), memoryWarning(config));
   for (const line of notes) if (line !== null) warn(line);
   const made = makeStateFolder(config);
   const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
