@@ -14,7 +14,7 @@ import { addAgent } from './agent.ts';
 import type { ExploreFlags } from './explore.ts';
 import { type ConfigFlags, controlSocket, load, type StatsFlags, settings, withConfig, withControl } from './flags.ts';
 import { print } from './print.ts';
-import { addCtl, addSwapVerbs } from './server_verbs.ts';
+import { addCtl, addFault, addSwapVerbs } from './server_verbs.ts';
 
 /** Sixteen exports of 8 TiB, or some ten million pages, take tens of seconds. */
 const CHECK_TIMEOUT_MS = 180_000;
@@ -71,6 +71,7 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
   addSwapVerbs(program);
 
   addCtl(program);
+  addFault(program);
   addExplore(program, done);
   addConfigCheck(program);
   addAgent(program, done);
@@ -177,10 +178,10 @@ function report(error: unknown, print = printError): number {
   return EXIT.internal;
 }
 
-/** Logs want one line from a server that did not start; who asks for a check gets them all. */
+/** Logs want one line from a server that did not start; who asks for a check, or brings a plan, gets them all. */
 function furtherProblems(error: ExitError): string {
   if (!(error instanceof ConfigError) || error.problems.length === 1) return '';
-  if (process.argv[2] === 'config') return `\n${error.problems.slice(1).join('\n')}`;
+  if (process.argv[2] === 'config' || process.argv[2] === 'fault') return `\n${error.problems.slice(1).join('\n')}`;
   const flags = process.argv[2] === 'serve' ? process.argv.slice(3) : [];
   return ` (and ${error.problems.length - 1} more, shown by: ${programLine('config', 'check', ...flags)})`;
 }

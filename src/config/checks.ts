@@ -174,9 +174,23 @@ function checkMemcgs({ exports, memcgs }: Config): Problem[] {
 }
 
 function checkTuning({ debug, unsafe }: Config): Problem[] {
-  if (Object.keys(debug.delay).length === 0 || unsafe) return [];
-  const message = 'delays slow every request down, allowed: only with unsafe: true';
-  return [{ path: ['debug', 'delay'], message }];
+  if (unsafe) return [];
+  const problems: Problem[] = [];
+  if (Object.keys(debug.delay).length > 0) {
+    const message = 'delays slow every request down, allowed: only with unsafe: true';
+    problems.push({ path: ['debug', 'delay'], message });
+  }
+  if (debug.break !== null) {
+    const message = `${debug.break} loses or corrupts data on purpose, allowed: only with unsafe: true`;
+    problems.push({ path: ['debug', 'break'], message });
+  }
+  return problems;
+}
+
+/** What is going to go wrong, or null. */
+export function breakWarning({ debug }: Pick<Config, 'debug'>): string | null {
+  if (debug.break === null) return null;
+  return `debug.break ${debug.break}: a safeguard is taken out, and data will be lost or corrupted`;
 }
 
 function checkProcess({ process }: Config): Problem[] {

@@ -4,26 +4,25 @@
  *   lock images, decide on markers -> discard what is to be reset -> shared memory -> threads ready -> markers written ->
  *   sockets -> ready lines
  */
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
 import { setFlagsFromString } from 'node:v8';
 import { checkExports } from 'node-nbd-server/device';
+import { breakWarning } from '../config/checks.ts';
 import { makeStateFolder, removeStateFolder } from '../config/environment.ts';
-import { REPOSITORY } from '../config/fields.ts';
+import { loadPlan } from '../config/fault_plan.ts';
 import { usableMemory } from '../config/memory.ts';
 import { memoryWarning } from '../config/pool_checks.ts';
 import { protocolWarning } from '../config/protocol_checks.ts';
 import type { Config } from '../config/schema.ts';
 import { cursorWarning } from '../config/shrinker_options.ts';
-import { type Control, ControlError, startControl } from '../control/control.ts';
+import type { Control } from '../control/control.ts';
 import { kernelFiles } from '../control/fs/files.ts';
 import type { FileTree } from '../control/fs/tree.ts';
-import { poolCheck, shareRuns } from '../control/pool_check.ts';
-import { statsReport } from '../control/stats_report.ts';
+import type { FaultsInForce } from '../faults/gate.ts';
+import type { FaultPlan } from '../faults/rules.ts';
 import { imagePages } from '../image/counted_image.ts';
 import { openError } from '../image/lock.ts';
-import { EXIT, named } from '../os/exit_error.ts';
+import { EXIT } from '../os/exit_error.ts';
 import { foreignSockets } from '../os/inherited_sockets.ts';
 import { NODE_LOOP } from '../os/loop.ts';
 import { endProcess } from '../os/process.ts';
@@ -32,8 +31,8 @@ import type { Shared } from '../pool/shared.ts';
 import { attachHelp } from './attach_help.ts';
 import { BlockControl } from './block_control.ts';
 import { imageBudget, poolTooSmall } from './budget.ts';
-import { type Care, careReport, tellOf } from './care.ts';
-import { SHOWN } from './counters.ts';
+import { tellOf } from './care.ts';
+import { FaultControl } from './fault_control.ts';
 import {
   findUsers,
   imageExit,
@@ -48,6 +47,7 @@ import { LineWriter } from './line_writer.ts';
 import { type Listeners, listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
 import type { FromShrinker, ToShrinker } from './messages.ts';
+import { openControl } from './open_control.ts';
 import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
 import { createPlaces } from './places.ts';
 import { careForOom } from './process_care.ts';
@@ -63,7 +63,7 @@ import { SwapControl } from './swap_control.ts';
 import { mismatchLog, shrinkerLog } from './thread_notes.ts';
 import { checkThreadRoom } from './thread_room.ts';
 import { beginThread } from './thread_start.ts';
-import { startThreads } from './threads.ts';
+import { startThreads, type Threads } from './threads.ts';
 import { LiveTunables } from './tunables.ts';
 import { Vouching } from './vouching.ts';
 
@@ -102,15 +102,17 @@ export async function serve(config: Config, notFlusher: NoFlusher | null, notes:
 async function start(config: Config, notFlusher: NoFlusher | null, log: Log, signals: Signals): Promise<Running> {
   insistOnFlusher(config.process, notFlusher);
   const warn = (line: string): void => log.logger.warn(line);
-  const notes = [protocolWarning(config), cursorWarning(config), foreignSockets(process.env), memoryWarning(config)];
+  const notes = [protocolWarning(config), cursorWarning(config), breakWarning(config)];
+  notes.push(foreignSockets(process.env), memoryWarning(config));
   for (const line of notes) if (line !== null) warn(line);
   const made = makeStateFolder(config);
   const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
   let images: ServedImage[] = [];
   try {
+    const plan = config.faults === null ? null : loadPlan(config.faults, config);
     images = openImages(config, warn);
     await resetImages(images, { manager, signals, info: (line) => log.logger.info(line) });
-    return await startWith(images, config, notFlusher, log, manager);
+    return await startWith(images, config, notFlusher, log, manager, plan);
   } catch (error) {
     takeBack(images, error);
     if (made) removeStateFolder();
@@ -124,6 +126,7 @@ async function startWith(
   notFlusher: NoFlusher | null,
   log: Log,
   manager: ServiceManager,
+  plan: FaultPlan | null,
 ): Promise<Running> {
   const warn = (line: string): void => log.logger.warn(line);
   const budget = imageBudget(config.lanes, config.exports.length, process.env);
@@ -140,8 +143,8 @@ async function startWith(
   // A young generation that starts at 4 MiB instead of 1: four times fewer collections of the views made per page. Must
   // be set before the threads are made.
   setFlagsFromString('--min-semi-space-size=4');
-  const faults = faultsOfStart();
-  const { failed } = faults;
+  const defects = defectsOfStart();
+  const { failed } = defects;
   manager.watchdog(watchdogMs(process.env, process.pid, warn));
   const served = makeServed(shared, config, images, warn, (message) => threads.shrinker.send(message));
   const note = shrinkerLog(config, shared, log, manager);
@@ -151,7 +154,7 @@ async function startWith(
   let listeners: Listeners | null = null;
   const starting = startThreads({
     data: { shared, places, settings, cells, traffic },
-    onFault: (error) => faults.found(error),
+    onFault: (error) => defects.found(error),
     onLane: (message) => (message.type === 'mismatch' ? tellMismatch(message) : listeners?.heard(message)),
     onShrinker: (message) => {
       note(message);
@@ -163,22 +166,16 @@ async function startWith(
   listeners = await listen({ config, lanes: threads.lanes, places, onError: warn });
   let control: Control | null = null;
   try {
-    const files = kernelFiles({
-      shared,
-      memcgs: served.memcgs.tree,
-      reclaim: served.memcgs.reclaim,
-      config,
-      tunables: new LiveTunables(cells, config.pool.acceptThresholdPercent),
-      usableMemory: usableMemory(),
-      imagePages: (x) => imagePages(traffic, x),
-      blocks: served.blocks,
-      changed: (change) => log.logger.info(change, 'a file was changed (zswapd ctl)'),
-    });
+    const files = filesOf(config, { cells, shared, traffic }, served, log);
     const care = [...careOfMemory, careForOom(config.process), lookAtThreads(notFlusher)];
     await Promise.race([failed, served.agents.listen((error) => log.logger.error({ err: error }, 'agents'))]);
-    control = await Promise.race([failed, openControl(config, shared, { ...served, care }, files, log)]);
+    const onFault = (error: Error): void => void stopOnFault(log, error);
+    const faults = faultControl(config, shared, threads, log);
+    const parts = { ...served, care, files, faults, log, onFault };
+    control = await Promise.race([failed, openControl(config, shared, parts)]);
+    if (plan !== null) faults.apply(plan);
     listeners.admit(mark(images, config, log, served.vouching));
-    faults.found = (error) => void stopOnFault(log, error);
+    defects.found = onFault;
     tellOf(care, log.logger);
     return { config, log, shared, images, threads, listeners, control, manager, ...served };
   } catch (error) {
@@ -187,6 +184,33 @@ async function startWith(
     await Promise.all([control?.close(), served.agents.close()]);
     throw error;
   }
+}
+
+/** What `zswapd ctl` reads and writes. */
+function filesOf(
+  config: Config,
+  { cells, shared, traffic }: Pick<ReturnType<typeof reserveAll>, 'cells' | 'shared' | 'traffic'>,
+  served: ReturnType<typeof makeServed>,
+  log: Log,
+): FileTree {
+  return kernelFiles({
+    shared,
+    memcgs: served.memcgs.tree,
+    reclaim: served.memcgs.reclaim,
+    config,
+    tunables: new LiveTunables(cells, config.pool.acceptThresholdPercent),
+    usableMemory: usableMemory(),
+    imagePages: (x) => imagePages(traffic, x),
+    blocks: served.blocks,
+    changed: (change) => log.logger.info(change, 'a file was changed (zswapd ctl)'),
+  });
+}
+
+function faultControl(config: Config, shared: Shared, { lanes, shrinker }: Threads, log: Log): FaultControl {
+  const send = (faults: FaultsInForce | null): void => {
+    for (const role of [shrinker, ...lanes]) role.send({ type: 'faults', faults });
+  };
+  return new FaultControl({ config, shared, log, send });
 }
 
 function mark(
@@ -203,8 +227,6 @@ function mark(
 }
 
 /** What the main thread has behind its control socket. Each asks the shrinker's thread, whose answers have to be heard. */
-type Served = ReturnType<typeof makeServed>;
-
 function makeServed(
   shared: Shared,
   config: Config,
@@ -236,36 +258,6 @@ function makeServed(
   };
 }
 
-async function openControl(
-  config: Config,
-  shared: Shared,
-  { swap, agents, care }: Pick<Served, 'swap' | 'agents'> & { care: readonly Care[] },
-  files: FileTree,
-  log: Log,
-): Promise<Control | null> {
-  if (config.control.listen === null) return null;
-  const { version } = JSON.parse(readFileSync(resolve(REPOSITORY, 'package.json'), 'utf8'));
-  const startedMs = performance.now();
-  const done = careReport(care);
-  const control = startControl({
-    listen: config.control.listen,
-    stats: () =>
-      statsReport(shared, SHOWN, config, { version, startedMs, droppedLines: log.dropped(), care: done, agents }),
-    check: shareRuns(() => poolCheck(shared)),
-    swapoff: (name, flags) =>
-      swap.swapoff(name, flags).catch((error: Error) => {
-        // A defect found by swapoff is one of the process, as in any other thread.
-        if (!(error instanceof ControlError)) void stopOnFault(log, error);
-        throw error;
-      }),
-    swapon: (name) => swap.swapon(name),
-    files,
-    onError: (error) => log.logger.error({ err: error }, 'control'),
-    warn: (line) => log.logger.warn(`control.listen: ${line}`),
-  });
-  return named('control.listen', control);
-}
-
 /** A file system may fail, and become read-only, between the main thread's look at an image and those of the other threads. */
 function notOpened(images: readonly ServedImage[]): (error: Error) => never {
   return (error) => {
@@ -276,7 +268,7 @@ function notOpened(images: readonly ServedImage[]): (error: Error) => never {
 }
 
 /** Until everything runs, a fault fails the start, which takes back what it made; later ones stop the process. */
-function faultsOfStart(): { found: (error: Error) => void; readonly failed: Promise<never> } {
+function defectsOfStart(): { found: (error: Error) => void; readonly failed: Promise<never> } {
   let found: (error: Error) => void = () => undefined;
   const failed = new Promise<never>((_, reject) => {
     found = reject;

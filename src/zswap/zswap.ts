@@ -31,7 +31,7 @@ import { Checksums, NO_SUMS, type PageSums } from './checksums.ts';
 import { C } from './counters.ts';
 import { countEntry } from './entry_counts.ts';
 import { LOAD_FAILED, LOADED, LOST, ON_IMAGE, STALE, UNREADABLE } from './loads.ts';
-import { type OnMismatch, type OnWrite, type Tier, writesNothing } from './outward.ts';
+import { type OnMismatch, type OnWrite, type PoolFaults, type Tier, writesNothing } from './outward.ts';
 import { tellOfLoss } from './vouch.ts';
 
 /** What one thread does with the pool. */
@@ -56,6 +56,7 @@ export class Zswap implements ProtocolPool {
   /** Compares what is read with what was stored. */
   readonly sums: PageSums;
   onMismatch: OnMismatch | null = null;
+  faults: PoolFaults | null = null;
   private readonly queueWrite: OnWrite;
   /** Whose page was decompressed last: what is loaded or written back has just been. A same-filled page is nobody's. And its bytes. */
   private lastMemcg = ROOT;
@@ -121,10 +122,7 @@ export class Zswap implements ProtocolPool {
     return hasTrees(this.shared.states, x);
   }
 
-  /**
-   * Copies a pinned slot's content to dst[at..] unless the image has it. `r` is its record. What goes wrong is counted, so
-   * this is for callers that answer it.
-   */
+  /** Copies a pinned slot's content to dst[at..] unless the image has it. Counts what goes wrong, for callers that answer it. */
   load(r: number, x: number, slot: number, dst: Uint8Array, at: number): number {
     const found = this.fetch(r, x, slot, dst, at);
     if (found <= ON_IMAGE) return found;
@@ -146,6 +144,7 @@ export class Zswap implements ProtocolPool {
     if (!this.hasTrees(x)) return ON_IMAGE;
     const result = this.protocols.entry.load(this, x, slot, dst.subarray(at, at + PAGE_SIZE));
     if (result === LOAD_OK) {
+      if (this.faults?.hides(x, slot) === true) return ON_IMAGE;
       // Who has not the slot's pin alone may have freed it by now: then a stranger looks used, which is a hint that is wrong.
       touch(shared.clock, this.entries, this.lastEntry);
       counters[C.zswpin]++;
@@ -157,6 +156,7 @@ export class Zswap implements ProtocolPool {
 
   /** Whether a page that came from the image is the one last acknowledged. True without checksums. */
   agrees(x: number, slot: number, dst: Uint8Array, at: number): boolean {
+    if (this.faults !== null) this.faults.shown(x, slot);
     if (this.sums.agrees(x, slot, dst, at)) return true;
     this.mismatched(x, slot, 'image');
     return false;
@@ -231,7 +231,8 @@ export class Zswap implements ProtocolPool {
   decompress(e: number, page: Uint8Array): boolean {
     const { entries, objects } = this;
     checkLive(entries, e);
-    const bytes = entries.length[e];
+    const bytes = this.faults === null ? entries.length[e] : this.faults.lengthOf(e);
+    if (bytes < 0) return false;
     this.lastMemcg = entries.memcg[e];
     this.lastBytes = bytes;
     this.lastEntry = e;
@@ -290,8 +291,7 @@ export class Zswap implements ProtocolPool {
     const r = this.slots.pinForWriteback(x, slot);
     if (underDeviceLock) sync.unlock(this.shared.deviceLock, x);
     // A slot that stays in use over swapoff (slot 0, with --keep every one) can be pinned when its tree is freed:
-    //   1. writeback copies the slot's number   2. swapoff frees the trees, and gives its claim back
-    //   3. writeback pins   4. it would look the slot up in a freed tree
+    //   1. writeback copies the slot's number   2. swapoff frees the trees   3. writeback pins   4. it looks into a freed tree
     // Asked after the pin and not before it, because from the pin on swapoff waits for us.
     if (r <= 0 || mayWriteBack(this.shared.states, x)) return r;
     this.slots.unpin(r);
