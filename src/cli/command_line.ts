@@ -200,11 +200,19 @@ export async function runCommandLine(): Promise<number> {
     asked += text;
   });
   try {
+    checkArguments(process.argv.slice(2));
     await program.parseAsync().finally(() => (asked === '' ? undefined : print(asked)));
   } catch (error) {
     exitCode = await ending(error);
   }
   return exitCode;
+}
+
+/** What was no UTF-8 has become a sign on its way here, and so would name another file. A path of ctl is no file (cli/ctl.ts). */
+function checkArguments([command, ...rest]: readonly string[]): void {
+  if (command === 'ctl') return;
+  const bad = rest.find((one) => one.includes('\u{fffd}'));
+  if (bad !== undefined) throw new ExitError(EXIT.usage, `zswapd: ${bad}: is not UTF-8, or has the sign for what is not`);
 }
 
 /** Reports; and where a terminal is gone, does not come back, because Node's own end would be an abort. */

@@ -10,9 +10,12 @@ export const DROPPED_MAX = 16;
 /** The sockets of the control plane. */
 const CONTROL = 17;
 
-/** Connections of agents at a time, on both of their listeners together. */
-export function agentConnections({ exports }: Pick<Config, 'exports'>): number {
-  return 16 + 2 * exports.filter(({ attribution }) => attribution === 'agent').length;
+/** Connections of agents at a time, on each of their listeners (control/agent_connections.ts). */
+export const AGENT_CONNECTIONS = { strangers: 16, perExport: 2 } as const;
+
+function agentConnections({ exports }: Pick<Config, 'exports'>): number {
+  const { strangers, perExport } = AGENT_CONNECTIONS;
+  return strangers + perExport * exports.filter(({ attribution }) => attribution === 'agent').length;
 }
 
 export function descriptorsNeeded(config: Config, listeners: number): number {

@@ -1,5 +1,6 @@
 // A config file: JSON with comments, and where in it each value stands.
 // Invariant: every position is `file:line:column`, counted from 1, with the file named as the operator named it.
+import { isUtf8 } from 'node:buffer';
 import { readFileSync, statSync } from 'node:fs';
 import { createScanner, getNodeValue, type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser';
 import { EXIT, ExitError, errorText } from '../os/exit_error.ts';
@@ -32,10 +33,23 @@ export function readText(name: string, what: string): string {
     const stat = statSync(name);
     if (!stat.isFile()) throw new Error('not a regular file');
     if (stat.size > MAX_FILE_BYTES) throw new Error(`${stat.size} bytes, allowed: at most ${MAX_FILE_BYTES}`);
+    // A byte that is none would become a sign, and a path with it that of another file.
+    const bytes = readFileSync(name);
+    if (!isUtf8(bytes)) throw new Error(`not UTF-8 (line ${lineOf(bytes)}), allowed: UTF-8`);
     // A byte order mark is no part of the JSON, and some editors write one.
-    return readFileSync(name, 'utf8').replace(/^\uFEFF/, '');
+    return bytes.toString('utf8').replace(/^\uFEFF/, '');
   } catch (error) {
     throw new ExitError(EXIT.usage, `${name}: can't read the ${what}: ${errorText(error)}`, { cause: error });
+  }
+}
+
+/** The line of the first byte that is no UTF-8. */
+function lineOf(bytes: Buffer): number {
+  let line = 1;
+  for (let from = 0; ; line++) {
+    const end = bytes.indexOf(10, from);
+    if (end < 0 || !isUtf8(bytes.subarray(from, end))) return line;
+    from = end + 1;
   }
 }
 

@@ -9,6 +9,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { EXIT, ExitError, errorText } from '../os/exit_error.ts';
 import { listenUnix } from '../os/unix_socket.ts';
+import { AgentConnections, type ConnectionShares } from './agent_connections.ts';
 import { BATCH_BYTES_MAX, type Batch, BatchError, readBatch } from './agent_batch.ts';
 import { REQUESTS_PER_CONNECTION, RequestLine } from './line.ts';
 
@@ -16,6 +17,8 @@ const PREFIX = '/v1/agent/';
 /** A name of an export of 255 bytes, each of them encoded as three, and the token. */
 const MAX_HEADER_BYTES = 4096;
 const REQUEST_TIMEOUT_MS = 5000;
+/** Of the system, for connections that were not taken yet. */
+const BACKLOG = 64;
 
 interface AgentAnswer {
   readonly status: number;
@@ -36,7 +39,8 @@ interface AgentTarget {
 interface AgentListenerOptions {
   readonly unix: string | null;
   readonly tcp: { readonly host: string; readonly port: number } | null;
-  readonly connections: number;
+  /** Of one listener; see AgentConnections. */
+  readonly connections: ConnectionShares;
   readonly targets: readonly AgentTarget[];
   readonly onError: (error: unknown) => void;
   /** Told what a close could not do. */
@@ -56,7 +60,7 @@ export async function startAgentListener(o: AgentListenerOptions): Promise<Agent
   const line = new RequestLine();
   const servers: Server[] = [];
   const add = (): Server => {
-    const server = newServer(o, line, () => servers);
+    const server = newServer(o, line);
     servers.push(server);
     return server;
   };
@@ -65,7 +69,7 @@ export async function startAgentListener(o: AgentListenerOptions): Promise<Agent
   };
   let tcp: string | null = null;
   try {
-    if (o.unix !== null) await listenUnix(add(), o.unix, { backlog: o.connections, ...(o.warn && { warn: o.warn }) });
+    if (o.unix !== null) await listenUnix(add(), o.unix, { backlog: BACKLOG, ...(o.warn && { warn: o.warn }) });
     if (o.tcp !== null) tcp = await listenTcp(add(), o.tcp);
   } catch (error) {
     await close();
@@ -75,7 +79,7 @@ export async function startAgentListener(o: AgentListenerOptions): Promise<Agent
   return { where: { unix: o.unix, tcp }, close };
 }
 
-function newServer(o: AgentListenerOptions, line: RequestLine, all: () => readonly Server[]): Server {
+function newServer(o: AgentListenerOptions, line: RequestLine): Server {
   const { timeoutMs: timeout = REQUEST_TIMEOUT_MS } = o;
   const options = {
     maxHeaderSize: MAX_HEADER_BYTES,
@@ -85,27 +89,16 @@ function newServer(o: AgentListenerOptions, line: RequestLine, all: () => readon
     keepAliveTimeout: 0,
     connectionsCheckingInterval: Math.min(timeout, 1000),
   };
-  const server = createServer(options, (request, response) => receive(o, line, timeout, request, response));
-  const open = new Set<object>();
-  server.on('connection', (socket) => {
-    const others = all().reduce((sum, one) => sum + (counts.get(one)?.size ?? 0), 0);
-    if (others >= o.connections) {
-      socket.destroy();
-      return;
-    }
-    open.add(socket);
-    socket.once('close', () => open.delete(socket));
-  });
-  counts.set(server, open);
+  const guests = new AgentConnections(o.connections);
+  const server = createServer(options, (request, response) => receive(o, line, guests, timeout, request, response));
+  server.on('connection', (socket) => guests.add(socket));
   return server;
 }
-
-/** Open connections of each listener. */
-const counts = new WeakMap<Server, Set<object>>();
 
 function receive(
   o: AgentListenerOptions,
   line: RequestLine,
+  guests: AgentConnections,
   timeout: number,
   request: IncomingMessage,
   response: ServerResponse,
@@ -116,6 +109,7 @@ function receive(
     refuse(request, response, problem ?? 401);
     return;
   }
+  guests.know(request.socket, target.name);
   readBody(request, response, target, (body) => {
     const joined = line.join(request, response, async () => {
       // The shrinker's thread may wait for an image; the client does too, as long as it likes.

@@ -11,13 +11,12 @@
  * (same_image.ts), so one that is left over is no harm, and neither is one that can't be written.
  */
 import { existsSync, fstatSync, statSync } from 'node:fs';
-import { access, readFile } from 'node:fs/promises';
+import { access, readFile, readlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorCode } from '../os/exit_error.ts';
 import { ImageError } from './error.ts';
 import type { LockedImage } from './lock.ts';
 import {
-  type Durability,
   type FoundMarker,
   findMarker,
   isStrict,
@@ -79,7 +78,7 @@ export function notePlaces(configured: string, folders: readonly string[]): stri
 
 /**
  * `bytes` and `mark` are those of where a marker is written; `state` is the weakest of all, and of the note of the path if the
- * same server wrote it: changeVouchLater may have got no further.
+ * same server wrote it: distrustLater may have got no further.
  */
 export function findMarkers(places: MarkerPlaces): FoundMarker {
   const own = findMarker(places.path);
@@ -208,7 +207,7 @@ export function there(paths: readonly string[]): string[] {
 }
 
 /** As `there`, for one. */
-export function isThere(path: string): Promise<boolean> {
+function isThere(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
     () => false,
@@ -216,25 +215,34 @@ export function isThere(path: string): Promise<boolean> {
 }
 
 /**
- * Makes the marker of an image that is served vouch for what was flushed ('strict') or not, on the disk when it resolves. Resolves
- * with whether it says so: not if it is gone, or can't be understood, which vouches for nothing.
- *
- * The note of the path first. It may lie on another disk: where that of the image takes nothing more, it alone can tell the next
- * start that there is nothing to be relied on (findMarkers).
+ * Has the marker `info` of an image that is served vouch for nothing that was flushed, in all of its places, on the disk when it
+ * resolves: with whether it is where it was written. One place is enough for the next start, which goes by the weakest of
+ * them (findMarkers), so none that fails keeps the others from being changed; and the note of the path may lie on another disk
+ * than the image, which takes nothing more. Throws what went wrong with the marker itself.
  */
-export async function changeVouchLater(
-  { path, marked, notes }: MarkerPlaces,
-  durability: Durability,
-): Promise<boolean> {
+export async function distrustLater({ path, marked, notes }: MarkerPlaces, info: MarkerInfo): Promise<boolean> {
+  const bytes = markerBytes({ ...info, durability: 'volatile' });
+  const failed: unknown[] = [];
+  const attempt = (work: Promise<unknown>): Promise<unknown> => work.catch((error) => failed.push(error));
+  const there = await isThere(path);
+  // Renamed with its folder, it lies beside the image all the same.
+  const beside = marked === null || there ? path : await besideNow(marked.fd);
+  await attempt(changeIfOurs(beside, info, bytes));
+  const [problem] = failed;
+  // What can't be changed here is refused by the marker, if that could be.
+  for (const note of notes.slice(0, 1)) await attempt(changeIfOurs(note, info, bytes));
+  if (marked !== null) await attempt(changeMarkLater(marked, bytes));
+  if (problem !== undefined) throw problem;
+  return there;
+}
+
+async function changeIfOurs(path: string, info: MarkerInfo, bytes: Buffer): Promise<void> {
   const found = await readLater(path);
-  if (found === null || found === 'unreadable') return false;
-  const bytes = markerBytes({ ...found, durability });
-  for (const note of notes.slice(0, 1))
-    if (sameServer(await readLater(note), found)) await replaceFileLater(note, bytes);
-  if (found.durability === durability) return true;
-  await replaceFileLater(path, bytes);
-  if (marked !== null) await changeMarkLater(marked, bytes);
-  return true;
+  if (sameServer(found, info)) await replaceFileLater(path, bytes);
+}
+
+async function besideNow(fd: number): Promise<string> {
+  return markerBeside(await readlink(`/proc/self/fd/${fd}`));
 }
 
 async function readLater(path: string): Promise<MarkerState> {

@@ -26,7 +26,7 @@ export interface Ending {
   readonly shared: Shared;
   readonly images: readonly ServedImage[];
   readonly swap: Pick<SwapControl, 'verbEnded' | 'drain'>;
-  readonly vouching: Pick<Vouching, 'giveUp'>;
+  readonly vouching: Pick<Vouching, 'giveUp' | 'end'>;
 }
 
 /** How far a stop has come. */
@@ -70,7 +70,7 @@ export async function endExport(server: Ending, x: number, stopping: Stopping): 
   else {
     // Who aborts from here on must not be told that these pages are lost.
     stopping.whole.add(x);
-    const { left, note } = await endMarker(images[x]);
+    const { left, note } = await vouching.end(x, () => endMarker(images[x]));
     if (left !== null) {
       log.logger.error({ export: name }, `drained ${name}: its image holds everything, but ${left}`);
       return;

@@ -9,13 +9,11 @@ import type { Config } from '../config/schema.ts';
 import { deviceMarkerFolders } from '../config/state_folder.ts';
 import { sameFile } from '../image/io.ts';
 import { refuseServed } from '../image/living.ts';
-import { distrusted, type FoundMarker, isStrict, newMarker } from '../image/marker.ts';
+import { distrusted, type FoundMarker, isStrict, type MarkerInfo, newMarker } from '../image/marker.ts';
 import { MarkError } from '../image/marks.ts';
 import { refuseStaleOther } from '../image/parts.ts';
 import {
-  changeVouchLater,
   findMarkers,
-  isThere,
   type MarkerPlaces,
   markerPlaces,
   putBackMarkers,
@@ -43,8 +41,8 @@ import { noteHeader } from '../zswap/swap_header.ts';
 /** What writeMarkers has put on the disk. The door asks to be shown it, so that it can't be opened before. */
 export interface MarkersWritten {
   readonly markers: readonly string[];
-  /** By export: whether the marker vouches for what is flushed. */
-  readonly strict: readonly boolean[];
+  /** By export. */
+  readonly infos: readonly MarkerInfo[];
   /** For the log: why a path could not be noted, of the first that could not; or null. */
   readonly notNoted: string | null;
 }
@@ -203,13 +201,13 @@ function firstPage(x: number, path: string): Uint8Array {
 
 export function writeMarkers(served: readonly ServedImage[], durability: Config['durability']): MarkersWritten {
   let notNoted: string | null = null;
-  const strict: boolean[] = [];
+  const infos: MarkerInfo[] = [];
   for (const [x, one] of served.entries()) {
     const { image, places, before } = one;
     one.touched = true;
     try {
       const marker = newMarker(image, durability, before.state);
-      strict.push(isStrict(marker));
+      infos.push(marker);
       const failed = writeMarkerTo(places, marker);
       if (failed !== null) {
         notNoted ??= `exports[${x}].image: can't be noted in ${dirname(places.notes[0])}: ${errorText(failed)}; if the image is not there after a crash, a start makes a new one`;
@@ -218,7 +216,7 @@ export function writeMarkers(served: readonly ServedImage[], durability: Config[
       throw markerExit(x, places, error);
     }
   }
-  return { markers: served.map(({ places }) => places.path), strict, notNoted };
+  return { markers: served.map(({ places }) => places.path), infos, notNoted };
 }
 
 /**
@@ -275,15 +273,5 @@ export async function endMarker({ places }: ServedImage): Promise<{ left: string
     const path = (error as NodeJS.ErrnoException).path ?? places.path;
     const by = error instanceof MarkError ? `take away the attribute, and then remove ${path},` : `remove ${path}`;
     return { left: `the marker could not be removed: ${errorText(error)}, allowed: ${by} by hand`, note: null };
-  }
-}
-
-/** After an end that did not save everything, nobody may vouch for what was flushed: what became of its marker, as the end of a sentence. */
-export async function changedMarker({ places }: ServedImage): Promise<string> {
-  try {
-    await changeVouchLater(places, 'volatile');
-    return (await isThere(places.path)) ? 'its marker stays' : 'its marker is gone too';
-  } catch (error) {
-    return `its marker can't be looked at (${errorText(error)})`;
   }
 }

@@ -220,7 +220,7 @@ function mark(
   vouching: Vouching,
 ): MarkersWritten {
   const written = writeMarkers(images, durability);
-  vouching.begin(written.strict);
+  vouching.begin(written.infos);
   if (written.notNoted !== null) logger.warn(written.notNoted);
   for (const { image } of images) if (image.created) logger.info(`image ${image.path} was not there: made, empty`);
   return written;

@@ -1,5 +1,5 @@
 /** The agents of all exports that have one, and the listener that hears them. */
-import { agentConnections } from '../config/descriptors.ts';
+import { AGENT_CONNECTIONS } from '../config/descriptors.ts';
 import type { Config } from '../config/schema.ts';
 import { readToken } from '../config/token.ts';
 import { type AgentListener, startAgentListener } from '../control/agent_listener.ts';
@@ -60,7 +60,7 @@ export class ServedAgents {
       ];
     });
     if (targets.length === 0) return;
-    const connections = agentConnections(this.config);
+    const connections = AGENT_CONNECTIONS;
     const warn = (line: string): void => this.warn(`agents.unix: ${line}`);
     this.listener = await startAgentListener({ ...where, connections, targets, onError, warn });
   }

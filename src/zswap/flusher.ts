@@ -33,11 +33,8 @@ interface Round {
   readonly waiting: Waiting[];
 }
 
-/**
- * Before a round is answered: has the marker vouch for no more than is known to be there (vouch.ts), then calls back with 0, or an
- * error. `whole`: the round was one of FLUSHes, and has ended well.
- */
-type Settle = (whole: boolean, done: (errno: number) => void) => void;
+/** Before a round is answered: has the marker vouch for no more than is known to be there (vouch.ts), then calls back with 0, or an error. */
+type Settle = (done: (errno: number) => void) => void;
 
 /** Cleans slots, syncs, and calls back with 0 or an error. */
 type Clean = (slots: Uint32Array, done: (errno: number) => void) => void;
@@ -96,7 +93,7 @@ export class Flusher {
   private ended(round: Round, errno: number): void {
     this.rounds = this.rounds.filter((other) => other !== round);
     if (errno !== 0) for (const slot of round.slots) setDirty(this.dirty, this.x, slot);
-    this.settle(round.whole && errno === 0, (unsettled) => {
+    this.settle((unsettled) => {
       for (const request of round.waiting) {
         if (request.errno === 0) request.errno = errno === 0 ? unsettled : errno;
         if (--request.rounds === 0) request.answer(request.errno);

@@ -26,7 +26,7 @@ import { answerOrder, ORDER } from './orders.ts';
 import { Proactive } from './proactive.ts';
 import { Reclaim } from './reclaim.ts';
 import { Reports } from './reports.ts';
-import { marksTooLittle, marksWrong } from './vouch.ts';
+import { vouchesTooMuch } from './vouch.ts';
 import type { Zswap } from './zswap.ts';
 
 const COMPACT_PER_TURN = 8;
@@ -105,8 +105,8 @@ export class Shrinker {
     const { dirty } = this.shared;
     const clean = (x: number) => (slots: Uint32Array, done: (errno: number) => void) =>
       void this.clean(x, slots, ({ errno }) => done(errno));
-    const settle = (x: number) => (whole: boolean, done: (errno: number) => void) =>
-      marksWrong(this.shared, x) || (whole && marksTooLittle(this.shared, x)) ? vouch(x, done) : done(0);
+    const settle = (x: number) => (done: (errno: number) => void) =>
+      vouchesTooMuch(this.shared, x) ? vouch(x, done) : done(0);
     this.flushers = dirty === null ? [] : queues.map(({ x }) => new Flusher(dirty, x, clean(x), settle(x)));
     this.maintenance = loop.every(MAINTENANCE_MS, () => this.maintain());
     this.polls = loop.every(POLL_MS, () => this.poll());

@@ -32,7 +32,7 @@ import { C } from './counters.ts';
 import { countEntry } from './entry_counts.ts';
 import { LOAD_FAILED, LOADED, LOST, ON_IMAGE, STALE, UNREADABLE } from './loads.ts';
 import { type OnMismatch, type OnWrite, type PoolFaults, type Tier, writesNothing } from './outward.ts';
-import { tellOfLoss } from './vouch.ts';
+import { doubt } from './vouch.ts';
 
 /** What one thread does with the pool. */
 export class Zswap implements ProtocolPool {
@@ -198,7 +198,7 @@ export class Zswap implements ProtocolPool {
     setBit(lost, x, slot);
     setBit(users, x, slot);
     this.counters[C.lost_pages]++;
-    tellOfLoss(this.shared);
+    doubt(this.shared, x);
   }
 
   /** Strict durability: what the slot holds, or its image, has changed. Pin or claim held, request not yet answered. */

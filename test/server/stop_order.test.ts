@@ -47,19 +47,18 @@ function logOf(said: string[]) {
   };
 }
 
-const managerOf = (said: string[]) => ({
-  ready: () => undefined,
-  stopping: () => said.push('manager: stopping'),
-  moved: () => said.push('manager: moved'),
-  status: () => undefined,
-});
+const managerOf = (said: string[]) => {
+  const say = (what: string) => () => said.push(`manager: ${what}`);
+  return { ready: () => undefined, stopping: say('stopping'), moved: say('moved'), status: () => undefined };
+};
 
 /** A server of which only the images are real. What happens is in `said`, in order. */
 function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60_000 } = {}) {
   const path = join(tempFolder(t), 'image');
   const marker = `${path}.zswapd`;
   const image = prepareImage({ path, bytes: PAGES * 4096, direct: 'off' });
-  writeMarker(marker, newMarker(image, 'volatile'));
+  const info = newMarker(image, 'volatile');
+  writeMarker(marker, info);
   const z = newZswap({ exports: [{ name: 'a', pages: PAGES, memcg: 0 }] });
   const said: string[] = [];
   const lane = onceOf<FromLane>();
@@ -69,12 +68,14 @@ function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60
   const { log, fields } = logOf(said);
   const places = { ...markerPlaces(image, [], path), marked: null, notes: [`${path}.note`] };
   const images = [{ image, places, before: NO_MARKER, reset: false, touched: true }];
+  const vouching = new Vouching(z.shared, images, () => undefined);
+  vouching.begin([info]);
   const running = {
     config: { exports: [{ name: 'a', size: PAGES * 4096 }], stop: { deadline } } as unknown as Config,
     log,
     shared: z.shared,
     images,
-    vouching: new Vouching(z.shared, images, () => undefined),
+    vouching,
     threads: {
       lanes: [{ send: ({ type }: ToLane) => said.push(`lane: ${type}`), next: lane.next, connections }],
       shrinker: { send: ({ type }: ToShrinker) => said.push(`shrinker: ${type}`), next: shrinker.next },

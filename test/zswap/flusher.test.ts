@@ -15,7 +15,7 @@ function flusher(pages: number) {
     dirty,
     0,
     (slots, done) => rounds.push({ slots, done }),
-    (_whole, done) => done(0),
+    (done) => done(0),
   );
   const request = (first: number, end: number): { errno: number | null } => {
     const asked = { errno: null as number | null };
