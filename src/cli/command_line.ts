@@ -12,7 +12,7 @@ import { loadProblem } from '../config/requirements.ts';
 import { EXIT, ExitError, errorCode } from '../os/exit_error.ts';
 import { addAgent } from './agent.ts';
 import type { ExploreFlags } from './explore.ts';
-import { type ConfigFlags, collect, controlSocket, load, type StatsFlags, withConfig, withControl } from './flags.ts';
+import { type ConfigFlags, controlSocket, load, type StatsFlags, settings, withConfig, withControl } from './flags.ts';
 import { print } from './print.ts';
 import { addCtl, addFault, addSwapVerbs } from './server_verbs.ts';
 
@@ -119,7 +119,7 @@ function addExplore(program: Command, done: (exitCode: number) => void): void {
     .command('explore')
     .description('try the schedules of a race under a choice of protocols, and show the shortest that fails')
     .option('--scenario <name>', 'one scenario instead of all')
-    .option('--set <protocol.key=value>', 'protocols and switches, as in the config; repeatable', collect, [])
+    .addOption(settings('<protocol.key=value>', 'protocols and switches, as in the config; repeatable'))
     .option('--strategy <name>', 'dfs (every schedule), pct or random', 'dfs')
     .option(
       '--bound <n>',
