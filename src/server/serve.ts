@@ -143,8 +143,8 @@ async function startWith(
   // A young generation that starts at 4 MiB instead of 1: four times fewer collections of the views made per page. Must
   // be set before the threads are made.
   setFlagsFromString('--min-semi-space-size=4');
-  const faults = faultsOfStart();
-  const { failed } = faults;
+  const defects = defectsOfStart();
+  const { failed } = defects;
   manager.watchdog(watchdogMs(process.env, process.pid, warn));
   const served = makeServed(shared, config, images, warn, (message) => threads.shrinker.send(message));
   const note = shrinkerLog(config, shared, log, manager);
@@ -154,7 +154,7 @@ async function startWith(
   let listeners: Listeners | null = null;
   const starting = startThreads({
     data: { shared, places, settings, cells, traffic },
-    onFault: (error) => faults.found(error),
+    onFault: (error) => defects.found(error),
     onLane: (message) => (message.type === 'mismatch' ? tellMismatch(message) : listeners?.heard(message)),
     onShrinker: (message) => {
       note(message);
@@ -170,12 +170,12 @@ async function startWith(
     const care = [...careOfMemory, careForOom(config.process), lookAtThreads(notFlusher)];
     await Promise.race([failed, served.agents.listen((error) => log.logger.error({ err: error }, 'agents'))]);
     const onFault = (error: Error): void => void stopOnFault(log, error);
-    const plans = faultControl(config, shared, threads, log);
-    const parts = { ...served, care, files, faults: plans, log, onFault };
+    const faults = faultControl(config, shared, threads, log);
+    const parts = { ...served, care, files, faults, log, onFault };
     control = await Promise.race([failed, openControl(config, shared, parts)]);
-    if (plan !== null) plans.apply(plan);
+    if (plan !== null) faults.apply(plan);
     listeners.admit(mark(images, config, log, served.vouching));
-    faults.found = onFault;
+    defects.found = onFault;
     tellOf(care, log.logger);
     return { config, log, shared, images, threads, listeners, control, manager, ...served };
   } catch (error) {
@@ -268,7 +268,7 @@ function notOpened(images: readonly ServedImage[]): (error: Error) => never {
 }
 
 /** Until everything runs, a fault fails the start, which takes back what it made; later ones stop the process. */
-function faultsOfStart(): { found: (error: Error) => void; readonly failed: Promise<never> } {
+function defectsOfStart(): { found: (error: Error) => void; readonly failed: Promise<never> } {
   let found: (error: Error) => void = () => undefined;
   const failed = new Promise<never>((_, reject) => {
     found = reject;

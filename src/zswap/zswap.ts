@@ -122,10 +122,7 @@ export class Zswap implements ProtocolPool {
     return hasTrees(this.shared.states, x);
   }
 
-  /**
-   * Copies a pinned slot's content to dst[at..] unless the image has it. `r` is its record. What goes wrong is counted, so
-   * this is for callers that answer it.
-   */
+  /** Copies a pinned slot's content to dst[at..] unless the image has it. Counts what goes wrong, for callers that answer it. */
   load(r: number, x: number, slot: number, dst: Uint8Array, at: number): number {
     const found = this.fetch(r, x, slot, dst, at);
     if (found <= ON_IMAGE) return found;
@@ -160,20 +157,23 @@ export class Zswap implements ProtocolPool {
   /** Whether a page that came from the image is the one last acknowledged. True without checksums. */
   agrees(x: number, slot: number, dst: Uint8Array, at: number): boolean {
     if (this.faults !== null) this.faults.shown(x, slot);
-    return this.sums.agrees(x, slot, dst, at) || this.mismatched(x, slot, 'image');
+    if (this.sums.agrees(x, slot, dst, at)) return true;
+    this.mismatched(x, slot, 'image');
+    return false;
   }
 
   /** Whether a page that was loaded just now, or has sum `known`, is the one last acknowledged. Pin held. */
   isStored(x: number, slot: number, page: Uint8Array, known = this.lastSum): boolean {
-    return this.sums.agrees(x, slot, page, 0, known) || this.mismatched(x, slot, 'pool');
+    if (this.sums.agrees(x, slot, page, 0, known)) return true;
+    this.mismatched(x, slot, 'pool');
+    return false;
   }
 
   /** What is there may never be taken for what was acknowledged, by a stop neither. Pin held. */
-  private mismatched(x: number, slot: number, tier: Tier): false {
+  private mismatched(x: number, slot: number, tier: Tier): void {
     this.counters[C.checksum_mismatch]++;
     this.lose(x, slot);
     this.onMismatch?.(x, slot, tier);
-    return false;
   }
 
   /** Frees what is stored at a slot that nobody uses any more. The caller claimed its range (range_op.ts says why the debt is first). */
