@@ -6,7 +6,9 @@ const HEAD = `# Fault plans
 The tables are generated from \`src/faults/sites.ts\` by \`node dist/config/docs.js --write\`. Do not edit.
 
 A plan says what goes wrong on purpose in a running server, when, and what the server claims to make of it. It is for tests: each
-fault has one place in the code, at the seam it belongs to, and without a plan none of it is on any path.
+fault has one place in the code, at the seam it belongs to, and without a plan it costs nothing that could be measured: 13.2 µs of
+processor time for a random write of 4 KiB, and 6.3 for a read, where the version before had 13.1 and 6.3 (medians of six
+interleaved runs, fio's nbd engine at depth 16, one lane, everything in the pool; single runs spread from 12.8 to 16.7 and from 6.0 to 7.2).
 
 \`\`\`sh
 zswapd fault apply config/faults/standard.jsonc   # in place of the plan before; all of it or, if anything is wrong with it, nothing
@@ -46,8 +48,8 @@ is wrong), DELETE. The last 65,536 events are kept (3.3 MB while a plan is in fo
 \`eventsLost\` counts those that are gone. Times are milliseconds of the server's monotonic clock, of which \`now\` is the present and
 \`sinceMs\` when the plan was applied.
 
-A call counts as *reached* while its fault is active, as *matched* where the filters are met and there is something to work on, and as
-*injected* when it happened. process.* faults happen by themselves: each thread looks ten times a second, and they happen once unless
+A call counts as *reached* while its fault is active and has something to work on there, as *matched* where the filters are met, and
+as *injected* when it happened. A stop does not end a plan: what hangs has to be cleared. process.* faults happen by themselves: each thread looks ten times a second, and they happen once unless
 \`times\` says otherwise.
 
 ## Sites
