@@ -212,7 +212,8 @@ export async function runCommandLine(): Promise<number> {
 function checkArguments([command, ...rest]: readonly string[]): void {
   if (command === 'ctl') return;
   const bad = rest.find((one) => one.includes('\u{fffd}'));
-  if (bad !== undefined) throw new ExitError(EXIT.usage, `zswapd: ${bad}: is not UTF-8, or has the sign for what is not`);
+  if (bad !== undefined)
+    throw new ExitError(EXIT.usage, `zswapd: ${bad}: is not UTF-8, or has the sign for what is not`);
 }
 
 /** Reports; and where a terminal is gone, does not come back, because Node's own end would be an abort. */

@@ -9,8 +9,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { EXIT, ExitError, errorText } from '../os/exit_error.ts';
 import { listenUnix } from '../os/unix_socket.ts';
-import { AgentConnections, type ConnectionShares } from './agent_connections.ts';
 import { BATCH_BYTES_MAX, type Batch, BatchError, readBatch } from './agent_batch.ts';
+import { AgentConnections, type ConnectionShares } from './agent_connections.ts';
 import { REQUESTS_PER_CONNECTION, RequestLine } from './line.ts';
 
 const PREFIX = '/v1/agent/';

@@ -130,7 +130,8 @@ export class ReadOp implements Parkable {
     let agrees = true;
     for (const r of this.records.splice(0)) {
       const slot = this.first + this.done;
-      if (errno === 0) agrees = this.zswap.agrees(this.x, slot, this.dst, this.at + this.done * PAGE_SIZE) && agrees;
+      if (errno !== 0) this.zswap.faults?.shown(this.x, slot);
+      else agrees = this.zswap.agrees(this.x, slot, this.dst, this.at + this.done * PAGE_SIZE) && agrees;
       this.done++;
       this.zswap.unpin(r);
     }

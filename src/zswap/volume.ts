@@ -148,6 +148,7 @@ export class Volume implements Device {
     const kept = new Uint8Array(part);
     lane.readImage(x, slot, 1, requestBuffers.memory, buffer * PAGE_SIZE, (errno) => {
       // Not published yet, so a page of an ended connection is dropped here.
+      if (errno !== 0) zswap.faults?.shown(x, slot);
       const failed = errno !== 0 || !zswap.agrees(x, slot, requestBuffers.memory, buffer * PAGE_SIZE);
       if (failed || request.fenced()) {
         zswap.unpin(r);

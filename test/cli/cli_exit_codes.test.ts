@@ -26,6 +26,14 @@ t.test('mistakes of usage are exit code 2 and one line', async (t) => {
   }
 });
 
+t.test('a path that is not UTF-8 is exit code 2, as it would be that of another file', async (t) => {
+  for (const verb of ['image reset', 'config check --set', 'serve --set']) {
+    const line = `exec "$0" "$1" ${verb} "$(printf 'exports[0].image=/m\\374ll')"`;
+    const ended = await runCommand('sh', ['-c', line, process.execPath, MAIN]);
+    t.match(ended, { code: 2, stdout: '', stderr: /^zswapd: [^\n]+: is not UTF-8, [^\n]+\n$/ }, verb);
+  }
+});
+
 t.test('a folder that is gone is exit code 2 and one line', async (t) => {
   const folder = tempFolder(t);
   const line = 'mkdir "$1/x" && cd "$1/x" && rmdir "$1/x" && shift && exec "$@"';

@@ -1,8 +1,11 @@
 // Whatever is wrong with a config file is one line: where, what is wrong, what is allowed.
 
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { ConfigError, loadConfig, loadConfigText } from '#src/config/load.js';
 import { ExitError } from '#src/os/exit_error.js';
+import { tempFolder } from '../support/tmp.ts';
 
 function problems(text: string): readonly string[] {
   try {
@@ -217,4 +220,12 @@ t.test('a flag of no sensible size is refused the same way', async (t) => {
   );
   const path = `pool.max${'.a'.repeat(60_000)}=1`;
   t.throws(() => loadConfig({ set: [path] }), /: not a path of an option, allowed: /);
+});
+
+t.test('what is not UTF-8 is no config: its bytes would become others, and a path that of another file', async (t) => {
+  const path = join(tempFolder(t), 'c.jsonc');
+  writeFileSync(path, Buffer.from('{\n  "lanes": 1, // m\xfcll\n}', 'latin1'));
+  t.throws(() => loadConfig({ file: path }), {
+    message: `${path}: can't read the config: not UTF-8 (line 2), allowed: UTF-8`,
+  });
 });

@@ -55,10 +55,9 @@ const managerOf = (said: string[]) => {
 /** A server of which only the images are real. What happens is in `said`, in order. */
 function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60_000 } = {}) {
   const path = join(tempFolder(t), 'image');
-  const marker = `${path}.zswapd`;
   const image = prepareImage({ path, bytes: PAGES * 4096, direct: 'off' });
   const info = newMarker(image, 'volatile');
-  writeMarker(marker, info);
+  writeMarker(`${path}.zswapd`, info);
   const z = newZswap({ exports: [{ name: 'a', pages: PAGES, memcg: 0 }] });
   const said: string[] = [];
   const lane = onceOf<FromLane>();
@@ -114,7 +113,7 @@ function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60
       shrinker.deliver({ type: 'closed' });
       await turn();
     },
-    isMarked: () => existsSync(marker),
+    isMarked: () => existsSync(`${path}.zswapd`),
     note: places.notes[0],
     /** Puts a folder where the marker was. */
     replaceMarker: () => {
