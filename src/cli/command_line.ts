@@ -15,6 +15,7 @@ import type { ExploreFlags } from './explore.ts';
 import { type ConfigFlags, collect, controlSocket, load, type StatsFlags, withConfig, withControl } from './flags.ts';
 import { print } from './print.ts';
 import { addCtl, addSwapVerbs } from './server_verbs.ts';
+import { addSoak } from './soak_flags.ts';
 
 /** Sixteen exports of 8 TiB, or some ten million pages, take tens of seconds. */
 const CHECK_TIMEOUT_MS = 180_000;
@@ -74,6 +75,7 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
   addExplore(program, done);
   addConfigCheck(program);
   addAgent(program, done);
+  addSoak(program, done);
 
   const imageCommands = program.command('image').description('work on image files');
   imageCommands

@@ -1,0 +1,115 @@
+/**
+ * What the server says of its faults: the table, and each injection, with its time on our clock. A server that was killed by a
+ * fault takes its figures with it, so those that were heard last are added to those of the next.
+ */
+import { type Control, numberOf, type Row, rowsOf } from './control.ts';
+
+type FaultClass = 'must-tolerate' | 'must-detect' | 'may-lose';
+
+export interface FaultRow {
+  readonly id: string;
+  readonly site: string;
+  readonly action: string;
+  readonly class: FaultClass;
+  readonly armed: boolean;
+  readonly active: boolean;
+  readonly reached: number;
+  readonly matched: number;
+  readonly injected: number;
+}
+
+export interface FaultEvent {
+  readonly id: string;
+  /** Of performance.now() here. */
+  readonly ms: number;
+  /** -1 where there is none. */
+  readonly slot: number;
+  readonly count: number;
+}
+
+/** Events that are kept; of more it is known how many there were. */
+const EVENTS_MAX = 500_000;
+/** Events in one answer are at most as many as the server's ring has; a poll each second is enough for 65,536 in it. */
+
+export class FaultWatch {
+  readonly #control: Control;
+  readonly #name: string;
+  #after = 0;
+  #rows = new Map<string, FaultRow>();
+  #before = new Map<string, FaultRow>();
+  readonly events: FaultEvent[] = [];
+  eventsLost = 0;
+  seed: unknown = null;
+  plan: unknown = null;
+  /** Gets the events of each poll. */
+  onEvents: (events: readonly FaultEvent[]) => void = () => undefined;
+
+  constructor(control: Control, name: string) {
+    this.#control = control;
+    this.#name = name;
+  }
+
+  async poll(): Promise<void> {
+    const asked = performance.now();
+    const answer = await this.#control.faults(this.#after);
+    // Its clock beside ours: the answer was made between question and answer.
+    const offset = (asked + performance.now()) / 2 - numberOf(answer, 'now');
+    this.seed = answer.seed ?? this.seed;
+    this.plan = answer.plan ?? this.plan;
+    this.eventsLost = Math.max(this.eventsLost, numberOf(answer, 'eventsLost'));
+    for (const row of rowsOf(answer, 'faults')) this.#take(row);
+    const fresh: FaultEvent[] = [];
+    for (const row of rowsOf(answer, 'events')) {
+      this.#after = Math.max(this.#after, numberOf(row, 'n'));
+      const isElsewhere = typeof row.export === 'string' && row.export !== '' && row.export !== this.#name;
+      const slot = isElsewhere || typeof row.slot !== 'number' ? -1 : row.slot;
+      fresh.push({ id: String(row.id), ms: numberOf(row, 'ms') + offset, slot, count: numberOf(row, 'count') || 1 });
+    }
+    for (const event of fresh) {
+      if (this.events.length < EVENTS_MAX) this.events.push(event);
+      else this.eventsLost++;
+    }
+    if (fresh.length > 0) this.onEvents(fresh);
+  }
+
+  /** The server is gone: what comes is of another one. */
+  carry(): void {
+    this.#before = new Map(this.rows.map((row) => [row.id, row]));
+    this.#rows = new Map();
+    this.#after = 0;
+  }
+
+  /** A fault that ended the server could not say so. */
+  ended(id: string): void {
+    const row = this.#before.get(id);
+    if (row === undefined || row.injected > 0) return;
+    this.#before.set(id, { ...row, reached: row.reached + 1, matched: row.matched + 1, injected: 1 });
+    this.events.push({ id, ms: performance.now(), slot: -1, count: 1 });
+  }
+
+  get rows(): FaultRow[] {
+    const ids = new Set([...this.#before.keys(), ...this.#rows.keys()]);
+    return [...ids].map((id) => {
+      const now = this.#rows.get(id);
+      const before = this.#before.get(id);
+      if (now === undefined || before === undefined) return (now ?? before)!;
+      const sum = (name: 'reached' | 'matched' | 'injected'): number => now[name] + before[name];
+      return { ...now, reached: sum('reached'), matched: sum('matched'), injected: sum('injected') };
+    });
+  }
+
+  #take(row: Row): void {
+    const text = (name: string): string => String(row[name] ?? '');
+    this.#rows.set(text('id'), {
+      id: text('id'),
+      site: text('site'),
+      action: text('action'),
+      class: text('class') as FaultClass,
+      armed: row.armed === true,
+      active: row.active === true,
+      reached: numberOf(row, 'reached'),
+      matched: numberOf(row, 'matched'),
+      injected: numberOf(row, 'injected'),
+    });
+  }
+}

@@ -1,0 +1,276 @@
+/** What runs in a soak: server, driver, sampler and plan, through the two phases and the reading back. */
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { EXIT, ExitError, errorText } from '../os/exit_error.ts';
+import { Control } from './control.ts';
+import { Driver } from './driver.ts';
+import { leaksOf } from './end_checks.ts';
+import { FaultWatch } from './fault_watch.ts';
+import { Guests } from './guests.ts';
+import type { Load } from './load.ts';
+import type { SoakOptions, Surroundings } from './options.ts';
+import { type Ending, EXPORT, OwnServer } from './own_server.ts';
+import { endsProcess, type Plan, planAfterKill, planOf } from './plan.ts';
+import { progressLine } from './progress.ts';
+import { SAMPLE_MS, Sampler } from './sampler.ts';
+import type { Series } from './series.ts';
+import { parseTarget } from './uri.ts';
+import type { Leaks } from './verdict.ts';
+
+/** Of a device of our own; its pool has room for a part of it, so that all tiers are used. */
+const DEVICE = { bytes: 128 * 2 ** 20, pool: '4MiB' };
+/** Of one that a guest swaps on. */
+const GUEST_DEVICE = { bytes: 2 ** 30, pool: '64MiB' };
+/** A request that takes longer is given up, with its connection. */
+const TIMEOUT_MS = 5000;
+/** For all to be read back. */
+const READ_BACK_MS = 600_000;
+const PROGRESS_MS = 5000;
+/** The healed phase: a share of the time, within bounds. */
+const HEAL = { share: 0.2, least: 1000, most: 60_000 };
+
+export class Session {
+  readonly options: SoakOptions;
+  readonly folder: string;
+  readonly series: Series;
+  readonly server: OwnServer | null;
+  control: Control | null = null;
+  load!: Load;
+  sampler!: Sampler;
+  watch: FaultWatch | null = null;
+  plan: Plan | null = null;
+  readonly settings: readonly string[];
+  readonly strict: boolean;
+
+  /** What came of it. */
+  interrupted = false;
+  failure: unknown = null;
+  hang: string | null = null;
+  serverEnding: Ending | null = null;
+  stopEnding: Ending | null = null;
+  restarts = 0;
+  clearedMs = 0;
+  /** Troubles that there were when the healed phase was half over. */
+  troublesHealed = 0;
+  unreadable: readonly number[] = [];
+  notMended: number[] = [];
+  readBackSlots: number | null = null;
+  leaks: Leaks = { leaked: null, value: 'unknown', text: 'it did not come to that' };
+  imageVerified: number | null = null;
+
+  readonly #around: Surroundings;
+  #restarting: Promise<void> | null = null;
+  #progressMs = 0;
+
+  constructor(o: SoakOptions, around: Surroundings, folder: string, series: Series) {
+    this.options = o;
+    this.#around = around;
+    this.folder = folder;
+    this.series = series;
+    const device = o.guest ? GUEST_DEVICE : DEVICE;
+    const broken = o.break === undefined ? [] : [`debug.break=${o.break}`, 'unsafe=true'];
+    const durability = o.break === 'fsync' ? ['durability=strict'] : [];
+    this.settings = [`pool.max=${device.pool}`, ...durability, ...broken, ...o.set];
+    this.strict = this.settings.findLast((setting) => setting.startsWith('durability=')) === 'durability=strict';
+    const log = join(folder, 'server.log');
+    this.server = o.uri === undefined ? new OwnServer({ bytes: device.bytes, set: this.settings, log }) : null;
+  }
+
+  /** Until it can run. What is wrong with what was asked for is found here. */
+  async begin(): Promise<void> {
+    const { options: o, server } = this;
+    const target = parseTarget(server?.uri ?? o.uri!);
+    await server?.start();
+    const socket = server?.controlPath ?? o.control;
+    this.control = socket === undefined ? null : new Control(this.#around.ask(socket));
+    const { seed } = o;
+    const driven = { target, seed, strict: this.strict, foreign: server === null, timeoutMs: TIMEOUT_MS };
+    this.load = o.guest ? new Guests(server?.uri ?? o.uri!) : await reached(o.uri, () => Driver.begin(driven));
+    this.plan = planOf(o, this.strict && this.control !== null);
+    if (this.plan !== null) await this.#apply(this.plan, server === null ? target.name : EXPORT);
+    const { load } = this;
+    const { ledger } = load;
+    this.sampler = new Sampler({
+      ...{ ledger, control: this.control, watch: this.watch },
+      pid: () => server?.pid ?? null,
+      unsure: () => load.unsureSlots,
+      onSample: (sample) => this.series.add(sample),
+    });
+    ledger.onTrouble = (trouble) => this.series.add({ type: 'trouble', t: this.sampler.seconds, ...trouble });
+    ledger.onWrong = (wrong) => this.series.add({ type: 'wrong', t: this.sampler.seconds, ...wrong });
+    if (this.watch !== null) this.watch.onEvents = (events) => this.series.add({ type: 'faults', events });
+    if (server !== null) server.onEnd = (ending) => this.#ended(ending);
+    this.series.add({
+      type: 'start',
+      again: o.again,
+      seed,
+      ms: o.ms,
+      settings: this.settings,
+      plan: this.plan?.text ?? null,
+    });
+  }
+
+  /** Takes away what `begin` has made. */
+  async abandon(): Promise<void> {
+    await this.load?.close();
+    await this.server?.stop('SIGKILL');
+    this.server?.remove();
+  }
+
+  /** Never throws: what goes wrong in here is part of what is reported. */
+  async run(): Promise<void> {
+    try {
+      await this.#phases();
+      await this.#verify();
+    } catch (error) {
+      this.failure ??= error;
+    }
+    this.failure ??= this.load.failure;
+    await this.#close();
+  }
+
+  get healMs(): number {
+    return Math.min(HEAL.most, Math.max(HEAL.least, this.options.ms * HEAL.share));
+  }
+
+  async #apply(plan: Plan, name: string): Promise<void> {
+    if (this.control === null) {
+      throw new ExitError(EXIT.usage, '--faults: there is no server to ask, allowed: beside --uri also --control PATH');
+    }
+    const refusal = await this.control.apply(plan.text);
+    if (refusal !== null) throw new ExitError(EXIT.usage, `${this.options.faults?.path ?? 'faults'}: ${refusal}`);
+    this.watch = new FaultWatch(this.control, name);
+  }
+
+  async #phases(): Promise<void> {
+    const { load, options } = this;
+    this.#phase('faults');
+    load.start();
+    await this.#sample(options.ms - this.healMs);
+    if (this.#isOver()) return;
+    if (this.plan !== null) await this.control?.clear();
+    this.clearedMs = performance.now();
+    this.#phase('healed');
+    await this.#sample(this.healMs / 2);
+    this.troublesHealed = load.ledger.troubleCount;
+    await this.#sample(this.healMs / 2);
+  }
+
+  async #verify(): Promise<void> {
+    const { load } = this;
+    if (this.#around.signal.aborted) this.interrupted = true;
+    if (this.interrupted) load.giveUp();
+    const stopped = load.stop().then(() => true);
+    if (!(await Promise.race([stopped, delay(load.stopMs, false, { ref: false })]))) {
+      this.hang ??= `something was under way ${load.stopMs / 1000} s after the last was begun`;
+      return;
+    }
+    if (this.plan !== null && this.clearedMs === 0 && this.serverEnding === null) await this.control?.clear();
+    if (this.interrupted || this.serverEnding !== null || this.hang !== null || load.failure !== null) return;
+    this.#phase('verify');
+    const limit = AbortSignal.timeout(READ_BACK_MS);
+    this.unreadable = await load.readBack(limit);
+    for (const slot of this.unreadable) if (!(await load.mend(slot))) this.notMended.push(slot);
+    if (limit.aborted) this.hang ??= `not everything was read back within ${READ_BACK_MS / 1000} s`;
+    else if (load.failure === null) this.readBackSlots = load.slots - this.notMended.length;
+    await this.sampler.take();
+  }
+
+  async #close(): Promise<void> {
+    const { load, server } = this;
+    try {
+      await load.close();
+      if (this.serverEnding === null) this.leaks = await leaksOf(this.control);
+      this.stopEnding = (await server?.stop()) ?? null;
+      if (server !== null && this.stopEnding?.code === 0 && this.readBackSlots !== null) {
+        load.ledger.phase = 'image';
+        this.imageVerified = load.verifyImage(server.image);
+      }
+    } catch (error) {
+      this.failure ??= error;
+    }
+    this.sampler.close();
+    server?.remove();
+  }
+
+  /** Samples for so long, or until it is over before. */
+  async #sample(ms: number): Promise<void> {
+    const { ledger } = this.load;
+    for (const end = performance.now() + ms; performance.now() < end && !this.#isOver(); ) {
+      await delay(Math.min(SAMPLE_MS, end - performance.now()), undefined, { signal: this.#around.signal }).catch(
+        ignoreAbort,
+      );
+      await this.#restarting;
+      await this.sampler.take();
+      const now = performance.now();
+      if (now - this.#progressMs >= PROGRESS_MS) {
+        this.#progressMs = now;
+        const { sampler, watch, restarts } = this;
+        this.#around.tell(progressLine({ ms: this.options.ms, sampler, ledger, watch, restarts }));
+      }
+      if (ledger.phase === 'healed') this.hang ??= this.load.hangs(this.clearedMs);
+    }
+    if (this.#around.signal.aborted) this.interrupted = true;
+  }
+
+  #isOver(): boolean {
+    return (
+      this.#around.signal.aborted || this.serverEnding !== null || this.hang !== null || this.load.failure !== null
+    );
+  }
+
+  #phase(name: string): void {
+    this.load.ledger.phase = name;
+    this.series.add({ type: 'phase', t: this.sampler.seconds, name });
+    this.#around.tell(`${name}: ${PHASES[name]}`);
+  }
+
+  /** The server is gone, and nobody has asked it. A fault may have done that, and a strict server is started again. */
+  #ended(ending: Ending): void {
+    this.series.add({ type: 'server', t: this.sampler.seconds, ...ending });
+    const killer = this.watch?.rows.find(({ site, action }) => endsProcess(site, action));
+    if (killer === undefined || !this.strict || this.watch === null) {
+      this.serverEnding = ending;
+      this.load.giveUp();
+      return;
+    }
+    this.watch.carry();
+    this.watch.ended(killer.id);
+    this.#restarting = this.#restart().catch((error: unknown) => {
+      this.failure ??= error;
+      this.serverEnding = ending;
+    });
+  }
+
+  async #restart(): Promise<void> {
+    // Requests that were under way settle first, and are unsure.
+    await delay(SAMPLE_MS / 5);
+    this.load.crashed();
+    await this.server?.start();
+    this.restarts++;
+    if (this.plan === null || this.control === null || this.load.ledger.phase !== 'faults') return;
+    const refusal = await this.control.apply(planAfterKill(this.plan));
+    if (refusal !== null) throw new Error(`the plan was refused after a restart: ${refusal}`);
+  }
+}
+
+const PHASES: Readonly<Record<string, string>> = {
+  faults: 'the device is driven, faults are injected',
+  healed: 'faults are cleared, everything has to work again',
+  verify: 'everything is read back',
+};
+
+function ignoreAbort(error: unknown): void {
+  if (!(error instanceof Error) || error.name !== 'AbortError') throw error;
+}
+
+/** A device that can't be reached in the beginning is a mistake of usage. */
+async function reached<T>(uri: string | undefined, begin: () => Promise<T>): Promise<T> {
+  try {
+    return await begin();
+  } catch (error) {
+    if (uri === undefined) throw error;
+    const why = `--uri ${uri}: ${errorText(error)}, allowed: a device that is served`;
+    throw new ExitError(EXIT.usage, why, { cause: error });
+  }
+}
