@@ -155,27 +155,16 @@ export class Accounting {
   #row(fault: FaultRow, blamed: number, counters: Map<string, number>): Accounted {
     const told = this.#told.filter(({ id }) => id === fault.id);
     const untold = Math.max(0, fault.injected - told.length);
-    if (fault.class === 'must-tolerate') {
-      return { ...fault, detected: 0, tolerated: Math.max(0, told.length - blamed), unaccounted: blamed, untold };
-    }
-    let detected = 0;
-    let tolerated = 0;
-    for (const event of told) {
-      const outcome = event.detected ? 'detected' : this.#outcome(event);
-      if (outcome === 'detected') detected++;
-      else if (outcome === 'tolerated') tolerated++;
-    }
-    const open = told.length - detected - tolerated;
+    const isStrict = fault.class === 'must-tolerate';
+    const outcomes = isStrict ? [] : told.map((event) => (event.detected ? 'detected' : this.#outcome(event)));
+    const open = outcomes.filter((outcome) => outcome === 'open').length;
     const counted = this.#takeCounted(fault.site, open, counters);
-    const rest = open - counted;
-    const isStated = fault.class === 'may-lose';
-    return {
-      ...fault,
-      detected: detected + counted,
-      tolerated: tolerated + (isStated ? rest : 0),
-      unaccounted: (isStated ? 0 : rest) + blamed,
-      untold,
-    };
+    // A misdirected write is two events, of where it was meant to go and where it went, and one injection.
+    const seen = outcomes.filter((outcome) => outcome === 'detected').length + counted;
+    const detected = Math.min(fault.injected, seen);
+    const unaccounted = blamed + (fault.class === 'must-detect' ? open - counted : 0);
+    const tolerated = Math.max(0, fault.injected - untold - detected - unaccounted);
+    return { ...fault, detected, tolerated, unaccounted, untold };
   }
 
   #outcome({ slot, count, ms, fault }: Told): 'detected' | 'tolerated' | 'open' {
@@ -200,9 +189,9 @@ export class Accounting {
   }
 }
 
-/** After a sync that failed an image may be given up, and a misdirected write hits a page that is not named. */
-function isSpoiling({ site, action }: FaultRow): boolean {
-  return site === 'image.sync' || action === 'misdirected';
+/** After a sync that failed an image may be given up, with all that it has. */
+function isSpoiling({ site }: FaultRow): boolean {
+  return site === 'image.sync';
 }
 
 function mayShow(fault: FaultRow): boolean {

@@ -38,8 +38,14 @@ interface DriverOptions {
   readonly seed: number;
   /** A server that keeps what was flushed when it is killed. */
   readonly strict: boolean;
-  /** Whose content is not known: it is zeroed first, and a TRIM of it promises nothing. */
-  readonly foreign: boolean;
+  /** Content that is not known: it is zeroed first. */
+  readonly used: boolean;
+  /**
+   * A zswapd, which promises more than the protocol does: what was trimmed is zeros, and nothing of a connection that has
+   * ended lands later. Of any other server the first is not expected, and the second is not tried.
+   */
+  readonly ours: boolean;
+
   readonly timeoutMs: number;
 }
 
@@ -71,9 +77,10 @@ export class Driver implements Load {
       cache: offers(nbd.NBD_FLAG_SEND_CACHE),
       blockStatus: baseAllocation,
       parts: (info.minBlock ?? 1) <= SECTOR,
+      cuts: o.ours,
     };
     const driver = new Driver(o, Math.min(SLOTS_MAX, Math.floor(size / PAGE)), can);
-    if (o.foreign) await driver.#clear();
+    if (o.used) await driver.#clear();
     return driver;
   }
 
@@ -87,7 +94,7 @@ export class Driver implements Load {
     const checker = new Checker(this.#model, pages);
     this.#world = {
       ...{ model: this.#model, ledger: this.ledger, links: this.#links },
-      ...{ pages, checker, trimZeroes: !o.foreign },
+      ...{ pages, checker, trimZeroes: o.ours },
     };
     this.#operations = new Operations(this.#world);
     this.#picker = new Picker(this.#model, new Random(o.seed, STREAM_PICKER));
@@ -147,6 +154,7 @@ export class Driver implements Load {
   }
 
   giveUp(): void {
+    this.#stopping = true;
     this.#links.patient = false;
   }
 
@@ -181,7 +189,8 @@ export class Driver implements Load {
     };
     while (!this.#stopping && this.failure === null) {
       const link = await this.#links.pick(random);
-      if (link !== null) await random.weighted(shapes).run(hand, link);
+      if (link === null) return;
+      await random.weighted(shapes).run(hand, link);
     }
   }
 

@@ -22,4 +22,6 @@ export interface Abilities {
   readonly blockStatus: boolean;
   /** Requests of 512 bytes. */
   readonly parts: boolean;
+  /** Connections that are cut with WRITEs under way leave nothing that lands later. */
+  readonly cuts: boolean;
 }

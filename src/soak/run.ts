@@ -18,7 +18,7 @@ const SERIES_NAME = 'soak.jsonl';
 const LOG_NAME = 'server.log';
 const REPORT_NAME = 'report.html';
 
-interface SoakResult {
+export interface SoakResult {
   readonly verdict: Verdict;
   readonly line: string;
 }

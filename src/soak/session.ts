@@ -84,7 +84,14 @@ export class Session {
     const socket = server?.controlPath ?? o.control;
     this.control = socket === undefined ? null : new Control(this.#around.ask(socket));
     const { seed } = o;
-    const driven = { target, seed, strict: this.strict, foreign: server === null, timeoutMs: TIMEOUT_MS };
+    const driven = {
+      target,
+      seed,
+      strict: this.strict,
+      used: server === null,
+      ours: this.control !== null,
+      timeoutMs: TIMEOUT_MS,
+    };
     this.load = o.guest ? new Guests(server?.uri ?? o.uri!) : await reached(o.uri, () => Driver.begin(driven));
     this.plan = planOf(o, this.strict && this.control !== null);
     if (this.plan !== null) await this.#apply(this.plan, server === null ? target.name : EXPORT);
@@ -125,6 +132,7 @@ export class Session {
     } catch (error) {
       this.failure ??= error;
     }
+    if (this.failure !== null) this.load.giveUp();
     this.failure ??= this.load.failure;
     await this.#close();
   }
@@ -138,7 +146,8 @@ export class Session {
       throw new ExitError(EXIT.usage, '--faults: there is no server to ask, allowed: beside --uri also --control PATH');
     }
     const refusal = await this.control.apply(plan.text);
-    if (refusal !== null) throw new ExitError(EXIT.usage, `${this.options.faults?.path ?? 'faults'}: ${refusal}`);
+    if (refusal !== null)
+      throw new ExitError(EXIT.usage, `${this.options.faults?.path ?? 'faults'}: ${firstOf(refusal)}`);
     this.watch = new FaultWatch(this.control, name);
   }
 
@@ -259,6 +268,12 @@ const PHASES: Readonly<Record<string, string>> = {
   healed: 'faults are cleared, everything has to work again',
   verify: 'everything is read back',
 };
+
+/** A server tells one line per problem. */
+function firstOf(refusal: string): string {
+  const [first, ...more] = refusal.split('\n');
+  return more.length === 0 ? first : `${first} (and ${more.length} more)`;
+}
 
 function ignoreAbort(error: unknown): void {
   if (!(error instanceof Error) || error.name !== 'AbortError') throw error;

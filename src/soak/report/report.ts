@@ -2,7 +2,7 @@
  * The report of a soak: one HTML file that needs nothing else, not even the network. It says what was claimed and tested,
  * what was found, and what that does not mean.
  */
-import { writeFileSync } from 'node:fs';
+import { linkSync, rmSync, writeFileSync } from 'node:fs';
 import { errorText } from '../../os/exit_error.ts';
 import type { Finding } from '../judge.ts';
 import { provenance } from '../provenance.ts';
@@ -26,10 +26,15 @@ const LIMITS = [
 
 /** False where it can't be written, which is told; the time series is there all the same. */
 export function writeReport(path: string, session: Session, finding: Finding, tell: (line: string) => void): boolean {
+  const part = `${path}.part`;
   try {
-    writeFileSync(path, reportOf(session, finding), { flag: 'wx', mode: 0o600 });
+    writeFileSync(part, reportOf(session, finding), { flag: 'wx', mode: 0o600 });
+    // Not a rename, which would replace what is there.
+    linkSync(part, path);
+    rmSync(part);
     return true;
   } catch (error) {
+    rmSync(part, { force: true });
     tell(`${path}: the report could not be written: ${errorText(error)}; the time series: ${session.series.path}`);
     return false;
   }
