@@ -1,5 +1,5 @@
 // The arrows of the layout: cli → server → control → zswap → protocols, image → pool → shm; the explorer beside the server,
-// config and os beside them all, and node-nbd-server and the agent, which know none of them.
+// config, faults and os beside them all, and node-nbd-server and the agent, which know none of them.
 // Types count as well: a file that cannot be read without another one depends on it.
 import { importsOf, resolveImport, type SourceFile, type Violation } from './source.ts';
 
@@ -11,16 +11,17 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   // It is copied into guests as it is.
   'src/agent': [],
   'src/pool': ['src/shm', 'src/os'],
-  'src/image': ['src/pool', 'src/shm', 'src/os'],
+  'src/faults': ['src/shm', 'src/os'],
+  'src/image': ['src/faults', 'src/pool', 'src/shm', 'src/os'],
   'src/protocols': ['src/pool', 'src/shm'],
-  'src/zswap': ['src/protocols', 'src/image', 'src/pool', 'src/shm', 'src/os', 'src/nbd'],
-  'src/config': ['src/protocols', 'src/pool', 'src/os'],
+  'src/zswap': ['src/faults', 'src/protocols', 'src/image', 'src/pool', 'src/shm', 'src/os', 'src/nbd'],
+  'src/config': ['src/faults', 'src/protocols', 'src/pool', 'src/os'],
   'src/explore': ['src/zswap', 'src/protocols', 'src/image', 'src/pool', 'src/shm', 'src/os', 'src/nbd'],
   'src/soak': ['src/config', 'src/os', 'src/nbd'],
-  'src/control': ['src/config', 'src/zswap', 'src/pool', 'src/shm', 'src/os'],
+  'src/control': ['src/config', 'src/faults', 'src/zswap', 'src/pool', 'src/shm', 'src/os'],
   'src/server': [
     ...['src/control', 'src/config', 'src/zswap', 'src/protocols', 'src/image', 'src/pool', 'src/shm', 'src/os'],
-    'src/nbd',
+    ...['src/nbd', 'src/faults'],
   ],
   'src/cli': [
     ...['src/server', 'src/control', 'src/config', 'src/explore', 'src/soak', 'src/image', 'src/protocols', 'src/os'],

@@ -14,7 +14,7 @@ import { addAgent } from './agent.ts';
 import type { ExploreFlags } from './explore.ts';
 import { type ConfigFlags, collect, controlSocket, load, type StatsFlags, withConfig, withControl } from './flags.ts';
 import { print } from './print.ts';
-import { addCtl, addSwapVerbs } from './server_verbs.ts';
+import { addCtl, addFault, addSwapVerbs } from './server_verbs.ts';
 import { addSoak } from './soak_flags.ts';
 
 /** Sixteen exports of 8 TiB, or some ten million pages, take tens of seconds. */
@@ -72,6 +72,7 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
   addSwapVerbs(program);
 
   addCtl(program);
+  addFault(program);
   addExplore(program, done);
   addConfigCheck(program);
   addAgent(program, done);

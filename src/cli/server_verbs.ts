@@ -27,6 +27,31 @@ export function addSwapVerbs(program: Command): void {
     .action((name: string, flags: StatsFlags) => run(`/swapon?export=${encodeURIComponent(name)}`, flags));
 }
 
+/** The fault plan of a running server. */
+export function addFault(program: Command): void {
+  const commands = program.command('fault').description('faults that a running server injects, for tests');
+  withControl(commands.command('apply'))
+    .description('put a fault plan in force, in place of the one before')
+    .argument('<file>', 'the plan, such as config/faults/standard.jsonc')
+    .action(async (file: string, flags: StatsFlags) => {
+      const { applyPlan } = await import('./fault.ts');
+      await print(await applyPlan(controlSocket(flags), file));
+    });
+  withControl(commands.command('list'))
+    .description('what is in force, and how often each fault was reached and injected')
+    .option('--json', 'print the JSON that the server sent, with the events')
+    .action(async (flags: StatsFlags) => {
+      const { listFaults } = await import('./fault.ts');
+      await print(await listFaults(controlSocket(flags), flags.json === true));
+    });
+  withControl(commands.command('clear'))
+    .description('end all faults: what hangs goes on')
+    .action(async (flags: StatsFlags) => {
+      const { clearFaults } = await import('./fault.ts');
+      await print(await clearFaults(controlSocket(flags)));
+    });
+}
+
 /** The files of a running server. */
 export function addCtl(program: Command): void {
   const commands = withControl(program.command('ctl')).description(

@@ -38,7 +38,7 @@ function list(row: Row): string {
   return entries.length === 0 ? '(none)' : columns(entries.map(([key, value]) => [key, cell(key, value)]));
 }
 
-function table(rows: readonly Row[]): string {
+export function table(rows: readonly Row[]): string {
   const flat = rows.map((row) => flatten(row));
   const keys = [...new Set(flat.flatMap((row) => Object.keys(row)))];
   if (keys.length === 0) return '(none)';

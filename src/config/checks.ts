@@ -174,9 +174,17 @@ function checkMemcgs({ exports, memcgs }: Config): Problem[] {
 }
 
 function checkTuning({ debug, unsafe }: Config): Problem[] {
-  if (Object.keys(debug.delay).length === 0 || unsafe) return [];
-  const message = 'delays slow every request down, allowed: only with unsafe: true';
-  return [{ path: ['debug', 'delay'], message }];
+  if (unsafe) return [];
+  const problems: Problem[] = [];
+  if (Object.keys(debug.delay).length > 0) {
+    const message = 'delays slow every request down, allowed: only with unsafe: true';
+    problems.push({ path: ['debug', 'delay'], message });
+  }
+  if (debug.break !== null) {
+    const message = `${debug.break} loses or corrupts data on purpose, allowed: only with unsafe: true`;
+    problems.push({ path: ['debug', 'break'], message });
+  }
+  return problems;
 }
 
 function checkProcess({ process }: Config): Problem[] {

@@ -1,8 +1,9 @@
-// Writes config/schema.json and config/OPTIONS.md from the declarations: `node dist/config/docs.js --write`.
+// Writes config/schema.json, config/OPTIONS.md and config/faults/README.md from the declarations: `node dist/config/docs.js --write`.
 // Invariant: the committed files equal what this prints; a test compares them.
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { faultReference } from './fault_docs.ts';
 import { REPOSITORY } from './fields.ts';
 import { jsonSchema, listOptions, type Option } from './option_list.ts';
 
@@ -32,6 +33,7 @@ export function generatedFiles(): GeneratedFile[] {
   return [
     { path: resolve(REPOSITORY, 'config/schema.json'), text: `${JSON.stringify(jsonSchema(), null, 2)}\n` },
     { path: resolve(REPOSITORY, 'config/OPTIONS.md'), text: optionReference() },
+    { path: resolve(REPOSITORY, 'config/faults/README.md'), text: faultReference() },
   ];
 }
 

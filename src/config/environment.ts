@@ -19,7 +19,9 @@ import { EXIT, ExitError, errorCode, errorText } from '../os/exit_error.ts';
 import { groupNumber } from '../os/groups.ts';
 import { foreignSockets, inheritedSockets } from '../os/inherited_sockets.ts';
 import { descriptorsNeeded } from './descriptors.ts';
+import { loadPlan } from './fault_plan.ts';
 import { HOME } from './fields.ts';
+import { ConfigError } from './load.ts';
 import { descriptorLimit, fileSizeLimit } from './requirements.ts';
 import type { Config } from './schema.ts';
 import { deviceMarkerFolders, STATE_FOLDER } from './state_folder.ts';
@@ -81,6 +83,7 @@ export function checkEnvironment(config: Config, environment: NodeJS.ProcessEnv 
   }
   if (config.control.listen !== null) problems.push(...checkFolder('control.listen', config.control.listen));
   problems.push(...checkAgentFiles(config));
+  problems.push(...planProblems(config));
   const device = config.exports.findIndex(({ image }) => isBlockDevice(image));
   if (device >= 0)
     problems.push(...checkFolder(`exports[${device}].image`, join(deviceMarkerFolders(environment)[0], 'marker')));
@@ -104,6 +107,18 @@ export function checkEnvironment(config: Config, environment: NodeJS.ProcessEnv 
     images.set(identity, index);
   }
   return problems;
+}
+
+function planProblems(config: Config): readonly string[] {
+  if (config.faults === null) return [];
+  try {
+    loadPlan(config.faults, config);
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    if (error instanceof ExitError) return [`faults: ${error.message}`];
+    throw error;
+  }
 }
 
 function checkDescriptors(config: Config, listeners: number): string[] {

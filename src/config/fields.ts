@@ -108,6 +108,20 @@ export function choice<const V extends readonly [string, ...string[]]>(values: V
     .meta({ description, allowed } satisfies OptionMeta);
 }
 
+/** One of a list, or null for none. */
+export function choiceOrNull<const V extends readonly [string, ...string[]]>(values: V, description: string) {
+  const known = (value: unknown): value is V[number] => (values as readonly unknown[]).includes(value);
+  return parsed(
+    (value): V[number] | null | undefined => (value === null || known(value) ? value : undefined),
+    'one of the names',
+    {
+      description,
+      allowed: `${values.map((value) => `"${value}"`).join(', ')}, or null for none`,
+      json: { enum: [...values, null] },
+    },
+  );
+}
+
 /** Values by name, for any of the names; another one is an error, because what is said for it would do nothing in silence. */
 export function byName<const N extends readonly [string, ...string[]], V extends z.ZodType>(
   names: N,
@@ -123,7 +137,11 @@ export function byName<const N extends readonly [string, ...string[]], V extends
 }
 
 /** An option that zod has no type for: `parse` answers undefined for what is not allowed. */
-function parsed<T>(parse: (value: unknown) => T | undefined, what: string, meta: OptionMeta & { allowed: string }) {
+export function parsed<T>(
+  parse: (value: unknown) => T | undefined,
+  what: string,
+  meta: OptionMeta & { allowed: string },
+) {
   return z
     .any()
     .transform((value: unknown, context): T => {

@@ -98,7 +98,7 @@ function absolutePaths(value: unknown, path: OptionPath, base: string): unknown 
   );
 }
 
-function toProblems(issue: z.core.$ZodIssue): Problem[] {
+export function toProblems(issue: z.core.$ZodIssue): Problem[] {
   const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({ path: [...path, key], message: `unknown key, ${issue.message}`, key: true }));

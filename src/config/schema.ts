@@ -23,6 +23,7 @@ import {
   bool,
   byName,
   choice,
+  choiceOrNull,
   duration,
   fileOrNull,
   group,
@@ -178,6 +179,10 @@ const debug = group(
         unit: 'µs',
       },
     ).prefault({}),
+    break: choiceOrNull(
+      ['checksum', 'fence', 'early-reply', 'fsync'],
+      'Take a safeguard out, to see that a test notices. checksum: pages are not compared with what was stored. fence: what a closed connection has left unread still lands. early-reply: a WRITE of a page is answered before it is stored. fsync: FLUSH is answered, and nothing is written or synced. Needs unsafe.',
+    ).prefault(null),
     oracle: bool(
       'Check that each entry that is used is alive, overwrite what is freed, and keep checksums whatever pool.checksums says. Slow, for tests.',
     ).prefault(false),
@@ -185,10 +190,9 @@ const debug = group(
   'Instruments for tests and for the study of races.',
 );
 
-const faults = z
-  .null({ error: () => 'fault plans are not built yet, allowed: null' })
-  .meta({ description: 'Fault plan. Only null so far.', allowed: 'null' })
-  .prefault(null);
+const faults = fileOrNull(
+  'Fault plan that is in force from the start on (config/faults/README.md), for tests: errors, delays and lies of images, flipped bits, dropped connections and more, each as often as the plan says. zswapd fault apply, list and clear change it while the server runs. null: none.',
+).prefault(null);
 
 const controlGroup = group(
   {

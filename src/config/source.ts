@@ -23,10 +23,11 @@ export interface Source {
 }
 
 export function readSource(name: string): Source {
-  return parseSource(name, readText(name));
+  return parseSource(name, readText(name, 'config'));
 }
 
-function readText(name: string): string {
+/** The text of a file that is no larger than one of these can be. */
+export function readText(name: string, what: string): string {
   try {
     const stat = statSync(name);
     if (!stat.isFile()) throw new Error('not a regular file');
@@ -34,22 +35,22 @@ function readText(name: string): string {
     // A byte order mark is no part of the JSON, and some editors write one.
     return readFileSync(name, 'utf8').replace(/^\uFEFF/, '');
   } catch (error) {
-    throw new ExitError(EXIT.usage, `${name}: can't read the config: ${errorText(error)}`, { cause: error });
+    throw new ExitError(EXIT.usage, `${name}: can't read the ${what}: ${errorText(error)}`, { cause: error });
   }
 }
 
 /** How a message names a place in a text. */
 type At = (offset: number) => string;
 
-/** Parses the text of a config; throws with the position of the first mistake. */
-export function parseSource(name: string, text: string): Source {
+/** Parses the text of a config, or of what else `what` says; throws with the position of the first mistake. */
+export function parseSource(name: string, text: string, what = 'config'): Source {
   const lines = lineStarts(text);
   const at: At = (offset) => `${name}:${lineAndColumn(lines, offset)}`;
   const root = parse(text, at);
   if (root?.type !== 'object') {
     throw new ExitError(
       EXIT.usage,
-      `${at(root?.offset ?? 0)}: the config is not an object, allowed: { "option": value }`,
+      `${at(root?.offset ?? 0)}: the ${what} is not an object, allowed: { "${what === 'config' ? 'option' : 'key'}": value }`,
     );
   }
   return {

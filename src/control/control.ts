@@ -2,6 +2,8 @@
 // Invariant: bounded in connections, header, body and time, so that a client here can't hurt those who swap.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { listenUnix } from '../os/unix_socket.ts';
+import { ControlError } from './error.ts';
+import { answerFaults, FAULT_METHODS, FAULTS_PATH, type FaultRoutes } from './fault_routes.ts';
 import { answerFile, FILE_BODY_BYTES, FILES_PREFIX, isFilePath } from './fs/route.ts';
 import type { FileTree } from './fs/tree.ts';
 import { CONTROL_CONNECTIONS } from './limits.ts';
@@ -9,7 +11,7 @@ import { REQUESTS_PER_CONNECTION, RequestLine } from './line.ts';
 
 /** A path of 4096 bytes, each of them encoded as three, and as much again for the rest. */
 const MAX_HEADER_BYTES = 16 * 1024;
-/** Only files take a body, and a smaller one; any up to this is read, because some clients always send one. */
+/** Of a fault plan, and files take a smaller one; any up to this is read, because some clients always send one. */
 const MAX_BODY_BYTES = 64 * 1024;
 const REQUEST_TIMEOUT_MS = 5000;
 
@@ -25,6 +27,8 @@ export interface ControlOptions {
   swapon?(name: string): object;
   /** GET, PUT, POST, DELETE /v1/fs<PATH>. */
   files?: FileTree;
+  /** GET, POST, DELETE /v1/faults. */
+  faults?: FaultRoutes;
   /** How long a client may take for its request, and a GET for its answer, in milliseconds; 5 s unless given. */
   timeoutMs?: number;
   /** Told of a route that threw, when the client gets a 500, and of a failed accept. */
@@ -40,17 +44,6 @@ export interface Control {
 interface Route {
   method: string;
   answer(query: URLSearchParams): object | Promise<object>;
-}
-
-/** What the client did wrong, with the status of the answer. */
-export class ControlError extends Error {
-  override readonly name = 'ControlError';
-  readonly status: number;
-
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
 }
 
 /** Listens, or throws an ExitError with exit code 2 where the socket can't be had. */
@@ -137,12 +130,12 @@ function refuse(response: ServerResponse): void {
   send(response, 503, { error: `more than ${REQUESTS_PER_CONNECTION} requests of this connection wait` });
 }
 
-/** Reads it to its end, and keeps the first FILE_BODY_BYTES of it. */
+/** Reads it to its end, and keeps as much of it as may be sent. */
 function readBody(request: IncomingMessage, response: ServerResponse, done: (body: Buffer) => void): void {
   let bytes = 0;
   const kept: Buffer[] = [];
   request.on('data', (chunk: Buffer) => {
-    if (bytes < FILE_BODY_BYTES) kept.push(Buffer.from(chunk.subarray(0, FILE_BODY_BYTES - bytes)));
+    if (bytes < MAX_BODY_BYTES) kept.push(Buffer.from(chunk.subarray(0, MAX_BODY_BYTES - bytes)));
     bytes += chunk.length;
     if (bytes <= MAX_BODY_BYTES || response.headersSent) return;
     request.pause();
@@ -161,13 +154,22 @@ async function route(
   options: ControlOptions,
 ): Promise<void> {
   const [path, query] = (request.url ?? '/').split('?', 2);
-  const { files } = options;
+  const { files, faults } = options;
+  if (faults !== undefined && path === FAULTS_PATH) {
+    await answer(request, response, options, async () => sendFaults(faults, request, response, query ?? '', body));
+    return;
+  }
   if (files !== undefined && isFilePath(path)) {
     await answer(request, response, options, async () => {
       const { method = '' } = request;
       const gone = new AbortController();
       response.once('close', () => gone.abort());
-      const asked = { path, body, query: new URLSearchParams(query ?? ''), gone: gone.signal };
+      const asked = {
+        path,
+        body: body.subarray(0, FILE_BODY_BYTES),
+        query: new URLSearchParams(query ?? ''),
+        gone: gone.signal,
+      };
       const { status, text, allow } = await answerFile(files, method, asked);
       if (allow !== undefined) response.setHeader('allow', allow);
       sendText(response, status, 'text/plain; charset=utf-8', text);
@@ -176,7 +178,11 @@ async function route(
   }
   const found = routes.get(path);
   if (found === undefined) {
-    const known = [...routes.keys(), ...(files === undefined ? [] : [FILES_PREFIX])];
+    const known = [
+      ...routes.keys(),
+      ...(files === undefined ? [] : [FILES_PREFIX]),
+      ...(faults === undefined ? [] : [FAULTS_PATH]),
+    ];
     send(response, 404, { error: `no route ${path}`, routes: known });
     return;
   }
@@ -188,6 +194,23 @@ async function route(
   await answer(request, response, options, async () =>
     send(response, 200, await found.answer(new URLSearchParams(query ?? ''))),
   );
+}
+
+function sendFaults(
+  faults: FaultRoutes,
+  { method = '' }: IncomingMessage,
+  response: ServerResponse,
+  query: string,
+  body: Buffer,
+): void {
+  if (!(FAULT_METHODS as readonly string[]).includes(method)) {
+    response.setHeader('allow', FAULT_METHODS.join(', '));
+    send(response, 405, { error: `${FAULTS_PATH} takes ${FAULT_METHODS.join(', ')}` });
+    return;
+  }
+  const answered = answerFaults(faults, method, new URLSearchParams(query), body);
+  if ('json' in answered) send(response, 200, answered.json);
+  else sendText(response, 400, 'text/plain; charset=utf-8', `${answered.refused.join('\n')}\n`);
 }
 
 function timeoutOf({ timeoutMs = REQUEST_TIMEOUT_MS }: ControlOptions): number {

@@ -47,6 +47,12 @@ const MAX_VIEWS = 512;
 
 let zeros: Uint8Array | null = null;
 
+/** A sync has failed: no later one is good, and without O_DIRECT nothing that the image says. */
+export function noteSyncFailed(flags: Int32Array, direct: boolean): void {
+  sync.store(flags, FLAG_SYNC_FAILED, 1);
+  if (!direct) sync.store(flags, FLAG_GIVEN_UP, 1);
+}
+
 export abstract class DescriptorImage implements Image {
   readonly direct: boolean;
   protected readonly fd: number;
@@ -114,8 +120,7 @@ export abstract class DescriptorImage implements Image {
       }
       POOL_IO.sync(this.fd, (errno) => {
         if (errno !== 0) {
-          sync.store(this.flags, FLAG_SYNC_FAILED, 1);
-          if (!this.image.direct) this.giveUp();
+          noteSyncFailed(this.flags, this.image.direct);
           finish(EIO);
         } else if (this.image.direct) finish(0);
         // The bytes are safe by now, so a cache that can't be dropped is no error.

@@ -73,7 +73,8 @@ interface QueueHost {
 export class ImageQueue {
   readonly x: number;
   private readonly host: QueueHost;
-  private readonly image: WritableImage;
+  /** Another one is used from the next call on. */
+  image: WritableImage;
   private readonly o: QueueOptions;
   private queue: Operation[] = [];
   private head = 0;

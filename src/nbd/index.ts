@@ -6,6 +6,7 @@ export * from './server/connection_options.ts';
 export * from './server/counters.ts';
 export * from './server/device.ts';
 export * from './server/handshake.ts';
+export type { Mishap, ReplyMishaps, ReplyRequest } from './server/mishaps.ts';
 export { onPageMemory } from './server/page_memory.ts';
 export * from './server/serve.ts';
 export * from './server/server.ts';

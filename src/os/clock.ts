@@ -21,6 +21,18 @@ export function setClock(clock: (() => number) | null): void {
   source = clock;
 }
 
+/** How far a fault plan has this thread's clock jump ahead. */
+let jump = 0;
+
+export function jumpClock(micros: number): void {
+  jump = micros;
+}
+
 export function nowMicros(): number {
-  return source === null ? ORIGIN + performance.now() * 1000 : source();
+  return source === null ? ORIGIN + jump + performance.now() * 1000 : source();
+}
+
+/** The same clock, which nobody makes jump, in milliseconds. */
+export function steadyMillis(): number {
+  return ORIGIN / 1000 + performance.now();
 }

@@ -7,6 +7,7 @@ import { ENXIO } from './errno.ts';
 import { libc, result } from './libc.ts';
 
 const cDup = libc.func('int fcntl(int fd, int cmd, int arg)');
+const cShutdown = libc.func('int shutdown(int fd, int how)');
 const cPoll = libc.func('int poll(void *fds, unsigned long n, int ms)');
 const cRecv = libc.func('int64_t recv(int fd, _Out_ uint8_t *buf, size_t len, int flags)');
 const cGetsockopt = libc.func(
@@ -34,6 +35,7 @@ const POLLRDHUP = 0x2000;
 const POLLERR_HUP_NVAL = 0x8 | 0x10 | 0x20;
 const MSG_PEEK_DONTWAIT = 0x2 | 0x40;
 const MSG_DONTWAIT = 0x40;
+const SHUT_WR = 1;
 const SOL_SOCKET = 1;
 const SO_TYPE = 3;
 const SOCK_STREAM = 1;
@@ -95,6 +97,11 @@ export function waitWritable(fd: number, ms: number): void {
 /** As waitWritable, for a read. A signal may end the wait earlier. */
 export function waitReadable(fd: number, ms: number): boolean {
   return poll(fd, POLLIN, ms) !== 0;
+}
+
+/** Nothing more is sent: the peer meets the end, and may send on. 0 or -errno. */
+export function shutdownWrites(fd: number): number {
+  return result(cShutdown(fd, SHUT_WR));
 }
 
 /** Whether both ends of a socket are on this machine, with one buffer between them. */

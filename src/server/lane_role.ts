@@ -4,6 +4,7 @@
  */
 import { PerformanceObserver } from 'node:perf_hooks';
 import { Connection, type Device, type ExportInfo, onPageMemory } from 'node-nbd-server';
+import type { FaultsInForce, Gate } from '../faults/gate.ts';
 import { countPages } from '../image/counted_image.ts';
 import { openImage } from '../image/open.ts';
 import { NODE_LOOP } from '../os/loop.ts';
@@ -16,13 +17,15 @@ import * as sync from '../shm/sync.ts';
 import { Lane } from '../zswap/lane.ts';
 import type { Tier } from '../zswap/outward.ts';
 import { LOOK_MS, PinWatch } from '../zswap/pin_watch.ts';
-import { Volume } from '../zswap/volume.ts';
 import { Zswap } from '../zswap/zswap.ts';
+import { peekGoodbye, volumeOf } from './broken.ts';
 import { LANE, laneCounters } from './lane_counters.ts';
 import type { FromLane, ThreadData, ToLane } from './messages.ts';
 import { givePlace, takePlace } from './places.ts';
 import { leaveOut } from './process_care.ts';
+import { ThreadFaults } from './thread_faults.ts';
 import { nameThreads } from './thread_names.ts';
+import { WireFaults } from './wire_faults.ts';
 
 /**
  * A connection has no deadline of its own at a stop: `cut` is for all of them, counted and logged. Longer than stop.deadline
@@ -41,6 +44,10 @@ export class LaneRole {
   /** By the number that the main thread has given them. */
   private readonly connections = new Map<number, Connection>();
   private readonly post: (message: FromLane) => void;
+  private readonly faults: ThreadFaults;
+  private gate: Gate | null = null;
+  /** Of each connection, by its number. */
+  private readonly wires = new Map<number, WireFaults>();
   private mismatches = 0;
   private stopping = false;
   private closed = false;
@@ -54,7 +61,16 @@ export class LaneRole {
     );
     this.zswap.onMismatch = (x, slot, tier) => this.mismatch(x, slot, tier);
     this.lane = new Lane(this.zswap, images, data.settings.lane.readsMax, NODE_LOOP);
-    this.volumes = new Map(data.settings.exports.map((info, x) => [info.name, new Volume(this.lane, x, info)]));
+    this.faults = new ThreadFaults({
+      shared: data.shared,
+      zswap: this.zswap,
+      images,
+      useImage: (x, image) => this.lane.useImage(x, image),
+      name: `lane ${data.thread - THREAD_LANE0}`,
+      inline: data.shared.settings.lanes === 0,
+    });
+    const BrokenVolume = volumeOf(data.settings.break);
+    this.volumes = new Map(data.settings.exports.map((info, x) => [info.name, new BrokenVolume(this.lane, x, info)]));
     if (data.settings.dontDump) onPageMemory(leaveOut);
     this.observeGarbageCollection();
     if (data.thread === THREAD_LANE0) this.watchPins();
@@ -71,12 +87,15 @@ export class LaneRole {
     if (message.type === 'socket') this.serve(message);
     else if (message.type === 'drop') this.drop(message.connection);
     else if (message.type === 'stop') this.stop();
+    else if (message.type === 'faults') this.inject(message.faults);
     else this.cut();
   }
 
   private serve({ fd, listener, connection: n }: Extract<ToLane, { type: 'socket' }>): void {
     this.zswap.counters[LANE.connections]++;
     let x = -1;
+    const wire = new WireFaults(n, fd);
+    wire.apply(this.gate);
     const connection = new Connection({
       fd,
       exports: this.data.settings.exports,
@@ -88,13 +107,14 @@ export class LaneRole {
           throw new Error(`export ${info.name} has no place left for a further connection`);
         }
         x = wanted;
+        wire.x = wanted;
         sync.add(this.data.shared.clients, x, 1);
         this.post({ type: 'chosen', listener, connection: n });
         return volume;
       },
       fence: {
         peerClosed: () => peerClosed(fd),
-        peek: (into) => peek(fd, into),
+        peek: this.data.settings.break === 'fence' ? (into) => peekGoodbye(fd, into) : (into) => peek(fd, into),
         // The end of a unix socket is seen at once, so nothing has to be taken in to find it.
         ...(isUnixSocket(fd) ? {} : { receive: (into: Uint8Array) => receive(fd, into) }),
       },
@@ -102,8 +122,10 @@ export class LaneRole {
       handshakeTimeoutMs: this.data.settings.lane.handshakeTimeoutMs,
       stopTimeoutMs: CUT_BY_STOP_MS,
       counters: laneCounters(this.zswap.counters),
+      mishaps: wire.mishaps,
       onEnd: () => {
         this.connections.delete(n);
+        this.wires.delete(n);
         if (x >= 0) {
           givePlace(this.data.places, listener, x);
           sync.add(this.data.shared.clients, x, -1);
@@ -115,8 +137,15 @@ export class LaneRole {
       },
     });
     this.connections.set(n, connection);
+    wire.connection = connection;
+    this.wires.set(n, wire);
     this.post({ type: 'greeted' });
     if (this.stopping) connection.stop();
+  }
+
+  private inject(faults: FaultsInForce | null): void {
+    this.gate = this.faults.apply(faults);
+    for (const wire of this.wires.values()) wire.apply(this.gate);
   }
 
   private drop(n: number): void {

@@ -1,4 +1,5 @@
 /** What the threads say to each other by messages: start, hand-over of sockets, stop, drain. Pages go by shared memory. */
+import type { FaultsInForce } from '../faults/gate.ts';
 import type { ImageTraffic } from '../image/counted_image.ts';
 import type { Shared } from '../pool/shared.ts';
 import type { Tier } from '../zswap/outward.ts';
@@ -22,7 +23,14 @@ export interface ThreadData {
   readonly settings: ThreadSettings;
 }
 
+/** The fault plan that is in force from here on, in place of the one before; null: none. */
+interface ToFaulty {
+  readonly type: 'faults';
+  readonly faults: FaultsInForce | null;
+}
+
 export type ToLane =
+  | ToFaulty
   /** `listener`: which one it came from; both numbers are said again when it has chosen its export and when it ends. */
   | { readonly type: 'socket'; readonly fd: number; readonly listener: number; readonly connection: number }
   /** A connection ends now if it is in its handshake. */
@@ -47,6 +55,7 @@ export type FromLane =
   | { readonly type: 'stopped' };
 
 export type ToShrinker =
+  | ToFaulty
   | { readonly type: 'drain'; readonly x: number }
   /** For swapoff: copy slot 0, or everything stored, to the image. */
   | { readonly type: 'copyOut'; readonly x: number; readonly all: boolean }

@@ -4,27 +4,25 @@
  *   lock images, decide on markers -> discard what is to be reset -> shared memory -> threads ready -> markers written ->
  *   sockets -> ready lines
  */
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
 import { setFlagsFromString } from 'node:v8';
 import { checkExports } from 'node-nbd-server/device';
 import { makeStateFolder, removeStateFolder } from '../config/environment.ts';
-import { REPOSITORY } from '../config/fields.ts';
+import { loadPlan } from '../config/fault_plan.ts';
 import { usableMemory } from '../config/memory.ts';
 import { memoryWarning } from '../config/pool_checks.ts';
 import { protocolWarning } from '../config/protocol_checks.ts';
 import type { Config } from '../config/schema.ts';
 import { cursorWarning } from '../config/shrinker_options.ts';
-import { type Control, ControlError, startControl } from '../control/control.ts';
+import type { Control } from '../control/control.ts';
 import { kernelFiles } from '../control/fs/files.ts';
 import type { FileTree } from '../control/fs/tree.ts';
-import { poolCheck, shareRuns } from '../control/pool_check.ts';
-import { statsReport } from '../control/stats_report.ts';
+import type { FaultsInForce } from '../faults/gate.ts';
+import type { FaultPlan } from '../faults/rules.ts';
 import { imagePages } from '../image/counted_image.ts';
 import { openError } from '../image/lock.ts';
 import { errnoName } from '../os/errno.ts';
-import { EXIT, named } from '../os/exit_error.ts';
+import { EXIT } from '../os/exit_error.ts';
 import { foreignSockets } from '../os/inherited_sockets.ts';
 import { NODE_LOOP } from '../os/loop.ts';
 import { endProcess } from '../os/process.ts';
@@ -34,8 +32,8 @@ import type { Shared } from '../pool/shared.ts';
 import { attachHelp } from './attach_help.ts';
 import { BlockControl } from './block_control.ts';
 import { imageBudget, poolTooSmall } from './budget.ts';
-import { type Care, careReport, tellOf } from './care.ts';
-import { SHOWN } from './counters.ts';
+import { tellOf } from './care.ts';
+import { FaultControl } from './fault_control.ts';
 import {
   findUsers,
   imageExit,
@@ -50,6 +48,7 @@ import { LineWriter } from './line_writer.ts';
 import { type Listeners, listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
 import type { FromLane, FromShrinker, ToShrinker } from './messages.ts';
+import { openControl } from './open_control.ts';
 import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
 import { createPlaces } from './places.ts';
 import { careForOom } from './process_care.ts';
@@ -63,7 +62,7 @@ import { closeInspector, Signals } from './signals.ts';
 import { type Running, stop } from './stop.ts';
 import { SwapControl } from './swap_control.ts';
 import { beginThread } from './thread_start.ts';
-import { startThreads } from './threads.ts';
+import { startThreads, type Threads } from './threads.ts';
 import { LiveTunables } from './tunables.ts';
 import { callInWords } from './wording.ts';
 
@@ -108,9 +107,10 @@ async function start(config: Config, notFlusher: NoFlusher | null, log: Log, sig
   const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
   let images: ServedImage[] = [];
   try {
+    const plan = config.faults === null ? null : loadPlan(config.faults, config);
     images = openImages(config, warn);
     await resetImages(images, { manager, signals, info: (line) => log.logger.info(line) });
-    return await startWith(images, config, notFlusher, log, manager);
+    return await startWith(images, config, notFlusher, log, manager, plan);
   } catch (error) {
     takeBack(images, error);
     if (made) removeStateFolder();
@@ -124,6 +124,7 @@ async function startWith(
   notFlusher: NoFlusher | null,
   log: Log,
   manager: ServiceManager,
+  plan: FaultPlan | null,
 ): Promise<Running> {
   const warn = (line: string): void => log.logger.warn(line);
   const budget = imageBudget(config.lanes, config.exports.length, process.env);
@@ -163,22 +164,16 @@ async function startWith(
   listeners = await listen({ config, lanes: threads.lanes, places, onError: warn });
   let control: Control | null = null;
   try {
-    const files = kernelFiles({
-      shared,
-      memcgs: served.memcgs.tree,
-      reclaim: served.memcgs.reclaim,
-      config,
-      tunables: new LiveTunables(cells, config.pool.acceptThresholdPercent),
-      usableMemory: usableMemory(),
-      imagePages: (x) => imagePages(traffic, x),
-      blocks: served.blocks,
-      changed: (change) => log.logger.info(change, 'a file was changed (zswapd ctl)'),
-    });
+    const files = filesOf(config, { cells, shared, traffic }, served, log);
     const care = [...careOfMemory, careForOom(config.process), lookAtThreads(notFlusher)];
     await Promise.race([failed, served.agents.listen((error) => log.logger.error({ err: error }, 'agents'))]);
-    control = await Promise.race([failed, openControl(config, shared, { ...served, care }, files, log)]);
+    const onFault = (error: Error): void => void stopOnFault(log, error);
+    const faults = faultControl(config, shared, threads, log);
+    const parts = { ...served, care, files, faults, log, onFault };
+    control = await Promise.race([failed, openControl(config, shared, parts)]);
+    if (plan !== null) faults.apply(plan);
     listeners.admit(mark(images, config, log));
-    fault = (error) => void stopOnFault(log, error);
+    fault = onFault;
     tellOf(care, log.logger);
     return { config, log, shared, images, threads, listeners, control, manager, ...served };
   } catch (error) {
@@ -189,6 +184,33 @@ async function startWith(
   }
 }
 
+/** What `zswapd ctl` reads and writes. */
+function filesOf(
+  config: Config,
+  { cells, shared, traffic }: Pick<ReturnType<typeof reserveAll>, 'cells' | 'shared' | 'traffic'>,
+  served: ReturnType<typeof makeServed>,
+  log: Log,
+): FileTree {
+  return kernelFiles({
+    shared,
+    memcgs: served.memcgs.tree,
+    reclaim: served.memcgs.reclaim,
+    config,
+    tunables: new LiveTunables(cells, config.pool.acceptThresholdPercent),
+    usableMemory: usableMemory(),
+    imagePages: (x) => imagePages(traffic, x),
+    blocks: served.blocks,
+    changed: (change) => log.logger.info(change, 'a file was changed (zswapd ctl)'),
+  });
+}
+
+function faultControl(config: Config, shared: Shared, { lanes, shrinker }: Threads, log: Log): FaultControl {
+  const send = (faults: FaultsInForce | null): void => {
+    for (const role of [shrinker, ...lanes]) role.send({ type: 'faults', faults });
+  };
+  return new FaultControl({ config, shared, log, send });
+}
+
 function mark(images: readonly ServedImage[], { durability }: Config, { logger }: Log): MarkersWritten {
   const written = writeMarkers(images, durability);
   if (written.notNoted !== null) logger.warn(written.notNoted);
@@ -197,8 +219,6 @@ function mark(images: readonly ServedImage[], { durability }: Config, { logger }
 }
 
 /** What the main thread has behind its control socket. Each asks the shrinker's thread, whose answers have to be heard. */
-type Served = ReturnType<typeof makeServed>;
-
 function makeServed(shared: Shared, config: Config, warn: (line: string) => void, send: (message: ToShrinker) => void) {
   const swap = new SwapControl(shared, config, send);
   const asks = new ShrinkerAsks(send);
@@ -217,36 +237,6 @@ function makeServed(shared: Shared, config: Config, warn: (line: string) => void
       if (message.type === 'copied' || message.type === 'punched' || message.type === 'drained') swap.answered(message);
     },
   };
-}
-
-async function openControl(
-  config: Config,
-  shared: Shared,
-  { swap, agents, care }: Pick<Served, 'swap' | 'agents'> & { care: readonly Care[] },
-  files: FileTree,
-  log: Log,
-): Promise<Control | null> {
-  if (config.control.listen === null) return null;
-  const { version } = JSON.parse(readFileSync(resolve(REPOSITORY, 'package.json'), 'utf8'));
-  const startedMs = performance.now();
-  const done = careReport(care);
-  const control = startControl({
-    listen: config.control.listen,
-    stats: () =>
-      statsReport(shared, SHOWN, config, { version, startedMs, droppedLines: log.dropped(), care: done, agents }),
-    check: shareRuns(() => poolCheck(shared)),
-    swapoff: (name, flags) =>
-      swap.swapoff(name, flags).catch((error: Error) => {
-        // A defect found by swapoff is one of the process, as in any other thread.
-        if (!(error instanceof ControlError)) void stopOnFault(log, error);
-        throw error;
-      }),
-    swapon: (name) => swap.swapon(name),
-    files,
-    onError: (error) => log.logger.error({ err: error }, 'control'),
-    warn: (line) => log.logger.warn(`control.listen: ${line}`),
-  });
-  return named('control.listen', control);
 }
 
 /** A file system may fail, and become read-only, between the main thread's look at an image and those of the other threads. */

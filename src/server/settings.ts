@@ -34,6 +34,8 @@ export interface ThreadSettings {
   readonly exports: readonly ExportInfo[];
   readonly images: readonly OpenableImage[];
   readonly delays: Readonly<Record<string, number>>;
+  /** A safeguard that is taken out (broken.ts). */
+  readonly break: Config['debug']['break'];
   /** What a thread makes for pages is left out of core dumps. */
   readonly dontDump: boolean;
   readonly lane: {
@@ -61,6 +63,7 @@ export function threadSettings(config: Config, images: readonly OpenableImage[],
       return { path, bytes, direct, blockDevice, identity };
     }),
     delays: config.debug.delay,
+    break: config.debug.break,
     dontDump: config.process.dontDump !== 'off',
     lane: { readsMax: budget.reads, handshakeTimeoutMs: config.listen.handshakeTimeout },
     shrinker: {
@@ -95,7 +98,7 @@ function poolSettings(config: Config): PoolSettings {
     dead: config.shrinker.dead,
     shrinkerEnabled: config.shrinker.enabled,
     strict: config.durability === 'strict',
-    checksums: config.pool.checksums || config.debug.oracle,
+    checksums: (config.pool.checksums || config.debug.oracle) && config.debug.break !== 'checksum',
     buffers: config.image.buffers,
     lanes: config.lanes,
     absoluteIndexing: config.protocol.treeIndexing === 'absolute',

@@ -1,6 +1,7 @@
 /** The shrinker at work, with the image queues of all exports: in a worker thread, or on the main thread in inline mode. */
 
 import { countPages } from '../image/counted_image.ts';
+import type { Image } from '../image/image.ts';
 import { ImageQueue } from '../image/image_queue.ts';
 import { openImage } from '../image/open.ts';
 import * as errno from '../os/errno.ts';
@@ -12,10 +13,12 @@ import { attend } from '../shm/mailbox.ts';
 import { Shrinker } from '../zswap/shrinker.ts';
 import { Zswap } from '../zswap/zswap.ts';
 import type { FromShrinker, ThreadData, ToShrinker } from './messages.ts';
+import { ThreadFaults } from './thread_faults.ts';
 
 export class ShrinkerRole {
   private readonly shrinker: Shrinker;
   private readonly post: (message: FromShrinker) => void;
+  private readonly faults: ThreadFaults;
   private closed = false;
   /** By number: what ends what was asked for and is under way. */
   private readonly asked = new Map<number, () => void>();
@@ -23,6 +26,7 @@ export class ShrinkerRole {
   constructor({ shared, settings, thread, traffic }: ThreadData, post: (message: FromShrinker) => void) {
     this.post = post;
     const queues: ImageQueue[] = [];
+    const images: Image[] = [];
     const zswap = new Zswap(shared, chooseProtocols(settings.protocols), thread, (x, slot, buffer) =>
       queues[x].push('writeback', slot, 1, buffer, null),
     );
@@ -37,6 +41,7 @@ export class ShrinkerRole {
         onError: (what, errno) => this.imageError(x, what, errno),
       });
       queues.push(queue);
+      images.push(handle);
     }
     const release = (segment: Uint8Array, offset: number, bytes: number): void => {
       const result = releaseMemory(segment, offset, bytes);
@@ -45,6 +50,11 @@ export class ShrinkerRole {
     const memory = new Pressure(MEMORY_PRESSURE, (why) => post({ type: 'noPressure', why }));
     const isPressed = (): boolean => memory.percent() >= pressure;
     this.shrinker = new Shrinker(zswap, queues, { batch, cursor, isPressed, release, loop: NODE_LOOP });
+    const useImage = (x: number, image: Image): void => {
+      queues[x].image = image;
+    };
+    const inline = shared.settings.lanes === 0;
+    this.faults = new ThreadFaults({ shared, zswap, images, useImage, name: 'shrinker', inline });
     void attend(
       shared.boxes,
       thread,
@@ -67,6 +77,7 @@ export class ShrinkerRole {
       const { x } = message.batch;
       this.shrinker.reports.begin(message.batch, (result) => this.post({ type: 'applied', x, result }));
     } else if (message.type === 'writeBack') this.writeBack(message);
+    else if (message.type === 'faults') this.faults.apply(message.faults);
     else if (message.type === 'endAsked') this.asked.get(message.id)?.();
     else {
       this.closed = true;

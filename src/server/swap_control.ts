@@ -8,7 +8,7 @@
  */
 
 import type { Config } from '../config/schema.ts';
-import { ControlError } from '../control/control.ts';
+import { ControlError } from '../control/error.ts';
 import { errnoName } from '../os/errno.ts';
 import { setCount } from '../pool/bits.ts';
 import { enter, STATE, stateOf, TABLE } from '../pool/export_state.ts';

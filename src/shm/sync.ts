@@ -42,8 +42,10 @@ let onStuck: (report: string) => never = (report) => {
   throw new Error(report);
 };
 let stuckMs = STUCK_MS;
-/** Microseconds to stall at a named protocol step (`debug.delay`); null in ordinary service. */
+/** Microseconds to stall at a named protocol step (`debug.delay`), and who else is told of each; null in ordinary service. */
 let delays: ReadonlyMap<string, number> | null = null;
+let watcher: ((label: string) => void) | null = null;
+let watched = false;
 /** The step that this thread passed last, for the report of a wait that does not end. */
 let currentStep = '';
 const sleepWord = new Int32Array(new SharedArrayBuffer(4));
@@ -95,6 +97,13 @@ export function setHook(value: Hook | null): void {
 export function setDelays(value: Readonly<Record<string, number>> | null): void {
   const entries = value === null ? [] : Object.entries(value);
   delays = entries.length === 0 ? null : new Map(entries);
+  watched = delays !== null || watcher !== null;
+}
+
+/** Has `told` hear of each step that this thread passes; null: nobody. */
+export function watchSteps(told: ((label: string) => void) | null): void {
+  watcher = told;
+  watched = delays !== null || watcher !== null;
 }
 
 export function load(words: Int32Array, index: number): number {
@@ -219,8 +228,9 @@ function describeRetry(words: Int32Array, index: number, seen: number): string {
 export function step(label: string): void {
   if (hook !== null) hook.point(label, null, 0);
   currentStep = label;
-  if (delays === null) return;
-  const us = delays.get(label);
+  if (!watched) return;
+  watcher?.(label);
+  const us = delays?.get(label);
   if (us !== undefined) Atomics.wait(sleepWord, 0, 0, us / 1000);
 }
 

@@ -35,7 +35,7 @@ export class Lane {
   readonly shared: Shared;
   readonly loop: Loop;
   readonly turns: Turns;
-  private readonly images: readonly ReadableImage[];
+  private readonly images: ReadableImage[];
   private readonly book: OrderBook;
   private readonly readsMax: number;
   /** First in, first out: what parks again goes to the end. */
@@ -52,7 +52,7 @@ export class Lane {
     this.loop = loop;
     this.turns = new Turns(loop);
     this.shared = zswap.shared;
-    this.images = images;
+    this.images = [...images];
     this.book = new OrderBook(zswap.shared, zswap.thread);
     this.readsMax = readsMax;
     this.reading = images.map(() => 0);
@@ -118,6 +118,11 @@ export class Lane {
         this.startReads(x);
       });
     }
+  }
+
+  /** From the next call on. */
+  useImage(x: number, image: ReadableImage): void {
+    this.images[x] = image;
   }
 
   close(): void {

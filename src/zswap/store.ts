@@ -123,7 +123,8 @@ function storePage(
   if (settings.sameFilled && zswap.codec.isSameFilled(page) && takesFilled(zswap)) {
     return storeFilled(zswap, x, slot, m, zswap.codec.fillWord);
   }
-  const bytes = zswap.codec.compress(page);
+  const { faults } = zswap;
+  const bytes = faults === null ? zswap.codec.compress(page) : faults.compress(x, slot, page);
   if (bytes === COMPRESS_FAILED) {
     counters[C.reject_compress_fail]++;
     return REJECTED;
@@ -213,7 +214,7 @@ function storeObject(zswap: Zswap, x: number, slot: number, m: number, object: U
   const bytes = object.length;
   const e = allocEntry(zswap.entries, kept ? 0 : leftToRaw(zswap));
   if (e === NONE) return rejectEntry(zswap);
-  if (!objects.alloc(e, bytes)) {
+  if (zswap.faults?.allocFails(x, slot) === true || !objects.alloc(e, bytes)) {
     freeEntry(zswap.entries, e);
     zswap.counters[C.reject_alloc_fail]++;
     return rejectShort(zswap, WORK.POOL);

@@ -31,7 +31,7 @@ import { Checksums, NO_SUMS, type PageSums } from './checksums.ts';
 import { C } from './counters.ts';
 import { countEntry } from './entry_counts.ts';
 import { LOAD_FAILED, LOADED, LOST, ON_IMAGE, STALE, UNREADABLE } from './loads.ts';
-import { type OnMismatch, type OnWrite, type Tier, writesNothing } from './outward.ts';
+import { type OnMismatch, type OnWrite, type PoolFaults, type Tier, writesNothing } from './outward.ts';
 
 /** What one thread does with the pool. */
 export class Zswap implements ProtocolPool {
@@ -55,6 +55,7 @@ export class Zswap implements ProtocolPool {
   /** Compares what is read with what was stored. */
   readonly sums: PageSums;
   onMismatch: OnMismatch | null = null;
+  faults: PoolFaults | null = null;
   private readonly queueWrite: OnWrite;
   /** Whose page was decompressed last: what is loaded or written back has just been. A same-filled page is nobody's. And its bytes. */
   private lastMemcg = ROOT;
@@ -145,6 +146,7 @@ export class Zswap implements ProtocolPool {
     if (!this.hasTrees(x)) return ON_IMAGE;
     const result = this.protocols.entry.load(this, x, slot, dst.subarray(at, at + PAGE_SIZE));
     if (result === LOAD_OK) {
+      if (this.faults?.hides(x, slot) === true) return ON_IMAGE;
       // Who has not the slot's pin alone may have freed it by now: then a stranger looks used, which is a hint that is wrong.
       touch(shared.clock, this.entries, this.lastEntry);
       counters[C.zswpin]++;
@@ -156,6 +158,7 @@ export class Zswap implements ProtocolPool {
 
   /** Whether a page that came from the image is the one last acknowledged. True without checksums. */
   agrees(x: number, slot: number, dst: Uint8Array, at: number): boolean {
+    if (this.faults !== null) this.faults.shown(x, slot);
     if (this.sums.agrees(x, slot, dst, at)) return true;
     this.mismatched(x, slot, 'image');
     return false;
@@ -229,7 +232,8 @@ export class Zswap implements ProtocolPool {
   decompress(e: number, page: Uint8Array): boolean {
     const { entries, objects } = this;
     checkLive(entries, e);
-    const bytes = entries.length[e];
+    const bytes = this.faults === null ? entries.length[e] : this.faults.lengthOf(e);
+    if (bytes < 0) return false;
     this.lastMemcg = entries.memcg[e];
     this.lastBytes = bytes;
     this.lastEntry = e;
@@ -287,8 +291,7 @@ export class Zswap implements ProtocolPool {
     const r = this.slots.pinForWriteback(x, slot);
     if (underDeviceLock) sync.unlock(this.shared.deviceLock, x);
     // A slot that stays in use over swapoff (slot 0, with --keep every one) can be pinned when its tree is freed:
-    //   1. writeback copies the slot's number   2. swapoff frees the trees, and gives its claim back
-    //   3. writeback pins   4. it would look the slot up in a freed tree
+    //   1. writeback copies the slot's number   2. swapoff frees the trees   3. writeback pins   4. it looks into a freed tree
     // Asked after the pin and not before it, because from the pin on swapoff waits for us.
     if (r <= 0 || mayWriteBack(this.shared.states, x)) return r;
     this.slots.unpin(r);

@@ -253,7 +253,9 @@ export class Connection implements TransmissionHost {
     this.#outbox = outbox;
     const { counters } = this;
     const [fence, budget, device] = [this.#fence, this.#budget, this.#device!];
-    this.#transmission = new Transmission({ host: this, device, negotiated, inbox, outbox, fence, counters, budget });
+    const given = this.#o.mishaps === undefined ? {} : { mishaps: this.#o.mishaps };
+    const host = { host: this, device, negotiated, inbox, outbox, fence, counters, budget };
+    this.#transmission = new Transmission({ ...host, ...given });
     this.#transmission.run();
   }
 

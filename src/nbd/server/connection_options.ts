@@ -5,6 +5,7 @@ import type { ExportInfo } from '../export_info.ts';
 import type { ConnectionCounters } from './counters.ts';
 import type { ConnectionFence, Device } from './device.ts';
 import type { LookAhead } from './look_ahead.ts';
+import type { ReplyMishaps } from './mishaps.ts';
 
 /** Deadline for the handshake unless another one is given. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -35,6 +36,8 @@ export interface ConnectionOptions {
   /** How long `stop` waits for what the client owes; LINGER_MS unless given. */
   readonly stopTimeoutMs?: number;
   readonly counters?: ConnectionCounters;
+  /** For tests: what goes wrong with replies on purpose (mishaps.ts). */
+  readonly mishaps?: ReplyMishaps;
   /** Called once, when the socket is closed and the device has settled everything. */
   readonly onEnd?: () => void;
 }

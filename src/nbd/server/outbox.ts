@@ -6,6 +6,7 @@
  * - a chunk is reused only when the socket has finished writing it.
  */
 import type { ConnectionCounters } from './counters.ts';
+import { CutWriter } from './cut_writer.ts';
 import { pageMemory } from './page_memory.ts';
 import type { ConnectionTransport } from './transport.ts';
 
@@ -55,6 +56,9 @@ export class Outbox {
   /** One entry per write that the socket has not confirmed, in order; null where the chunk is already back. */
   readonly #writing: (Chunk | null)[] = [];
 
+  /** For tests: what is sent goes through it, from a cut on until the rest of that has gone. */
+  #cutter: CutWriter | null = null;
+
   /** `onRoom` is called when a chunk came back after `reserve` had failed. */
   constructor(socket: ConnectionTransport, counters: ConnectionCounters, onRoom: () => void) {
     this.#socket = socket;
@@ -94,12 +98,25 @@ export class Outbox {
     this.total += n;
     this.#counters.bytesOut += n;
     const index = this.#writing.push(chunk) - 1;
+    if (this.#cutter !== null) {
+      this.#cutter.write(chunk.bytes.subarray(0, n), this.#onWritten);
+      return;
+    }
     this.#socket.write(chunk.bytes.subarray(0, n), this.#onWritten);
     if (this.#socket.writableLength === 0) {
       // The kernel took it at once, which is the common case; the confirmation comes later and finds nothing to do.
       this.#writing[index] = null;
       this.#back(chunk);
     }
+  }
+
+  /** A hook of tests: what is sent next stops at byte `at`, or in its middle, for `ms`; what comes later waits behind it. */
+  cutNext(at: number | null, ms: number): void {
+    this.flush();
+    this.#cutter ??= new CutWriter(this.#socket, () => {
+      this.#cutter = null;
+    });
+    this.#cutter.cutNext(at, ms);
   }
 
   /** From now on replies go nowhere: the peer is gone. Chunks that the socket holds come back with its confirmations. */

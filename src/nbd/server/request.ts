@@ -57,6 +57,8 @@ export class Request implements ConnectionRequest {
   slice = 0;
   /** READ: whether that buffer holds a slice that waits to be delivered. */
   loaded = false;
+  /** The hook for tests has said what is to become of its reply (mishaps.ts). */
+  judged = false;
   /** Next in the list of requests that wait for room. */
   next: Request | null = null;
 
@@ -81,6 +83,7 @@ export class Request implements ConnectionRequest {
     this.missing = 0;
     this.loaded = false;
     this.gathered = 0;
+    this.judged = false;
   }
 
   fail(error: number, why: string): void {

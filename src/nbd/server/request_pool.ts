@@ -7,11 +7,13 @@
 import { blockStatus } from './block_status.ts';
 import type { ConnectionCounters } from './counters.ts';
 import type { Device } from './device.ts';
+import { HeldReplies, NO_MISHAPS, type ReplyMishaps } from './mishaps.ts';
 import type { Outbox } from './outbox.ts';
 import { ReadPath } from './read_path.ts';
 import { READ_DONE } from './read_source.ts';
 import { Replies } from './replies.ts';
 import { PHASE_READ, PHASE_REPLY, PHASE_STATUS, Request, type RequestOwner } from './request.ts';
+import type { TransmissionHost } from './transmission_host.ts';
 import type { TurnBudget } from './turn_budget.ts';
 
 export class Answers {
@@ -26,6 +28,8 @@ export class Answers {
   readonly #reads: ReadPath;
   readonly #budget: TurnBudget;
   readonly #pool: Request[] = [];
+  readonly #mishaps: ReplyMishaps;
+  readonly #held: HeldReplies;
 
   constructor(o: {
     owner: RequestOwner;
@@ -34,6 +38,8 @@ export class Answers {
     structured: boolean;
     counters: ConnectionCounters;
     budget: TurnBudget;
+    host: Pick<TransmissionHost, 'kick'>;
+    mishaps?: ReplyMishaps;
   }) {
     this.#owner = o.owner;
     this.#device = o.device;
@@ -42,6 +48,15 @@ export class Answers {
     this.#replies = new Replies(o.outbox, o.structured);
     this.#budget = o.budget;
     this.#reads = new ReadPath(o.device, this.#replies, o.budget, o.counters);
+    this.#mishaps = o.mishaps ?? NO_MISHAPS;
+    this.#held = new HeldReplies({
+      cutNext: (at, ms) => o.outbox.cutNext(at, ms),
+      extra: (request) => this.#replies.mayEnter(request) && this.#replies.final(request),
+      goOn: (request, phase) => {
+        this.#later(request, phase);
+        o.host.kick();
+      },
+    });
   }
 
   /** Whether requests wait for room, or for the next turn: then no further one is begun. */
@@ -67,6 +82,7 @@ export class Answers {
 
   /** Sends the final reply of a request that is done or has failed. */
   reply(request: Request): void {
+    if (this.#mishaps.next !== null && this.#held.meets(request, this.#mishaps, PHASE_REPLY)) return;
     if (request.error !== 0) this.#counters.errors++;
     if (!this.#replies.mayEnter(request) || !this.#replies.final(request)) this.#later(request, PHASE_REPLY);
     else this.release(request);
@@ -74,6 +90,7 @@ export class Answers {
 
   /** Begins or continues a READ. */
   read(request: Request): void {
+    if (this.#mishaps.next !== null && this.#meetsRead(request, PHASE_READ)) return;
     if (!this.#replies.mayEnter(request)) this.#later(request, PHASE_READ);
     else this.#advance(request);
   }
@@ -92,11 +109,21 @@ export class Answers {
   }
 
   status(request: Request): void {
+    if (this.#mishaps.next !== null && this.#meetsRead(request, PHASE_STATUS)) return;
     if (!this.#replies.mayEnter(request) || !blockStatus(this.#device, this.#replies, request, this.#budget)) {
       this.#later(request, PHASE_STATUS);
     } else {
       this.release(request);
     }
+  }
+
+  /** One with a payload: an error takes the place of that. */
+  #meetsRead(request: Request, phase: number): boolean {
+    const failed = request.error !== 0;
+    if (this.#held.meets(request, this.#mishaps, phase)) return true;
+    if (failed || request.error === 0) return false;
+    this.reply(request);
+    return true;
   }
 
   /** Continues requests that wait. */
@@ -140,6 +167,7 @@ export class Answers {
 
   /** The connection has ended: releases what waits for room. What is with the device is released when it settles. */
   abandon(): void {
+    for (const request of this.#held.take()) this.release(request);
     for (let request = this.#replies.take(); request !== null; request = this.#replies.take()) this.release(request);
     for (let request = this.#reads.forgo(); request !== null; request = this.#reads.forgo()) this.release(request);
   }

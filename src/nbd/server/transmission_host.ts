@@ -3,6 +3,7 @@ import type { ConnectionCounters } from './counters.ts';
 import type { ConnectionFence, Device } from './device.ts';
 import type { Negotiated } from './handshake.ts';
 import type { Inbox } from './inbox.ts';
+import type { ReplyMishaps } from './mishaps.ts';
 import type { Outbox } from './outbox.ts';
 import type { TurnBudget } from './turn_budget.ts';
 
@@ -29,4 +30,5 @@ export interface TransmissionOptions {
   readonly fence: ConnectionFence | null;
   readonly counters: ConnectionCounters;
   readonly budget: TurnBudget;
+  readonly mishaps?: ReplyMishaps;
 }
