@@ -87,10 +87,10 @@ export class Accounting {
     this.#wide = this.#told.filter(({ slot, fault }) => slot < 0 || isSpoiling(fault));
   }
 
-  /** Whether a slot that can't be read was damaged by a fault that may do that. */
-  explainsLoss(slot: number): boolean {
-    const sinceMs = this.#evidence.seen.changedMs[slot] - SLACK_MS;
-    return (this.#bySlot.get(slot) ?? []).some(({ fault, ms }) => mayShow(fault) && ms >= sinceMs) || this.#spoiled();
+  /** Whether a slot that can't be read was damaged, since it was changed, by a fault that may do that. */
+  explainsLoss(slot: number, changedMs: number): boolean {
+    const damages = ({ fault, ms }: Told): boolean => mayShow(fault) && ms >= changedMs - SLACK_MS;
+    return (this.#bySlot.get(slot) ?? []).some(damages) || this.#spoiled();
   }
 
   close(): Accounts {

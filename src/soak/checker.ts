@@ -54,7 +54,8 @@ export class Checker {
     const sector = first + bad;
     const at = bad * SECTOR;
     const one = this.#name(slot, sector, bytes.subarray(at, at + SECTOR));
-    const isTorn = found.some((version) => version !== undefined && version !== 0) && one.kind !== 'misdirected';
+    const isOlder = one.kind === 'stale' || one.kind === 'lost';
+    const isTorn = isOlder && found.some((version) => version !== undefined && version !== 0);
     const kind = isTorn ? 'torn' : one.kind;
     const allowed = this.#model.allowed(slot, sector).map(shown).join(' or ');
     return { kind, slot, sector, text: `slot ${slot}, sector ${sector}: ${one.text}, in place of ${allowed}` };

@@ -11,11 +11,14 @@ import type { Prepared } from './operations.ts';
 import { PAGE } from './page.ts';
 import type { Range } from './picker.ts';
 
-/** WRITEs of one such connection, and slots of each at most: more than a server takes in at one time. */
+/**
+ * WRITEs of one such connection, and slots of each at most. Some 200 KiB go into a socket at once and are with the server when
+ * the connection ends; of more the rest has not left.
+ */
 const WRITES = 48;
-const SLOTS = 16;
-/** Before it ends. */
-const CUT_WITHIN_MS = 4;
+const SLOTS = [1, 2, 16] as const;
+/** Before it ends; 0: as soon as it was sent. */
+const CUT_WITHIN_MS = [0, 0, 1, 4] as const;
 /** What lands late lands within this, if it does. */
 const LATE_MS = [10, 120] as const;
 
@@ -36,8 +39,9 @@ export async function cut(hand: Hand): Promise<void> {
   const ranges: Range[] = [];
   try {
     const sent: Sent[] = [];
+    const most = SLOTS[random.below(SLOTS.length)];
     for (let i = 0; i < WRITES; i++) {
-      const range = picker.lock(1 + random.below(SLOTS));
+      const range = picker.lock(1 + random.below(most));
       if (range === null) continue;
       ranges.push(range);
       const write = operations.prepare(range, writer);
@@ -47,7 +51,9 @@ export async function cut(hand: Hand): Promise<void> {
       };
       sent.push({ write, ended: outcomeOf(request()) });
     }
-    await delay(random.below(CUT_WITHIN_MS));
+    await new Promise((resolve) => setImmediate(resolve));
+    const within = CUT_WITHIN_MS[random.below(CUT_WITHIN_MS.length)];
+    if (within > 0) await delay(random.below(within));
     client.destroy();
     world.ledger.cuts++;
     await after(hand, sent);

@@ -33,7 +33,7 @@ export function judge(session: Session): Finding {
     counted: (name) => sampler.counted(name),
   });
   const accounts = accounting.close();
-  const unexplained = session.unreadable.filter((slot) => !accounting.explainsLoss(slot));
+  const unexplained = session.unreadable.filter(({ slot, changedMs }) => !accounting.explainsLoss(slot, changedMs));
   const lost = ledger.lostPages + unexplained.length;
   const drifts = driftOf(sampler.samples);
   const checks = [

@@ -52,7 +52,8 @@ export class Session {
   clearedMs = 0;
   /** Troubles that there were when the healed phase was half over. */
   troublesHealed = 0;
-  unreadable: readonly number[] = [];
+  /** Slots that could not be read in the end, and when they were changed last. */
+  unreadable: readonly { readonly slot: number; readonly changedMs: number }[] = [];
   notMended: number[] = [];
   readBackSlots: number | null = null;
   leaks: Leaks = { leaked: null, value: 'unknown', text: 'it did not come to that' };
@@ -178,8 +179,9 @@ export class Session {
     if (this.interrupted || this.serverEnding !== null || this.hang !== null || load.failure !== null) return;
     this.#phase('verify');
     const limit = AbortSignal.timeout(READ_BACK_MS);
-    this.unreadable = await load.readBack(limit);
-    for (const slot of this.unreadable) if (!(await load.mend(slot))) this.notMended.push(slot);
+    const unreadable = await load.readBack(limit);
+    this.unreadable = unreadable.map((slot) => ({ slot, changedMs: load.ledger.changedMs[slot] }));
+    for (const slot of unreadable) if (!(await load.mend(slot))) this.notMended.push(slot);
     if (limit.aborted) this.hang ??= `not everything was read back within ${READ_BACK_MS / 1000} s`;
     else if (load.failure === null) this.readBackSlots = load.slots - this.notMended.length;
     await this.sampler.take();

@@ -40,7 +40,7 @@ const SHAPES: readonly Shape[] = [
   { name: 'part-read', weight: 30, needs: 'parts', run: partRead },
   { name: 'zeroes', weight: 30, needs: 'writeZeroes', run: zeroes },
   { name: 'trim', weight: 7, needs: 'trim', run: trim },
-  { name: 'cut', weight: 3, needs: 'cuts', run: (hand) => cut(hand) },
+  { name: 'cut', weight: 6, needs: 'cuts', run: (hand) => cut(hand) },
   { name: 'flush', weight: 10, needs: 'flush', run: ({ operations }, link) => operations.flush(link) },
   { name: 'cache', weight: 10, needs: 'cache', run: cache },
   { name: 'status', weight: 10, needs: 'blockStatus', run: status },
