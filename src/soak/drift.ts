@@ -23,7 +23,7 @@ export interface Drift {
 const FIGURES: readonly { name: string; unit: string; of: (sample: Sample) => number | undefined }[] = [
   { name: 'RSS of the server', unit: 'bytes', of: ({ server }) => server?.rss },
   { name: 'descriptors of the server', unit: 'fds', of: ({ server }) => server?.fds },
-  { name: 'heap of the server', unit: 'bytes', of: ({ stats }) => stats?.['memory.heap_used'] },
+  { name: 'heap of the lanes', unit: 'bytes', of: ({ stats }) => stats?.['pool.heap_used_bytes'] || undefined },
   { name: 'RSS of the soak', unit: 'bytes', of: ({ own }) => own.rss },
   { name: 'heap of the soak', unit: 'bytes', of: ({ own }) => own.heap },
   { name: 'p99 of reads', unit: 'µs', of: ({ latencies }) => latencies.read?.p99 },

@@ -158,7 +158,12 @@ export class Driver implements Load {
     this.#links.patient = false;
   }
 
+  expectLoss(): void {
+    this.#links.expectLoss = true;
+  }
+
   crashed(): void {
+    this.#links.expectLoss = false;
     this.#model.crash();
   }
 

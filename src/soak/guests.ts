@@ -60,6 +60,8 @@ export class Guests implements Load {
     this.#child?.kill('SIGTERM');
   }
 
+  expectLoss(): void {}
+
   crashed(): void {}
 
   hangs(): string | null {

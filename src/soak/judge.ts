@@ -4,7 +4,7 @@ import { errorText } from '../os/exit_error.ts';
 import { Accounting, type Accounts } from './accounting.ts';
 import { DRIFT_MIN_S, type Drift, driftOf } from './drift.ts';
 import { TROUBLES_MAX } from './ledger.ts';
-import { endsProcess, WITNESS } from './plan.ts';
+import { WITNESS } from './plan.ts';
 import type { Session } from './session.ts';
 import { type Check, check, checkDrift, checkFaults, checkPages, type Verdict, verdictOf } from './verdict.ts';
 
@@ -119,7 +119,7 @@ function ended({ code, signal }: { code: number | null; signal: NodeJS.Signals |
 }
 
 /** Whether pages were in all places where a page can be. */
-function checkTiers({ sampler, server, control, watch, load, plan }: Session): Check[] {
+function checkTiers({ sampler, server, control, watch, load, plan, killed }: Session): Check[] {
   const checks: Check[] = [];
   if (server !== null && control !== null) {
     const names = ['written_back_pages', 'image_reads', 'zswpin', 'invalidates'];
@@ -133,8 +133,12 @@ function checkTiers({ sampler, server, control, watch, load, plan }: Session): C
     const text = `${flushes} FLUSHes were answered, the image was synced ${witness.reached} times`;
     checks.push(check('a FLUSH syncs', flushes === 0 ? 'unknown' : witness.reached > 0, text));
   }
-  const died = watch?.rows.some(({ site, action, injected }) => endsProcess(site, action) && injected > 0) ?? false;
-  if (died) checks.push(check('a restart was verified', 'true', 'what was flushed is there'));
+  if (killed) {
+    const gone = load.ledger.wrong.find(({ phase }) => phase === 'verify');
+    const flushes = load.ledger.tallies.flush.ok;
+    const text = gone?.text ?? `what ${flushes} FLUSHes covered was read from the server that was started after a kill`;
+    checks.push(check('what was flushed outlives a kill', gone === undefined && (flushes > 0 || 'unknown'), text));
+  }
   return checks;
 }
 

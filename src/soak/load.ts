@@ -16,7 +16,9 @@ export interface Load {
   stop(): Promise<void>;
   /** Nobody waits for the server any more: it is gone for good. */
   giveUp(): void;
-  /** The server was killed, and serves again. */
+  /** The server is ended on purpose: until `crashed`, what is lost is no trouble. */
+  expectLoss(): void;
+  /** It was killed, and serves again. */
   crashed(): void;
   /** Why it hangs, if it does. `sinceMs`: since when everything is to go well. */
   hangs(sinceMs: number): string | null;

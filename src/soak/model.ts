@@ -20,6 +20,8 @@ interface Maybe {
   readonly version: Version;
   /** When it ended, in the order of all. */
   readonly order: number;
+  /** It is known to have been there: it was acknowledged, or read. */
+  readonly sure: boolean;
 }
 
 export class Model {
@@ -28,7 +30,10 @@ export class Model {
   readonly #settled: Float64Array;
   readonly #generations: Float64Array;
   readonly #unsure = new Map<number, Maybe[]>();
-  /** Of a server that is strict: what the last flush covered, and what ended since. */
+  /**
+   * Of a server that is strict: what the last flush covered, and what may be on the disk in place of it: what ended since, and
+   * what was unsure when it was flushed, until something sure is flushed over it.
+   */
   readonly #flushed: Float64Array | null;
   readonly #since = new Map<number, Maybe[]>();
   readonly #distrusted: Uint8Array;
@@ -56,12 +61,13 @@ export class Model {
     for (let s = 0; s < SECTORS; s++) if (mask & (1 << s)) this.#settled[slot * SECTORS + s] = version;
     this.#narrow(slot, mask);
     if (mask === WHOLE) this.#distrusted[slot] = 0;
-    if (this.#flushed !== null) push(this.#since, slot, { mask, version, order: ++this.#order });
+    this.#owe(slot, mask, version, true);
   }
 
   /** It failed, or was not answered: these sectors hold what they held, or this. */
   maybe(slot: number, mask: number, version: Version): void {
-    push(this.#unsure, slot, { mask, version, order: ++this.#order });
+    push(this.#unsure, slot, { mask, version, order: this.#order, sure: false });
+    this.#owe(slot, mask, version, false);
   }
 
   /** Versions that a READ of the sector may show, the settled one first. */
@@ -83,10 +89,9 @@ export class Model {
   /** A READ has shown which of the allowed versions it is. */
   settle(slot: number, sector: number, version: Version): void {
     const mask = 1 << sector;
-    if (this.#settled[slot * SECTORS + sector] !== version) {
-      this.#settled[slot * SECTORS + sector] = version;
-      if (this.#flushed !== null) push(this.#since, slot, { mask, version, order: ++this.#order });
-    }
+    if (!(this.#unsure.get(slot) ?? []).some((one) => one.mask & mask)) return;
+    this.#settled[slot * SECTORS + sector] = version;
+    this.#owe(slot, mask, version, true);
     this.#narrow(slot, mask);
   }
 
@@ -120,13 +125,17 @@ export class Model {
   flushed(order: number): void {
     if (this.#flushed === null) return;
     for (const [slot, list] of this.#since) {
-      const later = list.filter((one) => one.order > order);
+      let left: Maybe[] = [];
       for (const one of list) {
-        if (one.order > order) continue;
+        if (one.order > order || !one.sure) {
+          left.push(one);
+          continue;
+        }
         for (let s = 0; s < SECTORS; s++) if (one.mask & (1 << s)) this.#flushed[slot * SECTORS + s] = one.version;
+        left = without(left, one.mask);
       }
-      if (later.length === 0) this.#since.delete(slot);
-      else this.#since.set(slot, later);
+      if (left.length === 0) this.#since.delete(slot);
+      else this.#since.set(slot, left);
     }
   }
 
@@ -139,19 +148,29 @@ export class Model {
         if (!list.some(({ mask }) => mask & (1 << s))) continue;
         this.#settled[at] = this.#flushed[at];
       }
-      for (const one of list) push(this.#unsure, slot, one);
+      const unsure = list.map((one) => ({ ...one, sure: false }));
+      this.#since.set(slot, unsure);
+      this.#unsure.set(slot, [...unsure]);
     }
-    this.#since.clear();
+  }
+
+  /** A flush has yet to cover it. */
+  #owe(slot: number, mask: number, version: Version, sure: boolean): void {
+    if (this.#flushed !== null) push(this.#since, slot, { mask, version, order: ++this.#order, sure });
   }
 
   /** These sectors are sure now. */
   #narrow(slot: number, mask: number): void {
     const list = this.#unsure.get(slot);
     if (list === undefined) return;
-    const left = list.flatMap((one) => ((one.mask & ~mask) === 0 ? [] : [{ ...one, mask: one.mask & ~mask }]));
+    const left = without(list, mask);
     if (left.length === 0) this.#unsure.delete(slot);
     else this.#unsure.set(slot, left);
   }
+}
+
+function without(list: readonly Maybe[], mask: number): Maybe[] {
+  return list.flatMap((one) => ((one.mask & ~mask) === 0 ? [] : [{ ...one, mask: one.mask & ~mask }]));
 }
 
 function push(map: Map<number, Maybe[]>, slot: number, one: Maybe): void {

@@ -1,6 +1,7 @@
 /** The line that a soak shows every few seconds. */
 import type { FaultWatch } from './fault_watch.ts';
 import type { Ledger } from './ledger.ts';
+import { WITNESS } from './plan.ts';
 import type { Sampler } from './sampler.ts';
 
 interface Progress {
@@ -14,7 +15,7 @@ interface Progress {
 export function progressLine({ ms: wanted, sampler, ledger, watch, restarts }: Progress): string {
   const last = sampler.samples.at(-1);
   const ms = (us: number | undefined): string => (us === undefined ? '-' : (us / 1000).toFixed(1));
-  const injected = watch?.rows.reduce((sum, row) => sum + row.injected, 0);
+  const injected = watch?.rows.reduce((sum, { id, injected }) => sum + (id === WITNESS ? 0 : injected), 0);
   return [
     `${sampler.seconds.toFixed(0)} of ${wanted / 1000} s, ${ledger.phase}`,
     `${(last?.opsPerSecond ?? 0).toFixed(0)} ops/s, ${((last?.bytesPerSecond ?? 0) / 1e6).toFixed(0)} MB/s`,

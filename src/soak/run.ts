@@ -38,6 +38,10 @@ export async function soak(o: SoakOptions, around: Surroundings): Promise<SoakRe
   }
   await session.run();
   const finding = judge(session);
+  for (const { name, value, text } of finding.checks) {
+    if (value === 'false' || value === 'unknown' || name.startsWith('break: '))
+      around.tell(`${value}: ${name}: ${text}`);
+  }
   const path = join(folder, REPORT_NAME);
   const report = writeReport(path, session, finding, around.tell) ? path : 'none';
   series.add({

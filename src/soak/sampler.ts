@@ -57,9 +57,10 @@ interface SamplerOptions {
 
 export class Sampler {
   readonly samples: Sample[] = [];
-  /** What /stats said first and last. */
-  first: Row | null = null;
-  last: Row | null = null;
+  /** What /stats said first and last, of this server, and by how much counters had grown with those before it. */
+  #first: Row | null = null;
+  #last: Row | null = null;
+  readonly #carried = new Map<string, number>();
   /** Times that the server did not answer. */
   silent = 0;
   silentWhy = '';
@@ -122,8 +123,19 @@ export class Sampler {
 
   /** By how much a counter of the pool has grown since the run began. */
   counted(name: string): number {
+    return this.#grown(name) + (this.#carried.get(name) ?? 0);
+  }
+
+  /** The server is gone; what comes is of another one, which begins at zero. */
+  carry(): void {
+    for (const name of Object.keys(rowOf(this.#last ?? {}, 'pool'))) this.#carried.set(name, this.counted(name));
+    this.#first = {};
+    this.#last = null;
+  }
+
+  #grown(name: string): number {
     const of = (stats: Row | null): number => (stats === null ? 0 : numberOf(rowOf(stats, 'pool'), name));
-    return of(this.last) - of(this.first);
+    return this.#last === null ? 0 : of(this.#last) - of(this.#first);
   }
 
   close(): void {
@@ -136,8 +148,8 @@ export class Sampler {
     if (control === null) return null;
     const stats = await this.#quietly(() => control.stats());
     if (stats === null) return null;
-    this.first ??= stats;
-    this.last = stats;
+    this.#first ??= stats;
+    this.#last = stats;
     return flat(stats);
   }
 
@@ -165,9 +177,6 @@ function flat(stats: Row): Record<string, number> {
   const found: Record<string, number> = {};
   for (const [name, value] of Object.entries(rowOf(stats, 'pool'))) {
     if (typeof value === 'number') found[`pool.${name}`] = value;
-  }
-  for (const [name, value] of Object.entries(rowOf(stats, 'memory'))) {
-    if (typeof value === 'number') found[`memory.${name}`] = value;
   }
   for (const row of rowsOf(stats, 'memcgs')) found[`memcg.${String(row.name)}`] = numberOf(row, 'zswap.current');
   for (const row of rowsOf(stats, 'exports')) found[`used.${String(row.name)}`] = numberOf(row, 'used_pages');

@@ -49,6 +49,8 @@ export class Session {
   serverEnding: Ending | null = null;
   stopEnding: Ending | null = null;
   restarts = 0;
+  /** Whether it was killed in the end, to see what it keeps. */
+  killed = false;
   clearedMs = 0;
   /** Troubles that there were when the healed phase was half over. */
   troublesHealed = 0;
@@ -177,6 +179,7 @@ export class Session {
     }
     if (this.plan !== null && this.clearedMs === 0 && this.serverEnding === null) await this.control?.clear();
     if (this.interrupted || this.serverEnding !== null || this.hang !== null || load.failure !== null) return;
+    if (this.strict && this.server !== null && !this.options.guest) await this.#kill(this.server);
     this.#phase('verify');
     const limit = AbortSignal.timeout(READ_BACK_MS);
     const unreadable = await load.readBack(limit);
@@ -253,11 +256,23 @@ export class Session {
     });
   }
 
+  /** A server that is strict shows in the end what it keeps: it is killed, and what was flushed is read back from the next. */
+  async #kill(server: OwnServer): Promise<void> {
+    this.#phase('kill');
+    this.load.expectLoss();
+    this.sampler.carry();
+    await server.stop('SIGKILL');
+    await server.start();
+    this.load.crashed();
+    this.killed = true;
+  }
+
   async #restart(): Promise<void> {
+    this.sampler.carry();
     // Requests that were under way settle first, and are unsure.
     await delay(SAMPLE_MS / 5);
-    this.load.crashed();
     await this.server?.start();
+    this.load.crashed();
     this.restarts++;
     if (this.plan === null || this.control === null || this.load.ledger.phase !== 'faults') return;
     const refusal = await this.control.apply(planAfterKill(this.plan));
@@ -268,6 +283,7 @@ export class Session {
 const PHASES: Readonly<Record<string, string>> = {
   faults: 'the device is driven, faults are injected',
   healed: 'faults are cleared, everything has to work again',
+  kill: 'the server is killed, and started again',
   verify: 'everything is read back',
 };
 

@@ -62,9 +62,12 @@ t.test('after a crash of a strict server what was flushed is there, or what came
   m.maybe(1, WHOLE, 104);
   m.ok(2, WHOLE, 40);
   m.crash();
-  t.same(m.allowed(1, 0), [40, 104, 72], 'what ended after the FLUSH was sent is not covered by it');
+  t.same(m.allowed(1, 0), [40, 72, 104], 'what ended after the FLUSH was sent is not covered by it');
   t.same(m.allowed(2, 0), [0, 40]);
   t.same(m.allowed(3, 0), [0]);
+  m.flushed(m.flushing());
+  m.crash();
+  t.same(m.allowed(2, 0), [0, 40], 'a FLUSH covers what is there, whichever that is');
   m.settle(1, 0, 72);
   t.same(m.allowed(1, 0), [72]);
   t.end();
@@ -78,6 +81,33 @@ t.test('after a crash what was flushed is not older than that', (t) => {
   m.crash();
   t.same(m.allowed(1, 0), [72]);
   t.throws(() => model().crash(), /not strict/);
+  t.end();
+});
+
+t.test('what was unsure when it was flushed may be what outlives a crash', (t) => {
+  const m = model(true);
+  m.ok(1, WHOLE, 40);
+  m.maybe(1, WHOLE, 72);
+  m.flushed(m.flushing());
+  m.ok(1, WHOLE, 104);
+  m.crash();
+  t.same(m.allowed(1, 0), [40, 72, 104]);
+  m.ok(1, WHOLE, 136);
+  m.flushed(m.flushing());
+  m.crash();
+  t.same(m.allowed(1, 0), [136], 'until something sure was flushed over it');
+  t.end();
+});
+
+t.test('what a READ has settled is durable after the next FLUSH', (t) => {
+  const m = model(true);
+  m.ok(1, WHOLE, 40);
+  m.maybe(1, WHOLE, 72);
+  m.settle(1, 0, 40);
+  m.flushed(m.flushing());
+  m.crash();
+  t.same(m.allowed(1, 0), [40]);
+  t.same(m.allowed(1, 1), [40, 72]);
   t.end();
 });
 

@@ -115,7 +115,7 @@ export function plotsSection({ sampler: { samples }, load: { ledger } }: Session
       mib,
       [
         line('RSS of the server', (s) => s.server?.rss),
-        line('heap of the server', (s) => s.stats?.['memory.heap_used']),
+        line('heap of the lanes', (s) => s.stats?.['pool.heap_used_bytes']),
         line('RSS of the soak', (s) => s.own.rss),
         line('heap of the soak', (s) => s.own.heap),
       ],
