@@ -34,6 +34,8 @@ interface Evidence {
   readonly troubles: readonly Trouble[];
   /** Per slot: when it was last refused, changed, and shown to be right. 0: never. */
   readonly seen: { readonly errorMs: Float64Array; readonly changedMs: Float64Array; readonly rightMs: Float64Array };
+  /** When there was no server, because of a fault: connections are lost and refused then. */
+  readonly outages: readonly { readonly id: string; readonly fromMs: number; readonly toMs: number }[];
   /** By how much a counter of the server has grown. */
   readonly counted: (name: string) => number;
 }
@@ -119,6 +121,9 @@ export class Accounting {
     const early = trouble.beganMs - SLACK_MS;
     const late = trouble.endedMs + SLACK_MS;
     if (trouble.is === 'request' && trouble.count > 0) return this.#causesOfRequest(trouble, late);
+    const { endedMs } = trouble;
+    const outage = this.#evidence.outages.find(({ fromMs, toMs }) => endedMs >= fromMs && endedMs <= toMs);
+    if (outage !== undefined) return this.#told.filter(({ id }) => id === outage.id);
     return this.#told.filter(({ fault, ms }) => {
       if (ms > late) return false;
       // A FLUSH writes and syncs whatever is owed, and stays refused once a sync has failed.

@@ -82,8 +82,11 @@ export class FaultWatch {
   /** A fault that ended the server could not say so. */
   ended(id: string): void {
     const row = this.#before.get(id);
-    if (row === undefined || row.injected > 0) return;
-    this.#before.set(id, { ...row, reached: row.reached + 1, matched: row.matched + 1, injected: 1 });
+    if (row === undefined) return;
+    const once = (count: number): number => Math.max(1, count);
+    const { reached, matched, injected } = row;
+    this.#before.set(id, { ...row, reached: once(reached), matched: once(matched), injected: once(injected) });
+    if (this.events.some((event) => event.id === id)) return;
     this.events.push({ id, ms: performance.now(), slot: -1, count: 1 });
   }
 

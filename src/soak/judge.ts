@@ -30,6 +30,7 @@ export function judge(session: Session): Finding {
     events: (watch?.events ?? []).filter(({ id }) => id !== WITNESS),
     troubles: ledger.troubles,
     seen: ledger,
+    outages: session.outages,
     counted: (name) => sampler.counted(name),
   });
   const accounts = accounting.close();

@@ -26,6 +26,8 @@ const TIMEOUT_MS = 5000;
 /** For all to be read back. */
 const READ_BACK_MS = 600_000;
 const PROGRESS_MS = 5000;
+/** A process takes its time to end, and clients take theirs to come again. */
+const OUTAGE_MS = 5000;
 /** The healed phase: a share of the time, within bounds. */
 const HEAL = { share: 0.2, least: 1000, most: 60_000 };
 
@@ -49,6 +51,7 @@ export class Session {
   serverEnding: Ending | null = null;
   stopEnding: Ending | null = null;
   restarts = 0;
+  readonly outages: { readonly id: string; readonly fromMs: number; toMs: number }[] = [];
   /** Whether it was killed in the end, to see what it keeps. */
   killed = false;
   clearedMs = 0;
@@ -250,7 +253,9 @@ export class Session {
     }
     this.watch.carry();
     this.watch.ended(killer.id);
-    this.#restarting = this.#restart().catch((error: unknown) => {
+    const outage = { id: killer.id, fromMs: performance.now() - OUTAGE_MS, toMs: Number.POSITIVE_INFINITY };
+    this.outages.push(outage);
+    this.#restarting = this.#restart(outage).catch((error: unknown) => {
       this.failure ??= error;
       this.serverEnding = ending;
     });
@@ -267,13 +272,14 @@ export class Session {
     this.killed = true;
   }
 
-  async #restart(): Promise<void> {
+  async #restart(outage: { toMs: number }): Promise<void> {
     this.sampler.carry();
     // Requests that were under way settle first, and are unsure.
     await delay(SAMPLE_MS / 5);
     await this.server?.start();
     this.load.crashed();
     this.restarts++;
+    outage.toMs = performance.now() + OUTAGE_MS;
     if (this.plan === null || this.control === null || this.load.ledger.phase !== 'faults') return;
     const refusal = await this.control.apply(planAfterKill(this.plan));
     if (refusal !== null) throw new Error(`the plan was refused after a restart: ${refusal}`);

@@ -23,6 +23,7 @@ interface Case {
   readonly changed?: Record<number, number>;
   readonly right?: Record<number, number>;
   readonly counted?: Record<string, number>;
+  readonly outages?: { id: string; fromMs: number; toMs: number }[];
 }
 
 function account(o: Case) {
@@ -34,6 +35,7 @@ function account(o: Case) {
     events,
     troubles: o.troubles ?? [],
     seen: { errorMs: times(o.error), changedMs: times(o.changed), rightMs: times(o.right) },
+    outages: o.outages ?? [],
     counted: (name) => o.counted?.[name] ?? 0,
   });
   return { accounting, ...accounting.close() };
@@ -129,6 +131,17 @@ t.test('a connection is lost by a fault of the wire at that time, and by a hang 
   t.match(account({ faults: [wire], events: [{ slot: -1, ms: 1000 }], troubles: [lost] }), { unexplainedCount: 1 });
   const hang = fault({ site: 'image.read', action: 'hang' });
   t.match(account({ faults: [hang], events: [{ ms: 1000 }], troubles: [lost] }), { unexplainedCount: 0 });
+  t.end();
+});
+
+t.test('while there is no server because of a fault, connections are lost and refused', (t) => {
+  const faults = [fault({ site: 'process.kill', action: 'kill' })];
+  const events = [{ slot: -1, ms: 1000 }];
+  const refused = trouble({ is: 'connect', slot: -1, count: 0, kind: null });
+  const outages = [{ id: 'f', fromMs: 1000, toMs: 11_000 }];
+  t.match(account({ faults, events, troubles: [refused], outages }), { unaccounted: 0, rows: [{ detected: 1 }] });
+  outages[0].toMs = 9000;
+  t.match(account({ faults, events, troubles: [refused], outages }), { unexplainedCount: 1 });
   t.end();
 });
 

@@ -1,0 +1,21 @@
+// A minute under the plan that every server survives; ten with --long. What it has to do on a busy machine is what it does.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { REPOSITORY } from '#src/config/fields.js';
+import { run } from '../support/run_process.ts';
+import { tempFolder } from '../support/tmp.ts';
+
+const TIME = process.env.ZSWAPD_LONG === '1' ? '10m' : '60s';
+
+t.test(`a soak of ${TIME} under the standard plan: no wrong bytes, nothing unaccounted for`, async (t) => {
+  const folder = join(tempFolder(t), 'r');
+  const plan = join(REPOSITORY, 'config/faults/standard.jsonc');
+  const args = ['soak', '--time', TIME, '--faults', plan, '--report', folder];
+  const { code, stdout, stderr } = await run(join(REPOSITORY, 'dist/main.js'), args);
+  t.match(stdout, /^soak: PASS wrong=0 lost=0 leaked=0 unaccounted=0 report=[^\n]*\n$/, stderr);
+  t.equal(code, 0, stderr);
+  const end = JSON.parse(readFileSync(join(folder, 'soak.jsonl'), 'utf8').trim().split('\n').at(-1)!);
+  t.match(end, { type: 'end', verdict: 'PASS' });
+  t.comment(stdout.trim());
+});
