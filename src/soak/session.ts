@@ -1,7 +1,7 @@
 /** What runs in a soak: server, driver, sampler and plan, through the two phases and the reading back. */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { EXIT, ExitError, errorText } from '../os/exit_error.ts';
+import { EXIT, ExitError } from '../os/exit_error.ts';
 import { Control } from './control.ts';
 import { Driver } from './driver.ts';
 import { leaksOf } from './end_checks.ts';
@@ -11,16 +11,13 @@ import type { Load } from './load.ts';
 import type { SoakOptions, Surroundings } from './options.ts';
 import { type Ending, EXPORT, OwnServer } from './own_server.ts';
 import { endsProcess, type Plan, planAfterKill, planOf } from './plan.ts';
+import { firstOf, reached, serverOf } from './preparation.ts';
 import { progressLine } from './progress.ts';
 import { SAMPLE_MS, Sampler } from './sampler.ts';
 import type { Series } from './series.ts';
 import { parseTarget } from './uri.ts';
 import type { Leaks } from './verdict.ts';
 
-/** Of a device of our own; its pool has room for a part of it, so that all tiers are used. */
-const DEVICE = { bytes: 128 * 2 ** 20, pool: '4MiB' };
-/** Of one that a guest swaps on. */
-const GUEST_DEVICE = { bytes: 2 ** 30, pool: '64MiB' };
 /** A request that takes longer is given up, with its connection. */
 const TIMEOUT_MS = 5000;
 /** For all to be read back. */
@@ -73,13 +70,11 @@ export class Session {
     this.#around = around;
     this.folder = folder;
     this.series = series;
-    const device = o.guest ? GUEST_DEVICE : DEVICE;
-    const broken = o.break === undefined ? [] : [`debug.break=${o.break}`, 'unsafe=true'];
-    const durability = o.break === 'fsync' ? ['durability=strict'] : [];
-    this.settings = [`pool.max=${device.pool}`, ...durability, ...broken, ...o.set];
-    this.strict = this.settings.findLast((setting) => setting.startsWith('durability=')) === 'durability=strict';
+    const { bytes, settings, strict } = serverOf(o);
+    this.settings = settings;
+    this.strict = strict;
     const log = join(folder, 'server.log');
-    this.server = o.uri === undefined ? new OwnServer({ bytes: device.bytes, set: this.settings, log }) : null;
+    this.server = o.uri === undefined ? new OwnServer({ bytes, set: this.settings, log }) : null;
   }
 
   /** Until it can run. What is wrong with what was asked for is found here. */
@@ -293,23 +288,6 @@ const PHASES: Readonly<Record<string, string>> = {
   verify: 'everything is read back',
 };
 
-/** A server tells one line per problem. */
-function firstOf(refusal: string): string {
-  const [first, ...more] = refusal.split('\n');
-  return more.length === 0 ? first : `${first} (and ${more.length} more)`;
-}
-
 function ignoreAbort(error: unknown): void {
   if (!(error instanceof Error) || error.name !== 'AbortError') throw error;
-}
-
-/** A device that can't be reached in the beginning is a mistake of usage. */
-async function reached<T>(uri: string | undefined, begin: () => Promise<T>): Promise<T> {
-  try {
-    return await begin();
-  } catch (error) {
-    if (uri === undefined) throw error;
-    const why = `--uri ${uri}: ${errorText(error)}, allowed: a device that is served`;
-    throw new ExitError(EXIT.usage, why, { cause: error });
-  }
 }
