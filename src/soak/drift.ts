@@ -6,9 +6,9 @@
 import type { Sample } from './sampler.ts';
 import { type Slope, theilSen } from './slope.ts';
 
-export const DRIFT_MIN_S = 600;
+export const DRIFT_MIN_S = 1800;
 /** Share of the run that is its beginning. */
-const BEGINNING = 0.2;
+const BEGINNING = 1 / 3;
 export const MATTERS = 0.05;
 
 export interface Drift {

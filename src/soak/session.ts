@@ -93,7 +93,9 @@ export class Session {
       ours: this.control !== null,
       timeoutMs: TIMEOUT_MS,
     };
-    this.load = o.guest ? new Guests(server?.uri ?? o.uri!) : await reached(o.uri, () => Driver.begin(driven));
+    this.load = o.guest
+      ? new Guests(server?.uri ?? o.uri!, join(this.folder, 'guest.log'))
+      : await reached(o.uri, () => Driver.begin(driven));
     this.plan = planOf(o, this.strict && this.control !== null);
     if (this.plan !== null) await this.#apply(this.plan, server === null ? target.name : EXPORT);
     const { load } = this;

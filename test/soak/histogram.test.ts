@@ -21,6 +21,13 @@ t.test('small values are exact, and what is out of range counts at its end', (t)
   const histogram = new Histogram();
   for (let value = 1; value <= 63; value++) histogram.add(value);
   for (let value = 1; value <= 63; value++) t.equal(histogram.quantile(value / 63), value);
+  const wide = new Histogram();
+  for (const value of [64, 1000, 5000]) wide.add(value);
+  t.same(wide.rows(), [
+    { from: 64, to: 65, count: 1 },
+    { from: 992, to: 1007, count: 1 },
+    { from: 4992, to: 5119, count: 1 },
+  ]);
   histogram.add(-5);
   histogram.add(1e12);
   t.equal(histogram.rows()[0].to, 0);
