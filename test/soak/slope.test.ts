@@ -17,7 +17,7 @@ t.test('the slope of a line is that of the line, and its interval has it inside'
 });
 
 t.test('a few outliers do not move it', (t) => {
-  const points = noisy(4, 0).map(({ x, y }) => ({ x, y: x > 300 && x % 10 === 0 ? y * 50 : y }));
+  const points = noisy(4, 0).map(({ x, y }) => ({ x, y: x > 360 ? y * 50 : y }));
   t.ok(Math.abs(theilSen(points)!.slope) < 0.5);
   t.end();
 });
