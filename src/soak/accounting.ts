@@ -31,6 +31,8 @@ export interface Accounts {
 interface Evidence {
   readonly faults: readonly FaultRow[];
   readonly events: readonly FaultEvent[];
+  /** Events of a fault that were told, and are not among them. */
+  readonly forgotten: (id: string) => number;
   readonly troubles: readonly Trouble[];
   /** Per slot: when it was last refused, changed, and shown to be right. 0: never. */
   readonly seen: { readonly errorMs: Float64Array; readonly changedMs: Float64Array; readonly rightMs: Float64Array };
@@ -159,7 +161,7 @@ export class Accounting {
 
   #row(fault: FaultRow, blamed: number, counters: Map<string, number>): Accounted {
     const told = this.#told.filter(({ id }) => id === fault.id);
-    const untold = Math.max(0, fault.injected - told.length);
+    const untold = Math.max(0, fault.injected - told.length - this.#evidence.forgotten(fault.id));
     const isStrict = fault.class === 'must-tolerate';
     const outcomes = isStrict ? [] : told.map((event) => (event.detected ? 'detected' : this.#outcome(event)));
     const open = outcomes.filter((outcome) => outcome === 'open').length;

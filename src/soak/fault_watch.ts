@@ -27,17 +27,35 @@ export interface FaultEvent {
   readonly count: number;
 }
 
-/** Events that are kept; of more it is known how many there were. */
-const EVENTS_MAX = 500_000;
-/** Events in one answer are at most as many as the server's ring has; a poll each second is enough for 65,536 in it. */
+/**
+ * Events that are kept; of more it is known how many there were, and the verdict is unknown. A poll each second is enough for
+ * the 65,536 of the server's ring.
+ */
+const EVENTS_MAX = 2_000_000;
+/**
+ * What must be tolerated explains no error, so such events are only kept for as long as they may still be blamed for one by
+ * name. After that an error is unaccounted for all the same.
+ */
+const BLAMED_WITHIN_MS = 120_000;
+/** Between two times that old ones are looked for. */
+const FORGET_EVERY = 20_000;
+/** For plots: intervals in which there was an injection, of each fault. */
+const MARK_MS = 1000;
+const MARKS_MAX = 20_000;
 
 export class FaultWatch {
   readonly #control: Control;
   readonly #name: string;
   #after = 0;
+  /** Its clock beside ours, by the quickest answer so far. */
+  #clock = { roundTripMs: Number.POSITIVE_INFINITY, offset: 0 };
   #rows = new Map<string, FaultRow>();
   #before = new Map<string, FaultRow>();
-  readonly events: FaultEvent[] = [];
+  events: FaultEvent[] = [];
+  /** When each fault was injected, to the second. */
+  readonly marks = new Map<string, Set<number>>();
+  readonly #forgotten = new Map<string, number>();
+  #forgetAt = FORGET_EVERY;
   eventsLost = 0;
   seed: unknown = null;
   plan: unknown = null;
@@ -52,8 +70,12 @@ export class FaultWatch {
   async poll(): Promise<void> {
     const asked = performance.now();
     const answer = await this.#control.faults(this.#after);
-    // Its clock beside ours: the answer was made between question and answer.
-    const offset = (asked + performance.now()) / 2 - numberOf(answer, 'now');
+    const roundTripMs = performance.now() - asked;
+    // Both clocks run alike. The answer was made between question and answer.
+    if (roundTripMs < this.#clock.roundTripMs) {
+      this.#clock = { roundTripMs, offset: asked + roundTripMs / 2 - numberOf(answer, 'now') };
+    }
+    const { offset } = this.#clock;
     this.seed = answer.seed ?? this.seed;
     this.plan = answer.plan ?? this.plan;
     this.eventsLost = Math.max(this.eventsLost, numberOf(answer, 'eventsLost'));
@@ -65,10 +87,7 @@ export class FaultWatch {
       const slot = isElsewhere || typeof row.slot !== 'number' ? -1 : row.slot;
       fresh.push({ id: String(row.id), ms: numberOf(row, 'ms') + offset, slot, count: numberOf(row, 'count') || 1 });
     }
-    for (const event of fresh) {
-      if (this.events.length < EVENTS_MAX) this.events.push(event);
-      else this.eventsLost++;
-    }
+    for (const event of fresh) this.#keep(event);
     if (fresh.length > 0) this.onEvents(fresh);
   }
 
@@ -77,6 +96,7 @@ export class FaultWatch {
     this.#before = new Map(this.rows.map((row) => [row.id, row]));
     this.#rows = new Map();
     this.#after = 0;
+    this.#clock = { roundTripMs: Number.POSITIVE_INFINITY, offset: 0 };
   }
 
   /** A fault that ended the server could not say so. */
@@ -87,7 +107,12 @@ export class FaultWatch {
     const { reached, matched, injected } = row;
     this.#before.set(id, { ...row, reached: once(reached), matched: once(matched), injected: once(injected) });
     if (this.events.some((event) => event.id === id)) return;
-    this.events.push({ id, ms: performance.now(), slot: -1, count: 1 });
+    this.#keep({ id, ms: performance.now(), slot: -1, count: 1 });
+  }
+
+  /** Events of a fault that were told, and are not kept. */
+  forgotten(id: string): number {
+    return this.#forgotten.get(id) ?? 0;
   }
 
   get rows(): FaultRow[] {
@@ -99,6 +124,26 @@ export class FaultWatch {
       const sum = (name: 'reached' | 'matched' | 'injected'): number => now[name] + before[name];
       return { ...now, reached: sum('reached'), matched: sum('matched'), injected: sum('injected') };
     });
+  }
+
+  #keep(event: FaultEvent): void {
+    const marks = this.marks.get(event.id) ?? new Set();
+    this.marks.set(event.id, marks);
+    if (marks.size < MARKS_MAX) marks.add(Math.floor(event.ms / MARK_MS) * MARK_MS);
+    if (this.events.length >= this.#forgetAt) this.#forget();
+    if (this.events.length < EVENTS_MAX) this.events.push(event);
+    else this.eventsLost++;
+  }
+
+  #forget(): void {
+    const before = performance.now() - BLAMED_WITHIN_MS;
+    const strict = new Set(this.rows.filter((row) => row.class === 'must-tolerate').map(({ id }) => id));
+    this.events = this.events.filter(({ id, ms }) => {
+      if (ms >= before || !strict.has(id)) return true;
+      this.#forgotten.set(id, this.forgotten(id) + 1);
+      return false;
+    });
+    this.#forgetAt = this.events.length + FORGET_EVERY;
   }
 
   #take(row: Row): void {

@@ -28,6 +28,7 @@ export function judge(session: Session): Finding {
   const accounting = new Accounting({
     faults,
     events: (watch?.events ?? []).filter(({ id }) => id !== WITNESS),
+    forgotten: (id) => watch?.forgotten(id) ?? 0,
     troubles: ledger.troubles,
     seen: ledger,
     outages: session.outages,

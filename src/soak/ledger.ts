@@ -21,7 +21,7 @@ export const KINDS = [
 ] as const;
 export type Kind = (typeof KINDS)[number];
 
-export const TROUBLES_MAX = 20_000;
+export const TROUBLES_MAX = 200_000;
 const WRONG_MAX = 1000;
 
 /** An error that the client got, as a request's answer or as the end of a connection. Times are of performance.now(). */

@@ -19,7 +19,7 @@ import { parseTarget } from './uri.ts';
 import type { Leaks } from './verdict.ts';
 
 /** A request that takes longer is given up, with its connection. */
-const TIMEOUT_MS = 5000;
+const TIMEOUT_MS = 10_000;
 /** For all to be read back. */
 const READ_BACK_MS = 600_000;
 const PROGRESS_MS = 5000;

@@ -33,6 +33,7 @@ function account(o: Case) {
   const accounting = new Accounting({
     faults: o.faults ?? [fault({ injected: events.length })],
     events,
+    forgotten: () => 0,
     troubles: o.troubles ?? [],
     seen: { errorMs: times(o.error), changedMs: times(o.changed), rightMs: times(o.right) },
     outages: o.outages ?? [],

@@ -57,12 +57,12 @@ const FAULT = {
   ...{ reached: 5, matched: 5, injected: 1, detected: 1, tolerated: 0, unaccounted: 0, untold: 0 },
 };
 
-t.test('a fault that was never injected is unknown, one that is unaccounted for is false', (t) => {
+t.test('a fault that was never reached is unknown, one that is unaccounted for is false', (t) => {
   const accounts = (row: object, unaccounted = 0) => {
     return { rows: [{ ...FAULT, ...row }], unexplained: [], unexplainedCount: 0, unaccounted };
   };
   t.equal(verdictOf(checkFaults(accounts({}), 1, 0)), 'PASS');
-  t.equal(verdictOf(checkFaults(accounts({ injected: 0, reached: 0 }), 1, 0)), 'UNKNOWN');
+  t.equal(verdictOf(checkFaults(accounts({ injected: 0, matched: 0, reached: 0 }), 1, 0)), 'UNKNOWN');
   t.equal(verdictOf(checkFaults(accounts({}), 2, 0)), 'UNKNOWN', 'of two that were declared');
   t.equal(verdictOf(checkFaults(accounts({ unaccounted: 1 }, 1), 1, 0)), 'FAIL');
   t.equal(verdictOf(checkFaults(accounts({ untold: 1 }), 1, 0)), 'UNKNOWN');

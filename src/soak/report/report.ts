@@ -80,12 +80,7 @@ function runSection({ options, settings, watch, plan, sampler, series, control, 
 }
 
 function marksOf({ watch, sampler, clearedMs }: Session): Marks {
-  const times = new Map<string, number[]>();
-  for (const { id, ms } of watch?.events ?? []) {
-    const list = times.get(id);
-    if (list === undefined) times.set(id, [sampler.at(ms)]);
-    else list.push(sampler.at(ms));
-  }
+  const marks = [...(watch?.marks ?? [])];
   const phases = clearedMs === 0 ? [] : [{ t: sampler.at(clearedMs), name: 'healed' }];
-  return { phases, faults: [...times].map(([id, list]) => ({ id, times: list })) };
+  return { phases, faults: marks.map(([id, times]) => ({ id, times: [...times].map((ms) => sampler.at(ms)) })) };
 }
