@@ -4,12 +4,11 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Ending, run } from './command.ts';
 import { isNamed, type Options } from './options.ts';
+import { COMPUTING, Order, WAITING_JOBS } from './order.ts';
 import type { Stage } from './stage.ts';
 import { addTally, newTally, type Tally } from './tally.ts';
 import { TapReader } from './tap_reader.ts';
 
-/** Files at the same time. Some of them start servers, and the smallest machines have two cores. */
-const JOBS = 2;
 const LIMIT_SECONDS = { normal: 300, long: 900 };
 const STDERR_LINES = 60;
 const SUFFIX = '.test.ts';
@@ -37,13 +36,13 @@ async function runFiles(
   say: (line: string) => void,
 ): Promise<Tally> {
   const sum = newTally();
-  const waiting = [...names];
+  const order = new Order(names);
   const work = async (job: number): Promise<void> => {
-    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+    for (let name = order.next(job); name !== undefined; name = order.next(job)) {
       addTally(sum, await runFile(root, name, job, long, say));
     }
   };
-  await Promise.all(Array.from({ length: JOBS }, (_, job) => work(job)));
+  await Promise.all(Array.from({ length: COMPUTING + WAITING_JOBS }, (_, job) => work(job)));
   return sum;
 }
 

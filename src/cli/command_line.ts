@@ -12,7 +12,7 @@ import { loadProblem } from '../config/requirements.ts';
 import { EXIT, ExitError, errorCode } from '../os/exit_error.ts';
 import { addAgent } from './agent.ts';
 import type { ExploreFlags } from './explore.ts';
-import { type ConfigFlags, collect, controlSocket, load, type StatsFlags, withConfig, withControl } from './flags.ts';
+import { type ConfigFlags, controlSocket, load, type StatsFlags, settings, withConfig, withControl } from './flags.ts';
 import { print } from './print.ts';
 import { addCtl, addFault, addSwapVerbs } from './server_verbs.ts';
 import { addSoak } from './soak_flags.ts';
@@ -121,7 +121,7 @@ function addExplore(program: Command, done: (exitCode: number) => void): void {
     .command('explore')
     .description('try the schedules of a race under a choice of protocols, and show the shortest that fails')
     .option('--scenario <name>', 'one scenario instead of all')
-    .option('--set <protocol.key=value>', 'protocols and switches, as in the config; repeatable', collect, [])
+    .addOption(settings('<protocol.key=value>', 'protocols and switches, as in the config; repeatable'))
     .option('--strategy <name>', 'dfs (every schedule), pct or random', 'dfs')
     .option(
       '--bound <n>',
@@ -180,10 +180,10 @@ function report(error: unknown, print = printError): number {
   return EXIT.internal;
 }
 
-/** Logs want one line from a server that did not start; who asks for a check gets them all. */
+/** Logs want one line from a server that did not start; who asks for a check, or brings a plan, gets them all. */
 function furtherProblems(error: ExitError): string {
   if (!(error instanceof ConfigError) || error.problems.length === 1) return '';
-  if (process.argv[2] === 'config') return `\n${error.problems.slice(1).join('\n')}`;
+  if (process.argv[2] === 'config' || process.argv[2] === 'fault') return `\n${error.problems.slice(1).join('\n')}`;
   const flags = process.argv[2] === 'serve' ? process.argv.slice(3) : [];
   return ` (and ${error.problems.length - 1} more, shown by: ${programLine('config', 'check', ...flags)})`;
 }

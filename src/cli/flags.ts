@@ -1,6 +1,6 @@
 // Options that several commands have, and what they come to.
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { type Loaded, loadConfig } from '../config/load.ts';
 import { EXIT, ExitError } from '../os/exit_error.ts';
 
@@ -17,10 +17,15 @@ export interface StatsFlags extends ConfigFlags {
   control?: string;
 }
 
+/** --set, which may be given several times. */
+export function settings(form: string, text: string): Option {
+  return new Option(`--set ${form}`, text).argParser(collect).default([], 'none');
+}
+
 export function withConfig(command: Command): Command {
   return command
     .option('--config <file>', 'config file (default: config/default.jsonc)')
-    .option('--set <path=value>', 'set one option, such as pool.max=25%; repeatable', collect, []);
+    .addOption(settings('<path=value>', 'set one option, such as pool.max=25%; repeatable'));
 }
 
 /** Of commands that ask a running server. */
@@ -31,7 +36,7 @@ export function withControl(command: Command): Command {
   );
 }
 
-export function collect(value: string, previous: string[]): string[] {
+function collect(value: string, previous: string[]): string[] {
   return [...previous, value];
 }
 

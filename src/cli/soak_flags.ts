@@ -1,6 +1,6 @@
 // `zswapd soak`: what its command line takes. What it does is loaded when it is asked for.
 import { type Command, Option } from 'commander';
-import { collect } from './flags.ts';
+import { settings } from './flags.ts';
 import type { SoakFlags } from './soak.ts';
 
 export function addSoak(program: Command, done: (exitCode: number) => void): void {
@@ -15,7 +15,7 @@ export function addSoak(program: Command, done: (exitCode: number) => void): voi
     .option('--guest', 'a guest swaps on the server (scripts/vm), again and again until the time is up')
     .option('--report <dir>', 'folder of the report, empty or not there (default: the next one in var/soak)')
     .option('--break <what>', 'break the server on purpose: checksum, fence, early-reply or fsync; has to fail')
-    .option('--set <path=value>', 'set an option of the server of its own; repeatable', collect, [])
+    .addOption(settings('<path=value>', 'set an option of the server of its own; repeatable'))
     .action(async (flags: SoakFlags) => {
       const { runSoak } = await import('./soak.ts');
       done(await runSoak(flags));

@@ -187,6 +187,12 @@ function checkTuning({ debug, unsafe }: Config): Problem[] {
   return problems;
 }
 
+/** What is going to go wrong, or null. */
+export function breakWarning({ debug }: Pick<Config, 'debug'>): string | null {
+  if (debug.break === null) return null;
+  return `debug.break ${debug.break}: a safeguard is taken out, and data will be lost or corrupted`;
+}
+
 function checkProcess({ process }: Config): Problem[] {
   if (process.oomScoreAdj !== null || !process.oomScoreAdjRequired) return [];
   const message = 'true asks for nothing with process.oomScoreAdj: null, allowed: false, or a process.oomScoreAdj';

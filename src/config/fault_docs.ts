@@ -6,7 +6,9 @@ const HEAD = `# Fault plans
 The tables are generated from \`src/faults/sites.ts\` by \`node dist/config/docs.js --write\`. Do not edit.
 
 A plan says what goes wrong on purpose in a running server, when, and what the server claims to make of it. It is for tests: each
-fault has one place in the code, at the seam it belongs to, and without a plan none of it is on any path.
+fault has one place in the code, at the seam it belongs to, and without a plan it costs nothing that could be measured: 13.2 µs of
+processor time for a random write of 4 KiB, and 6.3 for a read, where the version before had 13.1 and 6.3 (medians of six
+interleaved runs, fio's nbd engine at depth 16, one lane, everything in the pool; single runs spread from 12.8 to 16.7 and from 6.0 to 7.2).
 
 \`\`\`sh
 zswapd fault apply config/faults/standard.jsonc   # in place of the plan before; all of it or, if anything is wrong with it, nothing

@@ -45,6 +45,11 @@ export function lockLimit(limits: string): number {
   return softLimit(/^Max locked memory +(\d+|unlimited)/m.exec(limits));
 }
 
+/** The address space that this process may have, in bytes, of the same text. */
+export function addressSpaceLimit(limits: string): number {
+  return softLimit(/^Max address space +(\d+|unlimited)/m.exec(limits));
+}
+
 function softLimit(line: RegExpExecArray | null): number {
   return line === null || line[1] === 'unlimited' ? Infinity : Number(line[1]);
 }

@@ -51,6 +51,8 @@ interface Site {
 
 const tolerate = { class: 'must-tolerate', strictest: 'must-tolerate' } as const;
 const detect = { class: 'must-detect', strictest: 'must-detect' } as const;
+/** Of most of what meets it; what the pool has rejected is answered with the error. */
+const mostly = { class: 'must-detect', strictest: 'must-tolerate' } as const;
 const lose = { class: 'may-lose', strictest: 'may-lose' } as const;
 const unseen = { ...detect, bySums: true } as const;
 
@@ -134,9 +136,13 @@ const SITES = {
   'image.write': {
     filters: STORED,
     actions: {
-      EIO: { ...tolerate, about: 'nothing is written; a WRITE that the pool has rejected is answered with the error' },
-      ENOSPC: { ...tolerate, about: 'as EIO, for want of space' },
-      short: { ...tolerate, about: 'the first part is written, and then it fails with EIO' },
+      EIO: {
+        ...mostly,
+        about:
+          'nothing is written: a page of the pool is tried again, a WRITE that the pool has rejected is answered with the error',
+      },
+      ENOSPC: { ...mostly, about: 'as EIO, for want of space' },
+      short: { ...mostly, about: 'the first part is written, and then it fails with EIO' },
       torn: { ...unseen, about: 'the first part is written, and it succeeds' },
       lost: { ...unseen, about: 'nothing is written, and it succeeds' },
       misdirected: {

@@ -17,6 +17,7 @@ import { errorCode } from '../os/exit_error.ts';
 import { ImageError } from './error.ts';
 import type { LockedImage } from './lock.ts';
 import {
+  type Durability,
   type FoundMarker,
   findMarker,
   isStrict,
@@ -76,15 +77,20 @@ export function notePlaces(configured: string, folders: readonly string[]): stri
   return folders.map((folder) => noteOfPath(configured, folder));
 }
 
-/** `bytes` and `mark` are those of where a marker is written; `state` is the weakest of all. */
+/**
+ * `bytes` and `mark` are those of where a marker is written; `state` is the weakest of all, and of the note of the path if the
+ * same server wrote it: changeVouchLater may have got no further.
+ */
 export function findMarkers(places: MarkerPlaces): FoundMarker {
   const own = findMarker(places.path);
   if (own.state !== null && places.marked !== null) checkOwner(places.path, places.marked.fd);
   const mark = places.marked === null ? { state: null, bytes: null } : readMark(places.marked);
-  const states = [own.state, ...there(places.older).map(readMarker), mark.state];
+  const note = findNote(places.notes);
+  const noted = sameServer(note.state, own.state) ? note.state : null;
+  const states = [own.state, ...there(places.older).map(readMarker), mark.state, noted];
   const left = states.filter((state) => state !== null);
   const state = left.find((one) => !isStrict(one)) ?? left[0] ?? null;
-  return { state, bytes: own.bytes, mark: mark.bytes, note: findNote(places.notes) };
+  return { state, bytes: own.bytes, mark: mark.bytes, note };
 }
 
 /** Whoever may write in a folder that all may write in could call an image of somebody else stale, and have it discarded. */
@@ -202,7 +208,7 @@ export function there(paths: readonly string[]): string[] {
 }
 
 /** As `there`, for one. */
-function isThere(path: string): Promise<boolean> {
+export function isThere(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
     () => false,
@@ -210,20 +216,38 @@ function isThere(path: string): Promise<boolean> {
 }
 
 /**
- * After a drain to an image that was changed by others: whether its marker is still there. Nobody may vouch any more for what
- * was flushed, so one of a strict server becomes that of a volatile one.
+ * Makes the marker of an image that is served vouch for what was flushed ('strict') or not, on the disk when it resolves. Resolves
+ * with whether it says so: not if it is gone, or can't be understood, which vouches for nothing.
+ *
+ * The note of the path first. It may lie on another disk: where that of the image takes nothing more, it alone can tell the next
+ * start that there is nothing to be relied on (findMarkers).
  */
-export async function distrustMarkerLater({ path, marked }: MarkerPlaces): Promise<boolean> {
-  let found: MarkerState;
-  try {
-    found = parseMarker(await readFile(path));
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error))) return false;
-    throw error;
-  }
-  if (found === 'unreadable' || !isStrict(found)) return true;
-  const bytes = markerBytes({ ...found, durability: 'volatile' });
+export async function changeVouchLater(
+  { path, marked, notes }: MarkerPlaces,
+  durability: Durability,
+): Promise<boolean> {
+  const found = await readLater(path);
+  if (found === null || found === 'unreadable') return false;
+  const bytes = markerBytes({ ...found, durability });
+  for (const note of notes.slice(0, 1))
+    if (sameServer(await readLater(note), found)) await replaceFileLater(note, bytes);
+  if (found.durability === durability) return true;
   await replaceFileLater(path, bytes);
   if (marked !== null) await changeMarkLater(marked, bytes);
   return true;
+}
+
+async function readLater(path: string): Promise<MarkerState> {
+  try {
+    return parseMarker(await readFile(path));
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error))) return null;
+    throw error;
+  }
+}
+
+/** Whether both were written by one start of one server. */
+function sameServer(a: MarkerState, b: MarkerState): boolean {
+  if (a === null || b === null || a === 'unreadable' || b === 'unreadable') return false;
+  return a.pid === b.pid && a.started === b.started && a.bootId === b.bootId;
 }

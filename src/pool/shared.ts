@@ -120,6 +120,8 @@ export interface Shared {
   readonly claims: Claims;
   /** Per export: checksum per slot, a wide column, when there is an oracle; else null. */
   readonly sums: readonly (readonly Int32Array[])[] | null;
+  /** Per export: whether its marker vouches for what was flushed (zswap/vouch.ts); of strict servers. */
+  readonly vouch: Int32Array;
   /** Per export: its state (export_state.ts says who changes it, and when it may be asked). */
   readonly states: Int32Array;
   /** Per export: live entries, kept for swapoff protocols that wait for them. */
@@ -221,6 +223,7 @@ export function createShared(
     dirty: settings.strict ? createDirty(pages) : null,
     claims: createClaims(pages.length),
     sums: settings.checksums ? pages.map((count) => wideInt32(count)) : null,
+    vouch: int32(pages.length),
     states: int32(pages.length),
     live: int32(pages.length),
     clients: int32(pages.length),

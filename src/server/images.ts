@@ -13,8 +13,9 @@ import { distrusted, type FoundMarker, isStrict, newMarker } from '../image/mark
 import { MarkError } from '../image/marks.ts';
 import { refuseStaleOther } from '../image/parts.ts';
 import {
-  distrustMarkerLater,
+  changeVouchLater,
   findMarkers,
+  isThere,
   type MarkerPlaces,
   markerPlaces,
   putBackMarkers,
@@ -42,6 +43,8 @@ import { noteHeader } from '../zswap/swap_header.ts';
 /** What writeMarkers has put on the disk. The door asks to be shown it, so that it can't be opened before. */
 export interface MarkersWritten {
   readonly markers: readonly string[];
+  /** By export: whether the marker vouches for what is flushed. */
+  readonly strict: readonly boolean[];
   /** For the log: why a path could not be noted, of the first that could not; or null. */
   readonly notNoted: string | null;
 }
@@ -200,11 +203,14 @@ function firstPage(x: number, path: string): Uint8Array {
 
 export function writeMarkers(served: readonly ServedImage[], durability: Config['durability']): MarkersWritten {
   let notNoted: string | null = null;
+  const strict: boolean[] = [];
   for (const [x, one] of served.entries()) {
     const { image, places, before } = one;
     one.touched = true;
     try {
-      const failed = writeMarkerTo(places, newMarker(image, durability, before.state));
+      const marker = newMarker(image, durability, before.state);
+      strict.push(isStrict(marker));
+      const failed = writeMarkerTo(places, marker);
       if (failed !== null) {
         notNoted ??= `exports[${x}].image: can't be noted in ${dirname(places.notes[0])}: ${errorText(failed)}; if the image is not there after a crash, a start makes a new one`;
       }
@@ -212,7 +218,7 @@ export function writeMarkers(served: readonly ServedImage[], durability: Config[
       throw markerExit(x, places, error);
     }
   }
-  return { markers: served.map(({ places }) => places.path), notNoted };
+  return { markers: served.map(({ places }) => places.path), strict, notNoted };
 }
 
 /**
@@ -272,10 +278,11 @@ export async function endMarker({ places }: ServedImage): Promise<{ left: string
   }
 }
 
-/** After an image was changed by others: what became of its marker, as the end of a sentence. */
+/** After an end that did not save everything, nobody may vouch for what was flushed: what became of its marker, as the end of a sentence. */
 export async function changedMarker({ places }: ServedImage): Promise<string> {
   try {
-    return (await distrustMarkerLater(places)) ? 'its marker stays' : 'its marker is gone too';
+    await changeVouchLater(places, 'volatile');
+    return (await isThere(places.path)) ? 'its marker stays' : 'its marker is gone too';
   } catch (error) {
     return `its marker can't be looked at (${errorText(error)})`;
   }

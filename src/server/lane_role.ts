@@ -10,18 +10,17 @@ import { countPages } from '../image/counted_image.ts';
 import { openImage } from '../image/open.ts';
 import { NODE_LOOP } from '../os/loop.ts';
 import { isUnixSocket, peek, peerClosed, receive } from '../os/syscalls.ts';
-import { ownerOf } from '../pool/attribution.ts';
 import { THREAD_LANE0, THREAD_MAIN } from '../pool/limits.ts';
 import { chooseProtocols } from '../protocols/index.ts';
 import { attend, wake } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
 import { Lane } from '../zswap/lane.ts';
-import type { Tier } from '../zswap/outward.ts';
 import { LOOK_MS, PinWatch } from '../zswap/pin_watch.ts';
 import { Zswap } from '../zswap/zswap.ts';
 import { peekGoodbye, volumeOf } from './broken.ts';
 import { LANE, laneCounters } from './lane_counters.ts';
 import type { FromLane, ThreadData, ToLane } from './messages.ts';
+import { mismatches } from './mismatches.ts';
 import { givePlace, takePlace } from './places.ts';
 import { leaveOut } from './process_care.ts';
 import { ThreadFaults } from './thread_faults.ts';
@@ -33,9 +32,6 @@ import { WireFaults } from './wire_faults.ts';
  * can be, and the longest that a timer takes.
  */
 const CUT_BY_STOP_MS = 2 ** 31 - 1;
-
-/** Pages that are not what was stored, each in the log with its slot; of what follows the counter tells. */
-const MISMATCHES_TOLD = 16;
 
 export class LaneRole {
   private readonly data: ThreadData;
@@ -49,7 +45,6 @@ export class LaneRole {
   private gate: Gate | null = null;
   /** Of each connection, by its number. */
   private readonly wires = new Map<number, WireFaults>();
-  private mismatches = 0;
   private stopping = false;
   private closed = false;
 
@@ -60,7 +55,7 @@ export class LaneRole {
     const images = data.settings.images.map((image, x) =>
       countPages(openImage(image, data.shared.imageFlags[x]), data.traffic, data.thread, x),
     );
-    this.zswap.onMismatch = (x, slot, tier) => this.mismatch(x, slot, tier);
+    this.zswap.onMismatch = mismatches(this.zswap, post);
     this.lane = new Lane(this.zswap, images, data.settings.lane.readsMax, NODE_LOOP);
     this.faults = new ThreadFaults({
       shared: data.shared,
@@ -195,11 +190,6 @@ export class LaneRole {
       const { x, slot, report } = stuck;
       throw new Error(nameThreads(`${report}: slot ${slot} of export ${this.data.settings.exports[x].name}`));
     }, LOOK_MS);
-  }
-
-  private mismatch(x: number, slot: number, tier: Tier): void {
-    if (this.mismatches++ >= MISMATCHES_TOLD) return;
-    this.post({ type: 'mismatch', x, slot, m: ownerOf(this.zswap.memcgs, x, slot), tier });
   }
 
   private observeGarbageCollection(): void {

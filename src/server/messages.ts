@@ -39,6 +39,15 @@ export type ToLane =
   /** The deadline of the stop is over: what connections there are end now. */
   | { readonly type: 'cut' };
 
+/** A page was not what slot `slot` was last acknowledged to hold; `m` is the memcg of the slot. The first few of a thread. */
+export interface Mismatch {
+  readonly type: 'mismatch';
+  readonly x: number;
+  readonly slot: number;
+  readonly m: number;
+  readonly tier: Tier;
+}
+
 export type FromLane =
   | { readonly type: 'ready' }
   /** A connection was taken on, and its client has been greeted. */
@@ -47,8 +56,7 @@ export type FromLane =
   | { readonly type: 'crowded'; readonly x: number }
   /** A connection has chosen its export, or has ended. */
   | { readonly type: 'chosen' | 'ended'; readonly listener: number; readonly connection: number }
-  /** A page was not what slot `slot` was last acknowledged to hold; `m` is the memcg of the slot. The first few of a lane. */
-  | { readonly type: 'mismatch'; readonly x: number; readonly slot: number; readonly m: number; readonly tier: Tier }
+  | Mismatch
   /** The stop has reached the lane: no connection of it comes to an export any more. */
   | { readonly type: 'stopping' }
   /** Every connection is closed, after a stop. */
@@ -77,6 +85,7 @@ export type ToShrinker =
   | { readonly type: 'endAsked'; readonly id: number }
   /** What an agent says of slots of its export, one batch of an export at a time. */
   | { readonly type: 'report'; readonly batch: ReportBatch }
+  | { readonly type: 'vouched'; readonly x: number; readonly errno: number }
   | { readonly type: 'close' };
 
 export type FromShrinker =
@@ -89,12 +98,16 @@ export type FromShrinker =
       readonly total: number;
       readonly failed: number;
     }
+  /** `failed`: without those that are lost, which are counted where they are. */
   | { readonly type: 'drained'; readonly x: number; readonly failed: number; readonly errno: number }
   | { readonly type: 'copied'; readonly x: number; readonly errno: number }
   | { readonly type: 'punched'; readonly x: number; readonly errno: number }
   | { readonly type: 'reclaimed'; readonly id: number; readonly errno: number }
   | { readonly type: 'wroteBack'; readonly id: number; readonly outcome: Outcome }
   | { readonly type: 'applied'; readonly x: number; readonly result: BatchResult }
+  | Mismatch
+  /** The marker of an export has to say what is known (zswap/vouch.ts); each is answered with 'vouched', in order. */
+  | { readonly type: 'vouch'; readonly x: number }
   | { readonly type: 'imageError'; readonly x: number; readonly what: string; readonly errno: number }
   /** shrinker_enabled is on and does nothing, because nobody can tell whether the host is short of memory. */
   | { readonly type: 'noPressure'; readonly why: string }

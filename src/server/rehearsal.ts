@@ -13,6 +13,7 @@ import { admitImage, imageExit, refuseShared } from './images.ts';
 import { tryFlusher } from './io_flusher.ts';
 import { tryOom } from './process_care.ts';
 import { reserveAll } from './settings.ts';
+import { checkThreadRoom } from './thread_room.ts';
 
 export interface Refusal {
   /** The exit code of a start. */
@@ -26,7 +27,10 @@ export async function rehearse(config: Config): Promise<Refusal[]> {
   const markers = new Map<string, number>();
   const tries: (() => unknown)[] = [
     ...config.exports.map((_, x) => () => tryImage(config, x, markers)),
-    () => reserveAll(config),
+    async () => {
+      const kept = reserveAll(config);
+      await checkThreadRoom(kept.shared.settings.lanes);
+    },
     () => tryFlusher(config.process),
     () => tryOom(config.process),
     () => new Codec(config.compressor.level),

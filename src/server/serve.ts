@@ -7,6 +7,7 @@
 import { isatty } from 'node:tty';
 import { setFlagsFromString } from 'node:v8';
 import { checkExports } from 'node-nbd-server/device';
+import { breakWarning } from '../config/checks.ts';
 import { makeStateFolder, removeStateFolder } from '../config/environment.ts';
 import { loadPlan } from '../config/fault_plan.ts';
 import { usableMemory } from '../config/memory.ts';
@@ -21,13 +22,11 @@ import type { FaultsInForce } from '../faults/gate.ts';
 import type { FaultPlan } from '../faults/rules.ts';
 import { imagePages } from '../image/counted_image.ts';
 import { openError } from '../image/lock.ts';
-import { errnoName } from '../os/errno.ts';
 import { EXIT } from '../os/exit_error.ts';
 import { foreignSockets } from '../os/inherited_sockets.ts';
 import { NODE_LOOP } from '../os/loop.ts';
 import { endProcess } from '../os/process.ts';
 import { THREAD_MAIN } from '../pool/limits.ts';
-import { pathOf } from '../pool/memcg.ts';
 import type { Shared } from '../pool/shared.ts';
 import { attachHelp } from './attach_help.ts';
 import { BlockControl } from './block_control.ts';
@@ -47,7 +46,7 @@ import { insistOnFlusher, lookAtThreads, type NoFlusher } from './io_flusher.ts'
 import { LineWriter } from './line_writer.ts';
 import { type Listeners, listen } from './listeners.ts';
 import { createLog, type Log } from './log.ts';
-import type { FromLane, FromShrinker, ToShrinker } from './messages.ts';
+import type { FromShrinker, ToShrinker } from './messages.ts';
 import { openControl } from './open_control.ts';
 import { FLUSH_DEADLINE_MS, openWithoutBlocking, STDERR, STDOUT } from './output.ts';
 import { createPlaces } from './places.ts';
@@ -61,10 +60,12 @@ import { ShrinkerAsks } from './shrinker_asks.ts';
 import { closeInspector, Signals } from './signals.ts';
 import { type Running, stop } from './stop.ts';
 import { SwapControl } from './swap_control.ts';
+import { mismatchLog, shrinkerLog } from './thread_notes.ts';
+import { checkThreadRoom } from './thread_room.ts';
 import { beginThread } from './thread_start.ts';
 import { startThreads, type Threads } from './threads.ts';
 import { LiveTunables } from './tunables.ts';
-import { callInWords } from './wording.ts';
+import { Vouching } from './vouching.ts';
 
 /**
  * Serves until a signal, and ends the process. `notFlusher`: why the threads are no I/O flushers, if so. `notes`: what to say
@@ -101,7 +102,8 @@ export async function serve(config: Config, notFlusher: NoFlusher | null, notes:
 async function start(config: Config, notFlusher: NoFlusher | null, log: Log, signals: Signals): Promise<Running> {
   insistOnFlusher(config.process, notFlusher);
   const warn = (line: string): void => log.logger.warn(line);
-  const notes = [protocolWarning(config), cursorWarning(config), foreignSockets(process.env), memoryWarning(config)];
+  const notes = [protocolWarning(config), cursorWarning(config), breakWarning(config)];
+  notes.push(foreignSockets(process.env), memoryWarning(config));
   for (const line of notes) if (line !== null) warn(line);
   const made = makeStateFolder(config);
   const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
@@ -128,31 +130,31 @@ async function startWith(
 ): Promise<Running> {
   const warn = (line: string): void => log.logger.warn(line);
   const budget = imageBudget(config.lanes, config.exports.length, process.env);
-  const opened = images.map(({ image }) => image);
-  const settings = threadSettings(config, opened, budget);
+  const settings = threadSettings(
+    config,
+    images.map(({ image }) => image),
+    budget,
+  );
   checkExports(settings.exports);
   const { cells, shared, traffic, careOfMemory } = reserveAll(config);
+  await checkThreadRoom(config.lanes);
   findUsers(images, shared);
   beginThread({ thread: THREAD_MAIN, shared, settings });
   // A young generation that starts at 4 MiB instead of 1: four times fewer collections of the views made per page. Must
   // be set before the threads are made.
   setFlagsFromString('--min-semi-space-size=4');
-  // Until everything runs, a fault fails the start, which takes back what it made; later ones stop the process.
-  let fault: (error: Error) => void = () => undefined;
-  const failed = new Promise<never>((_, reject) => {
-    fault = reject;
-  });
-  failed.catch(() => undefined);
+  const faults = faultsOfStart();
+  const { failed } = faults;
   manager.watchdog(watchdogMs(process.env, process.pid, warn));
-  const served = makeServed(shared, config, warn, (message) => threads.shrinker.send(message));
-  const note = shrinkerLog(config, log, manager);
+  const served = makeServed(shared, config, images, warn, (message) => threads.shrinker.send(message));
+  const note = shrinkerLog(config, shared, log, manager);
   if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget, config.lanes, config.exports.length));
   const tellMismatch = mismatchLog(config, shared, log);
   const places = createPlaces(config.listen.maxConnections, config.exports.length);
   let listeners: Listeners | null = null;
   const starting = startThreads({
     data: { shared, places, settings, cells, traffic },
-    onFault: (error) => fault(error),
+    onFault: (error) => faults.found(error),
     onLane: (message) => (message.type === 'mismatch' ? tellMismatch(message) : listeners?.heard(message)),
     onShrinker: (message) => {
       note(message);
@@ -168,12 +170,12 @@ async function startWith(
     const care = [...careOfMemory, careForOom(config.process), lookAtThreads(notFlusher)];
     await Promise.race([failed, served.agents.listen((error) => log.logger.error({ err: error }, 'agents'))]);
     const onFault = (error: Error): void => void stopOnFault(log, error);
-    const faults = faultControl(config, shared, threads, log);
-    const parts = { ...served, care, files, faults, log, onFault };
+    const plans = faultControl(config, shared, threads, log);
+    const parts = { ...served, care, files, faults: plans, log, onFault };
     control = await Promise.race([failed, openControl(config, shared, parts)]);
-    if (plan !== null) faults.apply(plan);
-    listeners.admit(mark(images, config, log));
-    fault = onFault;
+    if (plan !== null) plans.apply(plan);
+    listeners.admit(mark(images, config, log, served.vouching));
+    faults.found = onFault;
     tellOf(care, log.logger);
     return { config, log, shared, images, threads, listeners, control, manager, ...served };
   } catch (error) {
@@ -211,28 +213,45 @@ function faultControl(config: Config, shared: Shared, { lanes, shrinker }: Threa
   return new FaultControl({ config, shared, log, send });
 }
 
-function mark(images: readonly ServedImage[], { durability }: Config, { logger }: Log): MarkersWritten {
+function mark(
+  images: readonly ServedImage[],
+  { durability }: Config,
+  { logger }: Log,
+  vouching: Vouching,
+): MarkersWritten {
   const written = writeMarkers(images, durability);
+  vouching.begin(written.strict);
   if (written.notNoted !== null) logger.warn(written.notNoted);
   for (const { image } of images) if (image.created) logger.info(`image ${image.path} was not there: made, empty`);
   return written;
 }
 
 /** What the main thread has behind its control socket. Each asks the shrinker's thread, whose answers have to be heard. */
-function makeServed(shared: Shared, config: Config, warn: (line: string) => void, send: (message: ToShrinker) => void) {
+function makeServed(
+  shared: Shared,
+  config: Config,
+  images: readonly ServedImage[],
+  warn: (line: string) => void,
+  send: (message: ToShrinker) => void,
+) {
+  const vouching = new Vouching(shared, images, (x, text) => warn(`${config.exports[x].name}: ${text}`));
   const swap = new SwapControl(shared, config, send);
   const asks = new ShrinkerAsks(send);
   const memcgs = new ServedMemcgs(shared, NODE_LOOP, asks);
   const blocks = new BlockControl(shared, NODE_LOOP, asks);
   const agents = new ServedAgents(shared, config, memcgs.tree, send, warn);
   return {
-    ...{ swap, memcgs, blocks, agents },
+    ...{ swap, memcgs, blocks, agents, vouching },
     close(): void {
       memcgs.close();
       blocks.close();
     },
     heard(message: FromShrinker): void {
       if (message.type === 'reclaimed' || message.type === 'wroteBack') asks.answered(message);
+      if (message.type === 'vouch') {
+        const { x } = message;
+        void vouching.settle(x).then((errno) => send({ type: 'vouched', x, errno }));
+      }
       if (message.type === 'applied') agents.answered(message);
       if (message.type === 'copied' || message.type === 'punched' || message.type === 'drained') swap.answered(message);
     },
@@ -248,35 +267,14 @@ function notOpened(images: readonly ServedImage[]): (error: Error) => never {
   };
 }
 
-function mismatchLog(config: Config, { memcgs }: Shared, log: Log): (message: FromLane & { type: 'mismatch' }) => void {
-  return ({ x, slot, m, tier }) => {
-    const what = { export: config.exports[x].name, slot, memcg: pathOf(memcgs, m), tier };
-    log.logger.error(what, 'a page is not what was stored, and was answered with EIO; the counter has the rest');
-  };
-}
-
-/** What the shrinker has to say: of failures one line per image and kind; the counters have the rest. */
-function shrinkerLog(config: Config, log: Log, manager: ServiceManager): (message: FromShrinker) => void {
-  const seen = new Set<string>();
-  return (message) => {
-    if (message.type === 'progress') {
-      const { x, done, total, failed } = message;
-      const { name } = config.exports[x];
-      log.logger.info({ export: name, done, total, failed }, 'draining');
-      manager.status(
-        `draining ${name}: ${done} of ${total} pages${failed > 0 ? `, ${failed} refused by the image` : ''}`,
-      );
-    }
-    if (message.type === 'noPressure') log.logger.warn(`shrinker_enabled does nothing: ${message.why}`);
-    if (message.type !== 'imageError') return;
-    const { x, what, errno } = message;
-    const key = `${x} ${what} ${errno}`;
-    if (seen.has(key)) return;
-    seen.add(key);
-    const { image, name } = config.exports[x];
-    const said = { export: name, image, what: callInWords(what), error: errnoName(errno) };
-    log.logger.error(said, 'image operation failed; counted from here on');
-  };
+/** Until everything runs, a fault fails the start, which takes back what it made; later ones stop the process. */
+function faultsOfStart(): { found: (error: Error) => void; readonly failed: Promise<never> } {
+  let found: (error: Error) => void = () => undefined;
+  const failed = new Promise<never>((_, reject) => {
+    found = reject;
+  });
+  failed.catch(() => undefined);
+  return { found, failed };
 }
 
 /** A fault of ours: nothing is repaired and nothing guessed, the marker stays. */

@@ -8,11 +8,14 @@ import * as errno from '../os/errno.ts';
 import { NODE_LOOP } from '../os/loop.ts';
 import { releaseMemory } from '../os/memory.ts';
 import { MEMORY_PRESSURE, Pressure } from '../os/pressure.ts';
+import { testBit } from '../pool/bits.ts';
+import type { Shared } from '../pool/shared.ts';
 import { chooseProtocols } from '../protocols/index.ts';
 import { attend } from '../shm/mailbox.ts';
 import { Shrinker } from '../zswap/shrinker.ts';
 import { Zswap } from '../zswap/zswap.ts';
 import type { FromShrinker, ThreadData, ToShrinker } from './messages.ts';
+import { mismatches } from './mismatches.ts';
 import { ThreadFaults } from './thread_faults.ts';
 
 export class ShrinkerRole {
@@ -20,16 +23,21 @@ export class ShrinkerRole {
   private readonly post: (message: FromShrinker) => void;
   private readonly faults: ThreadFaults;
   private closed = false;
+  private readonly shared: Shared;
+  /** By export: who waits for its marker, in the order in which they have asked. */
+  private readonly vouching = new Map<number, ((errno: number) => void)[]>();
   /** By number: what ends what was asked for and is under way. */
   private readonly asked = new Map<number, () => void>();
 
   constructor({ shared, settings, thread, traffic }: ThreadData, post: (message: FromShrinker) => void) {
     this.post = post;
+    this.shared = shared;
     const queues: ImageQueue[] = [];
     const images: Image[] = [];
     const zswap = new Zswap(shared, chooseProtocols(settings.protocols), thread, (x, slot, buffer) =>
       queues[x].push('writeback', slot, 1, buffer, null),
     );
+    zswap.onMismatch = mismatches(zswap, post);
     const { batch, cursor, pressure, runPages, writesMax: parallel, syncEvery } = settings.shrinker;
     for (const [x, image] of settings.images.entries()) {
       const handle = countPages(openImage(image, shared.imageFlags[x]), traffic, thread, x);
@@ -49,7 +57,10 @@ export class ShrinkerRole {
     };
     const memory = new Pressure(MEMORY_PRESSURE, (why) => post({ type: 'noPressure', why }));
     const isPressed = (): boolean => memory.percent() >= pressure;
-    this.shrinker = new Shrinker(zswap, queues, { batch, cursor, isPressed, release, loop: NODE_LOOP });
+    this.shrinker = new Shrinker(zswap, queues, {
+      ...{ batch, cursor, isPressed, release, loop: NODE_LOOP },
+      vouch: (x, done) => this.vouch(x, done),
+    });
     const useImage = (x: number, image: Image): void => {
       queues[x].image = image;
     };
@@ -79,6 +90,7 @@ export class ShrinkerRole {
     } else if (message.type === 'writeBack') this.writeBack(message);
     else if (message.type === 'faults') this.faults.apply(message.faults);
     else if (message.type === 'endAsked') this.asked.get(message.id)?.();
+    else if (message.type === 'vouched') this.vouching.get(message.x)?.shift()?.(message.errno);
     else {
       this.closed = true;
       this.shrinker.close();
@@ -86,11 +98,19 @@ export class ShrinkerRole {
     }
   }
 
+  private vouch(x: number, done: (errno: number) => void): void {
+    const waiting = this.vouching.get(x);
+    if (waiting === undefined) this.vouching.set(x, [done]);
+    else waiting.push(done);
+    this.post({ type: 'vouch', x });
+  }
+
   private drain(x: number): void {
+    const isThere = (slot: number): boolean => !testBit(this.shared.lost, x, slot);
     this.shrinker.drain(
       x,
       (done, total, failed) => this.post({ type: 'progress', x, done, total, failed }),
-      ({ failed, errno }) => this.post({ type: 'drained', x, failed: failed.length, errno }),
+      ({ failed, errno }) => this.post({ type: 'drained', x, failed: failed.filter(isThere).length, errno }),
     );
   }
 

@@ -82,11 +82,21 @@ export class SwapControl {
     const running = again === undefined ? this.swapoffOf(x, keep) : this.forgetAgain(x, again);
     this.running.set(x, running);
     try {
-      return { export: name, state: 'off', kept: keep, freed_pages: await running };
+      const freed = await running;
+      if (keep) this.tellLost(x);
+      return { export: name, state: 'off', kept: keep, freed_pages: freed };
     } finally {
       this.running.delete(x);
       if (this.stopping) this.leave(x);
     }
+  }
+
+  /** Who keeps an image wants to have all of it there. */
+  private tellLost(x: number): void {
+    const lost = setCount(this.shared.lost, x);
+    if (lost === 0) return;
+    const pages = `${many(lost, 'page')} of it ${lost === 1 ? 'is' : 'are'} lost and ${lost === 1 ? 'reads' : 'read'} as EIO`;
+    throw new ControlError(503, `${this.config.exports[x].name} is off, and its image has the rest, but ${pages}`);
   }
 
   swapon(name: string): object {

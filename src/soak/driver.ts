@@ -158,6 +158,11 @@ export class Driver implements Load {
     this.#links.patient = false;
   }
 
+  async flush(): Promise<void> {
+    const link = await this.#links.pick(new Random(this.#seed, STREAM_TASKS - 4));
+    if (link !== null && this.#can.flush) await this.#operations.flush(link);
+  }
+
   expectLoss(): void {
     this.#links.expectLoss = true;
   }

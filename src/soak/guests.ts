@@ -65,6 +65,10 @@ export class Guests implements Load {
     this.#child?.kill('SIGTERM');
   }
 
+  flush(): Promise<void> {
+    return Promise.resolve();
+  }
+
   expectLoss(): void {}
 
   crashed(): void {}

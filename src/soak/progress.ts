@@ -26,3 +26,11 @@ export function progressLine({ ms: wanted, sampler, ledger, watch, restarts }: P
     ...(restarts === 0 ? [] : [`${restarts} restarts`]),
   ].join('; ');
 }
+
+/** What is told when a phase begins. */
+export const PHASES: Readonly<Record<string, string>> = {
+  faults: 'the device is driven, faults are injected',
+  healed: 'faults are cleared, everything has to work again',
+  kill: 'the server is killed, and started again',
+  verify: 'everything is read back',
+};

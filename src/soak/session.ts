@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { EXIT, ExitError } from '../os/exit_error.ts';
 import { Control } from './control.ts';
 import { Driver } from './driver.ts';
-import { leaksOf } from './end_checks.ts';
+import { leaksOf, readAll, type Unreadable } from './end_checks.ts';
 import { FaultWatch } from './fault_watch.ts';
 import { Guests } from './guests.ts';
 import type { Load } from './load.ts';
@@ -12,7 +12,7 @@ import type { SoakOptions, Surroundings } from './options.ts';
 import { type Ending, EXPORT, OwnServer } from './own_server.ts';
 import { endsProcess, type Plan, planAfterKill, planOf } from './plan.ts';
 import { firstOf, reached, serverOf } from './preparation.ts';
-import { progressLine } from './progress.ts';
+import { PHASES, progressLine } from './progress.ts';
 import { SAMPLE_MS, Sampler } from './sampler.ts';
 import type { Series } from './series.ts';
 import { parseTarget } from './uri.ts';
@@ -20,9 +20,9 @@ import type { Leaks } from './verdict.ts';
 
 /** A request that takes longer is given up, with its connection. */
 const TIMEOUT_MS = 10_000;
-/** For all to be read back. */
-const READ_BACK_MS = 600_000;
 const PROGRESS_MS = 5000;
+/** So long a strict server is driven before it is killed in the end. */
+const BEFORE_KILL_MS = 1500;
 /** A process takes its time to end, and clients take theirs to come again. */
 const OUTAGE_MS = 5000;
 /** The healed phase: a share of the time, within bounds. */
@@ -52,10 +52,8 @@ export class Session {
   /** Whether it was killed in the end, to see what it keeps. */
   killed = false;
   clearedMs = 0;
-  /** Troubles that there were when the healed phase was half over. */
-  troublesHealed = 0;
-  /** Slots that could not be read in the end, and when they were changed last. */
-  unreadable: readonly { readonly slot: number; readonly changedMs: number }[] = [];
+  troublesHealed = 0; // when the healed phase was half over
+  readonly unreadable: Unreadable[] = [];
   notMended: number[] = [];
   readBackSlots: number | null = null;
   leaks: Leaks = { leaked: null, value: 'unknown', text: 'it did not come to that' };
@@ -179,15 +177,23 @@ export class Session {
     }
     if (this.plan !== null && this.clearedMs === 0 && this.serverEnding === null) await this.control?.clear();
     if (this.interrupted || this.serverEnding !== null || this.hang !== null || load.failure !== null) return;
-    if (this.strict && this.server !== null && !this.options.guest) await this.#kill(this.server);
     this.#phase('verify');
-    const limit = AbortSignal.timeout(READ_BACK_MS);
-    const unreadable = await load.readBack(limit);
-    this.unreadable = unreadable.map((slot) => ({ slot, changedMs: load.ledger.changedMs[slot] }));
-    for (const slot of unreadable) if (!(await load.mend(slot))) this.notMended.push(slot);
-    if (limit.aborted) this.hang ??= `not everything was read back within ${READ_BACK_MS / 1000} s`;
-    else if (load.failure === null) this.readBackSlots = load.slots - this.notMended.length;
+    await this.#readAll();
+    if (this.strict && this.server !== null && !this.options.guest && this.readBackSlots !== null) {
+      await this.#kill(this.server);
+      this.#phase('verify');
+      await this.#readAll();
+    }
     await this.sampler.take();
+  }
+
+  async #readAll(): Promise<void> {
+    const { load } = this;
+    const { unreadable, notMended, hang } = await readAll(load);
+    this.unreadable.push(...unreadable);
+    this.notMended.push(...notMended);
+    this.hang ??= hang;
+    this.readBackSlots = hang === null && load.failure === null ? load.slots - notMended.length : null;
   }
 
   async #close(): Promise<void> {
@@ -261,11 +267,17 @@ export class Session {
   /** A server that is strict shows in the end what it keeps: it is killed, and what was flushed is read back from the next. */
   async #kill(server: OwnServer): Promise<void> {
     this.#phase('kill');
-    this.load.expectLoss();
+    const { load } = this;
+    // What faults have damaged is mended by now; once that is flushed the server vouches for its image again.
+    await load.flush();
+    load.start();
+    await delay(BEFORE_KILL_MS);
+    await load.stop();
+    load.expectLoss();
     this.sampler.carry();
     await server.stop('SIGKILL');
     await server.start();
-    this.load.crashed();
+    load.crashed();
     this.killed = true;
   }
 
@@ -282,13 +294,6 @@ export class Session {
     if (refusal !== null) throw new Error(`the plan was refused after a restart: ${refusal}`);
   }
 }
-
-const PHASES: Readonly<Record<string, string>> = {
-  faults: 'the device is driven, faults are injected',
-  healed: 'faults are cleared, everything has to work again',
-  kill: 'the server is killed, and started again',
-  verify: 'everything is read back',
-};
 
 function ignoreAbort(error: unknown): void {
   if (!(error instanceof Error) || error.name !== 'AbortError') throw error;

@@ -33,6 +33,12 @@ interface Round {
   readonly waiting: Waiting[];
 }
 
+/**
+ * Before a round is answered: has the marker vouch for no more than is known to be there (vouch.ts), then calls back with 0, or an
+ * error. `whole`: the round was one of FLUSHes, and has ended well.
+ */
+type Settle = (whole: boolean, done: (errno: number) => void) => void;
+
 /** Cleans slots, syncs, and calls back with 0 or an error. */
 type Clean = (slots: Uint32Array, done: (errno: number) => void) => void;
 
@@ -40,14 +46,16 @@ export class Flusher {
   private readonly dirty: Dirty;
   private readonly x: number;
   private readonly clean: Clean;
+  private readonly settle: Settle;
   /** One per request of a lane, which has a bounded number of orders under way. */
   private waiting: Waiting[] = [];
   private rounds: Round[] = [];
 
-  constructor(dirty: Dirty, x: number, clean: Clean) {
+  constructor(dirty: Dirty, x: number, clean: Clean, settle: Settle) {
     this.dirty = dirty;
     this.x = x;
     this.clean = clean;
+    this.settle = settle;
   }
 
   /** Makes slots [first, end) durable as they were answered up to now. Begins with the next start(). */
@@ -88,10 +96,12 @@ export class Flusher {
   private ended(round: Round, errno: number): void {
     this.rounds = this.rounds.filter((other) => other !== round);
     if (errno !== 0) for (const slot of round.slots) setDirty(this.dirty, this.x, slot);
-    for (const request of round.waiting) {
-      if (request.errno === 0) request.errno = errno;
-      if (--request.rounds === 0) request.answer(request.errno);
-    }
+    this.settle(round.whole && errno === 0, (unsettled) => {
+      for (const request of round.waiting) {
+        if (request.errno === 0) request.errno = errno === 0 ? unsettled : errno;
+        if (--request.rounds === 0) request.answer(request.errno);
+      }
+    });
     this.start();
   }
 }

@@ -23,7 +23,7 @@ const SLICE_UNITS = SLICE_SLOTS / 16;
 /** Of a page of zeros. */
 const ZEROS = fillSum(0);
 /** Slots that nobody uses and that are passed by for what one in use costs. */
-const SKIPPED_PER_UNIT = 16_384;
+const SKIPPED_PER_UNIT = 4096;
 
 export class RangeOp implements Parkable {
   counted = false;

@@ -26,6 +26,7 @@ import { answerOrder, ORDER } from './orders.ts';
 import { Proactive } from './proactive.ts';
 import { Reclaim } from './reclaim.ts';
 import { Reports } from './reports.ts';
+import { marksTooLittle, marksWrong } from './vouch.ts';
 import type { Zswap } from './zswap.ts';
 
 const COMPACT_PER_TURN = 8;
@@ -46,6 +47,8 @@ interface ShrinkerOptions {
   readonly cursor?: CursorKind;
   /** Whether the host is short of memory; never, unless given. Asked once in POLL_MS while shrinker_enabled is on. */
   readonly isPressed?: () => boolean;
+  /** Has the marker of export `x` say what is known, then calls back with 0 or an error; of strict servers. */
+  readonly vouch?: (x: number, done: (errno: number) => void) => void;
   /** Gives memory back to the system. */
   readonly release: Release;
   readonly loop: Loop;
@@ -81,6 +84,7 @@ export class Shrinker {
 
   constructor(zswap: Zswap, queues: readonly ImageQueue[], options: ShrinkerOptions) {
     const { batch, cursor = 'fixed', isPressed = () => false, release, loop } = options;
+    const { vouch = (_x, done) => done(0) } = options;
     this.zswap = zswap;
     this.shared = zswap.shared;
     this.queues = queues;
@@ -99,9 +103,11 @@ export class Shrinker {
     this.loop = loop;
     for (const queue of queues) queue.onDone = () => this.schedule();
     const { dirty } = this.shared;
-    const flusher = (x: number): Flusher[] =>
-      dirty === null ? [] : [new Flusher(dirty, x, (slots, done) => this.clean(x, slots, ({ errno }) => done(errno)))];
-    this.flushers = queues.flatMap(({ x }) => flusher(x));
+    const clean = (x: number) => (slots: Uint32Array, done: (errno: number) => void) =>
+      void this.clean(x, slots, ({ errno }) => done(errno));
+    const settle = (x: number) => (whole: boolean, done: (errno: number) => void) =>
+      marksWrong(this.shared, x) || (whole && marksTooLittle(this.shared, x)) ? vouch(x, done) : done(0);
+    this.flushers = dirty === null ? [] : queues.map(({ x }) => new Flusher(dirty, x, clean(x), settle(x)));
     this.maintenance = loop.every(MAINTENANCE_MS, () => this.maintain());
     this.polls = loop.every(POLL_MS, () => this.poll());
   }

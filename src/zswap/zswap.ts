@@ -32,6 +32,7 @@ import { C } from './counters.ts';
 import { countEntry } from './entry_counts.ts';
 import { LOAD_FAILED, LOADED, LOST, ON_IMAGE, STALE, UNREADABLE } from './loads.ts';
 import { type OnMismatch, type OnWrite, type PoolFaults, type Tier, writesNothing } from './outward.ts';
+import { tellOfLoss } from './vouch.ts';
 
 /** What one thread does with the pool. */
 export class Zswap implements ProtocolPool {
@@ -159,23 +160,20 @@ export class Zswap implements ProtocolPool {
   /** Whether a page that came from the image is the one last acknowledged. True without checksums. */
   agrees(x: number, slot: number, dst: Uint8Array, at: number): boolean {
     if (this.faults !== null) this.faults.shown(x, slot);
-    if (this.sums.agrees(x, slot, dst, at)) return true;
-    this.mismatched(x, slot, 'image');
-    return false;
+    return this.sums.agrees(x, slot, dst, at) || this.mismatched(x, slot, 'image');
   }
 
   /** Whether a page that was loaded just now, or has sum `known`, is the one last acknowledged. Pin held. */
   isStored(x: number, slot: number, page: Uint8Array, known = this.lastSum): boolean {
-    if (this.sums.agrees(x, slot, page, 0, known)) return true;
-    this.mismatched(x, slot, 'pool');
-    return false;
+    return this.sums.agrees(x, slot, page, 0, known) || this.mismatched(x, slot, 'pool');
   }
 
   /** What is there may never be taken for what was acknowledged, by a stop neither. Pin held. */
-  private mismatched(x: number, slot: number, tier: Tier): void {
+  private mismatched(x: number, slot: number, tier: Tier): false {
     this.counters[C.checksum_mismatch]++;
     this.lose(x, slot);
     this.onMismatch?.(x, slot, tier);
+    return false;
   }
 
   /** Frees what is stored at a slot that nobody uses any more. The caller claimed its range (range_op.ts says why the debt is first). */
@@ -200,6 +198,7 @@ export class Zswap implements ProtocolPool {
     setBit(lost, x, slot);
     setBit(users, x, slot);
     this.counters[C.lost_pages]++;
+    tellOfLoss(this.shared);
   }
 
   /** Strict durability: what the slot holds, or its image, has changed. Pin or claim held, request not yet answered. */
@@ -269,6 +268,7 @@ export class Zswap implements ProtocolPool {
   startWrite(r: number, buffer: number): void {
     const { t } = this.slots;
     this.slots.attachPage(r, buffer);
+    this.isStored(t.volume[r], t.slot[r], this.page(buffer));
     this.counters[C.written_back_pages]++;
     countEvent(this.memcgs, this.thread, this.lastMemcg, CELL.ZSWPWB);
     this.queueWrite(t.volume[r], t.slot[r], buffer);

@@ -73,7 +73,7 @@ const cases: [name: string, text: string, expected: string | RegExp][] = [
     '{ "protocol": { "entry": "x" } }',
     'c.jsonc:1:26: protocol.entry: "x" is not one of the names, allowed: "refcount-2013", "cas-2013", "refcount-lru-isolate", "pin-validate"',
   ],
-  ['fault plan', '{ "faults": {} }', 'c.jsonc:1:13: faults: fault plans are not built yet, allowed: null'],
+  ['fault plan', '{ "faults": {} }', 'c.jsonc:1:13: faults: {} is not a path, allowed: a path, or null for none'],
   [
     'control character in a name',
     '{ "exports": [{ "name": "a\\u001b", "image": "a", "size": 4096 }] }',

@@ -1,11 +1,12 @@
 /** A part of the verdict matrix, small enough for a test file of its own: explored and compared with what is expected. */
 import type { Test } from 'tap';
 import type { Engine } from '#src/explore/engine.js';
-import { cellFor } from '#src/explore/matrix.js';
+import { cellFor, type Explored } from '#src/explore/matrix.js';
 import { exploreCells } from '#src/explore/matrix_cells.js';
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
 import { allCombinations, broken, USUAL } from '#src/protocols/combinations.js';
 import { type Combination, DEFAULT_SWITCHES, type SwitchName } from '#src/protocols/index.js';
+import { DEFAULT_COMBINATION } from '#src/protocols/presets.js';
 import { TAKES_THREE } from '#src/scripts/pages/expected_matrix.js';
 import { expectedVerdict, verdictOf } from '#src/scripts/pages/verdicts.js';
 import { exploreCell, kindOf, withEngine } from './cells.ts';
@@ -14,7 +15,7 @@ const LONG = process.env.ZSWAPD_LONG === '1';
 const BOUND = Number(process.env.ZSWAPD_BOUND ?? 2);
 const SCHEDULES_MAX = 20_000_000;
 /** Combinations that share a cell with another, per scenario, which are explored again on their own. */
-const SAMPLE = 2;
+const SAMPLE = LONG ? 2 : 1;
 /** About a thousand schedules and more in each clean cell. */
 const DEAREST = [
   ...['two-writebacks', 'fault-recursion-putback', 'fault-recursion-worker', 'flush-writeback'],
@@ -22,17 +23,20 @@ const DEAREST = [
 ];
 
 /**
- * The rule of the plain run: the usual combination of each entry protocol everywhere; one that differs from it in one choice,
- * be it a protocol or a switch, everywhere if it holds, and if it is broken wherever something is to be found. That a broken
- * choice does no harm in some scenario is nothing to rely on; all 219 everywhere are for --long. The dearest scenarios have
- * the usual ones and what is found alone.
+ * With how many preemptions a plain run explores a combination, 0 being not at all. Its rule: two for the usual combination of
+ * each entry protocol, and wherever something is to be found in one that differs from it in one choice, be it a protocol or a
+ * switch; one for those that differ in one choice and hold. The dearest scenarios do without the latter, and have one for the
+ * usual combinations that are not served by default. That a broken choice does no harm in some scenario is nothing to rely on. All 219 everywhere with two are for --long.
  */
-function isPlain(combination: Combination, scenario: string): boolean {
+function plainBound(combination: Combination, scenario: string): number {
   const usual = USUAL[combination.entry];
   const keys = new Set([...Object.keys(usual), ...Object.keys(combination)]) as Set<keyof Combination>;
   const choices = [...keys].filter((key) => settingOf(usual, key) !== settingOf(combination, key)).length;
-  const holds = broken(combination).length === 0 && !DEAREST.includes(scenario);
-  return choices === 0 || (choices === 1 && (holds || verdictOf(combination, scenario) !== 'clean'));
+  if (choices > 1) return 0;
+  if (verdictOf(combination, scenario) !== 'clean') return 2;
+  const dear = DEAREST.includes(scenario);
+  if (choices === 0) return dear && combination.entry !== DEFAULT_COMBINATION.entry ? 1 : 2;
+  return broken(combination).length === 0 && !dear ? 1 : 0;
 }
 
 /** A switch that is not named has its default, and so has the way that trees are indexed. */
@@ -40,23 +44,39 @@ function settingOf(combination: Combination, key: keyof Combination): unknown {
   return combination[key] ?? DEFAULT_SWITCHES[key as SwitchName];
 }
 
-/** `plain`: what a plain run explores, if not by its rule. */
-export async function checkGroup(t: Test, scenarios: readonly string[], plain = isPlain): Promise<void> {
+/** `plain`: the rule of the plain run, if it is another. */
+export async function checkGroup(t: Test, scenarios: readonly string[], plain = plainBound): Promise<void> {
   await withEngine(async (engine) => {
     for (const scenario of scenarios) {
-      const combinations = allCombinations().filter((one) => LONG || plain(one, scenario));
-      await t.test(scenario, (t) => checkScenario(t, engine, scenario, combinations));
+      const bounds = new Map(allCombinations().map((one) => [one, LONG ? BOUND : plain(one, scenario)]));
+      await t.test(scenario, (t) => checkScenario(t, engine, scenario, bounds));
     }
   });
+}
+
+/** Those with most preemptions first, because what shares a cell with one of them is explored by that. */
+async function exploreAll(
+  engine: Engine,
+  scenario: string,
+  bounds: ReadonlyMap<Combination, number>,
+): Promise<Explored[]> {
+  const explored: Explored[] = [];
+  for (const bound of [...new Set(bounds.values())].filter((bound) => bound > 0).sort((a, b) => b - a)) {
+    const left = [...bounds].filter(([one, own]) => own === bound && !cellFor(explored, scenario, one));
+    const combinations = left.map(([one]) => one);
+    explored.push(...(await exploreCells(engine, { scenario, bound, schedulesMax: SCHEDULES_MAX, combinations })));
+  }
+  return explored;
 }
 
 async function checkScenario(
   t: Test,
   engine: Engine,
   scenario: string,
-  combinations: readonly Combination[],
+  bounds: ReadonlyMap<Combination, number>,
 ): Promise<void> {
-  const explored = await exploreCells(engine, { scenario, bound: BOUND, schedulesMax: SCHEDULES_MAX, combinations });
+  const combinations = [...bounds].filter(([, bound]) => bound > 0).map(([one]) => one);
+  const explored = await exploreAll(engine, scenario, bounds);
   const cut = explored.filter(({ complete }) => !complete);
   t.same(cut, [], 'every schedule within the bound was tried');
   const unexpected: string[] = [];
@@ -71,22 +91,28 @@ async function checkScenario(
   }
   t.same(unexpected, [], 'verdicts are as expected');
   const schedules = explored.reduce((sum, one) => sum + one.schedules, 0);
-  t.comment(`${explored.length} cells, ${schedules} schedules with at most ${BOUND} preemptions`);
+  t.comment(`${explored.length} cells, ${schedules} schedules`);
   const own = new Set(explored.map(({ combination }) => formatCombination(combination)));
-  const shared = combinations.map(formatCombination).filter((name) => !own.has(name));
+  const shared = [...bounds].filter(([one, bound]) => bound > 0 && !own.has(formatCombination(one)));
   if (shared.length > 0) await checkShared(t, engine, scenario, shared);
 }
 
 /** The switches that a cell's runs did not look at change nothing. */
-async function checkShared(t: Test, engine: Engine, scenario: string, shared: readonly string[]): Promise<void> {
+async function checkShared(
+  t: Test,
+  engine: Engine,
+  scenario: string,
+  shared: readonly (readonly [Combination, number])[],
+): Promise<void> {
   let seed = 20_240_131;
   const pick = (below: number): number => {
     seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
     return (seed >>> 8) % below;
   };
   for (let n = 0; n < SAMPLE; n++) {
-    const name = shared[pick(shared.length)];
-    const { failure } = await exploreCell(engine, scenario, name, { first: true });
+    const [combination, bound] = shared[pick(shared.length)];
+    const name = formatCombination(combination);
+    const { failure } = await exploreCell(engine, scenario, name, { first: true, bound });
     t.equal(kindOf(failure), expectedVerdict(name, scenario), `${scenario} under ${name}, explored on its own`);
   }
 }

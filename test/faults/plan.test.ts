@@ -153,7 +153,7 @@ t.test('what is left out has its default, and the digest tells plans apart', asy
   t.match(faults, [
     {
       id: 'image.write#0',
-      class: 'must-tolerate',
+      class: 'must-detect',
       at: 0,
       for: null,
       verbose: 1,

@@ -21,7 +21,7 @@ import {
   removeMarker,
   writeMarker,
 } from '#src/image/marker.js';
-import { distrustMarkerLater } from '#src/image/places.js';
+import { changeVouchLater } from '#src/image/places.js';
 import { tempFolder } from '../support/tmp.ts';
 import { mount, mountsMissing } from './images.ts';
 
@@ -137,7 +137,7 @@ for (const [what, plant] of Object.entries(IN_THE_WAY)) {
     t.same(readMarker(path), info);
     isOurs();
     plant(`${path}.tmp`, file);
-    t.ok(await distrustMarkerLater(places));
+    t.ok(await changeVouchLater(places, 'volatile'));
     t.same(readMarker(path), { ...info, durability: 'volatile' });
     isOurs();
   });
@@ -150,7 +150,7 @@ t.test('a folder where the temporary file is to be stays, and is named', async (
   mkdirSync(`${path}.tmp`);
   const expected = { code: 'EISDIR', message: `${path}.tmp: is a folder, allowed: nothing of that name` };
   t.throws(() => writeMarker(path, info), expected);
-  await t.rejects(distrustMarkerLater(places), expected);
+  await t.rejects(changeVouchLater(places, 'volatile'), expected);
   t.ok(existsSync(`${path}.tmp`));
 });
 
@@ -181,7 +181,7 @@ t.test('on a full disk a marker is written where the one before was', { skip: mo
     writeMarker(path, { ...info, pid: 123_456_789 });
     t.throws(() => writeFileSync(join(folder, 'filler'), Buffer.alloc(70_000)), { code: 'ENOSPC' });
     t.throws(() => writeMarker(join(folder, 'other'), info), { code: 'ENOSPC' }, 'there was none');
-    if (later) await distrustMarkerLater({ path, older: [], marked: null, notes: [] });
+    if (later) await changeVouchLater({ path, older: [], marked: null, notes: [] }, 'volatile');
     else writeMarker(path, info);
     t.same(readMarker(path), later ? { ...info, pid: 123_456_789, durability: 'volatile' } : info);
     t.same(readdirSync(folder).sort(), ['filler', 'm']);

@@ -165,6 +165,8 @@ t.test('a stream of text, or one that is served already, is refused', async (t) 
   t.teardown(() => server.close(0));
   const text = new PassThrough({ encoding: 'utf8' });
   t.throws(() => server.accept(text), { name: 'TypeError', message: /gives text \(utf8\)/ });
+  const objects = new Duplex({ objectMode: true, read: () => undefined, write: () => undefined });
+  t.throws(() => server.accept(objects), { name: 'TypeError', message: /is in object mode/ });
   const stream = new PassThrough();
   server.accept(stream);
   t.throws(() => server.accept(stream), { name: 'TypeError', message: /served already/ });

@@ -202,13 +202,18 @@ t.test('addresses, streams and times', async (t) => {
     const message = /port of the address is (undefined|null), and has to be /;
     await t.rejects(listen({ port: none }), { name: 'TypeError', message }, 'it would be any, of all machines');
   }
+  const text = /port of the address is '10809', and has to be a whole number/;
+  await t.rejects(listen({ port: '10809' }), { name: 'TypeError', message: text });
+  const nothing = /address is \{\}, and has to be an object with a path, a port, or a handle/;
+  await t.rejects(listen({}), { name: 'RangeError', message: nothing });
+  await t.rejects(listen({ fd: -1 }), { name: 'Error' }, "what Node says of an address of Node's");
+  await t.rejects(listen('  '), { name: 'RangeError', message: /address is ' {2}', and has to be the path/ });
   for (const url of [new URL('nbd://localhost:10809'), 'nbd://localhost', 'nbd+unix:///ram?socket=/tmp/s']) {
     await t.rejects(listen(url), {
       name: 'TypeError',
       message: /address is .*nbd.*, and has to be the path .* no URL/,
     });
   }
-  await t.rejects(listen({}), { name: 'TypeError' }, "what Node says of an address of Node's");
   t.same(one.addresses, []);
   t.throws(() => one.accept({} as PassThrough), { name: 'TypeError', message: /stream is {}, .* Duplex/ });
   const gone = new PassThrough();

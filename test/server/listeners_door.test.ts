@@ -11,7 +11,7 @@ import { createPlaces } from '#src/server/places.js';
 import type { LaneHandle } from '#src/server/threads.js';
 import { tempFolder } from '../support/tmp.ts';
 
-const MARKERS: MarkersWritten = { markers: [], notNoted: null };
+const MARKERS: MarkersWritten = { markers: [], strict: [], notNoted: null };
 
 interface Door {
   readonly listeners: Listeners;

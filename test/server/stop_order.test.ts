@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Config } from '#src/config/schema.js';
 import { IMAGE } from '#src/image/counters.js';
+import { FLAG_SYNC_FAILED } from '#src/image/descriptor_image.js';
 import { NO_MARKER, newMarker, writeMarker } from '#src/image/marker.js';
 import { markerPlaces } from '#src/image/places.js';
 import { prepareImage } from '#src/image/prepare.js';
@@ -12,6 +13,7 @@ import { takeBuffer } from '#src/pool/buffers.js';
 import type { FromLane, FromShrinker, ToLane, ToShrinker } from '#src/server/messages.js';
 import { type Running, stop, watch } from '#src/server/stop.js';
 import type { Drained } from '#src/server/swap_control.js';
+import { Vouching } from '#src/server/vouching.js';
 import { onceOf } from '#src/server/wait.js';
 import { rowOf } from '#src/shm/counters.js';
 import { makePage, newZswap, put } from '../support/pool.ts';
@@ -45,6 +47,13 @@ function logOf(said: string[]) {
   };
 }
 
+const managerOf = (said: string[]) => ({
+  ready: () => undefined,
+  stopping: () => said.push('manager: stopping'),
+  moved: () => said.push('manager: moved'),
+  status: () => undefined,
+});
+
 /** A server of which only the images are real. What happens is in `said`, in order. */
 function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60_000 } = {}) {
   const path = join(tempFolder(t), 'image');
@@ -59,11 +68,13 @@ function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60
   const drains: ((drained: Drained) => void)[] = [];
   const { log, fields } = logOf(said);
   const places = { ...markerPlaces(image, [], path), marked: null, notes: [`${path}.note`] };
+  const images = [{ image, places, before: NO_MARKER, reset: false, touched: true }];
   const running = {
     config: { exports: [{ name: 'a', size: PAGES * 4096 }], stop: { deadline } } as unknown as Config,
     log,
     shared: z.shared,
-    images: [{ image, places, before: NO_MARKER }],
+    images,
+    vouching: new Vouching(z.shared, images, () => undefined),
     threads: {
       lanes: [{ send: ({ type }: ToLane) => said.push(`lane: ${type}`), next: lane.next, connections }],
       shrinker: { send: ({ type }: ToShrinker) => said.push(`shrinker: ${type}`), next: shrinker.next },
@@ -72,12 +83,7 @@ function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60
     control: { close: async () => void said.push('control closed') },
     agents: { close: async () => undefined },
     swap: swapOf(said, drains),
-    manager: {
-      ready: () => undefined,
-      stopping: () => said.push('manager: stopping'),
-      moved: () => said.push('manager: moved'),
-      status: () => undefined,
-    },
+    manager: managerOf(said),
   } as unknown as Running;
   const code = stop(running, { next: () => new Promise((resolve) => signals.push(resolve)) }, abortAfterMs);
   return {
@@ -235,12 +241,13 @@ t.test('what was lost before the stop counts as well', async (t) => {
   for (const [lost, failed, errno, said] of [
     [[7, 8, 9], 10, 5, 'drain of a failed: its marker stays, 13 pages are lost'],
     [[], 1, 5, 'drain of a failed: its marker stays, 1 page is lost'],
-    [[7], 0, 0, '1 page of a was lost to image errors: its marker stays'],
-    [[7, 8], 0, 0, '2 pages of a were lost to image errors: its marker stays'],
-    [[7, 8], 0, 28, 'drain of a failed: its marker stays: its last sync failed, and 2 pages were lost to image errors'],
+    [[7], 0, 0, '1 page of a was lost: its marker stays'],
+    [[7, 8], 0, 0, '2 pages of a were lost: its marker stays'],
+    [[7, 8], 0, 28, 'drain of a failed: its marker stays: its last sync failed, and 2 pages were lost'],
   ] as const) {
     const s = server(t);
     for (const slot of lost) setBit(s.z.shared.lost, 0, slot);
+    s.z.shared.imageFlags[0][FLAG_SYNC_FAILED] = Number(errno === 28);
     await s.signal();
     await s.lanesStop();
     await s.drained(failed, errno);

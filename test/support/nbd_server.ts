@@ -10,6 +10,7 @@ import {
   type Device,
   NbdClient,
   type NbdClientOptions,
+  type ReplyMishaps,
 } from 'node-nbd-server';
 import type { Test } from 'tap';
 import { dup, peek, peerClosed, receive } from '#src/os/syscalls.js';
@@ -36,6 +37,7 @@ export interface ServeOptions {
   readonly stopTimeoutMs?: number;
   readonly tcp?: boolean;
   readonly device?: () => Device;
+  readonly mishaps?: ReplyMishaps;
 }
 
 function fenceOf(fd: number): ConnectionFence {
@@ -72,6 +74,7 @@ export async function serve(t: Test, device: Device, o: ServeOptions = {}): Prom
         notify();
       },
       ...(o.handshakeTimeoutMs === undefined ? {} : { handshakeTimeoutMs: o.handshakeTimeoutMs }),
+      ...(o.mishaps === undefined ? {} : { mishaps: o.mishaps }),
       ...(o.stopTimeoutMs === undefined ? {} : { stopTimeoutMs: o.stopTimeoutMs }),
     });
     connections.push(connection);

@@ -1,10 +1,12 @@
 // Checksums: every byte of a page counts, and what is not known is not judged.
 import { execFileSync } from 'node:child_process';
 import t from 'tap';
+import { testBit } from '#src/pool/bits.js';
 import { Codec, fillSum } from '#src/pool/codec.js';
 import { get, treeOf } from '#src/pool/tree.js';
 import { wideInt32 } from '#src/shm/columns.js';
 import { Checksums } from '#src/zswap/checksums.js';
+import { C } from '#src/zswap/counters.js';
 import { LOAD_FAILED, LOADED, ON_IMAGE } from '#src/zswap/loads.js';
 import { storeRaw } from '#src/zswap/store.js';
 import { makePage, newZswap, pinned, put, take } from '../support/pool.ts';
@@ -138,4 +140,18 @@ t.test('an object that belongs to another slot is read by nobody', async (t) => 
     }
     bySize.set(bytes, e);
   }
+});
+
+t.test('what was flipped in a page stored raw goes to the image as lost', async (t) => {
+  const z = newZswap({ checksums: true });
+  const pages = [makePage('random', 1), makePage('random', 2)];
+  for (const [slot, page] of pages.entries()) put(z, slot, page);
+  const e = get(z.trees, treeOf(z.trees, 0, 0), 0);
+  z.objects.segment(e)[z.objects.offset(e) + 2047] ^= 1;
+  const written: number[] = [];
+  z.onWrite = (_x, slot) => void written.push(slot);
+  for (const m of [1, 1]) z.protocols.entry.shrinkOne(z, m, z.protocols.busy);
+  t.same(written.sort(), [0, 1]);
+  t.same([testBit(z.shared.lost, 0, 0), testBit(z.shared.lost, 0, 1)], [true, false]);
+  t.equal(z.counters[C.checksum_mismatch], 1);
 });

@@ -11,7 +11,12 @@ interface Called {
 function flusher(pages: number) {
   const dirty = createDirty([pages]);
   const rounds: Called[] = [];
-  const f = new Flusher(dirty, 0, (slots, done) => rounds.push({ slots, done }));
+  const f = new Flusher(
+    dirty,
+    0,
+    (slots, done) => rounds.push({ slots, done }),
+    (_whole, done) => done(0),
+  );
   const request = (first: number, end: number): { errno: number | null } => {
     const asked = { errno: null as number | null };
     f.request(first, end, (errno) => {

@@ -97,7 +97,7 @@ export function checkAddress(where: unknown): void {
 
 /** A path, and nothing that only looks like one: such as a port that came from the environment. */
 function checkPath(where: string, wanted: string): void {
-  if (where === '') wrong(RangeError, 'address', where, wanted);
+  if (where.trim() === '') wrong(RangeError, 'address', where, wanted);
   if (/^\d+$/.test(where)) wrong(TypeError, 'address', where, `a number for a port, or './${where}' for a path`);
   if (/^\w[\w.+-]*:\/\//.test(where)) wrong(TypeError, 'address', where, `${wanted}, and no URL`);
   checkSocketPath(where);
@@ -112,13 +112,22 @@ function checkListenOptions(where: object): void {
     wrong(TypeError, 'port of the address', port, 'a number from 0 to 65535, or left out');
   }
   if (typeof path === 'string') checkSocketPath(path);
+  if ('port' in where) checkPort('port of the address', port);
+  if (!hasPath && !OTHERWISE.some((key) => key in where)) {
+    wrong(RangeError, 'address', where, 'an object with a path, a port, or a handle');
+  }
 }
+
+/** What else net.Server listens on, besides a path. */
+const OTHERWISE = ['port', 'handle', '_handle', 'fd'];
 
 interface StreamLike {
   readonly pipe?: unknown;
   readonly write?: unknown;
   readonly destroyed?: boolean;
   readonly readableEncoding?: unknown;
+  readonly readableObjectMode?: boolean;
+  readonly writableObjectMode?: boolean;
 }
 
 /** A stream to serve a client on; `taken`: one that serves a client already. */
@@ -131,6 +140,9 @@ export function checkStream(stream: unknown, taken: boolean): void {
   if (duplex.destroyed === true) throw new TypeError(`stream is destroyed, and has to be ${wanted}`);
   if (typeof duplex.readableEncoding === 'string') {
     throw new TypeError(`stream gives text (${duplex.readableEncoding}), and has to be a Duplex of bytes`);
+  }
+  if (duplex.readableObjectMode === true || duplex.writableObjectMode === true) {
+    throw new TypeError('stream is in object mode, and has to be a Duplex of bytes');
   }
   if (taken) throw new TypeError('stream is served already, and has to be one that nobody reads');
 }

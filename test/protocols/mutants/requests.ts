@@ -193,9 +193,9 @@ const ROOM: readonly Mutant[] = [
     name: 'room: a store goes on without an entry',
     file: 'zswap/store.js',
     from: `        return rejectEntry(zswap);
-    if (!objects.alloc(e, bytes)) {`,
+    if (zswap.faults?.allocFails(x, slot) === true || !objects.alloc(e, bytes)) {`,
     to: `        rejectEntry(zswap);
-    if (!objects.alloc(e, bytes)) {`,
+    if (zswap.faults?.allocFails(x, slot) === true || !objects.alloc(e, bytes)) {`,
     scenario: 'no-entry',
     combination: P4,
   },

@@ -21,7 +21,7 @@ const skip = await unavailable();
 const long = process.env.ZSWAPD_LONG === '1';
 t.setTimeout(long ? 600_000 : 110_000);
 
-/** Each job has a quarter of the device, of which a plain run writes a third; blocks of several sizes, also smaller than a page, written in random order. */
+/** Each job has a quarter of the device, of which a plain run writes a sixth; blocks of several sizes, also smaller than a page, written in random order. */
 async function verify(t: Test, set: readonly string[], ...extra: string[]) {
   const server = await startServer(t, { size: '96MiB', set });
   await succeed(
@@ -29,7 +29,7 @@ async function verify(t: Test, set: readonly string[], ...extra: string[]) {
     'fio',
     [
       ...['--name=verify', '--ioengine=nbd', `--uri=${server.unixUri}`, '--rw=randwrite', '--verify=crc32c'],
-      ...['--iodepth=16', '--numjobs=4', `--size=${long ? 24 : 8}M`, '--offset_increment=24M', '--verify_fatal=1'],
+      ...['--iodepth=16', '--numjobs=4', `--size=${long ? 24 : 4}M`, '--offset_increment=24M', '--verify_fatal=1'],
       ...['--do_verify=1', '--verify_state_save=0', '--randseed=7', '--refill_buffers', '--group_reporting', ...extra],
     ],
     { cwd: tempFolder(t) },
