@@ -158,9 +158,10 @@ export class Driver implements Load {
     this.#links.patient = false;
   }
 
-  async flush(): Promise<void> {
+  async flush(): Promise<boolean> {
+    if (!this.#can.flush) return true;
     const link = await this.#links.pick(new Random(this.#seed, STREAM_TASKS - 4));
-    if (link !== null && this.#can.flush) await this.#operations.flush(link);
+    return link !== null && (await this.#operations.flush(link)).end === 'ok';
   }
 
   expectLoss(): void {

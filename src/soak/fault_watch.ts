@@ -153,7 +153,8 @@ export class FaultWatch {
       site: text('site'),
       action: text('action'),
       class: text('class') as FaultClass,
-      armed: row.armed === true,
+      // After a clear none is; what counts is whether it ever was.
+      armed: row.armed === true || this.#rows.get(text('id'))?.armed === true,
       active: row.active === true,
       reached: numberOf(row, 'reached'),
       matched: numberOf(row, 'matched'),

@@ -16,8 +16,8 @@ export interface Load {
   stop(): Promise<void>;
   /** Nobody waits for the server any more: it is gone for good. */
   giveUp(): void;
-  /** Has what was acknowledged made durable, where that is offered. */
-  flush(): Promise<unknown>;
+  /** Has what was acknowledged made durable, where that is offered; false where it is refused. */
+  flush(): Promise<boolean>;
   /** The server is ended on purpose: until `crashed`, what is lost is no trouble. */
   expectLoss(): void;
   /** It was killed, and serves again. */

@@ -10,6 +10,7 @@ import { Guests } from './guests.ts';
 import type { Load } from './load.ts';
 import type { SoakOptions, Surroundings } from './options.ts';
 import { type Ending, EXPORT, OwnServer } from './own_server.ts';
+import { pause } from './pause.ts';
 import { endsProcess, type Plan, planAfterKill, planOf } from './plan.ts';
 import { firstOf, reached, serverOf } from './preparation.ts';
 import { PHASES, progressLine } from './progress.ts';
@@ -52,9 +53,12 @@ export class Session {
   /** Whether it was killed in the end, to see what it keeps. */
   killed = false;
   clearedMs = 0;
-  troublesHealed = 0; // when the healed phase was half over
+  /** When the healed phase was half over. */
+  troublesHealed = 0;
   readonly unreadable: Unreadable[] = [];
-  notMended: number[] = [];
+  readonly notMended: number[] = [];
+  /** Whether a FLUSH succeeds after that. */
+  flushes = false;
   readBackSlots: number | null = null;
   leaks: Leaks = { leaked: null, value: 'unknown', text: 'it did not come to that' };
   imageVerified: number | null = null;
@@ -193,6 +197,8 @@ export class Session {
     this.unreadable.push(...unreadable);
     this.notMended.push(...notMended);
     this.hang ??= hang;
+    // What faults have damaged is mended by now, so a server that is strict vouches for its image again.
+    this.flushes = await load.flush();
     this.readBackSlots = hang === null && load.failure === null ? load.slots - notMended.length : null;
   }
 
@@ -217,9 +223,7 @@ export class Session {
   async #sample(ms: number): Promise<void> {
     const { ledger } = this.load;
     for (const end = performance.now() + ms; performance.now() < end && !this.#isOver(); ) {
-      await delay(Math.min(SAMPLE_MS, end - performance.now()), undefined, { signal: this.#around.signal }).catch(
-        ignoreAbort,
-      );
+      await pause(Math.min(SAMPLE_MS, end - performance.now()), this.#around.signal);
       await this.#restarting;
       await this.sampler.take();
       const now = performance.now();
@@ -268,8 +272,6 @@ export class Session {
   async #kill(server: OwnServer): Promise<void> {
     this.#phase('kill');
     const { load } = this;
-    // What faults have damaged is mended by now; once that is flushed the server vouches for its image again.
-    await load.flush();
     load.start();
     await delay(BEFORE_KILL_MS);
     await load.stop();
@@ -293,8 +295,4 @@ export class Session {
     const refusal = await this.control.apply(planAfterKill(this.plan));
     if (refusal !== null) throw new Error(`the plan was refused after a restart: ${refusal}`);
   }
-}
-
-function ignoreAbort(error: unknown): void {
-  if (!(error instanceof Error) || error.name !== 'AbortError') throw error;
 }

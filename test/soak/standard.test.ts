@@ -1,5 +1,5 @@
 // A minute under the plan that every server survives; ten with --long. What it has to do on a busy machine is what it does.
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
@@ -19,3 +19,34 @@ t.test(`a soak of ${TIME} under the standard plan: no wrong bytes, nothing unacc
   t.match(end, { type: 'end', verdict: 'PASS' });
   t.comment(stdout.trim());
 });
+
+const DAMAGE = [
+  { site: 'pool.object', action: 'flip', when: { probability: 0.5 } },
+  { site: 'image.write', action: 'lost', when: { probability: 2 } },
+];
+const CRASH = [{ site: 'process.lane', action: 'crash', class: 'may-lose', at: '4s' }];
+
+for (const [what, faults] of [
+  ['pages are damaged', DAMAGE],
+  ['its process ends', CRASH],
+] as const) {
+  t.test(`a strict server of which ${what}, and which is killed in the end`, async (t) => {
+    if (process.env.ZSWAPD_LONG !== '1') return t.comment('with --long');
+    const folder = tempFolder(t);
+    const plan = join(folder, 'plan.json');
+    writeFileSync(plan, JSON.stringify({ seed: 1, faults }));
+    const args = [
+      'soak',
+      '--time',
+      '14s',
+      '--set',
+      'durability=strict',
+      '--faults',
+      plan,
+      '--report',
+      join(folder, 'r'),
+    ];
+    const { stdout, stderr } = await run(join(REPOSITORY, 'dist/main.js'), args);
+    t.match(stdout, /^soak: PASS wrong=0 lost=0 leaked=0 unaccounted=0 /, stderr);
+  });
+}
