@@ -17,7 +17,7 @@ export interface Line {
 export interface Marks {
   /** Where a phase begins. */
   readonly phases: readonly { readonly t: number; readonly name: string }[];
-  readonly faults: readonly { readonly id: string; readonly times: readonly number[] }[];
+  readonly faults: readonly { readonly id: string; readonly class: string; readonly times: readonly number[] }[];
 }
 
 export function linePlot(title: string, format: (y: number) => string, lines: readonly Line[], marks: Marks): string {
@@ -49,21 +49,53 @@ export function linePlot(title: string, format: (y: number) => string, lines: re
   ].join('')}</svg></figure>`;
 }
 
-/** A dashed line where a phase begins; a tick at the top for each injection, one per pixel and fault. */
+/** By the class of a fault. */
+const TICKS: Readonly<Record<string, string>> = {
+  'must-tolerate': '#888',
+  'must-detect': '#dc2626',
+  'may-lose': '#d97706',
+};
+
+/** A dashed line where a phase begins, and a tick at the top where faults were injected: which, the timeline says. */
 function markLines({ phases, faults }: Marks, x: (t: number) => number): string[] {
   const lines = phases.map(
     ({ t, name }) =>
       `<line class="phase" x1="${x(t)}" x2="${x(t)}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/>` +
       `<text x="${x(t) + 3}" y="${HEIGHT - BOTTOM - 4}">${html(name)}</text>`,
   );
-  const ticks = faults.flatMap(({ id, times }, i) => {
-    const columns = [...new Set(times.map((t) => Math.round(x(t))))];
-    if (columns.length === 0) return [];
-    const path = columns.map((column) => `M${column} 1v${TOP - 3}`).join('');
-    const colour = COLOURS[(i + 1) % COLOURS.length];
-    return [`<path d="${path}" stroke="${colour}" stroke-width="1"><title>${html(id)}</title></path>`];
+  const ticks = Object.keys(TICKS).map((kind) => {
+    const times = faults.filter((fault) => fault.class === kind).flatMap((fault) => fault.times);
+    return tickPath(times, x, 1, TOP - 3, TICKS[kind]);
   });
   return [...lines, ...ticks];
+}
+
+/** One tick per pixel. */
+function tickPath(times: readonly number[], x: (t: number) => number, y: number, tall: number, colour: string): string {
+  const columns = [...new Set(times.map((t) => Math.round(x(t))))];
+  const path = columns.map((column) => `M${column} ${y}v${tall}`).join('');
+  return path === '' ? '' : `<path d="${path}" stroke="${colour}" stroke-width="1"/>`;
+}
+
+const ROW = 14;
+const NAMES = 190;
+
+/** When each fault was injected: a row of ticks for each. */
+export function timeline({ faults, phases }: Marks, end: number): string {
+  if (faults.length === 0) return '';
+  const height = faults.length * ROW + BOTTOM;
+  const x = (t: number): number => NAMES + (Math.max(0, t) / Math.max(end, 1e-3)) * (WIDTH - NAMES - 8);
+  const rows = faults.map(({ id, times, class: kind }, i) => {
+    const ticks = tickPath(times, x, i * ROW + 2, ROW - 4, TICKS[kind] ?? '#888');
+    return `<text x="${NAMES - 8}" y="${i * ROW + ROW / 2}" text-anchor="end" dominant-baseline="middle">${html(id)}</text>${ticks}`;
+  });
+  const seconds = [0, 0.25, 0.5, 0.75, 1].map(
+    (share) =>
+      `<text x="${x(end * share)}" y="${height - 6}" text-anchor="middle">${(end * share).toFixed(0)} s</text>`,
+  );
+  const lines = phases.map(({ t }) => `<line class="phase" x1="${x(t)}" x2="${x(t)}" y1="0" y2="${height - BOTTOM}"/>`);
+  const legend = Object.entries(TICKS).map(([kind, colour]) => `<span style="color:${colour}">${kind}</span>`);
+  return `<figure><figcaption>Injections${legend.join('')}</figcaption><svg viewBox="0 0 ${WIDTH} ${height}" role="img">${[...lines, ...rows, ...seconds].join('')}</svg></figure>`;
 }
 
 function thinned(points: Line['points']): Line['points'] {

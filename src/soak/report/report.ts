@@ -5,6 +5,7 @@
 import { linkSync, rmSync, writeFileSync } from 'node:fs';
 import { errorText } from '../../os/exit_error.ts';
 import type { Finding } from '../judge.ts';
+import { WITNESS } from '../plan.ts';
 import { provenance } from '../provenance.ts';
 import type { Session } from '../session.ts';
 import type { Marks } from './plot.ts';
@@ -80,7 +81,12 @@ function runSection({ options, settings, watch, plan, sampler, series, control, 
 }
 
 function marksOf({ watch, sampler, clearedMs }: Session): Marks {
-  const marks = [...(watch?.marks ?? [])];
   const phases = clearedMs === 0 ? [] : [{ t: sampler.at(clearedMs), name: 'healed' }];
-  return { phases, faults: marks.map(([id, times]) => ({ id, times: [...times].map((ms) => sampler.at(ms)) })) };
+  // What only counts is no fault.
+  const rows = (watch?.rows ?? []).filter(({ id }) => id !== WITNESS);
+  const faults = rows.map(({ id, class: kind }) => {
+    const times = [...(watch?.marks.get(id) ?? [])].map((ms) => sampler.at(ms));
+    return { id, class: kind, times };
+  });
+  return { phases, faults };
 }

@@ -3,7 +3,7 @@ import type { Finding } from '../judge.ts';
 import { KINDS } from '../ledger.ts';
 import type { Sample } from '../sampler.ts';
 import type { Session } from '../session.ts';
-import { histogramPlot, type Line, linePlot, type Marks } from './plot.ts';
+import { histogramPlot, type Line, linePlot, type Marks, timeline } from './plot.ts';
 import { html } from './style.ts';
 import { count, numeric, table } from './tables.ts';
 
@@ -130,5 +130,5 @@ export function plotsSection({ sampler: { samples }, load: { ledger } }: Session
     ),
   ];
   const histograms = KINDS.map((kind) => histogramPlot(`latency of ${kind}`, ledger.latencies[kind].rows()));
-  return `<h2>Over time</h2>${plots.join('')}<h2>Latency by command</h2>${histograms.join('')}`;
+  return `<h2>Over time</h2>${timeline(marks, samples.at(-1)?.t ?? 0)}${plots.join('')}<h2>Latency by command</h2>${histograms.join('')}`;
 }
