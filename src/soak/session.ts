@@ -27,7 +27,7 @@ const BEFORE_KILL_MS = 1500;
 /** A process takes its time to end, and clients take theirs to come again. */
 const OUTAGE_MS = 5000;
 /** The healed phase: a share of the time, within bounds. */
-const HEAL = { share: 0.2, least: 1000, most: 60_000 };
+const HEAL = { share: 0.2, least: 500, most: 60_000 };
 
 export class Session {
   readonly options: SoakOptions;
