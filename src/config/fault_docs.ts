@@ -48,8 +48,8 @@ is wrong), DELETE, after which \`?after=N\` tells the rest of the plan that was,
 \`eventsLost\` counts those that are gone. Times are milliseconds of the server's monotonic clock, of which \`now\` is the present and
 \`sinceMs\` when the plan was applied.
 
-A call counts as *reached* while its fault is active, as *matched* where the filters are met and there is something to work on, and as
-*injected* when it happened. process.* faults happen by themselves: each thread looks ten times a second, and they happen once unless
+A call counts as *reached* while its fault is active and has something to work on there, as *matched* where the filters are met, and
+as *injected* when it happened. A stop does not end a plan: what hangs has to be cleared. process.* faults happen by themselves: each thread looks ten times a second, and they happen once unless
 \`times\` says otherwise.
 
 ## Sites

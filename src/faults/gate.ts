@@ -99,7 +99,7 @@ export class Gate {
     return (this.bySite.get(site) ?? []).map(({ rule }) => rule);
   }
 
-  /** The faults of this call. `can`: whether an action has anything to work on here; one that has not is no match. */
+  /** The faults of this call. `can`: whether an action has anything to work on here; what has not does not reach it. */
   reach(site: SiteName, where: Where, can?: (rule: FaultRule) => boolean): readonly Injection[] {
     const rules = this.bySite.get(site);
     if (rules === undefined) return NONE;
@@ -107,9 +107,9 @@ export class Gate {
     let found: Injection[] | null = null;
     for (const of of rules) {
       const { rule, fault } = of;
-      if (!isActive(rule, since)) continue;
+      if (!isActive(rule, since) || can?.(rule) === false) continue;
       bump(this.table, fault, COUNT.REACHED);
-      if (!this.matches(rule.match, where) || can?.(rule) === false) continue;
+      if (!this.matches(rule.match, where)) continue;
       const n = bump(this.table, fault, COUNT.MATCHED);
       const times = rule.when.nth === null ? rule.when.times : -1;
       if (!decides(rule.when, of.key, n) || !claim(this.table, fault, times)) continue;

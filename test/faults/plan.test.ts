@@ -1,7 +1,11 @@
 // A plan is checked as a config is: one clear line for each thing that is wrong with it, and where.
 
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
 import t from 'tap';
 import { parsePlan } from '#src/config/fault_plan.js';
+import { REPOSITORY } from '#src/config/fields.js';
 import { ConfigError, loadConfigText } from '#src/config/load.js';
 import { ExitError } from '#src/os/exit_error.js';
 
@@ -166,4 +170,40 @@ t.test('what is left out has its default, and the digest tells plans apart', asy
   t.match(digest, /^[0-9a-f]{16}$/);
   t.not(parsePlan('p', fault(''), config).digest, digest);
   t.equal(parsePlan('other', fault('  // note\n'), config).digest, parsePlan('p', fault(''), config).digest);
+});
+
+t.test('whatever a plan is edited to, it is a plan, or lines that say what is wrong', async () => {
+  const standard = readFileSync(join(REPOSITORY, 'config/faults/standard.jsonc'), 'utf8');
+  const words = fc.constantFrom(
+    '"at"',
+    '-',
+    '9e99',
+    '[',
+    '}',
+    '"site"',
+    'null',
+    '"',
+    '"image.read"',
+    '"with": { "latency": "1s" },',
+  );
+  const cut = fc.tuple(fc.nat(standard.length), fc.nat(80), words);
+  const edited = cut.map(([at, length, word]) => standard.slice(0, at) + word + standard.slice(at + length));
+  const said = (plan: string): boolean => problems(plan).every((line) => line.startsWith('p.jsonc:'));
+  fc.assert(fc.property(edited, said), { numRuns: 300 });
+  fc.assert(
+    fc.property(fc.jsonValue(), (value) => said(JSON.stringify({ seed: 1, faults: value }))),
+    { numRuns: 300 },
+  );
+  const near = fc.record({
+    site: fc.constantFrom('image.write', 'process.kill', 'wire.reply', 1),
+    action: fc.constantFrom('EIO', 'latency', 'kill', 'toString', '__proto__x', null),
+    match: fc.jsonValue(),
+    when: fc.jsonValue(),
+    with: fc.jsonValue(),
+    at: fc.jsonValue(),
+  });
+  fc.assert(
+    fc.property(fc.array(near), (faults) => said(JSON.stringify({ seed: 1, faults }))),
+    { numRuns: 300 },
+  );
 });
