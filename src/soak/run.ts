@@ -36,6 +36,7 @@ export async function soak(o: SoakOptions, around: Surroundings): Promise<SoakRe
     rmdirSync(folder);
     throw error;
   }
+  around.tell(`seed ${o.seed}; time series: ${series.path}; again: ${o.again}`);
   await session.run();
   const finding = judge(session);
   for (const { name, value, text } of finding.checks) {
