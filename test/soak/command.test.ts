@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { REPOSITORY } from '#src/config/fields.js';
 import { run, runCommand } from '../support/run_process.ts';
+import { runEach } from '../support/run_zswapd.ts';
 import { tempFolder } from '../support/tmp.ts';
 import { memoryDevice, serveStub } from './stub.ts';
 
@@ -14,7 +15,7 @@ t.test('mistakes of usage are exit code 2 and one line', async (t) => {
   const folder = tempFolder(t);
   const file = join(folder, 'file');
   writeFileSync(file, 'x');
-  for (const [args, wanted] of [
+  const mistakes = [
     [['--time', '-5s'], /--time: "-5s", allowed: /],
     [['--time', '60'], /--time: "60", allowed: /],
     [['--time', '0s'], /--time: "0s"/],
@@ -33,10 +34,11 @@ t.test('mistakes of usage are exit code 2 and one line', async (t) => {
     [['--report', join(file, 'x')], /--report: .*ENOTDIR/],
     [['--report', join(folder, 'no/x')], /--report: .*ENOENT/],
     [['--set', 'lanes=99', '--report', join(folder, 'r')], /lanes/],
-  ] as const) {
-    const { code, stdout, stderr } = await soak(...args);
-    t.match({ code, stdout, stderr }, { code: 2, stdout: '', stderr: /^[^\n]+\n$/ }, args.join(' '));
-    t.match(stderr, wanted);
+  ] as const;
+  const ended = await runEach(mistakes.map(([args]) => ['soak', ...args]));
+  for (const [i, [args, wanted]] of mistakes.entries()) {
+    t.match(ended[i], { code: 2, stdout: '', stderr: /^[^\n]+\n$/ }, args.join(' '));
+    t.match(ended[i].stderr, wanted);
   }
   t.same(readdirSync(folder), ['file'], 'nothing is left');
 });
