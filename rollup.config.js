@@ -14,7 +14,7 @@ const root = fileURLToPath(new URL('.', import.meta.url));
 /** Native modules find their binaries by where they are, and pino its threads. */
 const PACKAGES = /^(node:|koffi|zstd-napi|pino)/;
 /** Not for a server: src/joined.ts starts these as they were compiled. */
-const APART = /\/dist\/(explore|agent)\/|\/dist\/cli\/explore\.js$/;
+const APART = /\/dist\/(explore|agent|soak)\/|\/dist\/cli\/(explore|soak)\.js$/;
 
 /** Which modules are in it, with the times of their last change: whoever compiles again without joining them can be told. */
 const listModules = {

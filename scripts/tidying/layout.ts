@@ -17,13 +17,14 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'src/zswap': ['src/faults', 'src/protocols', 'src/image', 'src/pool', 'src/shm', 'src/os', 'src/nbd'],
   'src/config': ['src/faults', 'src/protocols', 'src/pool', 'src/os'],
   'src/explore': ['src/zswap', 'src/protocols', 'src/image', 'src/pool', 'src/shm', 'src/os', 'src/nbd'],
+  'src/soak': ['src/config', 'src/os', 'src/nbd'],
   'src/control': ['src/config', 'src/faults', 'src/zswap', 'src/pool', 'src/shm', 'src/os'],
   'src/server': [
     ...['src/control', 'src/config', 'src/zswap', 'src/protocols', 'src/image', 'src/pool', 'src/shm', 'src/os'],
     ...['src/nbd', 'src/faults'],
   ],
   'src/cli': [
-    ...['src/server', 'src/control', 'src/config', 'src/explore', 'src/image', 'src/protocols', 'src/os'],
+    ...['src/server', 'src/control', 'src/config', 'src/explore', 'src/soak', 'src/image', 'src/protocols', 'src/os'],
     'src/agent',
   ],
   src: ['src/cli', 'src/config'],

@@ -15,6 +15,7 @@ import type { ExploreFlags } from './explore.ts';
 import { type ConfigFlags, controlSocket, load, type StatsFlags, settings, withConfig, withControl } from './flags.ts';
 import { print } from './print.ts';
 import { addCtl, addFault, addSwapVerbs } from './server_verbs.ts';
+import { addSoak } from './soak_flags.ts';
 
 /** Sixteen exports of 8 TiB, or some ten million pages, take tens of seconds. */
 const CHECK_TIMEOUT_MS = 180_000;
@@ -75,6 +76,7 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
   addExplore(program, done);
   addConfigCheck(program);
   addAgent(program, done);
+  addSoak(program, done);
 
   const imageCommands = program.command('image').description('work on image files');
   imageCommands

@@ -44,7 +44,7 @@ nothing of, exports, slots, lanes and threads that the config does not have, wha
 times, or other exports, slots, connections or commands. A plan has at most 256 faults, and over the control socket 64 KiB.
 
 \`/v1/faults\` of the control socket: GET (\`?after=N\`: with the events behind number N), POST (a plan; 400 and a line for each thing that
-is wrong), DELETE. The last 65,536 events are kept (3.3 MB while a plan is in force), with number, id, time, export, slots and connection;
+is wrong), DELETE, after which \`?after=N\` tells the rest of the plan that was, until the next one. The last 65,536 events are kept (3.3 MB while a plan is in force), with number, id, time, export, slots and connection;
 \`eventsLost\` counts those that are gone. Times are milliseconds of the server's monotonic clock, of which \`now\` is the present and
 \`sinceMs\` when the plan was applied.
 

@@ -1,5 +1,6 @@
 /**
- * /v1/faults: GET with ?after=N tells what is in force, what it has done and the events behind number N; POST replaces the plan
+ * /v1/faults: GET tells what is in force and what it has done, with ?after=N the events behind number N alone, and after a clear
+ * what came of the plan that was; POST replaces the plan
  * by that of the body, all of it or nothing; DELETE clears it. A plan that is refused is answered with 400 and a line for each
  * thing that is wrong with it.
  */
@@ -18,7 +19,8 @@ export class PlanRefused extends Error {
 }
 
 export interface FaultRoutes {
-  status(after: number): object;
+  /** Null: what is in force alone. After a clear a number is told the rest of the plan that was. */
+  status(after: number | null): object;
   /** `name`: what lines about the text begin with. Throws PlanRefused. */
   replace(name: string, text: string): object;
   clear(): object;
@@ -40,8 +42,9 @@ export function answerFaults(faults: FaultRoutes, method: string, query: URLSear
   }
 }
 
-function afterOf(query: URLSearchParams): number {
-  const after = query.get('after') ?? '0';
+function afterOf(query: URLSearchParams): number | null {
+  const after = query.get('after');
+  if (after === null) return null;
   if (!/^\d{1,10}$/.test(after))
     throw new ControlError(400, `after is ${JSON.stringify(after)}, allowed: a number of an event`);
   return Number(after);

@@ -10,6 +10,8 @@ export const EXIT = {
   usage: 2,
   staleImage: 3,
   drainFailed: 4,
+  /** Of a soak: it could not be told. */
+  unknown: 5,
   internal: 70,
 } as const;
 

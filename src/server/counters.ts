@@ -19,11 +19,11 @@ export function gather(blocks: readonly CounterBlock<string>[]): Record<string, 
   return Object.fromEntries(entries);
 }
 
-const { gc_ms, ...requests } = LANE;
+const { gc_ms, heap_used_bytes, ...requests } = LANE;
 const { image_reads } = IMAGE;
 const { zswpout, zswpin, zero_reads, parks, fenced_units } = C;
 
 export const SHOWN: ShownCounters = {
   all: gather([POOL_COUNTERS, IMAGE_COUNTERS, ZSWAP_COUNTERS, LANE_COUNTERS, WAIT_COUNTERS]),
-  ofLane: { ...requests, zswpout, zswpin, image_reads, zero_reads, parks, fenced_units, gc_ms },
+  ofLane: { ...requests, zswpout, zswpin, image_reads, zero_reads, parks, fenced_units, gc_ms, heap_used_bytes },
 };

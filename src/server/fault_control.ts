@@ -33,6 +33,8 @@ export class FaultControl implements FaultRoutes {
   private readonly o: FaultHost;
   private readonly process = new ProcessFaults(MAIN);
   private inForce: FaultsInForce | null = null;
+  /** The plan that was cleared last, until the next one: what a thread injects before it hears of that is told too. */
+  private cleared: FaultsInForce | null = null;
   private teller: NodeJS.Timeout | null = null;
   /** The last event that the log has. */
   private told = 0;
@@ -62,6 +64,7 @@ export class FaultControl implements FaultRoutes {
     this.tell();
     const table = createTable(steadyMillis());
     this.set({ plan, table });
+    this.cleared = null;
     const faults = plan.faults.map(({ id, class: claimed }) => `${id} (${claimed})`);
     this.o.log.logger.warn({ seed: plan.seed, plan: plan.digest, faults }, 'a fault plan is in force');
   }
@@ -72,6 +75,7 @@ export class FaultControl implements FaultRoutes {
     const was = this.inForce;
     if (was !== null) this.o.log.logger.info({ plan: was.plan.digest }, 'the fault plan is cleared');
     this.set(null);
+    this.cleared = was ?? this.cleared;
     return { plan: null };
   }
 
@@ -90,13 +94,14 @@ export class FaultControl implements FaultRoutes {
   }
 
   /** GET. */
-  status(after: number): object {
+  status(after: number | null): object {
     const now = steadyMillis();
-    if (this.inForce === null)
-      return { seed: null, plan: null, sinceMs: null, now, faults: [], events: [], eventsLost: 0 };
-    const { plan, table } = this.inForce;
+    const shown = this.inForce ?? (after === null ? null : this.cleared);
+    if (shown === null) return { seed: null, plan: null, sinceMs: null, now, faults: [], events: [], eventsLost: 0 };
+    const { plan, table } = shown;
+    const isOver = this.inForce === null;
     const since = now - table.since;
-    const { events, lost } = eventsAfter(table, after);
+    const { events, lost } = eventsAfter(table, after ?? 0);
     return {
       seed: plan.seed,
       plan: plan.digest,
@@ -107,8 +112,8 @@ export class FaultControl implements FaultRoutes {
         site: rule.site,
         action: rule.action,
         class: rule.class,
-        armed: isArmed(rule, since),
-        active: isActive(rule, since),
+        armed: !isOver && isArmed(rule, since),
+        active: !isOver && isActive(rule, since),
         reached: countOf(table, i, COUNT.REACHED),
         matched: countOf(table, i, COUNT.MATCHED),
         injected: countOf(table, i, COUNT.INJECTED),

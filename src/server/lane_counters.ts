@@ -14,6 +14,7 @@ export const LANE_COUNTERS = declareCounters(ZSWAP_COUNTERS.end, {
   bytes_in: 'bytes received from clients, with handshakes and headers',
   bytes_out: 'bytes sent to clients, with handshakes and headers',
   gc_ms: 'milliseconds of garbage collection',
+  heap_used_bytes: 'bytes of its heap in use after the last garbage collection',
 });
 /** Column of each. */
 export const LANE = LANE_COUNTERS.columns;

@@ -3,6 +3,7 @@
  * and, in inline mode, on the main thread.
  */
 import { PerformanceObserver } from 'node:perf_hooks';
+import { getHeapStatistics } from 'node:v8';
 import { Connection, type Device, type ExportInfo, onPageMemory } from 'node-nbd-server';
 import type { FaultsInForce, Gate } from '../faults/gate.ts';
 import { countPages } from '../image/counted_image.ts';
@@ -195,6 +196,7 @@ export class LaneRole {
     const { counters } = this.zswap;
     const observer = new PerformanceObserver((list) => {
       for (const entry of list.getEntries()) counters[LANE.gc_ms] += entry.duration;
+      counters[LANE.heap_used_bytes] = getHeapStatistics().used_heap_size;
     });
     observer.observe({ entryTypes: ['gc'] });
   }

@@ -100,5 +100,7 @@ t.test('what hangs goes on when the plan is cleared', async (t) => {
   await ask(server, 'DELETE');
   t.strictSame(await read, noise(1));
   t.match(await ask(server, 'GET'), { plan: null, faults: [], events: [] });
+  const rest = await ask(server, 'GET', '', '?after=0');
+  t.match(rest, { faults: [{ armed: false, active: false, injected: 1 }], events: [{ n: 1 }] });
   await client.disconnect();
 });

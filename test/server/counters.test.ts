@@ -19,11 +19,13 @@ const WAITS = 'lock_waits lock_wait_ms spins retries';
 t.test('names are the ones that scripts parse, in one order', async (t) => {
   t.same(
     Object.keys(SHOWN.all),
-    [POOL, IMAGE, REJECTS, WRITEBACK, SLOTS, LANES, 'gc_ms', WAITS].flatMap((line) => line.split(' ')),
+    [POOL, IMAGE, REJECTS, WRITEBACK, SLOTS, LANES, 'gc_ms heap_used_bytes', WAITS].flatMap((line) => line.split(' ')),
   );
   t.same(
     Object.keys(SHOWN.ofLane),
-    [LANES, 'zswpout zswpin image_reads zero_reads parks fenced_units gc_ms'].flatMap((line) => line.split(' ')),
+    [LANES, 'zswpout zswpin image_reads zero_reads parks fenced_units gc_ms heap_used_bytes'].flatMap((line) =>
+      line.split(' '),
+    ),
   );
 });
 

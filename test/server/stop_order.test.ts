@@ -117,8 +117,8 @@ function server(t: Test, { abortAfterMs = 60_000, connections = 0, deadline = 60
     note: places.notes[0],
     /** Puts a folder where the marker was. */
     replaceMarker: () => {
-      rmSync(marker);
-      mkdirSync(marker);
+      rmSync(`${path}.zswapd`);
+      mkdirSync(`${path}.zswapd`);
     },
   };
 }
