@@ -15,8 +15,10 @@ import { findBit, testBit } from '../pool/bits.ts';
 import { NONE } from '../pool/entries.ts';
 import { takesWrites } from '../pool/export_state.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
+import { CTL } from '../pool/shared.ts';
 import { get, lockTree, treeOf, unlockTree } from '../pool/tree.ts';
 import { uint8 } from '../shm/columns.ts';
+import * as sync from '../shm/sync.ts';
 import { isKnown } from './checksums.ts';
 import { SCRUB } from './counters.ts';
 import type { Zswap } from './zswap.ts';
@@ -27,6 +29,9 @@ const PAGES_PER_STEP = 8;
 /** Slots that are used and have nothing to compare, and slots at all, that a step looks through: below a millisecond. What is left has the next tick. */
 const USED_PER_STEP = 4096;
 const SLOTS_PER_STEP = 2 ** 20;
+
+/** A pass of no more pages than this takes a tick at least, whatever the rate. */
+const FEW = 64;
 
 export interface ScrubOptions {
   /** Bytes in a second, above 0. */
@@ -94,8 +99,7 @@ export class Scrub {
       if (slots <= 0 || used-- <= 0) return false;
       const { x, slot: from } = this;
       if (!this.find(slots)) {
-        // One that is passed by costs a slot: no step is without an end.
-        slots -= Math.max(1, this.slot - from);
+        slots -= this.slot - from;
         if (!this.atEnd() || !this.nextExport()) return false;
         continue;
       }
@@ -115,8 +119,8 @@ export class Scrub {
   private find(most: number): boolean {
     const { shared, settings } = this.zswap;
     const { pages } = settings.exports[this.x];
-    const end = takesWrites(shared.states, this.x) ? Math.min(pages, this.slot + most) : pages;
     if (!takesWrites(shared.states, this.x)) this.slot = pages;
+    const end = Math.min(pages, this.slot + most);
     this.slot = findBit(shared.users, this.x, this.slot, end, true);
     return this.slot < end;
   }
@@ -125,15 +129,16 @@ export class Scrub {
     return this.slot >= this.zswap.settings.exports[this.x].pages;
   }
 
-  /** False at the end of a pass, which ends the tick too: a few pages are not compared over and over. */
+  /** False at the end of a pass of few pages, which ends the tick: they are not compared over and over. */
   private nextExport(): boolean {
     this.slot = 0;
     this.x++;
     if (this.x < this.zswap.settings.exports.length) return true;
     this.x = 0;
-    if (this.verified > 0) this.zswap.counters[SCRUB.scrub_passes]++;
+    const { verified } = this;
     this.verified = 0;
-    return false;
+    if (verified > 0) this.zswap.counters[SCRUB.scrub_passes]++;
+    return verified > FEW;
   }
 
   private verify(x: number, slot: number): number {
@@ -143,9 +148,15 @@ export class Scrub {
     if (r <= 0) return PASSED;
     // Nobody is to wait for a pin of ours that we may hold for as long as an image takes.
     if (zswap.protocols.busy.waits) zswap.slots.fill(r);
+    sync.store(zswap.shared.control, CTL.SCRUBBED, r);
     const became = this.verifyPinned(r, x, slot);
-    if (became !== READING) zswap.slots.unpin(r);
+    if (became !== READING) this.unpin(r);
     return became;
+  }
+
+  private unpin(r: number): void {
+    sync.store(this.zswap.shared.control, CTL.SCRUBBED, 0);
+    this.zswap.slots.unpin(r);
   }
 
   private verifyPinned(r: number, x: number, slot: number): number {
@@ -198,7 +209,7 @@ export class Scrub {
         zswap.counters[SCRUB.scrub_read_errors]++;
         this.o.onUnreadable(x, errno);
       }
-      zswap.slots.unpin(r);
+      this.unpin(r);
       this.schedule();
     });
   }

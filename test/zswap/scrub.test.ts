@@ -4,6 +4,7 @@ import type { ReadableImage } from '#src/image/image.js';
 import type { Loop } from '#src/os/loop.js';
 import { setBit, testBit } from '#src/pool/bits.js';
 import { takeBuffer } from '#src/pool/buffers.js';
+import { busy } from '#src/pool/busy.js';
 import { enter, STATE } from '#src/pool/export_state.js';
 import { createShared, type PoolSettings } from '#src/pool/shared.js';
 import { get, treeOf } from '#src/pool/tree.js';
@@ -217,8 +218,10 @@ t.test('of pages on the image one is read at a time, and its slot is pinned unti
     [1],
   );
   t.ok(b.lane.tryPin(0, 1) <= 0, 'pinned');
+  t.equal(busy(b.shared).pins, 0, 'and nothing is under way that would spoil a sum');
   b.reads[0].end(makePage('text', 1));
   t.ok(b.lane.tryPin(0, 1) > 0, 'and no more');
+  t.equal(busy(b.shared).pins, 1, 'of others');
   b.reads[1].end(makePage('text', 1));
   t.match(b.told, [{ slot: 2, tier: 'image', age: null }]);
   t.same([b.count(C.checksum_mismatch), b.count(SCRUB.scrubbed_pages)], [1, 2]);
@@ -269,6 +272,20 @@ t.test('exports have their turn one after the other; one that takes no writes ha
   enter(b.shared.states, 1, STATE.SERVING);
   b.ticks(6);
   t.equal(b.count(C.checksum_mismatch), 2);
+});
+
+t.test('an export that begins to be swapped off when the slot is found already is passed by', async (t) => {
+  const b = begin(t, FAST);
+  onImage(b.lane, 1, makePage('text', 1));
+  const { slots } = b.z;
+  const tryPin = slots.tryPin.bind(slots);
+  slots.tryPin = (x, slot) => {
+    const r = tryPin(x, slot);
+    enter(b.shared.states, 0, STATE.SWAPPING_OFF);
+    return r;
+  };
+  b.ticks(1);
+  t.same([b.reads.length, busy(b.shared).pins], [0, 0]);
 });
 
 t.test('an idle server costs a look in a tick, be the export as large as it may', async (t) => {
