@@ -50,7 +50,7 @@ export const pool = group(
     scrub: size(
       { min: 0, max: 1024 * MIB },
       'Bytes per second at which the shrinker compares what is stored with pool.checksums while nobody reads it, in the pool and on the image, export after export, again and again; 0, or no checksums: never. A page that is wrong is counted, told and answered with EIO as if a READ had found it. Pages in use are passed by. The default is through a GiB in 17 minutes.',
-    ).prefault('1MiB'),
+    ).prefault('256KiB'),
     incompressible: choice(
       ['reject', 'store'],
       'A page that does not get smaller: reject writes it to the image (counted as reject_compress_poor), store keeps it raw in the pool.',

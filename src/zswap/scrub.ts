@@ -33,7 +33,7 @@ const SLOTS_PER_STEP = 2 ** 20;
 /** A pass of no more pages than this takes a tick at least, whatever the rate. */
 const FEW = 64;
 
-export interface ScrubOptions {
+interface ScrubOptions {
   /** Bytes in a second, above 0. */
   readonly rate: number;
   readonly loop: Loop;

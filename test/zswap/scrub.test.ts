@@ -1,96 +1,19 @@
 // The scrub: what it looks at and when, what it makes of what is wrong, and that nobody else can tell that it was there.
-import t, { type Test } from 'tap';
-import type { ReadableImage } from '#src/image/image.js';
-import type { Loop } from '#src/os/loop.js';
+import t from 'tap';
 import { setBit, testBit } from '#src/pool/bits.js';
 import { takeBuffer } from '#src/pool/buffers.js';
 import { busy } from '#src/pool/busy.js';
 import { enter, STATE } from '#src/pool/export_state.js';
-import { createShared, type PoolSettings } from '#src/pool/shared.js';
 import { get, treeOf } from '#src/pool/tree.js';
 import { USUAL } from '#src/protocols/combinations.js';
-import { chooseProtocols } from '#src/protocols/index.js';
-import type { Mismatch } from '#src/server/messages.js';
-import { mismatches } from '#src/server/mismatches.js';
-import { sum } from '#src/shm/counters.js';
 import { C, SCRUB, stamp } from '#src/zswap/counters.js';
 import { LOAD_FAILED, LOADED } from '#src/zswap/loads.js';
-import { Scrub } from '#src/zswap/scrub.js';
-import { held, makePage, NEWEST, poolSettings, put, TestZswap, take } from '../support/pool.ts';
+import { held, makePage, put, type TestZswap, take } from '../support/pool.ts';
+import { benchOfScrub } from '../support/scrub_bench.ts';
 
 const PAGE = 4096;
 /** A page in each tick of a quarter of a second. */
 const SLOW = 4 * PAGE;
-
-/** A read of the image that is under way, until the test ends it. */
-interface Read {
-  readonly slot: number;
-  readonly end: (page: Uint8Array, errno?: number) => void;
-}
-
-function begin(t: Test, rate: number, over: Partial<PoolSettings> = {}, protocols = NEWEST) {
-  const shared = createShared(poolSettings({ checksums: true, ...over }));
-  const view = (thread: number) => new TestZswap(shared, chooseProtocols(protocols), thread);
-  const z = view(1);
-  const told: Mismatch[] = [];
-  z.onMismatch = mismatches(z, (message) => told.push(message));
-  const tasks: (() => void)[] = [];
-  let tick: (() => void) | null = null;
-  const loop: Loop = {
-    soon: (task) => void tasks.push(task),
-    defer: (task) => void tasks.push(task),
-    after: () => t.fail('it sets no timer but one') as never,
-    every: (_ms, task) => {
-      tick = task;
-      return {
-        cancel: () => {
-          tick = null;
-        },
-      };
-    },
-  };
-  const run = (): void => {
-    while (tasks.length > 0) for (const task of tasks.splice(0)) task();
-  };
-  const reads: Read[] = [];
-  const image = (x: number): ReadableImage => ({
-    read: (slot, count, dst, at, done) => {
-      t.equal(count, 1);
-      t.equal((dst.byteOffset + at) % PAGE, 0, 'memory that O_DIRECT takes');
-      const end = (page: Uint8Array, errno = 0): void => {
-        dst.set(page, at);
-        done(errno);
-        run();
-      };
-      reads.push({ slot: x * 1e6 + slot, end });
-    },
-    close: () => undefined,
-  });
-  const unreadable: [number, number][] = [];
-  const scrub = new Scrub(z, {
-    rate,
-    loop,
-    images: shared.settings.exports.map((_, x) => image(x)),
-    onUnreadable: (x, errno) => unreadable.push([x, errno]),
-  });
-  return {
-    z,
-    lane: view(2),
-    shared,
-    told,
-    reads,
-    unreadable,
-    scrub,
-    hasTimer: () => tick !== null,
-    ticks(count: number): void {
-      for (let i = 0; i < count; i++) {
-        tick?.();
-        run();
-      }
-    },
-    count: (column: number): number => sum(shared.counters, column),
-  };
-}
 
 const FAST = 2 ** 30;
 
@@ -110,7 +33,7 @@ function onImage(z: TestZswap, slot: number, page: Uint8Array, x = 0): void {
 }
 
 t.test('pages of all kinds in the pool are compared, at the rate, in order, and from the start again', async (t) => {
-  const b = begin(t, SLOW);
+  const b = benchOfScrub(t, SLOW);
   const slots = [3, 5, 70_00, 65_535];
   for (const [i, slot] of slots.entries())
     put(b.lane, slot, makePage((['text', 'random', 'same'] as const)[i % 3], slot));
@@ -126,13 +49,13 @@ t.test('pages of all kinds in the pool are compared, at the rate, in order, and 
 });
 
 t.test('a rate of less than a page in a tick is kept, and a fast one is not made up for after a pause', async (t) => {
-  const slow = begin(t, PAGE);
+  const slow = benchOfScrub(t, PAGE);
   put(slow.lane, 1, makePage('text', 1));
   slow.ticks(3);
   t.equal(slow.count(SCRUB.scrubbed_pages), 0);
   slow.ticks(1);
   t.equal(slow.count(SCRUB.scrubbed_pages), 1);
-  const fast = begin(t, 16 * SLOW);
+  const fast = benchOfScrub(t, 16 * SLOW);
   fast.ticks(40);
   for (let slot = 0; slot < 100; slot++) put(fast.lane, slot, makePage('text', slot));
   fast.ticks(1);
@@ -140,7 +63,7 @@ t.test('a rate of less than a page in a tick is kept, and a fast one is not made
 });
 
 t.test('nothing that others look at changes by it', async (t) => {
-  const b = begin(t, FAST);
+  const b = benchOfScrub(t, FAST);
   for (let slot = 0; slot < 20; slot++) put(b.lane, slot, makePage(slot % 2 === 0 ? 'text' : 'random', slot));
   for (let e = 1; e <= 20; e++) {
     b.z.entries.referenced[e] = 0;
@@ -161,7 +84,7 @@ t.test('nothing that others look at changes by it', async (t) => {
 
 for (const combination of Object.values(USUAL)) {
   t.test(`what is flipped in the pool is found, and told with its age: ${combination.entry}`, async (t) => {
-    const b = begin(t, FAST, {}, combination);
+    const b = benchOfScrub(t, FAST, {}, combination);
     for (const [slot, kind] of (['text', 'random', 'text'] as const).entries()) put(b.lane, slot, makePage(kind, slot));
     b.shared.clock[0] += 10;
     flip(b.z, 0);
@@ -184,7 +107,7 @@ for (const combination of Object.values(USUAL)) {
 }
 
 t.test('a READ that meets a wrong page tells the age that it had before', async (t) => {
-  const b = begin(t, SLOW);
+  const b = benchOfScrub(t, SLOW);
   put(b.lane, 0, makePage('random', 0));
   b.shared.clock[0] += 8;
   flip(b.z, 0);
@@ -193,7 +116,7 @@ t.test('a READ that meets a wrong page tells the age that it had before', async 
 });
 
 t.test('a page on its way to the image is compared where it is', async (t) => {
-  const b = begin(t, FAST);
+  const b = benchOfScrub(t, FAST);
   put(b.lane, 1, makePage('text', 1));
   put(b.lane, 2, makePage('text', 2));
   const buffers: number[] = [];
@@ -210,7 +133,7 @@ t.test('a page on its way to the image is compared where it is', async (t) => {
 });
 
 t.test('of pages on the image one is read at a time, and its slot is pinned until it is compared', async (t) => {
-  const b = begin(t, FAST);
+  const b = benchOfScrub(t, FAST);
   for (const slot of [1, 2, 3]) onImage(b.lane, slot, makePage('text', slot));
   b.ticks(3);
   t.same(
@@ -231,7 +154,7 @@ t.test('of pages on the image one is read at a time, and its slot is pinned unti
 });
 
 t.test('what can not be read is counted apart, and is lost by nobody', async (t) => {
-  const b = begin(t, FAST);
+  const b = benchOfScrub(t, FAST);
   onImage(b.lane, 1, makePage('text', 1));
   b.ticks(1);
   b.reads[0].end(makePage('text', 2), 5);
@@ -242,7 +165,7 @@ t.test('what can not be read is counted apart, and is lost by nobody', async (t)
 });
 
 t.test('a slot that is pinned, claimed, unknown or lost is passed by, and others are not', async (t) => {
-  const b = begin(t, FAST);
+  const b = benchOfScrub(t, FAST);
   for (let slot = 0; slot < 4; slot++) put(b.lane, slot, makePage('text', slot));
   const r = b.lane.tryPin(0, 0);
   b.lane.sums.forget(0, 1);
@@ -258,7 +181,7 @@ t.test('a slot that is pinned, claimed, unknown or lost is passed by, and others
 
 t.test('exports have their turn one after the other; one that takes no writes has none', async (t) => {
   const exports = [0, 1, 2].map((x) => ({ name: `${x}`, pages: 4096, memcg: 0 }));
-  const b = begin(t, SLOW, { exports });
+  const b = benchOfScrub(t, SLOW, { exports });
   for (const { slot, x } of [0, 1, 2].flatMap((x) => [1, 4095].map((slot) => ({ slot, x }))))
     put(b.lane, slot, makePage('text', slot), x);
   b.ticks(6);
@@ -275,7 +198,7 @@ t.test('exports have their turn one after the other; one that takes no writes ha
 });
 
 t.test('an export that begins to be swapped off when the slot is found already is passed by', async (t) => {
-  const b = begin(t, FAST);
+  const b = benchOfScrub(t, FAST);
   onImage(b.lane, 1, makePage('text', 1));
   const { slots } = b.z;
   const tryPin = slots.tryPin.bind(slots);
@@ -289,7 +212,7 @@ t.test('an export that begins to be swapped off when the slot is found already i
 });
 
 t.test('an idle server costs a look in a tick, be the export as large as it may', async (t) => {
-  const b = begin(t, FAST, { exports: [{ name: 'a', pages: 2 ** 26, memcg: 0 }] });
+  const b = benchOfScrub(t, FAST, { exports: [{ name: 'a', pages: 2 ** 26, memcg: 0 }] });
   put(b.lane, 2 ** 26 - 1, makePage('text', 1));
   b.ticks(63);
   t.equal(b.count(SCRUB.scrubbed_pages), 0);
@@ -300,7 +223,7 @@ t.test('an idle server costs a look in a tick, be the export as large as it may'
 t.test(
   'it ends with its thread: no timer, no further page, and a read that is under way gives its pin back',
   async (t) => {
-    const b = begin(t, FAST);
+    const b = benchOfScrub(t, FAST);
     for (const slot of [1, 2]) onImage(b.lane, slot, makePage('text', slot));
     b.ticks(1);
     b.scrub.close();
