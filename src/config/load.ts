@@ -8,7 +8,8 @@ import { HOME, REPOSITORY } from './fields.ts';
 import { listOptions } from './option_list.ts';
 import { commonLength, formatPath, type OptionPath, type Problem, parsePath } from './option_path.ts';
 import { applyOverride, type Override, parseOverride } from './overrides.ts';
-import { type Config, configSchema, DEFAULT_EXPORTS, poolMaxNote } from './schema.ts';
+import { poolMaxNote } from './pool_options.ts';
+import { type Config, configSchema, DEFAULT_EXPORTS } from './schema.ts';
 import { parseSource, readSource, type Source } from './source.ts';
 
 /** The file that is read when none is named. */

@@ -2,8 +2,6 @@
 // From it come the check at start, the type `Config`, config/schema.json and config/OPTIONS.md (docs.ts).
 // Invariant: defaults are in the notation of the file, so that what the reference shows can be pasted.
 import { z } from 'zod';
-import { SHARED_BYTES_MAX } from '../pool/allocator/buddies.ts';
-import { ALLOCATOR_NAMES, allocatorNamed } from '../pool/allocator/index.ts';
 import { EXPORT_BYTES_MAX, EXPORTS_MAX, LANES_MAX } from '../pool/limits.ts';
 import { ALLOCATOR_DEFAULT, ALLOCATORS } from '../protocols/presets.ts';
 import { STEP_LABELS } from '../protocols/steps.ts';
@@ -34,15 +32,11 @@ import {
   tcpAddress,
   text,
 } from './fields.ts';
-import { usableMemory } from './memory.ts';
+import { pool } from './pool_options.ts';
 import { processGroup } from './process_options.ts';
 import { protocol } from './protocol_options.ts';
 import { shrinker, withPolicy } from './shrinker_options.ts';
-import { formatSize, MIB, parsePercent, TIB } from './units.ts';
-
-const othersAllowed = `names of allocators, each once, without pool.allocator`;
-const POOL_BYTES_MAX = Math.max(...ALLOCATOR_NAMES.map((name) => allocatorNamed(name).bytesMax));
-const POOL_MAX = '20%';
+import { MIB, TIB } from './units.ts';
 
 const listen = group(
   {
@@ -74,53 +68,6 @@ const listen = group(
     ).prefault('10s'),
   },
   'Where NBD clients connect. Sockets inherited by LISTEN_FDS replace unix and tcp.',
-);
-
-const pool = group(
-  {
-    max: size(
-      { min: MIB, max: POOL_BYTES_MAX, percentOf: usableMemory },
-      "Limit of the compressed pool. A percentage is of the smallest of the RAM and the limits of the cgroups that the server is in, up to the root. One that comes to more than a pool can have is that. 20% is the kernel's max_pool_percent.",
-    ).prefault(POOL_MAX),
-    acceptThresholdPercent: integer(
-      1,
-      100,
-      '% of pool.max',
-      'A full pool takes stores again once it is below this share of its limit: the hysteresis of the kernel.',
-    ).prefault(90),
-    allocator: choice(
-      ALLOCATOR_NAMES,
-      `Allocator of compressed objects. ${ALLOCATOR_NAMES.map((name) => `${name} ${allocatorNamed(name).about}`).join('; ')}. What an allocator can not hold is counted as reject_compress_poor: with zbud that is a page which compresses to more than ${SHARED_BYTES_MAX} bytes, or 8 less with protocol.lru allocator. Default: ${ALLOCATOR_DEFAULT}; with protocol.preset ${Object.entries(
-        ALLOCATORS,
-      )
-        .map(([preset, name]) => `${preset}: ${name}`)
-        .join(', ')}.`,
-    ).optional(),
-    otherAllocators: z
-      .array(choice(ALLOCATOR_NAMES, 'One of them.'), { error: () => `is not a list, allowed: ${othersAllowed}` })
-      .max(ALLOCATOR_NAMES.length - 1, { error: () => `has too many names, allowed: ${othersAllowed}` })
-      .meta({
-        description:
-          'Others that the pool can be switched to while the server runs (zswapd ctl set /parameters/zpool): new objects go to the one that was named last, and those of before stay where they are until they are freed. Each takes address space for the whole pool, and memory as it is used.',
-        allowed: othersAllowed,
-      })
-      .prefault([]),
-    sameFilled: bool(
-      'Keep a page that repeats one 32-bit word (in the kernel: a long) as an entry without an object.',
-    ).prefault(true),
-    checksums: bool(
-      'Keep a checksum of what each slot was last acknowledged to hold (XXH64, its low 32 bits, by zstd), and compare every page that is read with it, whether the pool or the image has it: a flipped bit, or an image write that was lost, torn, misdirected or of another time, is answered with EIO until the slot is written again, counted as checksum_mismatch, and is never data. Takes 4 bytes per slot that was written, and 4 per object. What was written before the start is not known.',
-    ).prefault(true),
-    incompressible: choice(
-      ['reject', 'store'],
-      'A page that does not get smaller: reject writes it to the image (counted as reject_compress_poor), store keeps it raw in the pool.',
-    ).prefault('reject'),
-    rawMax: size(
-      { min: 0, max: TIB },
-      'Bound of the pages of all exports together that onRejectNoWriteback: raw keeps uncompressed in the pool, beside what limits allow; beyond it a write is answered ENOSPC.',
-    ).prefault('64MiB'),
-  },
-  'The compressed pool in RAM.',
 );
 
 const compressor = group(
@@ -288,11 +235,3 @@ type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonl
 
 /** A checked configuration: plain integers (bytes, milliseconds), absolute paths, deeply frozen. */
 export type Config = DeepReadonly<z.output<typeof configSchema>>;
-
-/** What to say of `pool.max` as it was written, where it is a percentage that comes to more than a pool can have; else null. */
-export function poolMaxNote(written: unknown = POOL_MAX, memory = usableMemory()): string | null {
-  const percent = parsePercent(written);
-  if (percent === undefined || (memory * percent) / 100 <= POOL_BYTES_MAX) return null;
-  const [share, max] = [`${written} of ${formatSize(memory)}`, formatSize(POOL_BYTES_MAX)];
-  return `pool.max: ${share} is more than a pool can have, which is ${max}: that is taken`;
-}

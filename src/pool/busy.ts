@@ -17,10 +17,11 @@ export interface Busy {
 
 export function busy(s: Shared): Busy {
   const { locked, wb } = s.slotTable;
+  const scrubbed = sync.load(s.control, CTL.SCRUBBED);
   let pins = 0;
   let writebacks = 0;
   for (let r = 1; r < locked.length; r++) {
-    if (locked[r] !== 0) pins++;
+    if (locked[r] !== 0 && r !== scrubbed) pins++;
     writebacks += wb[r];
   }
   return {

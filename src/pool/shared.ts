@@ -84,6 +84,8 @@ export const CTL = {
   KEPT_RAW: 1,
   /** What stores were short of, as bits of WORK: asks the shrinker for its global worker. */
   WORK: 2,
+  /** The slot record that the scrub has pinned, or 0: it moves nothing, so that sums mean something beside it. */
+  SCRUBBED: 3,
 } as const;
 const CTL_WORDS = Object.keys(CTL).length;
 assert(

@@ -8,7 +8,7 @@ import { POOL_COUNTERS } from '../pool/counters.ts';
 import { assert } from '../shm/assert.ts';
 import type { CounterBlock } from '../shm/counters.ts';
 import { WAIT_COUNTERS } from '../shm/waits.ts';
-import { C, ZSWAP_COUNTERS } from '../zswap/counters.ts';
+import { C, SCRUB_COUNTERS, ZSWAP_COUNTERS } from '../zswap/counters.ts';
 import { LANE, LANE_COUNTERS } from './lane_counters.ts';
 
 /** The columns of the blocks by name; two with the same column or name would show one of them as the other. */
@@ -24,6 +24,6 @@ const { image_reads } = IMAGE;
 const { zswpout, zswpin, zero_reads, parks, fenced_units } = C;
 
 export const SHOWN: ShownCounters = {
-  all: gather([POOL_COUNTERS, IMAGE_COUNTERS, ZSWAP_COUNTERS, LANE_COUNTERS, WAIT_COUNTERS]),
+  all: gather([POOL_COUNTERS, IMAGE_COUNTERS, ZSWAP_COUNTERS, SCRUB_COUNTERS, LANE_COUNTERS, WAIT_COUNTERS]),
   ofLane: { ...requests, zswpout, zswpin, image_reads, zero_reads, parks, fenced_units, gc_ms, heap_used_bytes },
 };

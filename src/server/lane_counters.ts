@@ -1,9 +1,9 @@
 /** What a lane counts of its connections, and the counters of the NBD package, which are kept in this lane's row. */
 import type { ConnectionCounters } from 'node-nbd-server';
 import { declareCounters } from '../shm/counters.ts';
-import { C, ZSWAP_COUNTERS } from '../zswap/counters.ts';
+import { C, SCRUB_COUNTERS } from '../zswap/counters.ts';
 
-export const LANE_COUNTERS = declareCounters(ZSWAP_COUNTERS.end, {
+export const LANE_COUNTERS = declareCounters(SCRUB_COUNTERS.end, {
   connections: 'connections served',
   reads: 'READ requests',
   writes: 'WRITE requests',

@@ -46,6 +46,8 @@ export interface Mismatch {
   readonly slot: number;
   readonly m: number;
   readonly tier: Tier;
+  /** Seconds since the page was stored or used, where that is known: of what was found in the pool. */
+  readonly age: number | null;
 }
 
 export type FromLane =

@@ -49,6 +49,8 @@ export interface ThreadSettings {
     readonly pressure: number;
     readonly runPages: number;
     readonly writesMax: number;
+    /** Bytes per second that the scrub verifies; 0: none is there. */
+    readonly scrub: number;
     /** Bytes between two fdatasyncs of an image that is not opened with O_DIRECT. */
     readonly syncEvery: number;
   };
@@ -73,6 +75,7 @@ export function threadSettings(config: Config, images: readonly OpenableImage[],
       runPages: Math.min(config.shrinker.runPages, config.image.buffers),
       writesMax: budget.writes,
       syncEvery: config.image.syncEvery,
+      scrub: config.pool.checksums && config.debug.break !== 'checksum' ? config.pool.scrub : 0,
     },
   };
 }

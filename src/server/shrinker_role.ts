@@ -12,6 +12,7 @@ import { testBit } from '../pool/bits.ts';
 import type { Shared } from '../pool/shared.ts';
 import { chooseProtocols } from '../protocols/index.ts';
 import { attend } from '../shm/mailbox.ts';
+import { Scrub } from '../zswap/scrub.ts';
 import { Shrinker } from '../zswap/shrinker.ts';
 import { Zswap } from '../zswap/zswap.ts';
 import type { FromShrinker, ThreadData, ToShrinker } from './messages.ts';
@@ -22,6 +23,8 @@ export class ShrinkerRole {
   private readonly shrinker: Shrinker;
   private readonly post: (message: FromShrinker) => void;
   private readonly faults: ThreadFaults;
+  /** Null where there is nothing to compare with. */
+  private readonly scrub: Scrub | null;
   private closed = false;
   private readonly shared: Shared;
   /** By export: who waits for its marker, in the order in which they have asked. */
@@ -61,8 +64,13 @@ export class ShrinkerRole {
       ...{ batch, cursor, isPressed, release, loop: NODE_LOOP },
       vouch: (x, done) => this.vouch(x, done),
     });
+    const { scrub: rate } = settings.shrinker;
+    const onUnreadable = (x: number, errno: number): void => this.imageError(x, 'scrub', errno);
+    const read = images.slice();
+    this.scrub = rate === 0 ? null : new Scrub(zswap, { rate, loop: NODE_LOOP, images: read, onUnreadable });
     const useImage = (x: number, image: Image): void => {
       queues[x].image = image;
+      read[x] = image;
     };
     const inline = shared.settings.lanes === 0;
     this.faults = new ThreadFaults({ shared, zswap, images, useImage, name: 'shrinker', inline });
@@ -93,6 +101,7 @@ export class ShrinkerRole {
     else if (message.type === 'vouched') this.vouching.get(message.x)?.shift()?.(message.errno);
     else {
       this.closed = true;
+      this.scrub?.close();
       this.shrinker.close();
       this.post({ type: 'closed' });
     }

@@ -10,8 +10,9 @@ import { callInWords } from './wording.ts';
 
 /** Of pages that are not what was stored. */
 export function mismatchLog(config: Config, { memcgs }: Shared, log: Log): (message: Mismatch) => void {
-  return ({ x, slot, m, tier }) => {
-    const what = { export: config.exports[x].name, slot, memcg: pathOf(memcgs, m), tier };
+  return ({ x, slot, m, tier, age }) => {
+    const known = age === null ? {} : { ageSeconds: age };
+    const what = { export: config.exports[x].name, slot, memcg: pathOf(memcgs, m), tier, ...known };
     log.logger.error(what, 'a page is not what was stored, and is EIO until it is written; the counter has the rest');
   };
 }

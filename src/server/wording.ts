@@ -18,6 +18,7 @@ const CALLS: Readonly<Record<string, string>> = {
   punch: 'discarding',
   zero: 'zeroing',
   sync: 'syncing the image',
+  scrub: 'reading the image for the scrub',
 };
 
 export function callInWords(kind: string): string {

@@ -8,6 +8,7 @@
  * object: to note it costs nothing, and to compare it neither, because who decompresses has had zstd verify it.
  */
 import type { Codec } from '../pool/codec.ts';
+import type { Shared } from '../pool/shared.ts';
 import { PART_SHIFT, PART_WORDS } from '../shm/columns.ts';
 
 /** Is told of each page that a store has put into the pool, and asked about each that is read. */
@@ -15,6 +16,11 @@ export type PageSums = Pick<Checksums, 'note' | 'agrees' | 'forget'>;
 
 /** Without checksums nothing is known of any page. */
 export const NO_SUMS: PageSums = { note: () => undefined, agrees: () => true, forget: () => undefined };
+
+/** Whether there is anything to compare a page of the slot with. */
+export function isKnown({ sums }: Pick<Shared, 'sums'>, x: number, slot: number): boolean {
+  return sums !== null && sums[x][slot >>> PART_SHIFT][slot & (PART_WORDS - 1)] !== 0;
+}
 
 export class Checksums {
   /** Per export, a sum per slot, as a wide column. */

@@ -35,6 +35,15 @@ export const ZSWAP_COUNTERS = declareCounters(IMAGE_COUNTERS.end, {
 /** Column of each. */
 export const C = ZSWAP_COUNTERS.columns;
 
+/** Of the scrub, which looks at pages and moves none: no part of `stamp`. */
+export const SCRUB_COUNTERS = declareCounters(ZSWAP_COUNTERS.end, {
+  scrubbed_pages: 'pages that the scrub has compared with their checksums',
+  scrub_passes: 'times that the scrub has been through all exports, where there was something to compare',
+  scrub_read_errors: 'pages that the scrub could not read from the image',
+});
+/** Column of each. */
+export const SCRUB = SCRUB_COUNTERS.columns;
+
 /**
  * Differs between two calls if a page was stored, read or freed, or the shrinker did anything, in between. Requests are no
  * part of it: what moves no page and holds no pin changes nothing that is looked at.

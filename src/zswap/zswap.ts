@@ -53,7 +53,6 @@ export class Zswap implements ProtocolPool {
   readonly place: Place = { node: 0, at: 0, e: NONE };
   readonly walk: Walk = newWalk();
   readonly codec: Codec;
-  /** Compares what is read with what was stored. */
   readonly sums: PageSums;
   onMismatch: OnMismatch | null = null;
   faults: PoolFaults | null = null;
@@ -61,7 +60,7 @@ export class Zswap implements ProtocolPool {
   /** Whose page was decompressed last: what is loaded or written back has just been. A same-filled page is nobody's. And its bytes. */
   private lastMemcg = ROOT;
   lastBytes = 0;
-  private lastEntry = NONE;
+  lastEntry = NONE;
   /** Its sum, which zstd has verified; 0 for a page stored raw. */
   private lastSum = 0;
 
@@ -145,11 +144,12 @@ export class Zswap implements ProtocolPool {
     const result = this.protocols.entry.load(this, x, slot, dst.subarray(at, at + PAGE_SIZE));
     if (result === LOAD_OK) {
       if (this.faults?.hides(x, slot) === true) return ON_IMAGE;
+      if (!this.sums.agrees(x, slot, dst, at, this.lastSum)) return STALE;
       // Who has not the slot's pin alone may have freed it by now: then a stranger looks used, which is a hint that is wrong.
       touch(shared.clock, this.entries, this.lastEntry);
       counters[C.zswpin]++;
       countEvent(this.memcgs, this.thread, this.lastMemcg, CELL.ZSWPIN);
-      return this.sums.agrees(x, slot, dst, at, this.lastSum) ? LOADED : STALE;
+      return LOADED;
     }
     return result === LOAD_EIO ? UNREADABLE : ON_IMAGE;
   }
@@ -162,7 +162,7 @@ export class Zswap implements ProtocolPool {
     return false;
   }
 
-  /** Whether a page that was loaded just now, or has sum `known`, is the one last acknowledged. Pin held. */
+  /** The same of a page that was loaded just now, or has sum `known`. Pin held. */
   isStored(x: number, slot: number, page: Uint8Array, known = this.lastSum): boolean {
     if (this.sums.agrees(x, slot, page, 0, known)) return true;
     this.mismatched(x, slot, 'pool');
@@ -170,7 +170,7 @@ export class Zswap implements ProtocolPool {
   }
 
   /** What is there may never be taken for what was acknowledged, by a stop neither. Pin held. */
-  private mismatched(x: number, slot: number, tier: Tier): void {
+  mismatched(x: number, slot: number, tier: Tier): void {
     this.counters[C.checksum_mismatch]++;
     this.lose(x, slot);
     this.onMismatch?.(x, slot, tier);

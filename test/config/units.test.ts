@@ -4,7 +4,7 @@ import t from 'tap';
 import { size } from '#src/config/fields.js';
 import { loadConfigText } from '#src/config/load.js';
 import { usableMemory } from '#src/config/memory.js';
-import { poolMaxNote } from '#src/config/schema.js';
+import { poolMaxNote } from '#src/config/pool_options.js';
 import { formatDuration, formatSize, parseDuration, parsePercent, parseSize } from '#src/config/units.js';
 
 t.test('sizes are bytes, or a number with a binary unit', async (t) => {

@@ -13,13 +13,16 @@ const IMAGE =
   'writeback_failed writeback_wasted image_reads image_writes image_runs image_punches image_read_errors image_write_errors image_punch_errors image_sync_errors';
 const SLOTS =
   'lost_pages checksum_mismatch swap_signatures invalidates compacted_zspages trimmed_zspages zero_reads parks fenced_units';
+const SCRUB = 'scrubbed_pages scrub_passes scrub_read_errors';
 const LANES = 'connections reads writes trims write_zeroes flushes errors bytes_in bytes_out';
 const WAITS = 'lock_waits lock_wait_ms spins retries';
 
 t.test('names are the ones that scripts parse, in one order', async (t) => {
   t.same(
     Object.keys(SHOWN.all),
-    [POOL, IMAGE, REJECTS, WRITEBACK, SLOTS, LANES, 'gc_ms heap_used_bytes', WAITS].flatMap((line) => line.split(' ')),
+    [POOL, IMAGE, REJECTS, WRITEBACK, SLOTS, SCRUB, LANES, 'gc_ms heap_used_bytes', WAITS].flatMap((line) =>
+      line.split(' '),
+    ),
   );
   t.same(
     Object.keys(SHOWN.ofLane),

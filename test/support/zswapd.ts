@@ -73,12 +73,15 @@ export interface RunningServer extends Omit<ServerProcess, 'uris'> {
   kill9(): Promise<Ended>;
 }
 
+/** A test says what is read, and when: what a plan or a counter has of it is the test's. */
+const NO_SCRUB = 'pool.scrub=0';
+
 const exportsOf = (folder: string, o: ServerOptions): readonly object[] =>
   o.exports ?? [{ name: 'swap0', size: o.size ?? '64MiB', image: o.image ?? join(folder, 'swap0.img') }];
 
 /** The arguments of a server in `folder`; nothing but the folder is touched, and TCP is off. */
 export function serverArguments(folder: string, o: ServerOptions = {}): string[] {
-  const { set = [] } = o;
+  const set = [NO_SCRUB, ...(o.set ?? [])];
   return [MAIN, 'serve', ...zswapdArguments({ sockets: folder, exports: exportsOf(folder, o), set })];
 }
 
@@ -91,7 +94,7 @@ export function spawnServer(t: Owner, o: ServerOptions = {}): ServerProcess {
     command: [program, ...args],
     sockets: folder,
     exports: exportsOf(folder, o),
-    set,
+    set: [NO_SCRUB, ...set],
     ...(stdio === undefined ? {} : { stdio }),
     // A server that is killed leaves its markers and notes with the test, and not in the checkout.
     env: { UV_THREADPOOL_SIZE: '32', STATE_DIRECTORY: folder, ...o.env },

@@ -57,6 +57,10 @@ const SETUPS: Record<string, Setup> = {
     takes: ['written_back_pages'],
   },
   strict: { set: ['pool.max=1MiB', 'durability=strict'], takes: ['written_back_pages', 'flushes'], again: true },
+  'a scrub that never rests': {
+    set: ['pool.max=1MiB', 'pool.scrub=1GiB'],
+    takes: ['written_back_pages', 'scrub_passes'],
+  },
   'strict, inline': {
     set: ['pool.max=1MiB', 'durability=strict', 'lanes=0'],
     takes: ['written_back_pages', 'flushes'],
