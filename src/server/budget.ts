@@ -24,22 +24,36 @@ export interface ImageBudget {
   readonly stalled: number;
 }
 
+/** What there is beside lanes and image queues. */
+interface Beside {
+  /** One page at a time, of whichever image. */
+  readonly scrub: boolean;
+  /** The marker of an image may have to be changed while it stalls (vouching.ts). */
+  readonly strict: boolean;
+}
+
 /** `lanes`: 0 is inline mode, where one thread does all. */
-export function imageBudget(lanes: number, images: number, environment: NodeJS.ProcessEnv): ImageBudget {
+export function imageBudget(
+  lanes: number,
+  images: number,
+  environment: NodeJS.ProcessEnv,
+  { scrub, strict }: Beside,
+): ImageBudget {
   const size = Math.min(LARGEST_POOL, Number(environment.UV_THREADPOOL_SIZE ?? DEFAULT_POOL) || DEFAULT_POOL);
   const readers = Math.max(1, lanes);
   const writes = Math.max(1, Math.floor(size / 4 / images));
   const reads = Math.max(1, Math.floor(size / 2 / (images * readers)));
-  const ofOne = writes + reads * readers;
-  return { writes, reads, stalled: Math.min(images - 1, Math.floor((size - 1) / ofOne)) };
+  const ofOne = writes + reads * readers + Number(strict);
+  const stalled = Math.floor((size - 1 - Number(scrub)) / ofOne);
+  return { writes, reads, stalled: Math.min(images - 1, stalled) };
 }
 
 /** What to say at start when images that stall could take every thread. */
-export function poolTooSmall({ stalled }: ImageBudget, lanes: number, images: number): string {
+export function poolTooSmall({ stalled }: ImageBudget, lanes: number, images: number, beside: Beside): string {
   const those = stalled === 0 ? 'any of them stalls' : `more than ${stalled} of them stall at once`;
   const start = `UV_THREADPOOL_SIZE is too small for this many images: if ${those}, the others wait for threads`;
   const isEnough = (size: number): boolean =>
-    imageBudget(lanes, images, { UV_THREADPOOL_SIZE: `${size}` }).stalled === images - 1;
+    imageBudget(lanes, images, { UV_THREADPOOL_SIZE: `${size}` }, beside).stalled === images - 1;
   if (isEnough(SERVE_POOL)) return `${start}; ${SERVE_POOL}, as scripts/serve sets, is enough`;
   let size = SERVE_POOL;
   while (size < LARGEST_POOL && !isEnough(size)) size++;

@@ -129,7 +129,9 @@ async function startWith(
   plan: FaultPlan | null,
 ): Promise<Running> {
   const warn = (line: string): void => log.logger.warn(line);
-  const budget = imageBudget(config.lanes, config.exports.length, process.env);
+  const { lanes, exports } = config;
+  const beside = { scrub: config.pool.scrub > 0, strict: config.durability === 'strict' };
+  const budget = imageBudget(lanes, exports.length, process.env, beside);
   const settings = threadSettings(
     config,
     images.map(({ image }) => image),
@@ -148,7 +150,7 @@ async function startWith(
   manager.watchdog(watchdogMs(process.env, process.pid, warn));
   const served = makeServed(shared, config, images, warn, (message) => threads.shrinker.send(message));
   const note = shrinkerLog(config, shared, log, manager);
-  if (budget.stalled < config.exports.length - 1) warn(poolTooSmall(budget, config.lanes, config.exports.length));
+  if (budget.stalled < exports.length - 1) warn(poolTooSmall(budget, lanes, exports.length, beside));
   const tellMismatch = mismatchLog(config, shared, log);
   const places = createPlaces(config.listen.maxConnections, config.exports.length);
   let listeners: Listeners | null = null;

@@ -2,8 +2,10 @@
 import t from 'tap';
 import { imageBudget, poolTooSmall } from '#src/server/budget.js';
 
+const NOTHING = { scrub: false, strict: false };
+
 const budget = (lanes: number, images: number, size?: string) =>
-  imageBudget(lanes, images, size === undefined ? {} : { UV_THREADPOOL_SIZE: size });
+  imageBudget(lanes, images, size === undefined ? {} : { UV_THREADPOOL_SIZE: size }, NOTHING);
 
 t.test('a quarter is for the queues, half for reads, over images and lanes', async (t) => {
   t.strictSame(budget(2, 1, '32'), { writes: 8, reads: 8, stalled: 0 });
@@ -31,13 +33,13 @@ t.test('with more images than threads it says how many may stall', async (t) => 
 });
 
 t.test('no more threads are shared out than libuv makes', async (t) => {
-  const most = imageBudget(2, 8, { UV_THREADPOOL_SIZE: '1024' });
-  t.same(imageBudget(2, 8, { UV_THREADPOOL_SIZE: '100000' }), most);
+  const most = imageBudget(2, 8, { UV_THREADPOOL_SIZE: '1024' }, NOTHING);
+  t.same(imageBudget(2, 8, { UV_THREADPOOL_SIZE: '100000' }, NOTHING), most);
 });
 
 t.test('what is too small is said with what is enough', async (t) => {
   const said = (lanes: number, images: number, size?: string) =>
-    poolTooSmall(budget(lanes, images, size), lanes, images);
+    poolTooSmall(budget(lanes, images, size), lanes, images, NOTHING);
   const start = 'UV_THREADPOOL_SIZE is too small for this many images';
   t.equal(
     said(4, 2),
@@ -54,4 +56,9 @@ t.test('what is too small is said with what is enough', async (t) => {
     `${start}: if any of them stalls, the others wait for threads; fewer lanes or exports need fewer`,
     'libuv makes no more than 1024',
   );
+});
+
+t.test('a scrub takes a thread of its own, and in strict the marker of each image may take one', async (t) => {
+  const stalled = (scrub: boolean, strict: boolean) => imageBudget(2, 2, {}, { scrub, strict }).stalled;
+  t.same([stalled(false, false), stalled(true, false), stalled(false, true)], [1, 0, 0]);
 });
