@@ -20,6 +20,12 @@ export const WAITING: readonly string[] = [
   'nbd/goodbye_watch',
 ];
 
+/**
+ * No servers. These are run beside the first that wait, which have loop devices that say nothing: each start of a server asks all
+ * loop devices of the machine, and waits for those.
+ */
+const startsNothing = (name: string): boolean => name.startsWith('explore/');
+
 /** What each place runs next: those for files that compute take one that waits when there is no other left. */
 export class Order {
   readonly #computing: string[];
@@ -27,7 +33,8 @@ export class Order {
 
   constructor(names: readonly string[]) {
     this.#waiting = WAITING.filter((name) => names.includes(name));
-    this.#computing = names.filter((name) => !WAITING.includes(name));
+    const computing = names.filter((name) => !WAITING.includes(name));
+    this.#computing = [...computing.filter(startsNothing), ...computing.filter((name) => !startsNothing(name))];
   }
 
   /** `job`: of the place, from 0 on; undefined when there is nothing left for it. */

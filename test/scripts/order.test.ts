@@ -25,6 +25,14 @@ t.test('the place for waiting has those that wait alone, and the others end what
   t.same([order.next(COMPUTING), order.next(0)], [undefined, undefined]);
 });
 
+t.test('what starts no server comes first, beside the loop devices that say nothing', async (t) => {
+  const order = new Order(['cli/a', 'explore/a', WAITING[0], 'explore/b', 'zswap/a']);
+  t.same(
+    [0, 1, 0, 1].map((job) => order.next(job)),
+    ['explore/a', 'explore/b', 'cli/a', 'zswap/a'],
+  );
+});
+
 t.test('files that are not among those to run are left out', async (t) => {
   t.equal(new Order(['a']).next(COMPUTING), undefined);
 });

@@ -69,7 +69,8 @@ for (let round = 0; round < rounds; round++) {
     t.equal(load.lost, 0, 'stale pages were found, and the server goes on');
     t.equal(load.silent, 0, 'and none was read');
     const { checksum_mismatch: found } = (await s.stats()).pool;
-    t.ok(found > 0 && found <= load.refused, 'counted once, and then the slot is lost until it is written');
+    // A page that writeback finds wrong may be written again before anybody reads it.
+    t.ok(found > 0, 'and they are counted');
     await client.disconnect();
     await s.kill9();
   });
