@@ -11,6 +11,7 @@ import { openImage } from '../image/open.ts';
 import { NODE_LOOP } from '../os/loop.ts';
 import { isUnixSocket, peek, peerClosed, receive } from '../os/syscalls.ts';
 import { THREAD_LANE0, THREAD_MAIN } from '../pool/limits.ts';
+import { CTL } from '../pool/shared.ts';
 import { chooseProtocols } from '../protocols/index.ts';
 import { attend, wake } from '../shm/mailbox.ts';
 import * as sync from '../shm/sync.ts';
@@ -185,7 +186,7 @@ export class LaneRole {
   private watchPins(): void {
     const watch = new PinWatch(this.data.shared.slotTable);
     setInterval(() => {
-      const stuck = watch.look();
+      const stuck = watch.look(sync.load(this.data.shared.control, CTL.SCRUBBED));
       if (stuck === null) return;
       const { x, slot, report } = stuck;
       throw new Error(nameThreads(`${report}: slot ${slot} of export ${this.data.settings.exports[x].name}`));

@@ -33,14 +33,14 @@ export class PinWatch {
     this.looks = new Uint8Array(t.locked.length);
   }
 
-  /** Called every LOOK_MS; says what has been stuck for too long. */
-  look(): StrandedPin | null {
+  /** Called every LOOK_MS; says what has been stuck for too long. `scrubbed`: the record that a scrub holds while the image is read, or 0. */
+  look(scrubbed = 0): StrandedPin | null {
     const { t } = this;
     for (let r = 1; r < t.locked.length; r++) {
       // The thread's number plus one; 0 when nobody holds it.
       const word = sync.load(t.locked, r);
       const holder = (word & HANDED) === 0 ? word & HOLDER_MASK : 0;
-      const waiters = holder > 0 && holder - 1 < THREAD_LANE0 ? this.waitersOf(r) : 0;
+      const waiters = r !== scrubbed && holder > 0 && holder - 1 < THREAD_LANE0 ? this.waitersOf(r) : 0;
       this.looks[r] = waiters > 0 ? this.looks[r] + 1 : 0;
       const waited = this.looks[r] * LOOK_MS;
       if (waited >= sync.STUCK_MS) {

@@ -115,3 +115,12 @@ t.test('a pin that was handed to a thread which does not come for it is nobodyâ€
   t.equal(other.pin(0, SLOT), EEXIST);
   t.equal(looks(watch, LOOKS).at(-1), true, 'from then on it is held');
 });
+
+t.test('the pin that a scrub holds while an image is read is not stranded, however long that takes', async (t) => {
+  const { watch, other, shrinker } = table();
+  const r = shrinker.pin(1, SLOT);
+  other.pin(1, SLOT);
+  for (let i = 0; i < 2 * LOOKS; i++) t.equal(watch.look(r), null);
+  for (let i = 0; i < LOOKS - 1; i++) t.equal(watch.look(0), null);
+  t.not(watch.look(0), null, 'from when it is no longer read');
+});
