@@ -149,9 +149,9 @@ async function startWith(
   const { failed } = defects;
   manager.watchdog(watchdogMs(process.env, process.pid, warn));
   const served = makeServed(shared, config, images, warn, (message) => threads.shrinker.send(message));
-  const note = shrinkerLog(config, shared, log, manager);
-  if (budget.stalled < exports.length - 1) warn(poolTooSmall(budget, lanes, exports.length, beside));
   const tellMismatch = mismatchLog(config, shared, log);
+  const note = shrinkerLog(config, log, manager, tellMismatch);
+  if (budget.stalled < exports.length - 1) warn(poolTooSmall(budget, lanes, exports.length, beside));
   const places = createPlaces(config.listen.maxConnections, config.exports.length);
   let listeners: Listeners | null = null;
   const starting = startThreads({

@@ -20,12 +20,11 @@ export function mismatchLog(config: Config, { memcgs }: Shared, log: Log): (mess
 /** What the shrinker has to say: of failures one line per image and kind; the counters have the rest. */
 export function shrinkerLog(
   config: Config,
-  shared: Shared,
   log: Log,
   manager: ServiceManager,
+  tellMismatch: (message: Mismatch) => void,
 ): (message: FromShrinker) => void {
   const seen = new Set<string>();
-  const tellMismatch = mismatchLog(config, shared, log);
   return (message) => {
     if (message.type === 'progress') {
       const { x, done, total, failed } = message;

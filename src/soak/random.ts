@@ -10,11 +10,12 @@ export function mix(a: number, b: number, c: number): number {
 }
 
 /** xorshift32: good enough to pick operations, and the same on every machine. */
-export class Random {
+export class Xorshift {
   #state: number;
 
-  constructor(seed: number, stream: number) {
-    this.#state = mix(seed, stream, 1) || 1;
+  /** `state`: 32 bits, of which some have to be set; 0 is taken for 1. */
+  constructor(state: number) {
+    this.#state = state >>> 0 || 1;
   }
 
   word(): number {
@@ -33,6 +34,12 @@ export class Random {
 
   chance(probability: number): boolean {
     return this.word() / 2 ** 32 < probability;
+  }
+}
+
+export class Random extends Xorshift {
+  constructor(seed: number, stream: number) {
+    super(mix(seed, stream, 1));
   }
 
   /** One of the rows, as often as its weight says. */

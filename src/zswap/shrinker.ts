@@ -57,6 +57,9 @@ interface ShrinkerOptions {
 /** How far a drain has come: pages that are on the image, all of them, and those it refused in the try at hand. */
 type DrainProgress = (done: number, total: number, failed: number) => void;
 
+/** Where no marker vouches for anything. */
+const answered = (_x: number, done: (errno: number) => void): void => done(0);
+
 export class Shrinker {
   private readonly zswap: Zswap;
   private readonly shared: Shared;
@@ -83,8 +86,7 @@ export class Shrinker {
   private readonly polls: Timer;
 
   constructor(zswap: Zswap, queues: readonly ImageQueue[], options: ShrinkerOptions) {
-    const { batch, cursor = 'fixed', isPressed = () => false, release, loop } = options;
-    const { vouch = (_x, done) => done(0) } = options;
+    const { batch, cursor = 'fixed', isPressed = () => false, vouch = answered, release, loop } = options;
     this.zswap = zswap;
     this.shared = zswap.shared;
     this.queues = queues;

@@ -1,33 +1,15 @@
 /** Random numbers that a seed reproduces, and pages of content that tell which slot and version they are. */
 
-/** A small generator (xorshift32): good enough to pick operations, and the same on every machine. */
-export class Random {
+import { Xorshift } from '#src/soak/random.js';
+
+export class Random extends Xorshift {
   readonly seed: number;
-  #state: number;
 
   constructor(seed: number) {
+    super(seed);
     this.seed = seed;
-    this.#state = seed >>> 0 || 1;
     // The first numbers of neighbouring seeds are alike.
     for (let i = 0; i < 8; i++) this.word();
-  }
-
-  word(): number {
-    let x = this.#state;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    this.#state = x >>> 0;
-    return this.#state;
-  }
-
-  /** An integer from 0 to `end` - 1. */
-  below(end: number): number {
-    return this.word() % end;
-  }
-
-  chance(probability: number): boolean {
-    return this.word() / 2 ** 32 < probability;
   }
 }
 

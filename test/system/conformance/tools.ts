@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import type { Test } from 'tap';
 import type { Ending } from '#src/scripts/support/child.js';
+import { Xorshift } from '#src/soak/random.js';
 import { toolEnvironment } from '../../support/requires.ts';
 
 /** Long for any run here, short against the patience of a CI job. */
@@ -54,13 +55,11 @@ export async function succeed(t: Test, command: string, args: readonly string[],
 /** Bytes that no compressor makes smaller, the same for the same seed. */
 export function noise(seed: number, bytes: number): Buffer {
   const out = Buffer.allocUnsafe(bytes);
-  // xorshift32; its state must not be zero.
   let x = (seed * 2654435761 + 1) | 1;
+  const random = new Xorshift(x);
   for (let at = 0; at + 4 <= bytes; at += 4) {
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    out.writeInt32LE(x, at);
+    x = random.word();
+    out.writeUInt32LE(x, at);
   }
   for (let at = bytes & ~3; at < bytes; at++) out[at] = x >>> (8 * (at & 3));
   return out;
