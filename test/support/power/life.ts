@@ -1,0 +1,151 @@
+/**
+ * Lives of a server on a machine whose power can be lost: each begins on what the last one has left, checks what it reads
+ * there, works, and ends. Then it is looked at from all sides (all_cuts.ts), and one loss of power is drawn for the next life.
+ */
+import type { NbdClient } from 'node-nbd-server';
+import type { Test } from 'tap';
+import { fetchControl } from '#src/cli/ask_control.js';
+import type { Random } from '../random.ts';
+import { DeviceHistory, isWoven, type Version } from '../slot_history.ts';
+import { Workload } from '../workload.ts';
+import type { RunningServer, ServerOptions } from '../zswapd.ts';
+import { type Cut, cutBehind, type Looked, lookAtAllCuts } from './all_cuts.ts';
+import { realTime } from './clock.ts';
+import type { LostState } from './lost.ts';
+import type { Machine } from './machine.ts';
+
+const PAGE = 4096;
+const CLIENTS = 2;
+const DEPTH = 4;
+
+export interface LifeOptions {
+  readonly durability: 'strict' | 'volatile';
+  readonly set?: readonly string[];
+  readonly operations: number;
+  /** kill: in the middle of it. stop: cleanly. */
+  readonly ending: 'kill' | 'stop';
+  /** In the middle of it the guest swaps off, and on again. */
+  readonly swapoff?: boolean;
+  readonly server?: ServerOptions;
+}
+
+/** What the last life has left for each slot of the next one to be read as. */
+interface Left {
+  readonly allowed: readonly (readonly Version[])[];
+  /** It was a loss of power: sectors may be those of several writes. */
+  readonly lost: boolean;
+}
+
+export class Lives {
+  readonly machine: Machine;
+  readonly history: DeviceHistory;
+  readonly random: Random;
+  /** A volatile server was there, and since then nobody has made the image whole. */
+  mayRefuse = false;
+  #left: Left | null = null;
+
+  constructor(machine: Machine, random: Random) {
+    this.machine = machine;
+    this.random = random;
+    this.history = new DeviceHistory(Buffer.alloc(machine.o.size), realTime);
+  }
+
+  /** One life. What it has left can be lost, or goes on as after a kill. */
+  async live(t: Test, o: LifeOptions): Promise<Looked> {
+    const { machine } = this;
+    const { set = [] } = o.server ?? {};
+    const server = await machine.start({ ...o.server, set: [`durability=${o.durability}`, ...(o.set ?? []), ...set] });
+    const clients = await Promise.all(Array.from({ length: CLIENTS }, () => server.connect()));
+    await this.#check(t, clients[0]);
+    if (o.durability === 'volatile') this.mayRefuse = true;
+    await this.#work(server, clients, o);
+    const { code } = await server.ended;
+    if (o.ending === 'stop') t.equal(code, 0, 'a clean stop');
+    await machine.recorded(server, o.ending === 'kill');
+    const { log, from, image } = machine;
+    const stopped = o.ending === 'stop';
+    const rules = { mayRefuse: this.mayRefuse, stopped, decide: (state: LostState) => machine.decide(state) };
+    const looked = lookAtAllCuts({ log, from, history: this.history, image, ...rules });
+    machine.putBack();
+    if (stopped) this.mayRefuse = false;
+    return looked;
+  }
+
+  async #work(server: RunningServer, clients: NbdClient[], o: LifeOptions): Promise<void> {
+    const flushes = o.durability === 'strict';
+    const { random, history } = this;
+    const workload = (limit: number, onLimit: (w: Workload) => void): Workload => {
+      const made: Workload = new Workload({ random, history, limit, flushes, onLimit: () => onLimit(made) });
+      return made;
+    };
+    let at = clients;
+    if (o.swapoff === true) {
+      await workload(o.operations / 2, (made) => made.finish()).run(at, DEPTH);
+      await Promise.all(at.map((client) => client.disconnect()));
+      await this.#swapOff(server);
+      at = await Promise.all(at.map(() => server.connect()));
+    }
+    const kills = o.ending === 'kill';
+    const last = workload(o.operations, (made) => (kills ? void server.child.kill('SIGKILL') : made.finish()));
+    await last.run(at, DEPTH);
+    if (!kills) server.child.kill('SIGTERM');
+  }
+
+  /** Discards all slots but that of the header. */
+  async #swapOff(server: RunningServer): Promise<void> {
+    const { history } = this;
+    const zeros = history.slots.slice(1).map(() => Buffer.alloc(PAGE));
+    const ask = (verb: string): Promise<unknown> => fetchControl(server.controlPath, `/${verb}?export=swap0`, 'POST');
+    await history.change(1, zeros, false, async () => void (await ask('swapoff')));
+    await ask('swapon');
+  }
+
+  /** Goes on with what a kill leaves, which is all that was done. */
+  goOn(): void {
+    this.#left = {
+      allowed: this.history.slots.map((slot) => slot.allowed(Number.POSITIVE_INFINITY, false)),
+      lost: false,
+    };
+  }
+
+  /** Loses power somewhere in the last life; with `atEnd` behind it. Answers with what a start will make of it. */
+  loseAnywhere(atEnd = false): { cut: Cut; start: string } {
+    const { machine, random, history } = this;
+    const { log, from } = machine;
+    const places = log.moments.filter(({ place }) => place >= from).map(({ place }) => place);
+    // Half of them among the calls that change the disk: of the others there are many more.
+    const changes = log.effects.filter(({ begin }) => begin >= from).map(({ begin }) => begin);
+    const pick = random.chance(0.5) && changes.length > 0 ? changes : places;
+    const cut = cutBehind(log, atEnd ? log.end : pick[random.below(pick.length)]);
+    const { start } = machine.lose(cut, random);
+    const allowed = history.slots.map((slot) => slot.allowed(cut.at, start === 'clean'));
+    this.#left = { allowed, lost: true };
+    return { cut, start };
+  }
+
+  /** Of an image that was made empty. */
+  startEmpty(): void {
+    this.machine.forget();
+    this.history.reset(Buffer.alloc(this.machine.o.size));
+    this.#left = null;
+    this.mayRefuse = false;
+  }
+
+  async #check(t: Test, client: NbdClient): Promise<void> {
+    const { history } = this;
+    const pages: Buffer[] = [];
+    const wrong: number[] = [];
+    for (const [i, slot] of history.slots.entries()) {
+      const page = await client.read(i * PAGE, PAGE);
+      pages.push(page);
+      if (this.#left === null) {
+        if (!page.equals(slot.newest)) wrong.push(i);
+      } else if (this.#left.lost) {
+        if (!isWoven(page, this.#left.allowed[i])) wrong.push(i);
+      } else if (!slot.survived(page)) wrong.push(i);
+    }
+    t.same(wrong, [], 'slots that lost what was promised');
+    if (this.#left?.lost === true) history.reset(Buffer.concat(pages));
+    this.#left = null;
+  }
+}
