@@ -20,6 +20,8 @@ export interface Lived {
   readonly image: string;
   /** Whether a start may be refused afterwards: a volatile server makes no promise. */
   readonly mayRefuse: boolean;
+  /** What it began on was stale, so nothing but a clean stop may have it served again. */
+  readonly stale: boolean;
   /** It ended with a clean stop: behind it there is no word to be said. */
   readonly stopped: boolean;
   /** Of a state without the bytes of the image. */
@@ -38,7 +40,7 @@ export interface Looked {
   readonly states: number;
   readonly starts: Readonly<Record<Decision['start'], number>>;
   /** In words, the first few. */
-  readonly faults: readonly string[];
+  readonly faults: string[];
 }
 
 const FAULTS_MAX = 5;
@@ -112,6 +114,7 @@ class Look {
         this.#blocks[(effect.at + at) / PAGE].writes.push({ effect, id });
       }
     }
+    this.#checkOrder();
     const news = <T>(of: Iterable<readonly [number, readonly T[]]>, when: (one: T) => number): NewsLine =>
       new NewsLine([...of].flatMap(([slot, all]) => all.map((one) => ({ slot, when: when(one) }))));
     this.#writes = news(
@@ -122,6 +125,17 @@ class Look {
       history.slots.map((slot, i) => [i, slot.answers(true)] as const),
       (at) => at,
     );
+  }
+
+  /** Writes of one block are ordered by whoever makes them: of two at once nobody knows which stays. */
+  #checkOrder(): void {
+    for (const [slot, { writes }] of this.#blocks.entries()) {
+      for (const [i, { effect }] of writes.entries()) {
+        const before = writes[i - 1]?.effect;
+        if (before !== undefined && before.end > effect.begin)
+          this.faults.push(`slot ${slot} is written twice at once: ${describe(before)}, ${describe(effect)}`);
+      }
+    }
   }
 
   #id(page: Buffer): number {
@@ -143,6 +157,7 @@ class Look {
     const isOver = this.#lived.stopped && cut.place > this.#lived.log.end;
     for (const decision of decisions) {
       this.starts[decision.start]++;
+      if (this.#lived.stale && decision.start === 'serve') this.#fault(cut, decision, 'it is stale');
       if (isOver && decision.start !== 'clean') this.#fault(cut, decision, 'it was stopped cleanly');
       if (decision.start === 'refused') {
         if (!this.#lived.mayRefuse || !decision.text.startsWith('exit 3')) this.#fault(cut, decision, decision.text);
@@ -210,7 +225,7 @@ function candidates({ before, writes }: Block, place: number): number[] {
   return [...(last < 0 ? [before] : []), ...open.map(({ id }) => id)];
 }
 
-function describe(effect: Effect): string {
+export function describe(effect: Effect): string {
   const where = `${effect.begin}-${effect.end}, lasts from ${effect.safe}`;
   if (effect.kind === 'names')
     return `${effect.names.map(([path, file]) => `${file ? 'name' : 'no name'} ${path}`).join(' and ')} (${where})`;

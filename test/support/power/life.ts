@@ -42,6 +42,8 @@ export class Lives {
   readonly random: Random;
   /** A volatile server was there, and since then nobody has made the image whole. */
   mayRefuse = false;
+  /** The last start of what there is would have been refused. */
+  stale = false;
   #left: Left | null = null;
 
   constructor(machine: Machine, random: Random) {
@@ -62,13 +64,33 @@ export class Lives {
     const { code } = await server.ended;
     if (o.ending === 'stop') t.equal(code, 0, 'a clean stop');
     await machine.recorded(server, o.ending === 'kill');
+    return this.#look(o.ending === 'stop');
+  }
+
+  #look(stopped: boolean): Looked {
+    const { machine, history, mayRefuse, stale } = this;
     const { log, from, image } = machine;
-    const stopped = o.ending === 'stop';
-    const rules = { mayRefuse: this.mayRefuse, stopped, decide: (state: LostState) => machine.decide(state) };
-    const looked = lookAtAllCuts({ log, from, history: this.history, image, ...rules });
+    const rules = { mayRefuse, stale, stopped, decide: (state: LostState) => machine.decide(state) };
+    const looked = lookAtAllCuts({ log, from, history, image, ...rules });
     machine.putBack();
-    if (stopped) this.mayRefuse = false;
+    if (looked.faults.length > 0) looked.faults.push(`the calls are in ${machine.keepTrace()}`);
+    if (stopped) {
+      this.mayRefuse = false;
+      this.stale = false;
+    }
     return looked;
+  }
+
+  /** An operator says `image reset`. Of what is stale nothing may be served any more. */
+  async reset(t: Test): Promise<Looked> {
+    const { machine, history, stale } = this;
+    const zeros = Buffer.alloc(machine.o.size);
+    const pages = history.slots.map(() => Buffer.alloc(PAGE));
+    if (stale) history.reset(zeros);
+    else history.reset(machine.content());
+    await history.change(0, pages, false, async () => void t.match(await machine.reset(), { code: 0 }));
+    this.#left = null;
+    return this.#look(true);
   }
 
   async #work(server: RunningServer, clients: NbdClient[], o: LifeOptions): Promise<void> {
@@ -80,7 +102,7 @@ export class Lives {
     };
     let at = clients;
     if (o.swapoff === true) {
-      await workload(o.operations / 2, (made) => made.finish()).run(at, DEPTH);
+      await workload(Math.floor(o.operations / 2), (made) => made.finish()).run(at, DEPTH);
       await Promise.all(at.map((client) => client.disconnect()));
       await this.#swapOff(server);
       at = await Promise.all(at.map(() => server.connect()));
@@ -120,15 +142,16 @@ export class Lives {
     const { start } = machine.lose(cut, random);
     const allowed = history.slots.map((slot) => slot.allowed(cut.at, start === 'clean'));
     this.#left = { allowed, lost: true };
+    this.stale = start === 'refused';
+    this.mayRefuse = this.stale;
     return { cut, start };
   }
 
-  /** Of an image that was made empty. */
-  startEmpty(): void {
-    this.machine.forget();
-    this.history.reset(Buffer.alloc(this.machine.o.size));
+  /** The next server discards what is stale, or takes it as it is. */
+  takeStale(how: 'reset' | 'serve'): void {
+    const { machine, history } = this;
+    history.reset(how === 'serve' ? machine.content() : Buffer.alloc(machine.o.size));
     this.#left = null;
-    this.mayRefuse = false;
   }
 
   async #check(t: Test, client: NbdClient): Promise<void> {

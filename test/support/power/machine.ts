@@ -2,17 +2,19 @@
  * A machine whose power can be lost: a disk with an image and its markers, and one real server after the other on it, under
  * strace. What the disk has after a loss is put in the place of what it had; the boot that markers tell of is another one then.
  */
-import { closeSync, mkdirSync, openSync, readFileSync, readSync, rmSync, statSync } from 'node:fs';
+import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, readSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { bootId } from '#src/image/marker.js';
+import { Child, type Ending } from '#src/scripts/support/child.js';
 import type { Random } from '../random.ts';
 import { tempFolder } from '../tmp.ts';
-import { type RunningServer, type ServerOptions, startServer } from '../zswapd.ts';
-import type { Cut } from './all_cuts.ts';
+import { MAIN, type RunningServer, type ServerOptions, startServer } from '../zswapd.ts';
+import { type Cut, describe } from './all_cuts.ts';
 import { DiskLog, filesIn } from './disk_log.ts';
-import { draw, type LostState, nothingLost } from './lost.ts';
+import { draw, type LostFile, type LostState, nothingLost } from './lost.ts';
 import { type Room, restore } from './restore.ts';
 import { type Decision, decide } from './start_path.ts';
 import { isWhole, straced } from './strace.ts';
@@ -66,16 +68,30 @@ export class Machine {
     return { folder: this.#folder, image: this.image, exports, ...o, set: [...care, ...(o.set ?? [])], env };
   }
 
-  /** A server whose calls are recorded. It has to be ended, and `recorded` awaited, before anything else is done here. */
-  async start(o: ServerOptions = {}): Promise<RunningServer> {
+  #begin(): void {
     rmSync(this.#trace, { force: true });
     this.from = Math.ceil(this.log.end);
+  }
+
+  /** A server whose calls are recorded. It has to be ended, and `recorded` awaited, before anything else is done here. */
+  async start(o: ServerOptions = {}): Promise<RunningServer> {
+    this.#begin();
     return startServer(this.#t, this.#options({ ...o, wrap: straced(this.#trace) }));
   }
 
-  /** Adds to the log what the server did that has ended; `killed`: what it was at may be half done. */
-  async recorded(server: RunningServer, killed: boolean): Promise<void> {
-    while (!isWhole(this.#tail(), server.pid)) await delay(2);
+  /** `zswapd image reset`, recorded. */
+  async reset(): Promise<Ending> {
+    this.#begin();
+    const [program, ...args] = [...straced(this.#trace), process.execPath, MAIN, 'image', 'reset', this.image];
+    const child = new Child(program, args, { env: { STATE_DIRECTORY: this.#state } });
+    const ended = await child.ended;
+    await this.recorded(child, false);
+    return ended;
+  }
+
+  /** Adds to the log what a process did that has ended; `killed`: what it was at may be half done. */
+  async recorded({ pid }: { readonly pid: number }, killed: boolean): Promise<void> {
+    while (!isWhole(this.#tail(), pid)) await delay(2);
     this.log.add(readFileSync(this.#trace, 'latin1'));
     if (killed) this.log.settle();
     this.#verify();
@@ -100,11 +116,28 @@ export class Machine {
     if (paths(real) !== paths(told)) throw new Error(`there are ${paths(real)}, and the log tells of ${paths(told)}`);
     for (const [path, { bytes, marks }] of real) {
       const one = told.get(path)!;
-      if (!bytes.equals(one.bytes)) throw new Error(`${path} is not what the log tells of`);
+      if (!bytes.equals(one.bytes))
+        throw new Error(`${path} is not what the log tells of: ${this.#told(bytes, one)}; ${this.keepTrace()}`);
       const same =
         marks.size === one.marks.size && [...marks].every(([name, mark]) => one.marks.get(name)?.equals(mark));
       if (!same) throw new Error(`the attributes of ${path} are not what the log tells of`);
     }
+  }
+
+  /** The first place where a file differs from what is told of it, and all that is told of that. */
+  #told(bytes: Buffer, { file, bytes: told }: LostFile): string {
+    const at = bytes.findIndex((byte, i) => byte !== told[i]);
+    const over = this.log.effects.filter(
+      (one) => one.kind === 'bytes' && one.file === file && one.at <= at && at < one.at + one.bytes.length,
+    );
+    return `byte ${at} of ${bytes.length}: ${over.map(describe).join(', ')}`;
+  }
+
+  /** For whoever looks for a fault. */
+  keepTrace(): string {
+    const kept = join(tmpdir(), `zswapd-power-${process.pid}.strace`);
+    copyFileSync(this.#trace, kept);
+    return kept;
   }
 
   /** What a start would make of a state. Changes what is on the disk: it has to be put back, or lost. */
@@ -112,6 +145,11 @@ export class Machine {
     restore(this.#room, state, anotherBoot);
     process.env.STATE_DIRECTORY = this.#state;
     return decide(this.image, this.o.size);
+  }
+
+  /** Of the image, as it is on the disk. */
+  content(): Buffer {
+    return readFileSync(this.image);
   }
 
   /** Puts everything back that was done: after a kill the kernel has it all. */
