@@ -56,7 +56,7 @@ export function isWhole(tail: string, pid: number): boolean {
 const LINE = /^(\d+) +(\d+)\.(\d{9}) (.*)$/s;
 const RESUMED = /^<\.\.\. (\w+) resumed>(.*)$/s;
 const UNFINISHED = ' <unfinished ...>';
-const RETURNED = /^(.*)\) += (-?\d+|0x[0-9a-f]+|\?)(?:<[^>]*>)?[^<]*(?:<(\d+\.\d+)>)?$/s;
+const RETURNED = /^(.*)\) += (-?\d+|0x[0-9a-f]+|\?)(?:<[^>]*>)?[^<]*(?:<(?:(\d+\.\d+)|unavailable)>)?$/s;
 const SECOND = 1e6;
 
 class Reader {
