@@ -24,6 +24,8 @@ export interface Lived {
   readonly stale: boolean;
   /** It ended with a clean stop: behind it there is no word to be said. */
   readonly stopped: boolean;
+  /** Half of it may be discarded, so a start with a word vouches for what was there before. */
+  readonly discards: boolean;
   /** Of a state without the bytes of the image. */
   readonly decide: (state: LostState) => Decision;
 }
@@ -44,6 +46,8 @@ export interface Looked {
 }
 
 const FAULTS_MAX = 5;
+/** Nothing but the first version. */
+const FIRST = { from: 0, end: 1 };
 
 /** The cut behind a place, and all that can be told of when it was. */
 export function cutBehind(log: DiskLog, place: number): Cut {
@@ -193,7 +197,10 @@ class Look {
     const { history } = this.#lived;
     for (const slot of slots) {
       const block = this.#blocks[slot];
-      const { from, end } = history.slots[slot].range(cut.at, decision.start === 'clean');
+      const { from, end } =
+        this.#lived.discards && decision.start === 'serve'
+          ? FIRST
+          : history.slots[slot].range(cut.at, decision.start === 'clean');
       const held = decision.bytes ? candidates(block, cut.place) : [this.#zeros];
       const ids = this.#versions[slot];
       for (const id of held) {

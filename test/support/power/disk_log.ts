@@ -97,17 +97,18 @@ export class DiskLog {
     return (this.moments.at(-1)?.place ?? -1) + 1;
   }
 
-  /** Adds what a process did that has ended. */
-  add(trace: string): void {
-    const { calls, moments } = readTrace(trace, Math.ceil(this.end));
+  /** Adds what a process did that has ended, or was killed at a moment. */
+  add(trace: string, killed?: number): void {
+    const { calls, moments } = readTrace(trace, Math.ceil(this.end), killed);
     this.#positions.clear();
     for (const moment of moments) this.moments.push(moment);
     for (const call of calls) this.#take(call);
     for (const effect of this.effects) effect.safe = Math.min(effect.safe, this.#safe(effect));
+    if (killed !== undefined) this.#settle();
   }
 
   /** What had not returned when its process was killed is done or not, as the folders tell, and over. */
-  settle(): void {
+  #settle(): void {
     const real = filesIn(this.folders, false);
     const kept = this.effects.filter((effect) => {
       if (effect.end !== NEVER) return true;

@@ -29,12 +29,8 @@ export interface LifeOptions {
   readonly server?: ServerOptions;
 }
 
-/** What the last life has left for each slot of the next one to be read as. */
-interface Left {
-  readonly allowed: readonly (readonly Version[])[];
-  /** It was a loss of power: sectors may be those of several writes. */
-  readonly lost: boolean;
-}
+/** What the last life has left: what each slot may be read as after a loss of power, or all that was done before a kill. */
+type Left = readonly (readonly Version[])[] | 'kill';
 
 export class Lives {
   readonly machine: Machine;
@@ -60,17 +56,17 @@ export class Lives {
     const clients = await Promise.all(Array.from({ length: CLIENTS }, () => server.connect()));
     await this.#check(t, clients[0]);
     if (o.durability === 'volatile') this.mayRefuse = true;
-    await this.#work(server, clients, o);
+    const killed = await this.#work(server, clients, o);
     const { code } = await server.ended;
     if (o.ending === 'stop') t.equal(code, 0, 'a clean stop');
-    await machine.recorded(server, o.ending === 'kill');
-    return this.#look(o.ending === 'stop');
+    await machine.recorded(server, killed);
+    return this.#look(o.ending === 'stop', false);
   }
 
-  #look(stopped: boolean): Looked {
+  #look(stopped: boolean, discards: boolean): Looked {
     const { machine, history, mayRefuse, stale } = this;
     const { log, from, image } = machine;
-    const rules = { mayRefuse, stale, stopped, decide: (state: LostState) => machine.decide(state) };
+    const rules = { mayRefuse, stale, stopped, discards, decide: (state: LostState) => machine.decide(state) };
     const looked = lookAtAllCuts({ log, from, history, image, ...rules });
     machine.putBack();
     if (looked.faults.length > 0) looked.faults.push(`the calls are in ${machine.keepTrace()}`);
@@ -81,19 +77,19 @@ export class Lives {
     return looked;
   }
 
-  /** An operator says `image reset`. Of what is stale nothing may be served any more. */
+  /** An operator says `image reset`. Of what is stale nothing may be served any more, and of the rest all or nothing. */
   async reset(t: Test): Promise<Looked> {
     const { machine, history, stale } = this;
-    const zeros = Buffer.alloc(machine.o.size);
     const pages = history.slots.map(() => Buffer.alloc(PAGE));
-    if (stale) history.reset(zeros);
-    else history.reset(machine.content());
+    history.reset(stale ? Buffer.alloc(machine.o.size) : machine.content());
+    this.mayRefuse = true;
     await history.change(0, pages, false, async () => void t.match(await machine.reset(), { code: 0 }));
     this.#left = null;
-    return this.#look(true);
+    return this.#look(true, true);
   }
 
-  async #work(server: RunningServer, clients: NbdClient[], o: LifeOptions): Promise<void> {
+  /** Resolves with when it was killed, if it was. */
+  async #work(server: RunningServer, clients: NbdClient[], o: LifeOptions): Promise<number | undefined> {
     const flushes = o.durability === 'strict';
     const { random, history } = this;
     const workload = (limit: number, onLimit: (w: Workload) => void): Workload => {
@@ -107,10 +103,14 @@ export class Lives {
       await this.#swapOff(server);
       at = await Promise.all(at.map(() => server.connect()));
     }
-    const kills = o.ending === 'kill';
-    const last = workload(o.operations, (made) => (kills ? void server.child.kill('SIGKILL') : made.finish()));
-    await last.run(at, DEPTH);
-    if (!kills) server.child.kill('SIGTERM');
+    let killed: number | undefined;
+    const kill = (): void => {
+      killed = realTime();
+      server.child.kill('SIGKILL');
+    };
+    await workload(o.operations, (made) => (o.ending === 'kill' ? kill() : made.finish())).run(at, DEPTH);
+    if (o.ending === 'stop') server.child.kill('SIGTERM');
+    return killed;
   }
 
   /** Discards all slots but that of the header. */
@@ -124,10 +124,7 @@ export class Lives {
 
   /** Goes on with what a kill leaves, which is all that was done. */
   goOn(): void {
-    this.#left = {
-      allowed: this.history.slots.map((slot) => slot.allowed(Number.POSITIVE_INFINITY, false)),
-      lost: false,
-    };
+    this.#left = 'kill';
   }
 
   /** Loses power somewhere in the last life; with `atEnd` behind it. Answers with what a start will make of it. */
@@ -140,8 +137,7 @@ export class Lives {
     const pick = random.chance(0.5) && changes.length > 0 ? changes : places;
     const cut = cutBehind(log, atEnd ? log.end : pick[random.below(pick.length)]);
     const { start } = machine.lose(cut, random);
-    const allowed = history.slots.map((slot) => slot.allowed(cut.at, start === 'clean'));
-    this.#left = { allowed, lost: true };
+    this.#left = history.slots.map((slot) => slot.allowed(cut.at, start === 'clean'));
     this.stale = start === 'refused';
     this.mayRefuse = this.stale;
     return { cut, start };
@@ -151,6 +147,8 @@ export class Lives {
   takeStale(how: 'reset' | 'serve'): void {
     const { machine, history } = this;
     history.reset(how === 'serve' ? machine.content() : Buffer.alloc(machine.o.size));
+    // What was discarded first is vouched for: it is zeros, and what is flushed on top of them.
+    this.stale = how === 'serve';
     this.#left = null;
   }
 
@@ -161,14 +159,16 @@ export class Lives {
     for (const [i, slot] of history.slots.entries()) {
       const page = await client.read(i * PAGE, PAGE);
       pages.push(page);
-      if (this.#left === null) {
-        if (!page.equals(slot.newest)) wrong.push(i);
-      } else if (this.#left.lost) {
-        if (!isWoven(page, this.#left.allowed[i])) wrong.push(i);
-      } else if (!slot.survived(page)) wrong.push(i);
+      const right =
+        this.#left === null
+          ? page.equals(slot.newest)
+          : this.#left === 'kill'
+            ? slot.survived(page)
+            : isWoven(page, this.#left[i]);
+      if (!right) wrong.push(i);
     }
     t.same(wrong, [], 'slots that lost what was promised');
-    if (this.#left?.lost === true) history.reset(Buffer.concat(pages));
+    if (Array.isArray(this.#left)) history.reset(Buffer.concat(pages));
     this.#left = null;
   }
 }

@@ -85,15 +85,14 @@ export class Machine {
     const [program, ...args] = [...straced(this.#trace), process.execPath, MAIN, 'image', 'reset', this.image];
     const child = new Child(program, args, { env: { STATE_DIRECTORY: this.#state } });
     const ended = await child.ended;
-    await this.recorded(child, false);
+    await this.recorded(child);
     return ended;
   }
 
-  /** Adds to the log what a process did that has ended; `killed`: what it was at may be half done. */
-  async recorded({ pid }: { readonly pid: number }, killed: boolean): Promise<void> {
+  /** Adds to the log what a process did that has ended; `killed`: when it was, so that what it was at may be half done. */
+  async recorded({ pid }: { readonly pid: number }, killed?: number): Promise<void> {
     while (!isWhole(this.#tail(), pid)) await delay(2);
-    this.log.add(readFileSync(this.#trace, 'latin1'));
-    if (killed) this.log.settle();
+    this.log.add(readFileSync(this.#trace, 'latin1'), killed);
     this.#verify();
   }
 

@@ -65,9 +65,11 @@ class Reader {
   /** By thread: the call that it is in, and how its line began. */
   readonly #open = new Map<string, { call: Call; text: string }>();
   readonly #first: number;
+  readonly #killed: number;
 
-  constructor(first: number) {
+  constructor(first: number, killed: number) {
     this.#first = first;
+    this.#killed = killed;
   }
 
   line(text: string, number: number): void {
@@ -78,7 +80,7 @@ class Reader {
     const at = Number(seconds) * SECOND + Number(nanoseconds) / 1e3;
     this.moments.push({ place, at });
     const resumed = RESUMED.exec(what);
-    if (resumed !== null) this.#resume(thread, resumed[2], place);
+    if (resumed !== null) this.#resume(thread, resumed[2], place, at);
     else if (/^\w+\(/.test(what)) this.#call(thread, what, place, at);
     // Else a thread has ended, or was hit by a signal.
   }
@@ -88,33 +90,39 @@ class Reader {
     const text = what.slice(name.length + 1);
     if (text.endsWith(UNFINISHED)) {
       const begun = text.slice(0, -UNFINISHED.length);
+      // Or see the begin of it once more.
+      if (this.#open.get(thread)?.text === begun) return;
       const call = { name, args: split(begun), begin: place, end: Number.POSITIVE_INFINITY, result: null };
       this.calls.push(call);
       this.#open.set(thread, { call, text: begun });
       return;
     }
-    const { args, result, took } = returned(text);
+    const { args, took, ...found } = returned(text);
+    const result = at + took * SECOND < this.#killed ? found.result : null;
     const end = result === null ? Number.POSITIVE_INFINITY : place + 0.5;
     this.calls.push({ name, args, begin: place, end, result });
     if (result !== null) this.moments.push({ place: end, at: at + took * SECOND });
   }
 
-  #resume(thread: string, rest: string, place: number): void {
+  #resume(thread: string, rest: string, place: number, at: number): void {
     const open = this.#open.get(thread);
     this.#open.delete(thread);
     if (open === undefined) return;
     const { args, result } = returned(open.text + rest);
     // What a call gives back is written at its end.
     Object.assign(open.call, { args });
-    if (result === null) return;
+    if (result === null || at >= this.#killed) return;
     open.call.result = result;
     open.call.end = place;
   }
 }
 
-/** `first`: the place of the first line. */
-export function readTrace(text: string, first: number): Trace {
-  const reader = new Reader(first);
+/**
+ * `first`: the place of the first line. `killed`: when the process was, if it was; what strace reads of the end of a call is then
+ * a result that an earlier one has left, so those have not returned.
+ */
+export function readTrace(text: string, first: number, killed = Number.POSITIVE_INFINITY): Trace {
+  const reader = new Reader(first, killed);
   let number = 0;
   for (let at = 0; at < text.length; number++) {
     const end = text.indexOf('\n', at);

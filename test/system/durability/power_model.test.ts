@@ -12,7 +12,10 @@ const hex = (bytes: Uint8Array | string): string =>
   [...Buffer.from(bytes)].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('');
 
 /** A folder with a file of two pages of ones, and the lines of a trace, of which each is a call and a moment. */
-function recorded(t: Test, calls: (folder: string) => readonly string[]): { log: DiskLog; folder: string; file: string } {
+function recorded(
+  t: Test,
+  calls: (folder: string) => readonly string[],
+): { log: DiskLog; folder: string; file: string } {
   const folder = join(tempFolder(t), 'disk');
   mkdirSync(folder);
   t.teardown(() => rmSync(folder, { recursive: true }));
@@ -47,11 +50,17 @@ t.test('bytes last from the end of a sync that began after them', async (t) => {
   t.same([...drawn(log, -0.5, file)], ['11111111'], 'before');
   const open = drawn(log, 1.25, file);
   t.ok(open.has('11111111') && open.has('22222222'), 'while it is synced: there or not');
-  t.ok([...open].some((sectors) => /1/.test(sectors) && /2/.test(sectors)), 'or torn');
+  t.ok(
+    [...open].some((sectors) => /1/.test(sectors) && /2/.test(sectors)),
+    'or torn',
+  );
   t.same([...drawn(log, 1.75, file)], ['22222222'], 'it lasts');
   const newer = drawn(log, 3, file);
   t.ok(newer.has('22222222') && newer.has('33333333'));
-  t.notOk([...newer].some((sectors) => /1/.test(sectors)), 'what was replaced for good does not come back');
+  t.notOk(
+    [...newer].some((sectors) => /1/.test(sectors)),
+    'what was replaced for good does not come back',
+  );
 });
 
 t.test('a sync that failed, or that began before the end of a write, makes nothing last', async (t) => {
@@ -80,7 +89,9 @@ t.test('a name lasts from a sync of its folder, and a rename is never half done'
   });
   const names = (place: number): string[] =>
     statesAround(log, place, undefined)
-      .map((state) => [...state].map(([path, { bytes }]) => `${path.slice(folder.length + 1)}=${bytes.length}`).join(' '))
+      .map((state) =>
+        [...state].map(([path, { bytes }]) => `${path.slice(folder.length + 1)}=${bytes.length}`).join(' '),
+      )
       .sort();
   t.same([...new Set(names(1.75))], ['file=8192', 'file=8192 m.tmp=0', 'file=8192 m.tmp=4']);
   t.same([...new Set(names(3.75))], ['file=8192', 'file=8192 m.tmp=4', 'file=8192 m=4'], 'before the folder is synced');
