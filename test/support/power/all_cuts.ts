@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { DeviceHistory } from '../slot_history.ts';
-import type { DiskFile, DiskLog, Effect } from './disk_log.ts';
+import type { BytesEffect, DiskFile, DiskLog, Effect } from './disk_log.ts';
 import { type LostState, lasts, statesAround } from './lost.ts';
 import type { Decision } from './start_path.ts';
 
@@ -56,7 +56,7 @@ export function cutBehind(log: DiskLog, place: number): Cut {
 }
 
 interface Write {
-  readonly effect: Effect;
+  readonly effect: BytesEffect;
   readonly id: number;
 }
 
@@ -136,7 +136,8 @@ class Look {
     for (const [slot, { writes }] of this.#blocks.entries()) {
       for (const [i, { effect }] of writes.entries()) {
         const before = writes[i - 1]?.effect;
-        if (before !== undefined && before.end > effect.begin)
+        if (before === undefined || before.end <= effect.begin) continue;
+        if (!(before.settled && effect.settled))
           this.faults.push(`slot ${slot} is written twice at once: ${describe(before)}, ${describe(effect)}`);
       }
     }

@@ -29,6 +29,8 @@ export interface BytesEffect extends Span {
   readonly file: DiskFile;
   readonly at: number;
   bytes: Buffer;
+  /** It was under way at a kill, or is what strace made of one: several threads may be seen in the call of one of them. */
+  settled?: true;
 }
 
 export interface SizeEffect extends Span {
@@ -116,6 +118,7 @@ export class DiskLog {
       if (effect.kind === 'bytes') {
         const path = this.#nameOf(effect.file);
         const from = real.get(path)?.bytes ?? Buffer.alloc(0);
+        effect.settled = true;
         effect.bytes = Buffer.from(from.subarray(effect.at, effect.at + effect.bytes.length));
         return true;
       }

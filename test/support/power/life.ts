@@ -97,8 +97,9 @@ export class Lives {
       return made;
     };
     let at = clients;
+    await workload(Math.floor(o.operations / 2), (made) => made.finish()).run(at, DEPTH);
+    if (flushes) await history.flush(() => clients[0].flush());
     if (o.swapoff === true) {
-      await workload(Math.floor(o.operations / 2), (made) => made.finish()).run(at, DEPTH);
       await Promise.all(at.map((client) => client.disconnect()));
       await this.#swapOff(server);
       at = await Promise.all(at.map(() => server.connect()));
@@ -108,7 +109,10 @@ export class Lives {
       killed = realTime();
       server.child.kill('SIGKILL');
     };
-    await workload(o.operations, (made) => (o.ending === 'kill' ? kill() : made.finish())).run(at, DEPTH);
+    await workload(Math.ceil(o.operations / 2), (made) => (o.ending === 'kill' ? kill() : made.finish())).run(
+      at,
+      DEPTH,
+    );
     if (o.ending === 'stop') server.child.kill('SIGTERM');
     return killed;
   }

@@ -60,7 +60,7 @@ t.test(`what was flushed outlives a kill, ${rounds} rounds`, async (t) => {
       t.not((await server.logged('later writes may be gone')).length, 0);
     }
     const clients = await Promise.all(Array.from({ length: CLIENTS }, () => server.connect()));
-    const limit = 200 + random.below(1500);
+    const limit = 200 + random.below(800);
     const workload = new Workload({ random, history, limit, onLimit: () => void server.child.kill('SIGKILL') });
     await workload.run(clients, DEPTH);
     await server.ended;

@@ -37,7 +37,7 @@ t.test(`what was flushed outlives a loss of power, ${LIVES} lives`, { skip: miss
       lives = new Lives(new Machine(t, { size: 2 * MIB, attributes: random.chance(0.5) }), random);
     const ending = random.chance(0.3) ? 'stop' : 'kill';
     const swapoff = random.chance(0.2);
-    const operations = 100 + random.below(LONG ? 800 : 200);
+    const operations = 60 + random.below(LONG ? 400 : 100);
     const set = settings[number % settings.length];
     const looked = await lives.live(t, { durability: 'strict', set, operations, ending, swapoff });
     t.same(looked.faults, [], `life ${number}: ${looked.cuts} cuts`);

@@ -18,7 +18,7 @@ const skip = missing('strace');
 t.setTimeout(ROUNDS * 120_000);
 t.comment(`reproduce with ZSWAPD_SEED=${seed}`);
 
-const VOLATILE = { durability: 'volatile', operations: LONG ? 400 : 100, set: ['pool.max=1MiB', 'lanes=0'] } as const;
+const VOLATILE = { durability: 'volatile', operations: LONG ? 400 : 60, set: ['pool.max=1MiB', 'lanes=0'] } as const;
 
 /** Until a loss is drawn after which a start is refused: most are. */
 async function untilStale(t: Test, lives: Lives, o: LifeOptions): Promise<void> {
