@@ -159,15 +159,10 @@ export class Machine {
   /** Loses power, and what there is then is all that lasts. Answers with what a start makes of it. */
   lose(cut: Cut, random: Random): Decision {
     const decision = this.decide(draw(this.log, cut.place, random));
-    this.forget();
-    return decision;
-  }
-
-  /** What is on the disk now is all that there is of before. */
-  forget(): void {
     rmSync(join(this.#room.shelf, 'swap0.img'), { force: true });
     this.log = this.#newLog();
     this.from = 0;
+    return decision;
   }
 
   /** Options of a start that is not recorded. */
