@@ -6,6 +6,9 @@
  * was noted later has not begun before, and what a thread does after a call comes behind the end of it here too.
  */
 
+import { spawnSync } from 'node:child_process';
+import { missing } from '../requires.ts';
+
 export interface Call {
   readonly name: string;
   /** As strace writes them: strings and paths are bytes in hexadecimal. */
@@ -46,6 +49,13 @@ export function straced(file: string): string[] {
   const time = ['--absolute-timestamps=format:unix,precision:ns', '-T'];
   const what = ['-e', `trace=${CALLS.join(',')}`, '-e', 'signal=SIGKILL'];
   return ['strace', '-D', '-f', '-y', '-xx', '-s', String(STRING_MAX), '--seccomp-bpf', ...time, ...what, '-o', file];
+}
+
+/** False if processes can be traced here, else the reason to skip. */
+export function untraceable(): string | false {
+  const [program, ...args] = straced('/dev/null');
+  const { status, stderr } = spawnSync(program, [...args, 'true'], { encoding: 'utf8' });
+  return missing('strace') || (status !== 0 && `strace may not trace here: ${stderr.split('\n')[0]}`);
 }
 
 /** Whether the trace of a process is whole. Its own end is the last that strace writes of it. */

@@ -12,8 +12,8 @@
 import t from 'tap';
 import { Lives } from '../../support/power/life.ts';
 import { Machine } from '../../support/power/machine.ts';
+import { untraceable } from '../../support/power/strace.ts';
 import { chooseSeed, Random } from '../../support/random.ts';
-import { missing } from '../../support/requires.ts';
 import { MIB } from './images.ts';
 
 const LONG = process.env.ZSWAPD_LONG === '1';
@@ -30,7 +30,7 @@ const random = new Random(seed);
 t.setTimeout(LIVES * 30_000);
 t.comment(`reproduce with ZSWAPD_SEED=${seed}`);
 
-t.test(`what was flushed outlives a loss of power, ${LIVES} lives`, { skip: missing('strace') }, async (t) => {
+t.test(`what was flushed outlives a loss of power, ${LIVES} lives`, { skip: untraceable() }, async (t) => {
   let lives = new Lives(new Machine(t, { size: 2 * MIB, attributes: random.chance(0.5) }), random);
   for (let number = 0; number < LIVES; number++) {
     if (number % 20 === 19)

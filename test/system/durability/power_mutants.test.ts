@@ -4,8 +4,8 @@ import t from 'tap';
 import { type Change, changedProgram } from '../../support/changed_program.ts';
 import { type LifeOptions, Lives } from '../../support/power/life.ts';
 import { Machine } from '../../support/power/machine.ts';
+import { untraceable } from '../../support/power/strace.ts';
 import { Random } from '../../support/random.ts';
-import { missing } from '../../support/requires.ts';
 import { MIB } from './images.ts';
 
 interface LeftOut {
@@ -80,7 +80,7 @@ const LONG = process.env.ZSWAPD_LONG === '1';
 t.setTimeout(LEFT_OUT.length * 60_000);
 
 for (const { what, changes, life, attributes = true, found } of LEFT_OUT.filter(({ plain }) => LONG || plain)) {
-  t.test(`noticed: without ${what}`, { skip: missing('strace') }, async (t) => {
+  t.test(`noticed: without ${what}`, { skip: untraceable() }, async (t) => {
     const lives = new Lives(new Machine(t, { size: 2 * MIB, attributes }), new Random(1));
     const server = changedProgram(t, changes);
     const { faults } = await lives.live(t, { ...life, set: ['lanes=0'], operations: 80, server });

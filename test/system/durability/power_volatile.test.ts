@@ -6,15 +6,15 @@ import t, { type Test } from 'tap';
 import { failedStart } from '../../support/one_thread.ts';
 import { type LifeOptions, Lives } from '../../support/power/life.ts';
 import { Machine } from '../../support/power/machine.ts';
+import { untraceable } from '../../support/power/strace.ts';
 import { chooseSeed, Random } from '../../support/random.ts';
-import { missing } from '../../support/requires.ts';
 import { MIB } from './images.ts';
 
 const LONG = process.env.ZSWAPD_LONG === '1';
 const ROUNDS = LONG ? 12 : 1;
 const seed = LONG ? chooseSeed() : 1;
 const random = new Random(seed);
-const skip = missing('strace');
+const skip = untraceable();
 t.setTimeout(ROUNDS * 120_000);
 t.comment(`reproduce with ZSWAPD_SEED=${seed}`);
 
