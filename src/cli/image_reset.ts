@@ -10,7 +10,7 @@ import { discardImage } from '../image/discard.ts';
 import { ImageError } from '../image/error.ts';
 import { refuseServed } from '../image/living.ts';
 import { type LockedImage, lockImage, releaseImage } from '../image/lock.ts';
-import { type MarkerState, markerBeside, readMarker, removeMarker } from '../image/marker.ts';
+import { isStrict, type MarkerState, markerBeside, readMarker, removeMarker } from '../image/marker.ts';
 import { forgetParts, markersOfParts, refuseStaleOther } from '../image/parts.ts';
 import {
   findMarkers,
@@ -21,6 +21,7 @@ import {
   removeMarkers,
   there,
   whereMarked,
+  writeMarkerTo,
 } from '../image/places.ts';
 import { isMarked, isNamedOnly, notedGone } from '../image/same_image.ts';
 import { lastServer } from '../image/unclean.ts';
@@ -59,6 +60,7 @@ async function reset(path: string): Promise<number> {
     const markers = whereMarked(places);
     let left: string | null;
     try {
+      vouchNoMore(places, found.state);
       await discardImage({ ...image, bytes });
       left = removeMarkers(places);
       if (image.file !== null) forgetParts(image.file);
@@ -77,6 +79,13 @@ async function reset(path: string): Promise<number> {
   } finally {
     releaseImage(image);
   }
+}
+
+/** Half discarded it is not what was flushed any more: a start after a reset that was cut short has to be refused. */
+function vouchNoMore(places: MarkerPlaces, marker: MarkerState): void {
+  if (marker === null || marker === 'unreadable' || !isStrict(marker)) return;
+  // The weakest marker counts, so one is enough.
+  writeMarkerTo({ ...places, marked: null, notes: [] }, { ...marker, durability: 'volatile' });
 }
 
 /** The marker of a file that is not there, if there is one, and what is noted of its path. */

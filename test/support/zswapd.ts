@@ -35,6 +35,8 @@ export interface ServerOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** What runs it with other rights or limits, in its place: prlimit, say. */
   readonly wrap?: readonly string[];
+  /** What is started in place of what is served: a copy of it that was changed. */
+  readonly program?: string;
   /** Of the process. startServer needs a pipe at 1, because it waits for the ready lines there. */
   readonly stdio?: StdioOptions;
   /** How many ready lines to wait for: one per export and socket unless given. */
@@ -89,7 +91,7 @@ export function serverArguments(folder: string, o: ServerOptions = {}): string[]
 export function spawnServer(t: Owner, o: ServerOptions = {}): ServerProcess {
   const folder = o.folder ?? tempFolder(t);
   const { stdio, set = [] } = o;
-  const [program, ...args] = [...(o.wrap ?? []), process.execPath, MAIN, 'serve'];
+  const [program, ...args] = [...(o.wrap ?? []), process.execPath, o.program ?? MAIN, 'serve'];
   const { child, ...paths } = startZswapd({
     command: [program, ...args],
     sockets: folder,

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { lockImage, releaseImage } from '#src/image/lock.js';
-import { newMarker, writeMarker } from '#src/image/marker.js';
+import { newMarker, readMarker, writeMarker } from '#src/image/marker.js';
 import { markerPlaces } from '#src/image/places.js';
 import { loopDevice, mount, mountsMissing } from '../../image/images.ts';
 import { fuseImage } from '../../support/fuse_image.ts';
@@ -55,6 +55,14 @@ t.test('a file system without holes, and a limit on the size of files', { skip: 
     t.ok(isMarked(image));
     t.same(readdirSync(folder), []);
   }
+});
+
+t.test('a reset that was cut short: nothing vouches for what is left of it', { skip: mountsMissing() }, async (t) => {
+  const image = join(mount(t, 'ramfs', 'none', 'mode=700'), 'swap0.img');
+  writeFileSync(image, Buffer.alloc(BYTES, 1));
+  writeMarker(markerOf(image), newMarker({ identity: '1:2', bytes: BYTES }, 'strict'));
+  t.match(await limited([MAIN, 'image', 'reset', image]), { code: 1, stderr: /not reset: EFBIG/ });
+  t.match(readMarker(markerOf(image)), { durability: 'volatile' });
 });
 
 t.test('a block device of which nothing tells how far its export went', { skip: mountsMissing() }, async (t) => {
