@@ -60,6 +60,11 @@ export function relatedDevices(rdev: number): ReadonlySet<string> {
   return related;
 }
 
+/** Of the device with this number. */
+export function bytesOf(number: string): number {
+  return Number(attribute(`/sys/dev/block/${number}`, 'size')) * SECTOR;
+}
+
 function addRelated(folder: string, into: Set<string>): void {
   const number = attribute(folder, 'dev');
   if (into.has(number)) return;

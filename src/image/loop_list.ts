@@ -1,5 +1,5 @@
 /** The loop devices in use, and what the kernel tells of each without opening it: in sysfs, or else in /proc/partitions. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { SECTOR } from '../os/device_number.ts';
 import { errorCode } from '../os/exit_error.ts';
@@ -24,21 +24,23 @@ export interface UsedLoop {
 }
 
 export function usedLoops(): UsedLoop[] {
-  // A container or a chroot may have no sysfs.
-  if (!existsSync(SYSFS)) return partitions().map(({ name }) => ({ name, backing: UNKNOWN }));
-  const disks = readdirSync(SYSFS).filter((name) => name.startsWith('loop'));
-  return disks.flatMap((name) => {
-    try {
-      const backing = readBackingPath(name);
-      // One that is being detached has none any more.
-      return backing === '' ? [] : [{ name, backing }];
-    } catch (error) {
-      const code = errorCode(error);
-      if (code === '') throw error;
-      // Not in use, or not any more. Any other error is about a path that can't be told, as one that is too long.
-      return ['ENOENT', 'ENXIO', 'ENODEV'].includes(code) ? [] : [{ name, backing: UNKNOWN }];
-    }
-  });
+  // A container or a chroot may have no sysfs, or an empty one.
+  const disks = tried(() => readdirSync(SYSFS))?.filter((name) => name.startsWith('loop')) ?? [];
+  const others = partitions().filter(({ name }) => !disks.includes(name));
+  return [...disks.flatMap(usedDisk), ...others.map(({ name }) => ({ name, backing: UNKNOWN }))];
+}
+
+function usedDisk(name: string): UsedLoop[] {
+  try {
+    const backing = readBackingPath(name);
+    // One that is being detached has none any more.
+    return backing === '' ? [] : [{ name, backing }];
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === '') throw error;
+    // Not in use, or not any more. Any other error is about a path that can't be told, as one that is too long.
+    return ['ENOENT', 'ENXIO', 'ENODEV'].includes(code) ? [] : [{ name, backing: UNKNOWN }];
+  }
 }
 
 /** As the kernel spells it now; throws for a device that is not in use. */
@@ -67,18 +69,27 @@ export function isCalled({ backing }: UsedLoop, name: string): boolean {
   return basename(backing.replace(DELETED, '')) === name;
 }
 
-/** Of what is behind it, in bytes; all of that but where a limit was asked for. */
-export function rangeOf({ name }: UsedLoop): { start: number; end: number; limited: boolean } {
-  const tell = (what: string) => Number(tried(() => readFileSync(`${SYSFS}/${name}/${what}`, 'utf8')) ?? 0);
-  const start = tell('loop/offset');
-  const bytes = tell('size') * SECTOR || (partitions().find((one) => one.name === name)?.bytes ?? 0);
-  return { start, end: start + bytes, limited: tell('loop/sizelimit') > 0 };
+/** Of what is behind it, in bytes, as far as that is told. */
+export function rangeOf({ name }: UsedLoop): { start: number; end: number } {
+  const start = tell(name, 'loop/offset');
+  const bytes = tell(name, 'size') * SECTOR || (partitions().find((one) => one.name === name)?.bytes ?? 0);
+  return { start, end: start + bytes };
 }
 
-/** Whether its size is one that it would have over a file of so many bytes. */
-export function fits(loop: UsedLoop, bytes: number): boolean {
-  const { end, limited } = rangeOf(loop);
-  return end <= bytes && (limited || bytes - end < LARGEST_BLOCK);
+/**
+ * Whether by its size it may be over something of so many bytes: one that can be written to may be over a part of it, and over
+ * what has grown since. Of those that can't, of which many a machine has dozens that its containers do not see, it has to be the size of the whole.
+ */
+export function mayCover(loop: UsedLoop, bytes: number): boolean {
+  const { end } = rangeOf(loop);
+  const { name } = loop;
+  const isPart = tell(name, 'ro') === 0 || tell(name, 'loop/sizelimit') > 0;
+  return end <= bytes && (isPart || bytes - end < LARGEST_BLOCK);
+}
+
+/** 0 where nothing tells. */
+function tell(name: string, what: string): number {
+  return Number(tried(() => readFileSync(`${SYSFS}/${name}/${what}`, 'utf8')) ?? 0);
 }
 
 function partitions(): { name: string; number: string; bytes: number }[] {

@@ -3,19 +3,28 @@
  * to ask.
  * Invariants: what a device itself says of what is behind it counts before the path that sysfs has, which may be gone or lead
  * elsewhere. A silent one is passed by only where that path says that it is over something else, and one that can't be opened,
- * whose path leads nowhere from here (another user's, another mount namespace's), only where it has neither the name nor the
- * size that it would have over this image; else the image is refused, because what is mounted over it would be overwritten.
+ * whose path leads nowhere from here (another user's, another mount namespace's), only where it has neither the name nor a
+ * size that it could have over this image; else the image is refused, because what is mounted over it would be overwritten.
  */
 import { type BigIntStats, realpathSync } from 'node:fs';
 import { basename } from 'node:path';
 import { deviceNumber } from '../os/device_number.ts';
 import { mountOf, readMounts } from '../os/mounts.ts';
 import { tried } from '../os/tried.ts';
-import { relatedDevices } from './block_device.ts';
+import { bytesOf, relatedDevices } from './block_device.ts';
 import { ImageError } from './error.ts';
 import { fileIdentity } from './io.ts';
 import { ANSWER_MS, askLoops, type LoopAnswer, NobodyAsks, START_MS } from './loop_ask.ts';
-import { fits, isCalled, isOverNode, numberBehind, rangeOf, UNKNOWN, type UsedLoop, usedLoops } from './loop_list.ts';
+import {
+  isCalled,
+  isOverNode,
+  mayCover,
+  numberBehind,
+  rangeOf,
+  UNKNOWN,
+  type UsedLoop,
+  usedLoops,
+} from './loop_list.ts';
 import { isThroughOverlay } from './overlay.ts';
 
 /** An image that is a loop device itself, or a partition of one: [start, end) of the file behind it. */
@@ -49,7 +58,7 @@ export function loopOverFile(
         : behind.file === identity || (by === 'device' && tried(() => isThroughOverlay(path, file, backing)) === true),
     isElsewhere: (loop) => {
       const called = isCalled(loop, basename(path));
-      if (isUnseen(loop)) return !called && !fits(loop, Number(file.size));
+      if (isUnseen(loop)) return !called && !mayCover(loop, Number(file.size));
       // The file system of the image answers: it has just been asked.
       return loop.backing !== UNKNOWN && (!called || isOnAnother(loop.backing, path));
     },
@@ -64,13 +73,14 @@ export function loopOverDevice(rdev: number, startMs = START_MS): string | null 
   const related = relatedDevices(rdev);
   const used = usedLoops();
   if (used.length === 0) return null;
+  const bytes = Math.max(...[...related].map(bytesOf));
   const path = `/dev/${basename(realpathSync(`/sys/dev/block/${deviceNumber(rdev)}`))}`;
   // Of many that are silent not all are asked, so that those come first which can be meant.
   used.sort((a, b) => Number(isOverNode(b)) - Number(isOverNode(a)));
   return found(path, asked(path, used, startMs), {
     isOver: (loop) => related.has(numberOfBehind(loop) ?? UNKNOWN),
     // Nodes are below /dev, in a file system that does not hang, and can be looked at there.
-    isElsewhere: (loop) => loop.behind !== null || !isOverNode(loop) || (isUnseen(loop) && numberBehind(loop) !== null),
+    isElsewhere: (loop) => (isUnseen(loop) ? !mayCover(loop, bytes) : loop.behind !== null || !isOverNode(loop)),
   });
 }
 

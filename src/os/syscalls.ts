@@ -226,6 +226,11 @@ export interface LoopFile {
   offset: number;
 }
 
+/** Whether it is a loop device that is over nothing. */
+export function isFreeLoop(fd: number): boolean {
+  return result(cIoctl(fd, LOOP_GET_STATUS64, Buffer.alloc(LOOP_INFO_BYTES))) === -ENXIO;
+}
+
 /** null for what is no loop device in use. */
 export function loopFile(fd: number): LoopFile | null {
   const out = Buffer.alloc(LOOP_INFO_BYTES);

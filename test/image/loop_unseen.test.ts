@@ -1,6 +1,6 @@
 // Loop devices that can't be opened by whoever starts, and were made under a path that leads nowhere from there: as a service
 // that is not root has them, and a container without their nodes or without sysfs.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { linkSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -34,6 +34,13 @@ function imageIn(t: Test, bytes = BYTES): { folder: string; image: string; other
   writeFileSync(image, '');
   truncateSync(image, bytes);
   return { folder, image, other };
+}
+
+/** Why it can't be had: devices of other tests are as unseen, and smaller. */
+function alone(): string | false {
+  if (skip) return skip;
+  const others = execFileSync('losetup', ['--noheadings', '--list', '--output', 'NAME'], { encoding: 'utf8' }).trim();
+  return others === '' ? false : `this machine has other loop devices: ${others}`;
 }
 
 /** Over the image, made by a name that is gone. */
@@ -73,14 +80,44 @@ t.test('one that has its name, also when the file has grown since', { skip }, as
   t.match(await startWithout(t, NO_NODES, image), `${device} can't be opened here`);
 });
 
-t.test('one that has neither its name nor its size is not over it', { skip }, async (t) => {
+t.test('one that has an offset, where there is no sysfs to tell of it', { skip }, async (t) => {
+  const { image, other } = imageIn(t);
+  linkSync(image, other);
+  const device = loopOver(t, other, '--offset', '65536');
+  rmSync(other);
+  t.match(await startWithout(t, `${NO_NODES} && ${NO_SYSFS}`, image), `${device} can't be opened here`);
+});
+
+t.test('one over the file before it has grown', { skip }, async (t) => {
+  const { image, other } = imageIn(t, 65_536);
+  const device = hiddenLoop(t, image, other);
+  truncateSync(image, BYTES);
+  t.match(await startWithout(t, NO_NODES, image), `${device} can't be opened here`);
+});
+
+t.test('one that is larger, or smaller and can not be written to, is not over it', { skip: alone() }, async (t) => {
   const { folder, image } = imageIn(t);
-  const disk = join(folder, 'disk');
-  writeFileSync(disk, '');
-  truncateSync(disk, BYTES + 4096);
-  loopOver(t, disk);
-  rmSync(disk);
+  const hide = (bytes: number, ...args: string[]): void => {
+    const disk = join(folder, `disk ${bytes}`);
+    writeFileSync(disk, '');
+    truncateSync(disk, bytes);
+    loopOver(t, disk, ...args);
+    rmSync(disk);
+  };
+  hide(BYTES + 4096);
+  hide(BYTES - 4096, '--read-only');
   t.equal(await startWithout(t, NO_NODES, image), 'held');
+});
+
+t.test('one over a device, by a node of another mount namespace', { skip }, async (t) => {
+  const disk = loopOver(t, imageIn(t).image);
+  const folder = tempFolder(t);
+  const [major, minor] = deviceNumber(statSync(disk).rdev).split(':');
+  execFileSync('mknod', [join(folder, 'node'), 'b', major, minor]);
+  const twin = loopOver(t, join(folder, 'node'));
+  rmSync(join(folder, 'node'));
+  const node = `mknod ${disk} b ${major} ${minor}`;
+  t.match(await startWithout(t, `${NO_NODES} && ${node}`, disk), `${twin} can't be opened here`);
 });
 
 t.test('one over a node, by the number that sysfs has of it', { skip }, async (t) => {
