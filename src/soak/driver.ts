@@ -173,6 +173,12 @@ export class Driver implements Load {
     this.#model.crash();
   }
 
+  emptied(): void {
+    this.#links.expectLoss = false;
+    this.#model.empty();
+    for (let slot = 0; slot < this.slots; slot++) this.ledger.changed(slot);
+  }
+
   hangs(sinceMs: number): string | null {
     const idleMs = performance.now() - Math.max(this.ledger.lastOkMs, sinceMs);
     return idleMs > HANG_MS ? `no request ended well for ${HANG_MS / 1000} s, without any fault` : null;

@@ -74,11 +74,11 @@ function checkSession(session: Session): Check[] {
   ];
 }
 
-function checkServer({ server, serverEnding, stopEnding, imageVerified, restarts, load }: Session): Check[] {
+function checkServer({ server, serverEnding, stopEnding, imageVerified, outages, load }: Session): Check[] {
   if (server === null) return [];
   const stopped = stopEnding === null ? 'unknown' : stopEnding.code === 0;
   const isRight = !load.ledger.wrong.some(({ phase }) => phase === 'image');
-  const up = serverEnding === null ? `${restarts} restarts after a fault that ends it` : ended(serverEnding);
+  const up = serverEnding === null ? `${outages.length} restarts after a fault that ends it` : ended(serverEnding);
   return [
     check('the server stays up', serverEnding === null, up),
     check(
@@ -123,7 +123,7 @@ function ended({ code, signal }: { code: number | null; signal: NodeJS.Signals |
 }
 
 /** Whether pages were in all places where a page can be. */
-function checkTiers({ sampler, server, control, watch, load, plan, killed }: Session): Check[] {
+function checkTiers({ sampler, server, control, watch, load, plan, killed, revival }: Session): Check[] {
   const checks: Check[] = [];
   if (server !== null && control !== null) {
     const names = ['written_back_pages', 'image_reads', 'zswpin', 'invalidates'];
@@ -136,6 +136,11 @@ function checkTiers({ sampler, server, control, watch, load, plan, killed }: Ses
     const flushes = load.ledger.tallies.flush.ok;
     const text = `${flushes} FLUSHes were answered, the image was synced ${witness.reached} times`;
     checks.push(check('a FLUSH syncs', flushes === 0 ? 'unknown' : witness.reached > 0, text));
+  }
+  if (revival !== null && revival.served + revival.refused > 0) {
+    const { wrong, served, refused } = revival;
+    const text = `of the starts after a kill ${served} served what was left, and ${refused} were refused because of a loss`;
+    checks.push(check('a marker vouches for what is there', wrong.length === 0, wrong.join('; ') || text));
   }
   if (killed) {
     const gone = load.ledger.wrong.find(({ phase }) => phase === 'verify');

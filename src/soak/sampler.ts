@@ -126,6 +126,11 @@ export class Sampler {
     return this.#grown(name) + (this.#carried.get(name) ?? 0);
   }
 
+  /** What a counter of the pool was when this server was last asked. */
+  said(name: string): number {
+    return this.#last === null ? 0 : numberOf(rowOf(this.#last, 'pool'), name);
+  }
+
   /** The server is gone; what comes is of another one, which begins at zero. */
   carry(): void {
     for (const name of Object.keys(rowOf(this.#last ?? {}, 'pool'))) this.#carried.set(name, this.counted(name));
