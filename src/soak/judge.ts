@@ -2,6 +2,7 @@
 
 import { errorText } from '../os/exit_error.ts';
 import { Accounting, type Accounts } from './accounting.ts';
+import type { Availability, Span } from './availability.ts';
 import { DRIFT_MIN_S, type Drift, driftOf } from './drift.ts';
 import { TROUBLES_MAX } from './ledger.ts';
 import { WITNESS } from './plan.ts';
@@ -12,6 +13,8 @@ export interface Finding {
   readonly verdict: Verdict;
   readonly checks: readonly Check[];
   readonly accounts: Accounts;
+  /** By fault, while it was there. */
+  readonly availability: ReadonlyMap<string, Availability>;
   readonly drifts: readonly Drift[];
   readonly counts: {
     readonly wrong: number;
@@ -38,6 +41,8 @@ export function judge(session: Session): Finding {
   const unexplained = session.unreadable.filter(({ slot, changedMs }) => !accounting.explainsLoss(slot, changedMs));
   const lost = ledger.lostPages + unexplained.length;
   const drifts = driftOf(sampler.samples);
+  const spansOf = (id: string): readonly Span[] => watch?.presences.spansOf(id, session.clearedMs) ?? [];
+  const availability = new Map(faults.map(({ id }) => [id, ledger.answers.during(spansOf(id))]));
   const checks = [
     ...checkPages(ledger, lost, load.slots, session.readBackSlots),
     check('nothing leaked', leaks.value, leaks.text),
@@ -49,7 +54,7 @@ export function judge(session: Session): Finding {
   ];
   const counts = { wrong: ledger.wrongPages, lost, leaked: leaks.leaked ?? 0, unaccounted: accounts.unaccounted };
   const all = [...checks, ...checkBreak(session, checks)];
-  return { verdict: verdictOf(all), checks: all, accounts, drifts, counts };
+  return { verdict: verdictOf(all), checks: all, accounts, availability, drifts, counts };
 }
 
 const NOT_REACHED = 'it did not come to that';

@@ -97,6 +97,7 @@ export class Session {
       used: server === null,
       ours: this.control !== null,
       timeoutMs: TIMEOUT_MS,
+      rate: o.rate,
     };
     this.load = o.guest
       ? new Guests(server?.uri ?? o.uri!, join(this.folder, 'guest.log'))
