@@ -26,6 +26,8 @@ export interface SoakFlags {
 const TIME = { least: 1000, most: 30 * 24 * 3_600_000 };
 const SEED_MAX = 2 ** 31 - 1;
 const RATE_MAX = 1_000_000;
+/** A signal that comes so much later than the first ends it at once, without a report: shells and `timeout` send one twice. */
+const INSIST_MS = 1000;
 const CODES = { PASS: EXIT.ok, FAIL: EXIT.failed, UNKNOWN: EXIT.unknown } as const;
 
 /** Resolves to the exit code. */
@@ -34,7 +36,13 @@ export async function runSoak(flags: SoakFlags): Promise<number> {
   const stop = new AbortController();
   // Nobody reads it any more: that is no reason to end.
   process.stderr.on('error', () => undefined);
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
+  let askedMs = Number.POSITIVE_INFINITY;
+  const onSignal = (): void => {
+    if (performance.now() - askedMs > INSIST_MS) process.exit(EXIT.unknown);
+    askedMs = Math.min(askedMs, performance.now());
+    stop.abort();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
   const around = { ask, tell: (line: string) => void process.stderr.write(`soak: ${line}\n`), signal: stop.signal };
   const { verdict, line } = await soak(options, around);
   await print(`${line}\n`);
