@@ -5,11 +5,8 @@
  */
 import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { deviceNumber } from '../os/device_number.ts';
-import { readBackingPath } from './loop_look.ts';
-
-/** The unit of sysfs, whatever the device has. */
-export const SECTOR = 512;
+import { deviceNumber, SECTOR } from '../os/device_number.ts';
+import { readBackingPath } from './loop_list.ts';
 
 /**
  * Where the kernel keeps a lasting name: device mapper, NVMe, SCSI, virtio, and loop devices, whose backing file and

@@ -3,15 +3,13 @@
  * under another path whose file is another one to the kernel (an overlay's), or in another mount namespace.
  */
 import { readFileSync } from 'node:fs';
-import { statFields } from '../os/proc_stat.ts';
+import { startTicks } from '../os/proc_stat.ts';
+import { tried } from '../os/tried.ts';
 import { ImageError } from './error.ts';
-import { tried } from './loop_look.ts';
 import { bootId, type MarkerState } from './marker.ts';
 
 /** Ticks per second of what /proc tells, on every Linux that Node runs on. */
 const USER_HZ = 100;
-/** Field of /proc/PID/stat, counted from the one after the name. */
-const FIELD_START = 19;
 /** Between the clock of a marker and that of a process, in seconds. */
 const SLACK = 2;
 
@@ -22,13 +20,18 @@ export function refuseServed(path: string, marker: MarkerState): void {
   throw new ImageError('locked', `${path}: ${text}, allowed: an image that no server, mount or swapon uses`);
 }
 
-/** A process that began before the marker was written, and has its pid, is the one that wrote it. */
-function runs({ pid, bootId: boot, started }: Exclude<MarkerState, null | 'unreadable'>): boolean {
+/**
+ * A process that has its pid and began when it did is the one that wrote it. Of a marker of an earlier version only the time is
+ * known when it was written, by a clock that may have been set since; this process is not the one that wrote it then, but has
+ * the same pid again where it is the first of a container.
+ */
+function runs({ pid, bootId: boot, started, ticks }: Exclude<MarkerState, null | 'unreadable'>): boolean {
   if (boot === null || boot !== bootId()) return false;
-  const stat = tried(() => readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  const began = startTicks(pid);
   const line = tried(() => readFileSync(`/proc/${pid}/cmdline`, 'latin1'));
+  if (began === null || line === null || !line.split('\0').includes('serve')) return false;
+  if (ticks !== undefined) return began === ticks;
   const btime = /^btime (\d+)$/m.exec(readFileSync('/proc/stat', 'latin1'));
-  if (stat === null || line === null || btime === null || !line.split('\0').includes('serve')) return false;
-  const ticks = Number(statFields(stat)[FIELD_START]);
-  return Number(btime[1]) + ticks / USER_HZ <= Date.parse(started) / 1000 + SLACK;
+  if (btime === null || pid === process.pid) return false;
+  return Number(btime[1]) + began / USER_HZ <= Date.parse(started) / 1000 + SLACK;
 }

@@ -19,13 +19,14 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
+import { SECTOR } from '../os/device_number.ts';
 import { EAGAIN, errnoName } from '../os/errno.ts';
 import { errorCode } from '../os/exit_error.ts';
 import { lockFile, lockRange } from '../os/file_locks.ts';
 import { readMounts } from '../os/mounts.ts';
 import { shellWord } from '../os/shell.ts';
 import { birthTime, type LoopFile, loopFile } from '../os/syscalls.ts';
-import { type BlockDevice, describeBlockDevice, SECTOR } from './block_device.ts';
+import { type BlockDevice, describeBlockDevice } from './block_device.ts';
 import { ImageError } from './error.ts';
 import { fileIdentity, sameFile } from './io.ts';
 import { loopNames } from './loop_names.ts';

@@ -9,7 +9,8 @@ import { closeSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { openPipe, type Pipe, readWithin } from '../os/pipe.ts';
 import { statFields } from '../os/proc_stat.ts';
-import { type Asked, type BehindLoop, behindLoop, tried } from './loop_look.ts';
+import { tried } from '../os/tried.ts';
+import { type Asked, type BehindLoop, behindLoop } from './loop_look.ts';
 
 /** How long a device has for its answer. */
 export const ANSWER_MS = 2000;

@@ -1,9 +1,10 @@
 /** What is behind a loop device. To look may take for ever where the file system of it hangs, so loop_ask.ts has others look. */
-import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { deviceNumber } from '../os/device_number.ts';
-import { errorCode } from '../os/exit_error.ts';
 import { loopFile } from '../os/syscalls.ts';
+import { tried } from '../os/tried.ts';
 import { fileIdentity } from './io.ts';
+import { numberOf, readBackingPath } from './loop_list.ts';
 
 /** One of the two is null. */
 export interface BehindLoop {
@@ -26,29 +27,12 @@ export function behindLoop(name: string, asked: Asked): BehindLoop | null {
   });
 }
 
-/** As the kernel spells it now; throws for a device that is not in use. */
-export function readBackingPath(name: string): string {
-  // Blanks at its end are of the name.
-  return readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').replace(/\n$/, '');
-}
-
 /** null for a node that is another device's, as in a container. */
 function askLoop(name: string): ReturnType<typeof loopFile> {
   const fd = openSync(`/dev/${name}`, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const number = readFileSync(`/sys/block/${name}/dev`, 'utf8').trim();
-    return deviceNumber(fstatSync(fd).rdev) === number ? loopFile(fd) : null;
+    return deviceNumber(fstatSync(fd).rdev) === numberOf(name) ? loopFile(fd) : null;
   } finally {
     closeSync(fd);
-  }
-}
-
-/** null where the system refuses: what is not there, or where we can't look, tells nothing. */
-export function tried<T>(look: () => T): T | null {
-  try {
-    return look();
-  } catch (error) {
-    if (errorCode(error) === '') throw error;
-    return null;
   }
 }

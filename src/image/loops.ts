@@ -2,30 +2,21 @@
  * The loop devices over a file or a block device. The kernel claims neither for them, so whoever serves what is behind one has
  * to ask.
  * Invariants: what a device itself says of what is behind it counts before the path that sysfs has, which may be gone or lead
- * elsewhere. A silent one is passed by only where that path says that it is over something else; else the image is refused, because what is mounted over it would be overwritten.
+ * elsewhere. A silent one is passed by only where that path says that it is over something else, and one that can't be opened,
+ * whose path leads nowhere from here (another user's, another mount namespace's), only where it has neither the name nor the
+ * size that it would have over this image; else the image is refused, because what is mounted over it would be overwritten.
  */
-import { type BigIntStats, existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { type BigIntStats, realpathSync } from 'node:fs';
 import { basename } from 'node:path';
 import { deviceNumber } from '../os/device_number.ts';
-import { errorCode } from '../os/exit_error.ts';
 import { mountOf, readMounts } from '../os/mounts.ts';
-import { relatedDevices, SECTOR } from './block_device.ts';
+import { tried } from '../os/tried.ts';
+import { relatedDevices } from './block_device.ts';
 import { ImageError } from './error.ts';
 import { fileIdentity } from './io.ts';
 import { ANSWER_MS, askLoops, type LoopAnswer, NobodyAsks, START_MS } from './loop_ask.ts';
-import { readBackingPath, tried } from './loop_look.ts';
+import { fits, isCalled, isOverNode, numberBehind, rangeOf, UNKNOWN, type UsedLoop, usedLoops } from './loop_list.ts';
 import { isThroughOverlay } from './overlay.ts';
-
-const DELETED = / \(deleted\)$/;
-const DEVICES = '/dev/';
-/** The path of a device whose path can't be had. */
-const UNKNOWN = '';
-
-/** A loop device in use, and the path that sysfs has for what is behind it. */
-interface UsedLoop {
-  name: string;
-  backing: string;
-}
 
 /** An image that is a loop device itself, or a partition of one: [start, end) of the file behind it. */
 interface OwnLoop {
@@ -56,9 +47,12 @@ export function loopOverFile(
       behind === null
         ? by === 'device' && backing === path
         : behind.file === identity || (by === 'device' && tried(() => isThroughOverlay(path, file, backing)) === true),
-    // The file system of the image answers: it has just been asked.
-    isElsewhere: (loop) =>
-      loop.backing !== UNKNOWN && (!isCalled(loop, basename(path)) || isOnAnother(loop.backing, path)),
+    isElsewhere: (loop) => {
+      const called = isCalled(loop, basename(path));
+      if (isUnseen(loop)) return !called && !fits(loop, Number(file.size));
+      // The file system of the image answers: it has just been asked.
+      return loop.backing !== UNKNOWN && (!called || isOnAnother(loop.backing, path));
+    },
   });
 }
 
@@ -72,45 +66,28 @@ export function loopOverDevice(rdev: number, startMs = START_MS): string | null 
   if (used.length === 0) return null;
   const path = `/dev/${basename(realpathSync(`/sys/dev/block/${deviceNumber(rdev)}`))}`;
   // Of many that are silent not all are asked, so that those come first which can be meant.
-  used.sort((a, b) => Number(isNode(b)) - Number(isNode(a)));
+  used.sort((a, b) => Number(isOverNode(b)) - Number(isOverNode(a)));
   return found(path, asked(path, used, startMs), {
-    isOver: ({ behind }) => behind !== null && behind.rdev !== null && related.has(deviceNumber(behind.rdev)),
+    isOver: (loop) => related.has(numberOfBehind(loop) ?? UNKNOWN),
     // Nodes are below /dev, in a file system that does not hang, and can be looked at there.
-    isElsewhere: (loop) => loop.behind !== null || !isNode(loop),
+    isElsewhere: (loop) => loop.behind !== null || !isOverNode(loop) || (isUnseen(loop) && numberBehind(loop) !== null),
   });
 }
 
-function isCalled({ backing }: UsedLoop, name: string): boolean {
-  return basename(backing.replace(DELETED, '')) === name;
+/** It could not be opened, and where its path leads can't be seen. */
+function isUnseen({ by, behind }: AskedLoop): boolean {
+  return by === 'device' && behind === null;
 }
 
-function meets({ name }: UsedLoop, own: OwnLoop): boolean {
-  if (name === own.disk) return false;
-  const number = (what: string): number => Number(tried(() => readFileSync(`/sys/block/${name}/${what}`, 'utf8')) ?? 0);
-  const start = number('loop/offset');
-  return start < own.end && own.start < start + number('size') * SECTOR;
+function numberOfBehind(loop: AskedLoop): string | null {
+  if (loop.behind === null) return isUnseen(loop) ? numberBehind(loop) : null;
+  return loop.behind.rdev === null ? null : deviceNumber(loop.behind.rdev);
 }
 
-function isNode({ backing }: UsedLoop): boolean {
-  return backing.startsWith(DEVICES);
-}
-
-function usedLoops(): UsedLoop[] {
-  // A container may have no sysfs.
-  if (!existsSync('/sys/block')) return [];
-  const disks = readdirSync('/sys/block').filter((name) => name.startsWith('loop'));
-  return disks.flatMap((name) => {
-    try {
-      const backing = readBackingPath(name);
-      // One that is being detached has none any more.
-      return backing === '' ? [] : [{ name, backing }];
-    } catch (error) {
-      const code = errorCode(error);
-      if (code === '') throw error;
-      // Not in use, or not any more. Any other error is about a path that can't be told, as one that is too long.
-      return ['ENOENT', 'ENXIO', 'ENODEV'].includes(code) ? [] : [{ name, backing: UNKNOWN }];
-    }
-  });
+function meets(loop: UsedLoop, own: OwnLoop): boolean {
+  if (loop.name === own.disk) return false;
+  const { start, end } = rangeOf(loop);
+  return start < own.end && own.start < end;
 }
 
 function asked(path: string, loops: readonly UsedLoop[], startMs: number): AskedLoop[] {
@@ -130,7 +107,7 @@ function asked(path: string, loops: readonly UsedLoop[], startMs: number): Asked
   }
 }
 
-/** `isElsewhere` is asked of silent ones alone. */
+/** `isElsewhere` is asked of those alone of which it is not known what is behind them. */
 function found(
   path: string,
   loops: readonly AskedLoop[],
@@ -139,16 +116,18 @@ function found(
   const over = loops.find(isOver);
   if (over !== undefined) return nodeOf(over);
   for (const loop of loops) {
+    const unseen = isUnseen(loop);
     // Or it was detached meanwhile.
-    if (loop.by === 'device' || !usedLoops().some(({ name }) => name === loop.name)) continue;
+    if ((loop.by === 'device' && !unseen) || !usedLoops().some(({ name }) => name === loop.name)) continue;
     const node = nodeOf(loop);
     if (!isElsewhere(loop)) {
-      const allowed = `this image after \`losetup -d ${node}\``;
-      throw new ImageError(
-        'locked',
-        `${path}: ${node} does not say whether it is over this image, allowed: ${allowed}`,
-      );
+      const says = unseen
+        ? `can't be opened here, and may be over this image`
+        : `does not say whether it is over this image`;
+      const allowed = `this image after \`losetup -d ${node}\`${unseen ? `, or a start that may open ${node}` : ''}`;
+      throw new ImageError('locked', `${path}: ${node} ${says}, allowed: ${allowed}`);
     }
+    if (unseen) continue;
     process.emitWarning(`${node}: no answer in ${ANSWER_MS} ms; by its path, ${loop.backing}, it is not over ${path}`);
   }
   return null;

@@ -13,6 +13,7 @@ import { unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorCode } from '../os/exit_error.ts';
 import { MARKER_SUFFIX } from '../os/marker_path.ts';
+import { startTicks } from '../os/proc_stat.ts';
 import { ImageError } from './error.ts';
 import { syncFolder, syncFolderLater } from './io.ts';
 import { MARKER_MAX, replaceFile } from './marker_file.ts';
@@ -32,6 +33,8 @@ export interface MarkerInfo {
   /** null where the kernel did not tell: it is equal to none, and tells of no other boot either. */
   bootId: string | null;
   pid: number;
+  /** When its process began, in ticks since the system did; not there in markers of earlier versions. */
+  ticks?: number;
   /** ISO 8601. */
   started: string;
   /** Size of the export, the largest since the image was clean: what a reset of a larger block device has to discard. */
@@ -87,12 +90,14 @@ export function newMarker(
 ): MarkerInfo {
   const bytesBefore = before === null || before === 'unreadable' ? 0 : (before.bytes ?? 0);
   const born = image.file?.born ?? image.sequence ?? null;
+  const ticks = startTicks(process.pid);
   return {
     identity: image.file?.identity ?? image.names?.[0] ?? image.identity,
     ...(born === null ? {} : { born }),
     durability: before === null || isStrict(before) ? durability : 'volatile',
     bootId: bootId(),
     pid: process.pid,
+    ...(ticks === null ? {} : { ticks }),
     started: new Date().toISOString(),
     bytes: Math.max(image.bytes, bytesBefore),
   };
@@ -153,13 +158,15 @@ export function parseMarker(text: Buffer): MarkerInfo | 'unreadable' {
     return 'unreadable';
   }
   if (typeof value !== 'object' || value === null) return 'unreadable';
-  const { identity, durability, bootId, pid, started, bytes, born } = value;
+  const { identity, durability, bootId, pid, started, bytes, born, ticks } = value;
   if (typeof identity !== 'string' || typeof started !== 'string') return 'unreadable';
   if (typeof bootId !== 'string' && bootId !== null) return 'unreadable';
   if (typeof pid !== 'number' || (durability !== 'volatile' && durability !== 'strict')) return 'unreadable';
   const info: MarkerInfo = { identity, durability, bootId, pid, started };
   if (born !== undefined && typeof born !== 'string') return 'unreadable';
   if (born !== undefined) info.born = born;
+  if (ticks !== undefined && typeof ticks !== 'number') return 'unreadable';
+  if (ticks !== undefined) info.ticks = ticks;
   if (bytes === undefined) return info;
   return typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes > 0 ? { ...info, bytes } : 'unreadable';
 }

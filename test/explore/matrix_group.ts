@@ -4,7 +4,7 @@ import type { Engine } from '#src/explore/engine.js';
 import { cellFor, type Explored } from '#src/explore/matrix.js';
 import { exploreCells } from '#src/explore/matrix_cells.js';
 import { formatCombination } from '#src/explore/schedule/replay_string.js';
-import { allCombinations, broken, USUAL } from '#src/protocols/combinations.js';
+import { allCombinations, USUAL } from '#src/protocols/combinations.js';
 import { type Combination, DEFAULT_SWITCHES, type SwitchName } from '#src/protocols/index.js';
 import { DEFAULT_COMBINATION } from '#src/protocols/presets.js';
 import { TAKES_THREE } from '#src/scripts/pages/expected_matrix.js';
@@ -16,17 +16,11 @@ const BOUND = Number(process.env.ZSWAPD_BOUND ?? 2);
 const SCHEDULES_MAX = 20_000_000;
 /** Combinations that share a cell with another, per scenario, which are explored again on their own. */
 const SAMPLE = LONG ? 2 : 1;
-/** About a thousand schedules and more in each clean cell. */
-const DEAREST = [
-  ...['two-writebacks', 'fault-recursion-putback', 'fault-recursion-worker', 'flush-writeback'],
-  ...['swapoff-slot-0', 'swapoff-keep', 'late-trim'],
-];
-
 /**
- * With how many preemptions a plain run explores a combination, 0 being not at all. Its rule: two for the usual combination of
- * each entry protocol, and wherever something is to be found in one that differs from it in one choice, be it a protocol or a
- * switch; one for those that differ in one choice and hold. The dearest scenarios do without the latter, and have one for the
- * usual combinations that are not served by default. That a broken choice does no harm in some scenario is nothing to rely on. All 219 everywhere with two are for --long.
+ * With how many preemptions a plain run explores a combination, 0 being not at all. Its rule: two for what is served by default,
+ * and wherever something is to be found in one that differs from the usual combination of its entry protocol in one choice at
+ * most, be it a protocol or a switch; one for the other usual combinations. That a broken choice does no harm in some scenario
+ * is nothing to rely on, and the canaries see to it that what is clean can turn red. All 219 everywhere with two are for --long.
  */
 function plainBound(combination: Combination, scenario: string): number {
   const usual = USUAL[combination.entry];
@@ -34,9 +28,8 @@ function plainBound(combination: Combination, scenario: string): number {
   const choices = [...keys].filter((key) => settingOf(usual, key) !== settingOf(combination, key)).length;
   if (choices > 1) return 0;
   if (verdictOf(combination, scenario) !== 'clean') return 2;
-  const dear = DEAREST.includes(scenario);
-  if (choices === 0) return dear && combination.entry !== DEFAULT_COMBINATION.entry ? 1 : 2;
-  return broken(combination).length === 0 && !dear ? 1 : 0;
+  if (choices > 0) return 0;
+  return combination.entry === DEFAULT_COMBINATION.entry ? 2 : 1;
 }
 
 /** A switch that is not named has its default, and so has the way that trees are indexed. */

@@ -7,15 +7,15 @@ import { enter, exploreCell, kindOf, withEngine } from './cells.ts';
 
 const CELLS = [
   ['leak', 'refcount-2013+free-immediately+skip-eexist+erase'],
-  ['load', 'pin-validate+pin-first+skip-eexist+erase'],
   ['stale-data', 'refcount-2013+free-immediately+skip-eexist+erase+leakFix'],
   ['load', 'cas-2013+free-immediately+none+erase'],
   ['fast-path', 'pin-validate+pin-first+skip-eexist+load-noreload'],
   ['swapoff', 'refcount-lru-isolate+drain+skip-eexist+erase'],
   ['slot-reuse', 'pin-validate+pin-first+skip-eexist+erase+slotReusableBeforeInvalidate'],
-  // Clean, so plain search runs all of their 9000, 18,000 and 90,000 schedules.
+  // Clean, so plain search runs all of their 6000, 9000, 18,000 and 90,000 schedules.
   ...(process.env.ZSWAPD_LONG === '1'
     ? ([
+        ['load', 'pin-validate+pin-first+skip-eexist+erase'],
         ['leak', 'pin-validate+pin-first+skip-eexist+erase'],
         ['stale-data', 'refcount-2013+free-immediately+skip-eexist+erase+leakFix+validate'],
         ['fast-path', 'pin-validate+pin-first+skip-eexist+load-reload'],

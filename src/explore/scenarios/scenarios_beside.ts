@@ -36,8 +36,8 @@ const DRAINS: readonly Scenario[] = [
   },
 ];
 
-/** What no choice of protocols changes: explored by tests of its own, and not part of the matrix. */
-export const BESIDE_MATRIX: readonly Scenario[] = [
+/** Those of no group. */
+export const UNGROUPED: readonly Scenario[] = [
   {
     name: 'flush-parked',
     about: 'a page whose image write has failed is tried again after a newer one was flushed',
@@ -48,13 +48,6 @@ export const BESIDE_MATRIX: readonly Scenario[] = [
     actors: [walker(), client('store', 0, write(1, 2), flush(1))],
   },
   ...DRAINS,
-  ...FAULT_SCENARIOS,
-  ...REQUEST_SCENARIOS,
-  ...ROOM_SCENARIOS,
-  ...EXPORT_SCENARIOS,
-  ...MEMCG_SCENARIOS,
-  ...AGENT_SCENARIOS,
-  ...DEMAND_SCENARIOS,
   {
     name: 'limit-two-stores',
     about: 'two stores wait at the limit of their memcg, and one page can leave: there is room for one of them',
@@ -63,4 +56,16 @@ export const BESIDE_MATRIX: readonly Scenario[] = [
     memcgPages: 1,
     actors: [client('store 2', 0, write(2, 1)), client('store 3', 1, write(3, 1))],
   },
+];
+
+/** What no choice of protocols changes: explored by tests of its own, a file for each group, and not part of the matrix. */
+export const BESIDE_MATRIX: readonly Scenario[] = [
+  ...UNGROUPED,
+  ...FAULT_SCENARIOS,
+  ...REQUEST_SCENARIOS,
+  ...ROOM_SCENARIOS,
+  ...EXPORT_SCENARIOS,
+  ...MEMCG_SCENARIOS,
+  ...AGENT_SCENARIOS,
+  ...DEMAND_SCENARIOS,
 ];

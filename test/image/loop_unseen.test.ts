@@ -1,0 +1,97 @@
+// Loop devices that can't be opened by whoever starts, and were made under a path that leads nowhere from there: as a service
+// that is not root has them, and a container without their nodes or without sysfs.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { linkSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import t, { type Test } from 'tap';
+import { REPOSITORY } from '#src/config/fields.js';
+import { deviceNumber } from '#src/os/device_number.js';
+import { missing } from '../support/requires.ts';
+import { tempFolder } from '../support/tmp.ts';
+import { loopOver, mountsMissing } from './images.ts';
+
+const skip = missing('unshare') || mountsMissing();
+const NO_NODES = 'mount -t tmpfs none /dev';
+const NO_SYSFS = 'mount -t tmpfs none /sys';
+/** No device of another test has such a size. */
+const BYTES = 2 ** 20 + 7 * 4096 + 100;
+
+/** What a start says that can't see the nodes; 'held' where it has the image. */
+async function startWithout(t: Test, hide: string, image: string): Promise<string> {
+  const script = resolve(REPOSITORY, 'dist/test/image/hold_image.js');
+  const args = ['-m', 'sh', '-c', `${hide} && exec "$0" "$@"`, process.execPath, script, image, String(BYTES)];
+  const started = spawn('unshare', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  t.teardown(() => started.kill('SIGKILL'));
+  const [said] = await Promise.race([once(started.stdout, 'data'), text(started.stderr).then((line) => [line])]);
+  return String(said).trim();
+}
+
+function imageIn(t: Test, bytes = BYTES): { folder: string; image: string; other: string } {
+  const folder = tempFolder(t);
+  const [image, other] = [join(folder, 'image'), join(folder, 'other')];
+  writeFileSync(image, '');
+  truncateSync(image, bytes);
+  return { folder, image, other };
+}
+
+/** Over the image, made by a name that is gone. */
+function hiddenLoop(t: Test, image: string, other: string): string {
+  linkSync(image, other);
+  const device = loopOver(t, other);
+  rmSync(other);
+  return device;
+}
+
+for (const [what, hide] of [
+  ['its size', NO_NODES],
+  ['its size, without sysfs', `${NO_NODES} && ${NO_SYSFS}`],
+] as const) {
+  t.test(`one that has ${what}`, { skip }, async (t) => {
+    const { image, other } = imageIn(t);
+    const device = hiddenLoop(t, image, other);
+    t.match(
+      await startWithout(t, hide, image),
+      `${device} can't be opened here, and may be over this image, allowed: `,
+    );
+  });
+}
+
+t.test('one over a part of that size or less', { skip }, async (t) => {
+  const { image, other } = imageIn(t);
+  linkSync(image, other);
+  const device = loopOver(t, other, '--offset', '8192', '--sizelimit', '4096');
+  rmSync(other);
+  t.match(await startWithout(t, NO_NODES, image), `${device} can't be opened here`);
+});
+
+t.test('one that has its name, also when the file has grown since', { skip }, async (t) => {
+  const { image } = imageIn(t, 8192);
+  const device = hiddenLoop(t, image, join(tempFolder(t), 'image'));
+  truncateSync(image, BYTES);
+  t.match(await startWithout(t, NO_NODES, image), `${device} can't be opened here`);
+});
+
+t.test('one that has neither its name nor its size is not over it', { skip }, async (t) => {
+  const { folder, image } = imageIn(t);
+  const disk = join(folder, 'disk');
+  writeFileSync(disk, '');
+  truncateSync(disk, BYTES + 4096);
+  loopOver(t, disk);
+  rmSync(disk);
+  t.equal(await startWithout(t, NO_NODES, image), 'held');
+});
+
+t.test('one over a node, by the number that sysfs has of it', { skip }, async (t) => {
+  const disk = loopOver(t, imageIn(t).image);
+  const twin = loopOver(t, disk);
+  const node = `mknod ${disk} b ${deviceNumber(statSync(disk).rdev).replace(':', ' ')}`;
+  t.match(await startWithout(t, `${NO_NODES} && ${node}`, disk), `is in use by the loop device ${twin}`);
+});
+
+t.test('without sysfs those that can be opened are asked', { skip }, async (t) => {
+  const { image, other } = imageIn(t);
+  const device = hiddenLoop(t, image, other);
+  t.match(await startWithout(t, NO_SYSFS, image), `is the file behind ${device}`);
+});
