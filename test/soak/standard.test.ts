@@ -11,7 +11,7 @@ const MAIN = join(REPOSITORY, 'dist/main.js');
 const skip = process.env.ZSWAPD_LONG === '1' ? false : 'with --long';
 
 for (const [time, rate, isSkipped] of [
-  ['60s', ['--rate', '40'], false],
+  ['60s', ['--rate', '30'], false],
   ['10m', [], skip],
 ] as const) {
   t.test(`a soak of ${time} under the standard plan passes`, { skip: isSkipped }, async (t) => {
