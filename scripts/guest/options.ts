@@ -69,8 +69,10 @@ export const LEAST_SWAPPED_OUT = 400e6;
 export function loadOf(options: Options): Load {
   const seed = Math.floor(Math.random() * 2 ** 31);
   const common = { hogs: 4, touch_percent: 15, rewrite_percent: 10, seed };
+  if (options.small && options.memcg)
+    return { ...common, hog_mib: 48, hog_limit_mib: 16, keeper_mib: 32, keeper_limit_mib: 16 };
   return options.small
-    ? { ...common, hog_mib: 48, hog_limit_mib: 16, keeper_mib: 32, keeper_limit_mib: 16 }
+    ? { ...common, hog_mib: 32, hog_limit_mib: 12, keeper_mib: 24, keeper_limit_mib: 12 }
     : { ...common, hog_mib: 112, hog_limit_mib: 24, keeper_mib: 40, keeper_limit_mib: 16 };
 }
 

@@ -34,7 +34,7 @@ const GUEST_NBD: GuestRun = {
 };
 
 /** So little that a small guest fills it, and writeback runs beside its swapping. */
-const SMALL_POOL = 'pool.max=16MiB';
+const SMALL_POOL = 'pool.max=12MiB';
 
 /** A small guest for each combination; the default's full-sized one is run in any case. */
 function combinationRun(one: Combination): GuestRun {

@@ -49,7 +49,7 @@ export const pool = group(
     ).prefault(true),
     scrub: size(
       { min: 0, max: 1024 * MIB },
-      'Bytes per second at which the shrinker compares what is stored with pool.checksums while nobody reads it, in the pool and on the image, export after export, again and again; 0, or no checksums: never. A page that is wrong is counted, told and answered with EIO as if a READ had found it. Pages in use are passed by; a fault plan meets its reads as those of clients. A page has cost about 55 to 140 µs of processor time, most of it where the image has it, so 256KiB costs an idle server about 1 % of a processor, and no latency that could be told from chance; it is through a GiB in 68 minutes. Off unless asked for: whoever wants a slot while it is read from the image waits for that, and where an image stalls, as long as it stalls.',
+      'Bytes per second at which the shrinker compares what is stored with pool.checksums while nobody reads it, in the pool and on the image, export after export, again and again; 0, or no checksums: never. A page that is wrong is counted, told and answered with EIO as if a READ had found it. Pages in use are passed by; a fault plan meets its reads as those of clients. A page has cost about 55 to 140 µs of processor time, most of it where the image has it, so 256KiB costs an idle server about 1 % of a processor, and no latency that could be told from chance; it is through a GiB in 68 minutes. Nobody waits for it but whoever wants a page that the image does not have as it was noted. Off unless asked for, as its reads keep a disk awake.',
     ).prefault(0),
     incompressible: choice(
       ['reject', 'store'],

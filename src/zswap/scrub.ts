@@ -3,7 +3,11 @@
  * it is wanted. It lives in the shrinker's thread, walks the slots in use of one export after the other and begins again, at a rate.
  *
  *   tick: so many pages are allowed -> step: a few slots, each tried for its pin -> page | entry: compared at once
- *                                                                               -> image: read, pin held, then the next step
+ *                                                              -> image: read, without the pin -> as noted: the next step
+ *                                                                                  -> not as noted: read again, pin held
+ *
+ * A page that is read without its pin may be written meanwhile, so that it proves nothing where it is not what was noted; the pin
+ * does. So nobody waits for an image because of a scrub, but for a slot that is most likely wrong.
  *
  * It disturbs nobody: a slot that is in use is passed by, a look changes neither age nor second chance nor zswpin, and one page at a
  * time is read from an image, whichever it is; one that stalls stalls the scrub. A slot of which nothing is known costs no look.
@@ -43,7 +47,7 @@ interface ScrubOptions {
   readonly onUnreadable: (x: number, errno: number) => void;
 }
 
-/** What became of a slot. */
+/** What became of a slot; the image has it where it is READING. */
 const PASSED = 0;
 const VERIFIED = 1;
 const READING = 2;
@@ -141,7 +145,8 @@ export class Scrub {
     return verified > FEW;
   }
 
-  private verify(x: number, slot: number): number {
+  /** `again`: the image did not have what was noted. */
+  private verify(x: number, slot: number, again = false): number {
     const { zswap } = this;
     if (!isKnown(zswap.shared, x, slot)) return PASSED;
     const r = zswap.slots.tryPin(x, slot);
@@ -150,7 +155,11 @@ export class Scrub {
     if (zswap.protocols.busy.waits) zswap.slots.fill(r);
     sync.store(zswap.shared.control, CTL.SCRUBBED, r);
     const became = this.verifyPinned(r, x, slot);
-    if (became !== READING) this.unpin(r);
+    if (became === READING && again) this.readPinned(r, x, slot);
+    else {
+      this.unpin(r);
+      if (became === READING) this.readFree(x, slot);
+    }
     return became;
   }
 
@@ -165,10 +174,7 @@ export class Scrub {
     if (!testBit(shared.users, x, slot) || testBit(shared.lost, x, slot) || zswap.isSwappedOff(x)) return PASSED;
     const buffer = zswap.slots.t.page[r];
     if (buffer !== 0) zswap.isStored(x, slot, zswap.page(buffer), 0);
-    else if (!this.verifyEntry(x, slot)) {
-      this.readImage(r, x, slot);
-      return READING;
-    }
+    else if (!this.verifyEntry(x, slot)) return READING;
     this.count();
     return VERIFIED;
   }
@@ -197,19 +203,33 @@ export class Scrub {
     return true;
   }
 
-  private readImage(r: number, x: number, slot: number): void {
+  private readFree(x: number, slot: number): void {
     const { zswap } = this;
+    this.readImage(x, slot, () => {
+      if (zswap.sums.agrees(x, slot, this.page, 0)) this.count();
+      else if (!this.closed && takesWrites(zswap.shared.states, x)) this.verify(x, slot, true);
+    });
+  }
+
+  private readPinned(r: number, x: number, slot: number): void {
+    const { zswap } = this;
+    const compare = (): void => {
+      zswap.agrees(x, slot, this.page, 0);
+      this.count();
+    };
+    this.readImage(x, slot, compare, () => this.unpin(r));
+  }
+
+  private readImage(x: number, slot: number, compare: () => void, end = (): void => undefined): void {
     this.reading = true;
     this.o.images[x].read(slot, 1, this.page, 0, (errno) => {
       this.reading = false;
-      if (errno === 0) {
-        zswap.agrees(x, slot, this.page, 0);
-        this.count();
-      } else if (!this.closed) {
-        zswap.counters[SCRUB.scrub_read_errors]++;
+      if (errno === 0) compare();
+      else if (!this.closed) {
+        this.zswap.counters[SCRUB.scrub_read_errors]++;
         this.o.onUnreadable(x, errno);
       }
-      this.unpin(r);
+      end();
       this.schedule();
     });
   }

@@ -132,7 +132,7 @@ t.test('a page on its way to the image is compared where it is', async (t) => {
   t.equal(b.reads.length, 0);
 });
 
-t.test('of pages on the image one is read at a time, and its slot is pinned until it is compared', async (t) => {
+t.test('of pages on the image one is read at a time, and nobody waits for its slot', async (t) => {
   const b = benchOfScrub(t, FAST);
   for (const slot of [1, 2, 3]) onImage(b.lane, slot, makePage('text', slot));
   b.ticks(3);
@@ -140,17 +140,59 @@ t.test('of pages on the image one is read at a time, and its slot is pinned unti
     b.reads.map(({ slot }) => slot),
     [1],
   );
+  const r = b.lane.tryPin(0, 1);
+  t.ok(r > 0, 'not pinned');
+  b.lane.unpin(r);
+  for (const slot of [1, 2, 3]) b.reads[slot - 1].end(makePage('text', slot));
+  t.same([b.count(C.checksum_mismatch), b.count(SCRUB.scrubbed_pages)], [0, 3]);
+});
+
+t.test('one that is not what was noted is read again, pinned until it is compared', async (t) => {
+  const b = benchOfScrub(t, FAST);
+  for (const slot of [1, 2]) onImage(b.lane, slot, makePage('text', slot));
+  b.ticks(1);
+  b.reads[0].end(makePage('text', 9));
+  t.same(
+    b.reads.map(({ slot }) => slot),
+    [1, 1],
+  );
   t.ok(b.lane.tryPin(0, 1) <= 0, 'pinned');
   t.equal(busy(b.shared).pins, 0, 'and nothing is under way that would spoil a sum');
-  b.reads[0].end(makePage('text', 1));
-  t.ok(b.lane.tryPin(0, 1) > 0, 'and no more');
-  t.equal(busy(b.shared).pins, 1, 'of others');
-  b.reads[1].end(makePage('text', 1));
-  t.match(b.told, [{ slot: 2, tier: 'image', age: null }]);
+  t.notOk(testBit(b.shared.lost, 0, 1), 'and not wrong yet');
+  b.reads[1].end(makePage('text', 9));
+  t.ok(testBit(b.shared.lost, 0, 1));
+  t.match(b.told, [{ slot: 1, tier: 'image', age: null }]);
+  t.ok(b.lane.tryPin(0, 1) > 0, 'pinned no more');
+  b.reads[2].end(makePage('text', 2));
   t.same([b.count(C.checksum_mismatch), b.count(SCRUB.scrubbed_pages)], [1, 2]);
-  t.ok(testBit(b.shared.lost, 0, 2));
-  b.reads[2].end(makePage('text', 3));
-  t.equal(b.count(C.checksum_mismatch), 1);
+});
+
+t.test('a page that was written, or discarded, while it was read proves nothing', async (t) => {
+  const b = benchOfScrub(t, FAST);
+  for (const slot of [1, 2, 3, 4]) onImage(b.lane, slot, makePage('text', slot));
+  b.ticks(1);
+  put(b.lane, 1, makePage('text', 9));
+  b.reads[0].end(makePage('text', 1));
+  b.lane.sums.forget(0, 2);
+  b.reads[1].end(makePage('text', 9));
+  const r = b.lane.tryPin(0, 3);
+  b.reads[2].end(makePage('text', 9));
+  b.lane.unpin(r);
+  // It is on the image again, and another one; so the first read was of neither.
+  onImage(b.lane, 4, makePage('text', 8));
+  b.reads[3].end(makePage('text', 4));
+  b.reads[4].end(makePage('text', 8));
+  t.same([b.told, b.count(C.checksum_mismatch)], [[], 0]);
+});
+
+t.test('an export that began to stop while its page was read is not pinned again', async (t) => {
+  const b = benchOfScrub(t, FAST);
+  onImage(b.lane, 1, makePage('text', 1));
+  b.ticks(1);
+  enter(b.shared.states, 0, STATE.STOPPING);
+  enter(b.shared.states, 0, STATE.DRAINING);
+  b.reads[0].end(makePage('text', 9));
+  t.same([b.reads.length, b.count(C.checksum_mismatch)], [1, 0]);
 });
 
 t.test('what can not be read is counted apart, and is lost by nobody', async (t) => {

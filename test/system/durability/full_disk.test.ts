@@ -69,7 +69,9 @@ for (const type of ['tmpfs', 'ext4'] as const) {
     t.equal(firstDifference(readImage(disk.image), before), -1);
   });
 
-  t.test(`writeback to a full disk, ${type}`, { skip }, async (t) => {
+  const long =
+    type === 'tmpfs' && process.env.ZSWAPD_LONG !== '1' && 'with --long; ext4 is the one that allocates late';
+  t.test(`writeback to a full disk, ${type}`, { skip: skip || long }, async (t) => {
     // What fills the pool has to fit in the end, and is several times as large there.
     const disk = smallDisk(t, type, 8);
     const server = await startServer(t, { image: disk.image, set: ['pool.max=1MiB', 'image.buffers=256'] });
