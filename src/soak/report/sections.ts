@@ -133,6 +133,7 @@ export function plotsSection({ sampler: { samples }, load: { ledger } }: Session
       ],
       marks,
     ),
+    linePlot('processors, taken by others, %', whole, [line('others', (s) => s.others)], marks),
     linePlot('descriptors', whole, [line('server', (s) => s.server?.fds), line('soak', (s) => s.own.fds)], marks),
     linePlot(
       'garbage collection, ms in all',
