@@ -10,6 +10,7 @@ export const WAITING_JOBS = 1;
 export const WAITING: readonly string[] = [
   'image/loop_silent',
   'system/durability/hung_loop',
+  'soak/standard',
   'system/durability/stop_deadline',
   'nbd/serve_stall',
   'nbd/serve_gone_stall',

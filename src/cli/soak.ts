@@ -17,6 +17,7 @@ export interface SoakFlags {
   uri?: string;
   control?: string;
   guest?: boolean;
+  rate?: string;
   report?: string;
   break?: string;
   set: string[];
@@ -24,6 +25,9 @@ export interface SoakFlags {
 
 const TIME = { least: 1000, most: 30 * 24 * 3_600_000 };
 const SEED_MAX = 2 ** 31 - 1;
+const RATE_MAX = 1_000_000;
+/** A signal that comes so much later than the first ends it at once, without a report: shells and `timeout` send one twice. */
+const INSIST_MS = 1000;
 const CODES = { PASS: EXIT.ok, FAIL: EXIT.failed, UNKNOWN: EXIT.unknown } as const;
 
 /** Resolves to the exit code. */
@@ -32,7 +36,13 @@ export async function runSoak(flags: SoakFlags): Promise<number> {
   const stop = new AbortController();
   // Nobody reads it any more: that is no reason to end.
   process.stderr.on('error', () => undefined);
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
+  let askedMs = Number.POSITIVE_INFINITY;
+  const onSignal = (): void => {
+    if (performance.now() - askedMs > INSIST_MS) process.exit(EXIT.unknown);
+    askedMs = Math.min(askedMs, performance.now());
+    stop.abort();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
   const around = { ask, tell: (line: string) => void process.stderr.write(`soak: ${line}\n`), signal: stop.signal };
   const { verdict, line } = await soak(options, around);
   await print(`${line}\n`);
@@ -60,7 +70,8 @@ function optionsOf(flags: SoakFlags): SoakOptions {
     throw usage('--faults: there is no server to ask, allowed: beside --uri also --control PATH');
   }
   const seed = flags.seed === undefined ? Math.trunc(performance.timeOrigin) % SEED_MAX : seedOf(flags.seed);
-  const options = { ms, seed, uri, control, guest, report, set };
+  if (guest && flags.rate !== undefined) throw usage('--rate: a guest goes at its own, allowed: without --guest');
+  const options = { ms, seed, uri, control, guest, rate: rateOf(flags.rate), report, set };
   return { ...options, break: breakOf(flags.break), faults: planFile(flags.faults), again: againLine(flags, seed) };
 }
 
@@ -68,6 +79,15 @@ function seedOf(text: string): number {
   const seed = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (!(seed <= SEED_MAX)) throw usage(`--seed: ${JSON.stringify(text)}, allowed: an integer from 0 to ${SEED_MAX}`);
   return seed;
+}
+
+function rateOf(text: string | undefined): number {
+  if (text === undefined) return Number.POSITIVE_INFINITY;
+  const rate = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(rate >= 1 && rate <= RATE_MAX)) {
+    throw usage(`--rate: ${JSON.stringify(text)}, allowed: an integer from 1 to ${RATE_MAX}`);
+  }
+  return rate;
 }
 
 function breakOf(text: string | undefined): Break | undefined {
@@ -91,7 +111,7 @@ function planFile(path: string | undefined): SoakOptions['faults'] {
 /** With the seed that was drawn, and without the folder, which has a report now. */
 function againLine(flags: SoakFlags, seed: number): string {
   const words = ['soak', '--time', flags.time, '--seed', String(seed)];
-  for (const name of ['faults', 'uri', 'control', 'break'] as const) {
+  for (const name of ['rate', 'faults', 'uri', 'control', 'break'] as const) {
     const value = flags[name];
     if (value !== undefined) words.push(`--${name}`, value);
   }

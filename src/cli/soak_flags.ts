@@ -10,6 +10,7 @@ export function addSoak(program: Command, done: (exitCode: number) => void): voi
     .option('--time <time>', 'how long, such as 90s, 10m or 8h', '60s')
     .option('--faults <file>', 'plan of faults, applied to the server when the device is driven')
     .option('--seed <n>', 'seed of all that is drawn (default: another one each time)')
+    .option('--rate <n>', 'begin so many operations in a second at most (default: as fast as they go)')
     .option('--uri <uri>', 'a device that is served already; its content is lost (default: a server of its own)')
     .addOption(new Option('--control <path>', 'control socket of that server'))
     .option('--guest', 'a guest swaps on the server (scripts/vm), again and again until the time is up')

@@ -128,9 +128,9 @@ export class Accounting {
     if (outage !== undefined) return this.#told.filter(({ id }) => id === outage.id);
     return this.#told.filter(({ fault, ms }) => {
       if (ms > late) return false;
-      // A FLUSH writes and syncs whatever is owed, and stays refused once a sync has failed.
+      // A FLUSH takes whatever is owed out of the pool, writes and syncs it, and stays refused once a sync has failed.
       if (trouble.is === 'request')
-        return fault.site.startsWith('image.') || (fault.site === 'wire.reply' && ms >= early);
+        return /^(?:image|pool)\./.test(fault.site) || (fault.site === 'wire.reply' && ms >= early);
       if (LASTING.has(fault.action)) return true;
       const ends = /^(?:wire|process)\./.test(fault.site) || fault.action === 'latency' || fault.action === 'stall';
       return ends && ms >= early;

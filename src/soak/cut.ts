@@ -73,7 +73,7 @@ async function after(hand: Hand, sent: readonly Sent[]): Promise<void> {
     if (outcome.end === 'failed')
       world.ledger.failed('write', outcome.code, { link: -1, ...write, beganMs: performance.now() });
     if (outcome.end !== 'unanswered') continue;
-    world.ledger.unanswered('write');
+    world.ledger.unanswered('write', true);
     const link = await world.links.pick(random);
     if (link === null) return;
     const dice = random.below(4);

@@ -28,9 +28,11 @@ const FIGURES: readonly { name: string; unit: string; of: (sample: Sample) => nu
   { name: 'heap of the soak', unit: 'bytes', of: ({ own }) => own.heap },
   { name: 'p99 of reads', unit: 'µs', of: ({ latencies }) => latencies.read?.p99 },
   { name: 'p99 of writes', unit: 'µs', of: ({ latencies }) => latencies.write?.p99 },
+  // Beside those of latency: a machine that others use is no reason for a verdict, and may be one for what it says.
+  { name: 'processors, taken by others', unit: '%', of: ({ others }) => others },
 ];
-/** The soak keeps what it will report; that it grows says nothing of the server. */
-const OWN = /of the soak$/;
+/** The soak keeps what it will report; that it grows says nothing of the server, and what others do neither. */
+const OWN = /of the soak$|by others$/;
 
 export function driftOf(samples: readonly Sample[]): Drift[] {
   const end = samples.at(-1)?.t ?? 0;

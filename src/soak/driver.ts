@@ -12,6 +12,7 @@ import { Links } from './link.ts';
 import type { Load } from './load.ts';
 import { Model } from './model.ts';
 import { Operations, type World } from './operations.ts';
+import { Pace } from './pace.ts';
 import { PAGE, Pages, SECTOR } from './page.ts';
 import { Picker } from './picker.ts';
 import { Random } from './random.ts';
@@ -45,8 +46,9 @@ interface DriverOptions {
    * ended lands later. Of any other server the first is not expected, and the second is not tried.
    */
   readonly ours: boolean;
-
   readonly timeoutMs: number;
+  /** Shapes that begin in a second, at most. */
+  readonly rate: number;
 }
 
 export class Driver implements Load {
@@ -58,6 +60,7 @@ export class Driver implements Load {
   readonly #can: Abilities;
   readonly #world: World;
   readonly #picker: Picker;
+  readonly #pace: Pace;
   readonly #seed: number;
   #stopping = false;
   #tasks: Promise<unknown> = Promise.resolve();
@@ -98,6 +101,7 @@ export class Driver implements Load {
     };
     this.#operations = new Operations(this.#world);
     this.#picker = new Picker(this.#model, new Random(o.seed, STREAM_PICKER));
+    this.#pace = new Pace(o.rate);
   }
 
   get slots(): number {
@@ -173,6 +177,12 @@ export class Driver implements Load {
     this.#model.crash();
   }
 
+  emptied(): void {
+    this.#links.expectLoss = false;
+    this.#model.empty();
+    for (let slot = 0; slot < this.slots; slot++) this.ledger.changed(slot);
+  }
+
   hangs(sinceMs: number): string | null {
     const idleMs = performance.now() - Math.max(this.ledger.lastOkMs, sinceMs);
     return idleMs > HANG_MS ? `no request ended well for ${HANG_MS / 1000} s, without any fault` : null;
@@ -202,6 +212,7 @@ export class Driver implements Load {
       const link = await this.#links.pick(random);
       if (link === null) return;
       await random.weighted(shapes).run(hand, link);
+      await this.#pace.turn();
     }
   }
 

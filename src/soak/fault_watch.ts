@@ -3,6 +3,7 @@
  * fault takes its figures with it, so those that were heard last are added to those of the next.
  */
 import { type Control, numberOf, type Row, rowsOf } from './control.ts';
+import { Presences } from './presence.ts';
 
 type FaultClass = 'must-tolerate' | 'must-detect' | 'may-lose';
 
@@ -54,6 +55,7 @@ export class FaultWatch {
   events: FaultEvent[] = [];
   /** When each fault was injected, to the second. */
   readonly marks = new Map<string, Set<number>>();
+  readonly presences = new Presences();
   readonly #forgotten = new Map<string, number>();
   #forgetAt = FORGET_EVERY;
   eventsLost = 0;
@@ -79,7 +81,11 @@ export class FaultWatch {
     this.seed = answer.seed ?? this.seed;
     this.plan = answer.plan ?? this.plan;
     this.eventsLost = Math.max(this.eventsLost, numberOf(answer, 'eventsLost'));
-    for (const row of rowsOf(answer, 'faults')) this.#take(row);
+    const now = performance.now();
+    for (const row of rowsOf(answer, 'faults')) {
+      this.#take(row);
+      this.presences.told(String(row.id), row.active === true, now);
+    }
     const fresh: FaultEvent[] = [];
     for (const row of rowsOf(answer, 'events')) {
       this.#after = Math.max(this.#after, numberOf(row, 'n'));
@@ -127,6 +133,7 @@ export class FaultWatch {
   }
 
   #keep(event: FaultEvent): void {
+    this.presences.injected(event.id, event.ms);
     const marks = this.marks.get(event.id) ?? new Set();
     this.marks.set(event.id, marks);
     if (marks.size < MARKS_MAX) marks.add(Math.floor(event.ms / MARK_MS) * MARK_MS);

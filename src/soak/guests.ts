@@ -73,6 +73,8 @@ export class Guests implements Load {
 
   crashed(): void {}
 
+  emptied(): void {}
+
   hangs(): string | null {
     return null;
   }

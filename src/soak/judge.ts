@@ -2,6 +2,7 @@
 
 import { errorText } from '../os/exit_error.ts';
 import { Accounting, type Accounts } from './accounting.ts';
+import type { Availability, Span } from './availability.ts';
 import { DRIFT_MIN_S, type Drift, driftOf } from './drift.ts';
 import { TROUBLES_MAX } from './ledger.ts';
 import { WITNESS } from './plan.ts';
@@ -12,6 +13,8 @@ export interface Finding {
   readonly verdict: Verdict;
   readonly checks: readonly Check[];
   readonly accounts: Accounts;
+  /** By fault, while it was there. */
+  readonly availability: ReadonlyMap<string, Availability>;
   readonly drifts: readonly Drift[];
   readonly counts: {
     readonly wrong: number;
@@ -38,6 +41,8 @@ export function judge(session: Session): Finding {
   const unexplained = session.unreadable.filter(({ slot, changedMs }) => !accounting.explainsLoss(slot, changedMs));
   const lost = ledger.lostPages + unexplained.length;
   const drifts = driftOf(sampler.samples);
+  const spansOf = (id: string): readonly Span[] => watch?.presences.spansOf(id, session.clearedMs) ?? [];
+  const availability = new Map(faults.map(({ id }) => [id, ledger.answers.during(spansOf(id))]));
   const checks = [
     ...checkPages(ledger, lost, load.slots, session.readBackSlots),
     check('nothing leaked', leaks.value, leaks.text),
@@ -49,7 +54,7 @@ export function judge(session: Session): Finding {
   ];
   const counts = { wrong: ledger.wrongPages, lost, leaked: leaks.leaked ?? 0, unaccounted: accounts.unaccounted };
   const all = [...checks, ...checkBreak(session, checks)];
-  return { verdict: verdictOf(all), checks: all, accounts, drifts, counts };
+  return { verdict: verdictOf(all), checks: all, accounts, availability, drifts, counts };
 }
 
 const NOT_REACHED = 'it did not come to that';
@@ -74,11 +79,11 @@ function checkSession(session: Session): Check[] {
   ];
 }
 
-function checkServer({ server, serverEnding, stopEnding, imageVerified, restarts, load }: Session): Check[] {
+function checkServer({ server, serverEnding, stopEnding, imageVerified, outages, load }: Session): Check[] {
   if (server === null) return [];
   const stopped = stopEnding === null ? 'unknown' : stopEnding.code === 0;
   const isRight = !load.ledger.wrong.some(({ phase }) => phase === 'image');
-  const up = serverEnding === null ? `${restarts} restarts after a fault that ends it` : ended(serverEnding);
+  const up = serverEnding === null ? `${outages.length} restarts after a fault that ends it` : ended(serverEnding);
   return [
     check('the server stays up', serverEnding === null, up),
     check(
@@ -123,7 +128,7 @@ function ended({ code, signal }: { code: number | null; signal: NodeJS.Signals |
 }
 
 /** Whether pages were in all places where a page can be. */
-function checkTiers({ sampler, server, control, watch, load, plan, killed }: Session): Check[] {
+function checkTiers({ sampler, server, control, watch, load, plan, killed, revival }: Session): Check[] {
   const checks: Check[] = [];
   if (server !== null && control !== null) {
     const names = ['written_back_pages', 'image_reads', 'zswpin', 'invalidates'];
@@ -136,6 +141,11 @@ function checkTiers({ sampler, server, control, watch, load, plan, killed }: Ses
     const flushes = load.ledger.tallies.flush.ok;
     const text = `${flushes} FLUSHes were answered, the image was synced ${witness.reached} times`;
     checks.push(check('a FLUSH syncs', flushes === 0 ? 'unknown' : witness.reached > 0, text));
+  }
+  if (revival !== null && revival.served + revival.refused > 0) {
+    const { wrong, served, refused } = revival;
+    const text = `of the starts after a kill ${served} served what was left, and ${refused} were refused because of a loss`;
+    checks.push(check('a marker vouches for what is there', wrong.length === 0, wrong.join('; ') || text));
   }
   if (killed) {
     const gone = load.ledger.wrong.find(({ phase }) => phase === 'verify');

@@ -4,6 +4,7 @@
  *
  * Bounds: TROUBLES_MAX and WRONG_MAX are kept in memory, the rest is counted; the time series has them all.
  */
+import { Answers } from './availability.ts';
 import type { Wrong } from './checker.ts';
 import { Histogram, type Latency } from './histogram.ts';
 
@@ -71,6 +72,7 @@ export class Ledger {
   /** Connections that were ended on purpose, with requests under way. */
   cuts = 0;
   lastOkMs = 0;
+  readonly answers = new Answers(performance.now());
   readonly changedMs: Float64Array;
   readonly rightMs: Float64Array;
   readonly errorMs: Float64Array;
@@ -96,12 +98,14 @@ export class Ledger {
     this.latencies[kind].add((now - beganMs) * 1000);
     this.#interval[kind].add((now - beganMs) * 1000);
     this.lastOkMs = now;
+    this.answers.ok(now);
   }
 
   /** A request that was answered with an error. */
   failed(kind: Kind, code: string, where: { link: number; slot: number; count: number; beganMs: number }): void {
     this.tallies[kind].failed++;
     const endedMs = performance.now();
+    this.answers.bad(endedMs);
     let sinceMs = where.count > 0 ? endedMs : 0;
     for (let slot = where.slot; slot < where.slot + where.count; slot++) {
       sinceMs = Math.min(sinceMs, this.changedMs[slot]);
@@ -110,8 +114,10 @@ export class Ledger {
     this.trouble({ is: 'request', kind, code, text: `${kind} was answered ${code}`, endedMs, sinceMs, ...where });
   }
 
-  unanswered(kind: Kind): void {
+  /** `cut`: we have ended its connection ourselves. */
+  unanswered(kind: Kind, cut = false): void {
     this.tallies[kind].unanswered++;
+    if (!cut) this.answers.bad(performance.now());
   }
 
   trouble(one: Omit<Trouble, 'phase'>): void {

@@ -68,9 +68,14 @@ class Link {
         wait = Math.min(AGAIN_MS[1], wait * 2);
         continue;
       }
+      const { client } = this;
+      // Whoever has closed the links meanwhile has not seen this one.
+      if (this.#links.closed) {
+        await client.disconnect();
+        return;
+      }
       wait = AGAIN_MS[0];
       this.#reason = null;
-      const { client } = this;
       this.#links.arrived();
       await client.closed;
       this.client = null;

@@ -22,6 +22,8 @@ export interface Load {
   expectLoss(): void;
   /** It was killed, and serves again. */
   crashed(): void;
+  /** It was killed, what it had was discarded, and it serves again: zeros. */
+  emptied(): void;
   /** Why it hangs, if it does. `sinceMs`: since when everything is to go well. */
   hangs(sinceMs: number): string | null;
   /** Reads every slot, and answers those that could not be read. */

@@ -154,6 +154,13 @@ export class Model {
     }
   }
 
+  /** All that it held was discarded. */
+  empty(): void {
+    for (const one of [this.#settled, this.#flushed, this.#distrusted]) one?.fill(0);
+    this.#unsure.clear();
+    this.#since.clear();
+  }
+
   /** A flush has yet to cover it. */
   #owe(slot: number, mask: number, version: Version, sure: boolean): void {
     if (this.#flushed !== null) push(this.#since, slot, { mask, version, order: ++this.#order, sure });

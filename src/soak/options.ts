@@ -13,6 +13,8 @@ export interface SoakOptions {
   readonly control?: string | undefined;
   /** A guest swaps on the server, in place of the driver. */
   readonly guest: boolean;
+  /** Shapes that the driver begins in a second, at most; Infinity: as fast as they go. */
+  readonly rate: number;
   readonly report?: string | undefined;
   readonly break?: Break | undefined;
   /** Path and text of the plan. */

@@ -53,13 +53,16 @@ export class OwnServer {
     return this.#child?.pid ?? null;
   }
 
-  /** Resolves when it is ready. What it refuses of its settings is a mistake of usage. */
-  async start(): Promise<void> {
+  /**
+   * Resolves when it is ready. What it refuses of its settings is a mistake of usage, and an image that is stale its own code.
+   * `discard`: such an image is discarded.
+   */
+  async start({ discard = false } = {}): Promise<void> {
     this.#asked = false;
     const log = openSync(this.#o.log, 'a', 0o600);
     const joined = resolve(REPOSITORY, 'dist/bin/main.js');
     const program = existsSync(joined) ? joined : resolve(REPOSITORY, 'dist/main.js');
-    const child = spawn(process.execPath, [program, 'serve', ...this.#arguments()], {
+    const child = spawn(process.execPath, [program, 'serve', ...this.#arguments(discard)], {
       stdio: ['ignore', 'pipe', log],
       // Of a group of its own: Ctrl-C is for the soak, which stops it when it has what it needs.
       detached: true,
@@ -84,7 +87,7 @@ export class OwnServer {
         clearTimeout(late);
         this.#child = null;
         if (isReady && !this.#asked) this.onEnd({ code, signal });
-        const exitCode = code === EXIT.usage ? EXIT.usage : EXIT.failed;
+        const exitCode = code === EXIT.usage || code === EXIT.staleImage ? code : EXIT.failed;
         if (!isReady)
           reject(this.#refusal(`ended with ${signal ?? `exit code ${code}`} before it was ready`, exitCode));
       });
@@ -117,8 +120,9 @@ export class OwnServer {
     rmSync(this.folder, { recursive: true, force: true });
   };
 
-  #arguments(): string[] {
-    const exports = [{ name: EXPORT, size: this.#o.bytes, image: this.image }];
+  #arguments(discard: boolean): string[] {
+    const onUnclean = discard ? 'reset' : 'refuse';
+    const exports = [{ name: EXPORT, size: this.#o.bytes, image: this.image, onUnclean }];
     const set = [
       `listen.unix=${join(this.folder, 'n')}`,
       'listen.tcp=null',

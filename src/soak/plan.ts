@@ -3,13 +3,15 @@
  * stands a witness, a fault that does nothing but count how often the image is synced: a FLUSH that was answered without a
  * sync would else be seen by nobody as long as the machine stays up.
  */
-import { parse } from 'jsonc-parser';
+import { type ParseError, parse } from 'jsonc-parser';
 import { type Row, rowsOf } from './control.ts';
 import type { SoakOptions } from './options.ts';
 
 export const WITNESS = 'sync-witness';
 /** Of the loads of a pool whose checksums are not compared, so many in per cent get a flipped bit. */
 const FLIPS_PERCENT = 0.5;
+/** As the server reads it (config/source.ts). */
+const JSONC = { allowTrailingComma: true };
 
 export interface Plan {
   readonly text: string;
@@ -19,10 +21,11 @@ export interface Plan {
 }
 
 export function planOf(o: SoakOptions, strict: boolean): Plan | null {
-  const asked: Row = o.faults === undefined ? {} : ((parse(o.faults.text) as Row | undefined) ?? {});
+  const mistakes: ParseError[] = [];
+  const asked: Row = o.faults === undefined ? {} : ((parse(o.faults.text, mistakes, JSONC) as Row | undefined) ?? {});
   const faults = [...rowsOf(asked, 'faults')];
-  // A plan that is no list of faults is for the server to refuse.
-  if (o.faults !== undefined && !Array.isArray(asked.faults)) {
+  // A plan that is no list of faults is for the server to refuse, and not to be read as far as it goes.
+  if (o.faults !== undefined && (mistakes.length > 0 || faults.length === 0)) {
     return { text: o.faults.text, declared: 0, witnessed: false };
   }
   if (o.break === 'checksum' && o.faults === undefined) {

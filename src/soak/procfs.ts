@@ -28,3 +28,17 @@ export function readProcess(pid: number | 'self'): ProcessSample | null {
     throw error;
   }
 }
+
+/** Clock ticks of all processors together since the machine was started: those that were worked in, and all of them. */
+interface Processors {
+  readonly busy: number;
+  readonly all: number;
+}
+
+export function readProcessors(): Processors {
+  const [first] = readFileSync('/proc/stat', 'utf8').split('\n', 1);
+  // user nice system idle iowait irq softirq steal; what guests take is part of user and nice.
+  const ticks = first.trim().split(/\s+/).slice(1, 9).map(Number);
+  const all = ticks.reduce((sum, one) => sum + one, 0);
+  return { busy: all - ticks[3] - ticks[4], all };
+}

@@ -51,6 +51,7 @@ export async function soak(o: SoakOptions, around: Surroundings): Promise<SoakRe
     ...finding.counts,
     verdict: finding.verdict,
     checks: finding.checks,
+    faults: finding.accounts.rows.map((row) => ({ ...row, ...finding.availability.get(row.id) })),
   });
   series.close();
   return { verdict: finding.verdict, line: lastLine(finding, report) };

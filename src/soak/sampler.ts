@@ -9,7 +9,7 @@ import { type Control, numberOf, type Row, rowOf, rowsOf } from './control.ts';
 import type { FaultWatch } from './fault_watch.ts';
 import type { Latency } from './histogram.ts';
 import type { Ledger } from './ledger.ts';
-import { type ProcessSample, readProcess } from './procfs.ts';
+import { type ProcessSample, readProcess, readProcessors } from './procfs.ts';
 
 export const SAMPLE_MS = 1000;
 const KEPT_MAX = 7200;
@@ -27,6 +27,8 @@ export interface Sample {
   readonly unsureSlots: number;
   readonly server: ProcessSample | null;
   readonly own: OwnSample;
+  /** Of the processors of the machine, the share in per cent that neither server nor soak has taken. */
+  readonly others: number;
   /** Flattened: `pool.stored_pages`, `memcg./a`, `lanes.gc_ms`. Null where nobody can be asked. */
   readonly stats: Readonly<Record<string, number>> | null;
   readonly faults: readonly {
@@ -72,6 +74,7 @@ export class Sampler {
   #stride = 1;
   #taken = 0;
   #then = { ms: performance.now(), operations: 0, bytes: 0 };
+  #ticks = { ...readProcessors(), ours: 0 };
 
   constructor(o: SamplerOptions) {
     this.#o = o;
@@ -98,6 +101,7 @@ export class Sampler {
     const seconds = Math.max(1e-3, (now - this.#then.ms) / 1000);
     const { operations, bytes } = ledger;
     const serverPid = pid();
+    const server = serverPid === null ? null : readProcess(serverPid);
     const sample: Sample = {
       type: 'sample',
       t: this.at(now),
@@ -108,8 +112,9 @@ export class Sampler {
       troubles: ledger.troubleCount,
       wrong: ledger.wrongPages + ledger.lostPages,
       unsureSlots: unsure(),
-      server: serverPid === null ? null : readProcess(serverPid),
+      server,
       own: this.#own(),
+      others: this.#others(server),
       stats,
       faults: watch?.rows.map(({ id, reached, injected, active }) => ({ id, reached, injected, active })) ?? [],
     };
@@ -124,6 +129,11 @@ export class Sampler {
   /** By how much a counter of the pool has grown since the run began. */
   counted(name: string): number {
     return this.#grown(name) + (this.#carried.get(name) ?? 0);
+  }
+
+  /** What a counter of the pool was when this server was last asked. */
+  said(name: string): number {
+    return this.#last === null ? 0 : numberOf(rowOf(this.#last, 'pool'), name);
   }
 
   /** The server is gone; what comes is of another one, which begins at zero. */
@@ -162,6 +172,15 @@ export class Sampler {
       this.silentWhy = errorText(error);
       return null;
     }
+  }
+
+  /** A server that was started anew begins at zero, and is not told from others for one sample. */
+  #others(server: ProcessSample | null): number {
+    const then = this.#ticks;
+    const ours = (server?.ticks ?? 0) + (readProcess('self')?.ticks ?? 0);
+    this.#ticks = { ...readProcessors(), ours };
+    const others = this.#ticks.busy - then.busy - Math.max(0, ours - then.ours);
+    return (100 * Math.max(0, others)) / Math.max(1, this.#ticks.all - then.all);
   }
 
   #own(): OwnSample {

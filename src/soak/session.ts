@@ -14,6 +14,7 @@ import { pause } from './pause.ts';
 import { endsProcess, type Plan, planAfterKill, planOf } from './plan.ts';
 import { firstOf, reached, serverOf } from './preparation.ts';
 import { PHASES, progressLine } from './progress.ts';
+import { Revival } from './revival.ts';
 import { SAMPLE_MS, Sampler } from './sampler.ts';
 import type { Series } from './series.ts';
 import { parseTarget } from './uri.ts';
@@ -22,8 +23,8 @@ import type { Leaks } from './verdict.ts';
 /** A request that takes longer is given up, with its connection. */
 const TIMEOUT_MS = 10_000;
 const PROGRESS_MS = 5000;
-/** So long a strict server is driven before it is killed in the end. */
-const BEFORE_KILL_MS = 1500;
+/** A strict server is killed so often in the end, until it serves what it has flushed. */
+const KILLS = 2;
 /** A process takes its time to end, and clients take theirs to come again. */
 const OUTAGE_MS = 5000;
 /** The healed phase: a share of the time, within bounds. */
@@ -48,9 +49,10 @@ export class Session {
   hang: string | null = null;
   serverEnding: Ending | null = null;
   stopEnding: Ending | null = null;
-  restarts = 0;
   readonly outages: { readonly id: string; readonly fromMs: number; toMs: number }[] = [];
-  /** Whether it was killed in the end, to see what it keeps. */
+  /** Of a server that is ours: how it came back when it was killed. */
+  readonly revival: Revival | null;
+  /** Whether it was killed in the end, and what it keeps was read. */
   killed = false;
   clearedMs = 0;
   /** When the healed phase was half over. */
@@ -77,6 +79,7 @@ export class Session {
     this.strict = strict;
     const log = join(folder, 'server.log');
     this.server = o.uri === undefined ? new OwnServer({ bytes, set: this.settings, log }) : null;
+    this.revival = this.server === null ? null : new Revival(this.server);
   }
 
   /** Until it can run. What is wrong with what was asked for is found here. */
@@ -94,6 +97,7 @@ export class Session {
       used: server === null,
       ours: this.control !== null,
       timeoutMs: TIMEOUT_MS,
+      rate: o.rate,
     };
     this.load = o.guest
       ? new Guests(server?.uri ?? o.uri!, join(this.folder, 'guest.log'))
@@ -183,11 +187,7 @@ export class Session {
     if (this.interrupted || this.serverEnding !== null || this.hang !== null || load.failure !== null) return;
     this.#phase('verify');
     await this.#readAll();
-    if (this.strict && this.server !== null && !this.options.guest && this.readBackSlots !== null) {
-      await this.#kill(this.server);
-      this.#phase('verify');
-      await this.#readAll();
-    }
+    if (this.strict && !this.options.guest) await this.#killInTheEnd();
     await this.sampler.take();
   }
 
@@ -229,7 +229,8 @@ export class Session {
       const now = performance.now();
       if (now - this.#progressMs >= PROGRESS_MS) {
         this.#progressMs = now;
-        const { sampler, watch, restarts } = this;
+        const { sampler, watch, outages } = this;
+        const restarts = outages.length;
         this.#around.tell(progressLine({ ms: this.options.ms, sampler, ledger, watch, restarts }));
       }
       if (ledger.phase === 'healed') this.hang ??= this.load.hangs(this.clearedMs);
@@ -268,28 +269,21 @@ export class Session {
     });
   }
 
-  /** A server that is strict shows in the end what it keeps: it is killed, and what was flushed is read back from the next. */
-  async #kill(server: OwnServer): Promise<void> {
-    this.#phase('kill');
-    const { load } = this;
-    load.start();
-    await delay(BEFORE_KILL_MS);
-    await load.stop();
-    load.expectLoss();
-    this.sampler.carry();
-    await server.stop('SIGKILL');
-    await server.start();
-    load.crashed();
-    this.killed = true;
+  /**
+   * A server that is strict shows in the end what it keeps: it is killed, and what was flushed is read back from the next. One
+   * that knows of a loss is refused after that; it is discarded, and killed once more with nothing lost.
+   */
+  async #killInTheEnd(): Promise<void> {
+    for (let i = 0; i < KILLS && !this.killed && this.readBackSlots !== null; i++) {
+      this.#phase('kill');
+      this.killed = await this.revival!.kill(this);
+      this.#phase('verify');
+      await this.#readAll();
+    }
   }
 
   async #restart(outage: { toMs: number }): Promise<void> {
-    this.sampler.carry();
-    // Requests that were under way settle first, and are unsure.
-    await delay(SAMPLE_MS / 5);
-    await this.server?.start();
-    this.load.crashed();
-    this.restarts++;
+    await this.revival?.comeBack(this);
     outage.toMs = performance.now() + OUTAGE_MS;
     if (this.plan === null || this.control === null || this.load.ledger.phase !== 'faults') return;
     const refusal = await this.control.apply(planAfterKill(this.plan));

@@ -17,9 +17,13 @@ export type PageSums = Pick<Checksums, 'note' | 'agrees' | 'forget'>;
 /** Without checksums nothing is known of any page. */
 export const NO_SUMS: PageSums = { note: () => undefined, agrees: () => true, forget: () => undefined };
 
-/** Whether there is anything to compare a page of the slot with. */
-export function isKnown({ sums }: Pick<Shared, 'sums'>, x: number, slot: number): boolean {
-  return sums !== null && sums[x][slot >>> PART_SHIFT][slot & (PART_WORDS - 1)] !== 0;
+/** What a page of the slot is compared with; 0: nothing is known. */
+export function sumOf({ sums }: Pick<Shared, 'sums'>, x: number, slot: number): number {
+  return sums === null ? 0 : sums[x][slot >>> PART_SHIFT][slot & (PART_WORDS - 1)];
+}
+
+export function isKnown(shared: Pick<Shared, 'sums'>, x: number, slot: number): boolean {
+  return sumOf(shared, x, slot) !== 0;
 }
 
 export class Checksums {

@@ -14,7 +14,7 @@ export interface PoolFaults {
   allocFails(x: number, slot: number): boolean;
   /** Of the object of an entry that is about to be looked at; -1: it does not decompress. */
   lengthOf(e: number): number;
-  /** The entry of a slot, which was found, is passed by; until the image was read in its place. */
+  /** The entry of a slot, which was found, is passed by; until the image was read in its place, or the page is another one. */
   hides(x: number, slot: number): boolean;
   shown(x: number, slot: number): void;
 }

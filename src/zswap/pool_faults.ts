@@ -12,6 +12,7 @@ import { ageOf, TICK_MS } from '../pool/access_time.ts';
 import { COMPRESS_FAILED } from '../pool/codec.ts';
 import { LENGTH_SAME_FILLED } from '../pool/entries.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
+import { sumOf } from './checksums.ts';
 import type { PoolFaults } from './outward.ts';
 import type { Zswap } from './zswap.ts';
 
@@ -22,8 +23,11 @@ const WORD_BITS = 32;
 export class InjectedFaults implements PoolFaults {
   private readonly gate: Gate;
   private readonly zswap: Zswap;
-  /** Slots whose entries are hidden from this thread until the image was read in their place; by export. */
-  private readonly hidden = new Map<number, Set<number>>();
+  /**
+   * Slots whose entries are hidden from this thread until the image was read in their place, by export, each with the sum of the
+   * page that is hidden. A READ that is given up does not get to the image, and what is written after that is not hidden.
+   */
+  private readonly hidden = new Map<number, Map<number, number>>();
 
   constructor(gate: Gate, zswap: Zswap) {
     this.gate = gate;
@@ -56,10 +60,12 @@ export class InjectedFaults implements PoolFaults {
   }
 
   hides(x: number, slot: number): boolean {
-    if (this.hidden.get(x)?.has(slot) === true) return true;
+    const sum = sumOf(this.zswap.shared, x, slot);
+    if (this.hidden.get(x)?.get(slot) === sum) return true;
+    this.shown(x, slot);
     if (this.first('pool.tree', x, slot) === null) return false;
-    const slots = this.hidden.get(x) ?? new Set();
-    this.hidden.set(x, slots.add(slot));
+    const slots = this.hidden.get(x) ?? new Map();
+    this.hidden.set(x, slots.set(slot, sum));
     return true;
   }
 

@@ -91,3 +91,14 @@ t.test('a tree that leads past an entry makes a READ look at the image, and that
   put(z, 1, page);
   t.equal(take(z, 1).result, LOADED);
 });
+
+t.test('an entry is hidden no longer than its page is what the slot holds', async (t) => {
+  const z = newZswap({ checksums: true });
+  put(z, 1, makePage('text', 1));
+  inject(z, 'pool.tree', 'flip', 1);
+  t.equal(take(z, 1).result, ON_IMAGE);
+  // Its READ is given up before it has read the image.
+  put(z, 1, makePage('text', 2));
+  t.strictSame(take(z, 1), { result: LOADED, page: makePage('text', 2) });
+  t.equal(take(z, 1).result, LOADED);
+});

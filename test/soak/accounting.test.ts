@@ -116,6 +116,15 @@ t.test("the server's own counter detects, once for each count", (t) => {
   t.end();
 });
 
+t.test('a FLUSH is refused for what it can not take out of the pool', (t) => {
+  const refused = trouble({ kind: 'flush', slot: -1, count: 0 });
+  const flip = account({ events: [{ ms: 1000 }], right: { 5: 9500 }, troubles: [refused] });
+  t.match(flip, { unaccounted: 0, rows: [{ detected: 1 }] });
+  const faults = [fault({ class: 'must-tolerate', site: 'pool.allocate', action: 'fail' })];
+  t.match(account({ faults, events: [{}], troubles: [refused] }).rows, [{ unaccounted: 1 }]);
+  t.end();
+});
+
 t.test('what may be lost is stated, and never unaccounted for by itself', (t) => {
   const faults = [fault({ class: 'may-lose', site: 'image.sync', action: 'lie' })];
   t.match(account({ faults, events: [{ slot: -1 }] }), { unaccounted: 0, rows: [{ tolerated: 1 }] });

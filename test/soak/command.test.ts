@@ -20,6 +20,8 @@ t.test('mistakes of usage are exit code 2 and one line', async (t) => {
     [['--time', '60'], /--time: "60", allowed: /],
     [['--time', '0s'], /--time: "0s"/],
     [['--seed', '-1'], /--seed: "-1"/],
+    [['--rate', '0'], /--rate: "0", allowed: an integer from 1 /],
+    [['--rate', '5', '--guest'], /--rate: .*--guest/],
     [['--break', 'all'], /--break: "all", allowed: checksum, fence, early-reply, fsync/],
     [['--nope'], /unknown option/],
     [['--faults', join(folder, 'none')], /--faults: .*ENOENT/],

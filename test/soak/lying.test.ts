@@ -18,7 +18,7 @@ function everyRead(change: (into: Uint8Array, offset: number, bytes: Buffer) => 
 }
 
 t.test('a device that does what it says passes', async (t) => {
-  const { verdict, line, folder } = await soakOf(t, memoryDevice());
+  const { verdict, line, folder } = await soakOf(t, memoryDevice(), { ms: 2000 });
   t.equal(verdict, 'PASS', line);
   t.same(countsOf(line), { wrong: 0, lost: 0, leaked: 0, unaccounted: 0 });
   const rows = readFileSync(join(folder, 'soak.jsonl'), 'utf8')
@@ -77,7 +77,7 @@ t.test('what lands after its connection has ended is found', async (t) => {
   // An NbdServer by itself can't see the end of a connection behind what is not read yet; told that it is a zswapd, which can,
   // the soak cuts connections and sends again.
   const ask = () => () => Promise.resolve({ status: 200, text: '{"quiescent":true,"ok":true,"problems":[]}' });
-  const { verdict, line, folder } = await soakOf(t, memoryDevice(), { ms: 1500, control: 'there' }, { ask });
+  const { verdict, line, folder } = await soakOf(t, memoryDevice(), { ms: 2500, control: 'there' }, { ask });
   t.equal(verdict, 'FAIL', line);
   t.ok(countsOf(line).wrong > 0, line);
   t.match(readFileSync(join(folder, 'report.html'), 'utf8'), /stale: \d+/);

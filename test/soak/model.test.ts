@@ -119,3 +119,17 @@ t.test('a slot with many unanswered WRITEs is crowded until it is read', (t) => 
   t.notOk(m.isCrowded(1));
   t.end();
 });
+
+t.test('a server that was discarded holds zeros, and what comes after that', (t) => {
+  const m = model(true);
+  m.ok(1, WHOLE, 40);
+  m.flushed(m.flushing());
+  m.maybe(1, WHOLE, 72);
+  m.distrust(2);
+  m.empty();
+  t.same(m.allowed(1, 0), [0]);
+  t.notOk(m.isDistrusted(2));
+  m.crash();
+  t.same(m.allowed(1, 0), [0], 'nothing that was flushed or sent before');
+  t.end();
+});

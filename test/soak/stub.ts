@@ -46,7 +46,7 @@ export async function soakOf(
   const told: string[] = [];
   const report = join(tempFolder(t), 'report');
   const options: SoakOptions = {
-    ...{ ms: 900, seed: 1, guest: false, set: [], again: 'zswapd soak', report, uri },
+    ...{ ms: 900, seed: 1, guest: false, rate: Number.POSITIVE_INFINITY, set: [], again: 'zswapd soak', report, uri },
     ...o,
   };
   const nobody = () => () => Promise.reject(new Error('there is nobody to ask'));

@@ -77,6 +77,7 @@ function samples(seconds: number, rss: (t: number) => number): Sample[] {
       ...{ type: 'sample', t: i * 10, phase: 'faults', opsPerSecond: 1, bytesPerSecond: 1, latencies: {}, troubles: 0 },
       ...{ wrong: 0, unsureSlots: 0, server, stats: null, faults: [] },
       own: { rss: 1e8 + i * 1e6, fds: 20, heap: 1e7, gcMs: 0, loopDelayMs: 1 },
+      others: i,
     };
   });
 }

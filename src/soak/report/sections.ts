@@ -1,4 +1,5 @@
 /** The sections of a report, each a heading with a table, a text or plots. */
+import type { Availability } from '../availability.ts';
 import type { Finding } from '../judge.ts';
 import { KINDS } from '../ledger.ts';
 import type { Sample } from '../sampler.ts';
@@ -30,13 +31,16 @@ export function operationsSection({ load: { ledger } }: Session): string {
   return `<h2>Operations by outcome</h2>${table(head, rows)}<p>${text}</p>`;
 }
 
-export function faultsSection({ accounts }: Finding): string {
+export function faultsSection({ accounts, availability }: Finding): string {
   const rows = accounts.rows.map((row) => [
     ...[row.id, `${row.site} ${row.action}`, row.class, row.armed ? 'yes' : 'no', row.reached, row.injected],
-    ...[row.detected, row.tolerated, row.unaccounted],
+    ...[row.detected, row.tolerated, row.unaccounted, ...availabilityCells(availability.get(row.id))],
   ]);
   const columns = [{ name: 'fault' }, { name: 'site' }, { name: 'class' }, { name: 'armed' }];
-  const head = [...columns, ...numeric('reached', 'injected', 'detected', 'tolerated', 'unaccounted')];
+  const head = [
+    ...columns,
+    ...numeric('reached', 'injected', 'detected', 'tolerated', 'unaccounted', 'answered %', 'longest gap s'),
+  ];
   const unexplained = accounts.unexplained
     .slice(0, SHOWN)
     .map(({ text, slot, link, phase }) => [text, slot, link, phase]);
@@ -45,7 +49,15 @@ export function faultsSection({ accounts }: Finding): string {
       ? ''
       : `<p>${accounts.unexplainedCount} errors of the client that no fault explains:</p>` +
         table([{ name: 'error' }, ...numeric('slot', 'connection'), { name: 'phase' }], unexplained);
-  return `<h2>Faults</h2>${table(head, rows)}${errors}`;
+  const text =
+    'Answered: of the requests that ended while the fault was there, those that succeeded; and the longest time without one that ' +
+    'did. Times are by the second, and other faults were there as well.';
+  return `<h2>Faults</h2>${table(head, rows)}<p>${text}</p>${errors}`;
+}
+
+function availabilityCells(one: Availability | undefined): (string | number)[] {
+  if (one === undefined || one.answered === null) return ['-', '-'];
+  return [(one.answered * 100).toFixed(2), (one.longestGapMs / 1000).toFixed(2)];
 }
 
 export function wrongSection({ load: { ledger }, sampler, unreadable }: Session): string {
@@ -121,6 +133,7 @@ export function plotsSection({ sampler: { samples }, load: { ledger } }: Session
       ],
       marks,
     ),
+    linePlot('processors, taken by others, %', whole, [line('others', (s) => s.others)], marks),
     linePlot('descriptors', whole, [line('server', (s) => s.server?.fds), line('soak', (s) => s.own.fds)], marks),
     linePlot(
       'garbage collection, ms in all',
