@@ -10,11 +10,12 @@ import { ConfigError, DEFAULT_CONFIG, type Loaded } from '../config/load.ts';
 import { programLine } from '../config/program.ts';
 import { loadProblem } from '../config/requirements.ts';
 import { EXIT, ExitError, errorCode } from '../os/exit_error.ts';
+import { SUPERVISOR_VARIABLE } from '../os/inherited_sockets.ts';
 import { addAgent } from './agent.ts';
 import type { ExploreFlags } from './explore.ts';
 import { type ConfigFlags, controlSocket, load, type StatsFlags, settings, withConfig, withControl } from './flags.ts';
 import { print } from './print.ts';
-import { addCtl, addFault, addSwapVerbs } from './server_verbs.ts';
+import { addCtl, addFault, addSwapVerbs, addUpgrade } from './server_verbs.ts';
 import { addSoak } from './soak_flags.ts';
 
 /** Sixteen exports of 8 TiB, or some ten million pages, take tens of seconds. */
@@ -30,7 +31,11 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
 
   withConfig(program.command('serve'))
     .description('serve the exports until SIGTERM, SIGINT or SIGHUP')
-    .action(async (flags: ConfigFlags) => {
+    .option(
+      '--supervise',
+      'hold the sockets, and start the server as a child that is started again when it ends unasked; SIGUSR2 upgrades it',
+    )
+    .action(async (flags: ConfigFlags & { supervise?: boolean }) => {
       const { config, notes, locate } = checked(flags);
       // Imported late: everything above answers a mistake without loading the server and its native modules.
       const { ignoreClosedOutput } = await import('../server/log.ts');
@@ -40,9 +45,14 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
       const { endProcess } = await import('../os/process.ts');
       const { lastWords } = await import('../server/output.ts');
       endBy = (error) => endProcess(report(error, lastWords));
-      const { serve } = await import('../server/serve.ts');
       try {
-        await serve(config, notFlusher, notes);
+        if (flags.supervise === true && process.env[SUPERVISOR_VARIABLE] === undefined) {
+          const { supervise } = await import('../server/supervise.ts');
+          await supervise(config);
+        } else {
+          const { serve } = await import('../server/serve.ts');
+          await serve(config, notFlusher, notes);
+        }
       } catch (error) {
         // A start may fail when its threads run already, and those would keep the process for ever.
         endBy(located(error, locate));
@@ -70,6 +80,7 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
     });
 
   addSwapVerbs(program);
+  addUpgrade(program);
 
   addCtl(program);
   addFault(program);

@@ -19,7 +19,8 @@ import { anyPlace, type Places } from './places.ts';
 import { Refusals } from './refusals.ts';
 import type { LaneHandle } from './threads.ts';
 
-const BACKLOG = 128;
+/** Clients that wait at a socket until they are accepted. */
+export const BACKLOG = 128;
 
 /** Why a connection ended that had chosen no export. */
 const OLDEST = 'its handshake was the oldest of listen.maxConnections, and made room';

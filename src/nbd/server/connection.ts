@@ -104,7 +104,7 @@ export class Connection implements TransmissionHost {
   }
 
   /**
-   * Lets running requests finish, answers new ones with ESHUTDOWN, and closes when there is none left. What the peer owes,
+   * Lets running requests finish, answers new ones with ESHUTDOWN (or not: hangsUp), and closes when there is none left. What the peer owes,
    * the rest of a request or room for its replies, has to be there in time, and nothing that it does meanwhile buys more.
    * Waiting for the device has no such bound: what it was given has to finish, unless somebody calls `destroy`.
    */
@@ -254,7 +254,8 @@ export class Connection implements TransmissionHost {
     const { counters } = this;
     const [fence, budget, device] = [this.#fence, this.#budget, this.#device!];
     const given = this.#o.mishaps === undefined ? {} : { mishaps: this.#o.mishaps };
-    const host = { host: this, device, negotiated, inbox, outbox, fence, counters, budget };
+    const { hangsUp = false } = this.#o;
+    const host = { host: this, device, negotiated, inbox, outbox, fence, counters, budget, hangsUp };
     this.#transmission = new Transmission({ ...host, ...given });
     this.#transmission.run();
   }

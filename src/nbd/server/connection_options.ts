@@ -31,6 +31,11 @@ export interface ConnectionOptions {
   readonly ahead?: LookAhead;
   /** Whether the server is stopping: the handshake refuses, and requests are answered with ESHUTDOWN. */
   readonly stopping?: () => boolean;
+  /**
+   * At a stop, requests that have not begun get no answer instead of ESHUTDOWN, which a kernel takes for a broken disk: the
+   * connection ends, and its client connects again and sends them once more. For a server that somebody starts again.
+   */
+  readonly hangsUp?: boolean;
   readonly listing?: boolean;
   readonly handshakeTimeoutMs?: number;
   /** How long `stop` waits for what the client owes; LINGER_MS unless given. */
