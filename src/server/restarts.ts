@@ -22,7 +22,8 @@ export type Verdict =
 
 /** Ends that no start mends, and what does. */
 const FINAL: Readonly<Record<number, string>> = {
-  [EXIT.usage]: 'the config or the machine does not allow it: mend what the last line of the server says, then start again',
+  [EXIT.usage]:
+    'the config or the machine does not allow it: mend what the last line of the server says, then start again',
   [EXIT.staleImage]:
     'an image may not be served as it is: what was in the pool alone is lost; choose one of the ways that the last line of the server names (zswapd image reset, or exports[].onUnclean), then start again',
   [EXIT.drainFailed]:

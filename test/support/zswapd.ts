@@ -37,6 +37,10 @@ export interface ServerOptions {
   readonly wrap?: readonly string[];
   /** Of the process. startServer needs a pipe at 1, because it waits for the ready lines there. */
   readonly stdio?: StdioOptions;
+  /** Under a supervisor: `child` and `pid` are that. */
+  readonly supervise?: boolean;
+  /** The program, in place of what is served. */
+  readonly program?: string;
   /** How many ready lines to wait for: one per export and socket unless given. */
   readonly readyLines?: number;
 }
@@ -89,12 +93,13 @@ export function serverArguments(folder: string, o: ServerOptions = {}): string[]
 export function spawnServer(t: Owner, o: ServerOptions = {}): ServerProcess {
   const folder = o.folder ?? tempFolder(t);
   const { stdio, set = [] } = o;
-  const [program, ...args] = [...(o.wrap ?? []), process.execPath, MAIN, 'serve'];
+  const [program, ...args] = [...(o.wrap ?? []), process.execPath, o.program ?? MAIN, 'serve'];
   const { child, ...paths } = startZswapd({
     command: [program, ...args],
     sockets: folder,
     exports: exportsOf(folder, o),
     set: [NO_SCRUB, ...set],
+    ...(o.supervise === true ? { more: ['--supervise'] } : {}),
     ...(stdio === undefined ? {} : { stdio }),
     // A server that is killed leaves its markers and notes with the test, and not in the checkout.
     env: { UV_THREADPOOL_SIZE: '32', STATE_DIRECTORY: folder, ...o.env },
