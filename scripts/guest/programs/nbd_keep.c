@@ -33,7 +33,8 @@ static uint16_t flags;
 
 static int take(int fd, void *to, size_t length)
 {
-	return recv(fd, to, length, MSG_WAITALL) == (ssize_t)length ? 0 : -1;
+	/* Asked for nothing, recv would wait for something. */
+	return length == 0 || recv(fd, to, length, MSG_WAITALL) == (ssize_t)length ? 0 : -1;
 }
 
 /* Through the handshake; -1 if the server is not there, or goes on the way. */
