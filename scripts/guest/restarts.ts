@@ -1,7 +1,7 @@
 // When a run's server is restarted, and what each time came to.
 
+import type { Log } from './log.ts';
 import { megabytes, type Report } from './report.ts';
-import type { Log } from './run.ts';
 import type { Server } from './server.ts';
 
 /** Swap traffic after a restart before the next one: by then the guest lives on what it brought back. */

@@ -6,6 +6,7 @@ import { byLine, mortal } from './children.ts';
 import { loopbackPort, toUri } from './endpoint.ts';
 import { writeInitramfs } from './initramfs.ts';
 import type { Kernel } from './kernel.ts';
+import { type Log, logger } from './log.ts';
 import { type Attach, EXIT, type Load, loadOf, type Options } from './options.ts';
 import { type Accelerator, qemuArguments } from './qemu.ts';
 import { detectionOf, megabytes, problemsOf, Report } from './report.ts';
@@ -54,16 +55,6 @@ export async function runGuest(context: Context, attach: Attach): Promise<number
   if (code !== EXIT.failed && !options.keep) rmSync(folder, { recursive: true });
   else log(`kept ${folder}`);
   return code;
-}
-
-export type Log = (line: string) => void;
-
-export function logger(name: string): Log {
-  const begun = performance.now();
-  return (line) => {
-    const seconds = ((performance.now() - begun) / 1000).toFixed(1).padStart(5);
-    process.stdout.write(`vm ${name} ${seconds}s: ${line}\n`);
-  };
 }
 
 async function withServer(context: Context, attach: Attach, folder: string, log: Log): Promise<number> {

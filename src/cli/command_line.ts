@@ -29,6 +29,31 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
     .showSuggestionAfterError(false)
     .configureOutput({ writeOut, outputError: (text, write) => write(text.replace(/^error: /, 'zswapd: ')) });
 
+  addServe(program);
+  addStats(program, done);
+  addSwapVerbs(program);
+  addUpgrade(program);
+
+  addCtl(program);
+  addFault(program);
+  addExplore(program, done);
+  addConfigCheck(program);
+  addAgent(program, done);
+  addSoak(program, done);
+
+  const imageCommands = program.command('image').description('work on image files');
+  imageCommands
+    .command('reset')
+    .argument('<path>', 'the image file or block device')
+    .description('discard a stale image, so that it can be served again')
+    .action(async (path: string) => {
+      const { resetImage } = await import('./image_reset.ts');
+      done(await resetImage(resolve(path)));
+    });
+  return program;
+}
+
+function addServe(program: Command): void {
   withConfig(program.command('serve'))
     .description('serve the exports until SIGTERM, SIGINT or SIGHUP')
     .option(
@@ -58,7 +83,9 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
         endBy(located(error, locate));
       }
     });
+}
 
+function addStats(program: Command, done: (exitCode: number) => void): void {
   withControl(program.command('stats'))
     .description('print the counters of a running server')
     .option('--json', 'print the JSON that the server sent')
@@ -78,27 +105,6 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
       await print(flags.json ? `${visibleJson(JSON.stringify(answer))}\n` : format(answer));
       if (check && answer.ok !== true) done(EXIT.failed);
     });
-
-  addSwapVerbs(program);
-  addUpgrade(program);
-
-  addCtl(program);
-  addFault(program);
-  addExplore(program, done);
-  addConfigCheck(program);
-  addAgent(program, done);
-  addSoak(program, done);
-
-  const imageCommands = program.command('image').description('work on image files');
-  imageCommands
-    .command('reset')
-    .argument('<path>', 'the image file or block device')
-    .description('discard a stale image, so that it can be served again')
-    .action(async (path: string) => {
-      const { resetImage } = await import('./image_reset.ts');
-      done(await resetImage(resolve(path)));
-    });
-  return program;
 }
 
 function addConfigCheck(program: Command): void {

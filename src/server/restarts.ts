@@ -16,7 +16,7 @@ export interface ServerEnd {
 
 export type Asked = 'nothing' | 'stop' | 'upgrade';
 
-export type Verdict =
+type Verdict =
   | { readonly next: 'again' | 'upgrade'; readonly reason: string }
   | { readonly next: 'end'; readonly code: number; readonly reason: string };
 
@@ -33,7 +33,7 @@ const FINAL: Readonly<Record<number, string>> = {
 /** Signals that end a server which has not come to handle them, and so has not begun anything. */
 const STOPS = ['SIGTERM', 'SIGINT', 'SIGHUP'];
 
-export function endText({ code, signal }: ServerEnd): string {
+function endText({ code, signal }: ServerEnd): string {
   return signal === null ? `exit ${code}` : `killed by ${signal}`;
 }
 

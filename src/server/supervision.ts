@@ -8,7 +8,7 @@ import { EXIT, ExitError } from '../os/exit_error.ts';
 import { SUPERVISOR_VARIABLE } from '../os/inherited_sockets.ts';
 
 /** What a supervisor has seen so far; stats shows it. */
-export interface History {
+interface History {
   /** Process id of the supervisor. */
   readonly pid: number;
   /** Servers that were started again after an unasked end, and for an upgrade. */
