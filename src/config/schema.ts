@@ -146,7 +146,7 @@ const controlGroup = group(
   {
     listen: fileOrNull('Unix socket of the control plane (HTTP), mode 0600. null: none.').prefault('var/zswapd.sock'),
   },
-  'The control plane, which zswapd stats, swapoff, swapon and ctl ask.',
+  'The control plane, which zswapd stats, swapoff, swapon, upgrade and ctl ask.',
 );
 
 const agents = group(
