@@ -30,7 +30,7 @@ t.test('too many restarts in a window: exit 1', async (t) => {
   const server = await startSupervised(t, { set: [...DURABLE, 'supervise.restarts=1'] });
   const first = server.server()!;
   process.kill(first, 'SIGKILL');
-  process.kill(await server.another(first), 'SIGKILL');
+  process.kill(await server.another(), 'SIGKILL');
   const { code, stderr } = await server.ended;
   t.equal(code, 1);
   t.match(stderr, /supervise\.restarts are used up: it is not started again/);

@@ -12,8 +12,8 @@ const INLINE = 'lanes=0';
 export interface Supervised extends RunningServer {
   /** The process that serves now; null between two. */
   server(): number | null;
-  /** Waits until another one than `before` serves. */
-  another(before: number | null): Promise<number>;
+  /** Waits until the next one serves; to be asked for each, as they are told apart by their ready lines. */
+  another(): Promise<number>;
 }
 
 export async function startSupervised(t: Test, o: ServerOptions = {}): Promise<Supervised> {
@@ -30,16 +30,13 @@ export async function startSupervised(t: Test, o: ServerOptions = {}): Promise<S
     await until(() => [...all].every((pid) => !existsSync(`/proc/${pid}`)));
   });
   all.add(server()!);
+  const lines = (): number => supervisor.stdout().split('\n').length - 1;
+  const each = lines();
   return {
     ...supervisor,
     server,
-    async another(before) {
-      const lines = (): number => supervisor.stdout().split('\n').length - 1;
-      const uris = lines();
-      await until(() => {
-        const now = server();
-        return now !== null && now !== before && (lines() > uris || all.has(now));
-      });
+    async another() {
+      await until(() => lines() >= each * (all.size + 1));
       const now = server()!;
       all.add(now);
       return now;
