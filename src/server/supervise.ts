@@ -37,10 +37,22 @@ export async function supervise(config: Config): Promise<never> {
   careForOom(config.process);
   const sockets = await holdSockets(config, warn);
   const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
+  const limits = afterKill(config);
+  if (limits !== null) log.logger.info({ part: 'supervisor' }, limits);
   const code = await new Supervisor(config, log, manager, sockets).run(signals);
   for (const socket of sockets) socket.release();
   await log.flush();
   endProcess(code);
+}
+
+/** What a kill costs that starting again does not mend; null where it costs nothing that was answered. */
+function afterKill({ durability, exports }: Config): string | null {
+  if (durability === 'volatile') {
+    return 'durability is volatile: a server that is killed leaves a stale image, and is not started again (exit 3)';
+  }
+  const lossy = exports.filter(({ writeThrough }) => !writeThrough).map(({ name }) => name);
+  if (lossy.length === 0) return null;
+  return `after a kill, writes to ${lossy.join(', ')} that nobody flushed are lost, and swap never flushes (exports[].writeThrough)`;
 }
 
 class Supervisor {

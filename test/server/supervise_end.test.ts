@@ -11,6 +11,11 @@ t.test('a volatile server that was killed leaves a stale image: exit 3, and what
   const { code, stderr } = await server.ended;
   t.equal(code, 3);
   t.match(stderr, /zswapd image reset/);
+  t.match(
+    stderr,
+    /durability is volatile: a server that is killed leaves a stale image/,
+    'which was said at the start',
+  );
   await t.rejects(server.connect(), 'nobody waits for a server that does not come');
 });
 
