@@ -109,7 +109,7 @@ export async function listen(o: ListenOptions): Promise<Listeners> {
         server.close();
         refusals.close();
       }
-      door.close();
+      door.close(inherited > 0);
       for (const refusals of crowded) refusals.close();
     },
   };

@@ -64,3 +64,16 @@ t.test('a device that writes through has every change durable before its answer'
   ]);
   await client.disconnect();
 });
+
+t.test(
+  'a handshake that has begun comes to its end, so that its client connects again and does not give up',
+  async (t) => {
+    const served = await serve(t, new RamDevice(), { hangsUp: true });
+    const client = served.connect();
+    await until(() => served.connections.length === 1);
+    served.connections[0].stop();
+    const connected = await client;
+    await t.rejects(connected.read(0, BLOCK), 'by then it has hung up');
+    await served.ended(1);
+  },
+);
