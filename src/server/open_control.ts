@@ -52,7 +52,8 @@ export async function openControl(config: Config, shared: Shared, parts: Control
       }),
     swapon: (name) => swap.swapon(name),
     upgrade() {
-      if (supervisor === null) throw new ControlError(409, 'this server has no supervisor, allowed: serve --supervise');
+      if (supervisor?.pid !== process.ppid)
+        throw new ControlError(409, 'this server has no supervisor, allowed: serve --supervise');
       process.kill(supervisor.pid, 'SIGUSR2');
       return { supervisor: supervisor.pid, pid: process.pid };
     },

@@ -97,7 +97,7 @@ class Supervisor {
         return verdict.code;
       }
       if (verdict.next === 'upgrade') this.counts.upgrades++;
-      else if (!(await this.mayRestart(reason))) return this.asked === 'stop' ? EXIT.ok : EXIT.failed;
+      else if (!(await this.mayRestart(reason))) return this.asked === 'stop' ? EXIT.drainFailed : EXIT.failed;
       if (this.asked === 'upgrade') this.asked = 'nothing';
     }
   }
@@ -120,7 +120,7 @@ class Supervisor {
       };
     });
     if (this.asked !== 'stop') return true;
-    this.log.info('stopped before the server was started again; what its last end has left is as it was');
+    this.log.error('stopped before the server was started again: images and markers are as its end has left them');
     return false;
   }
 
