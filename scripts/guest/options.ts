@@ -18,9 +18,9 @@ Boots a Debian guest whose memory hogs are pushed into swap on an NBD export, an
   --break corrupt|kill     a check of the check: spoil the server in mid-run (corrupt: overwrite 256 MiB of it over
                            another connection; kill: SIGKILL); exit 3 when the guest noticed as it must
   --restart clean|kill|upgrade
-                           under swap load the server is stopped and started again, killed (with durability: strict and
-                           writeThrough; with --set durability=volatile it must refuse to serve again, exit 3), or replaced
-                           by another build, and the guest waits: every byte of its memory verifies all the same
+                           under swap load the server is stopped and started again, killed (with durability: strict;
+                           with --set durability=volatile it must refuse to serve again, exit 3), or replaced by another
+                           build, and the guest waits: every byte of its memory verifies all the same
   --times N                how often (default: 3)
   --memcg                  a guest with a tree of cgroups and the agent inside: whose pages are whose, and every limit, is
                            compared with what the guest's own kernel says (needs this machine's Node, which is lent)

@@ -69,14 +69,15 @@ class SupervisedServer {
     const log = join(this.folder, 'server.log');
     const { times, restart } = this.options;
     // Swap asks for no FLUSH, and a server that is killed may lose what was not flushed. A volatile one is to refuse.
-    const through = restart === 'kill' && this.options.break === undefined;
+    const strict = restart === 'kill' && this.options.break === undefined;
     this.running = startZswapd({
       command: mortal(process.execPath, [this.builds.program, 'serve', '--supervise']),
       sockets: this.sockets,
-      exports: [{ name: NAME, size: '1GiB', image: join(this.folder, `${NAME}.img`), writeThrough: through }],
+      exports: [{ name: NAME, size: '1GiB', image: join(this.folder, `${NAME}.img`) }],
       set: [
         ...(this.attach === 'nbd' ? [`listen.tcp=127.0.0.1:${port}`] : []),
-        ...(through ? ['durability=strict'] : []),
+        // With that, and under a supervisor, each WRITE is on the disk before its answer.
+        ...(strict ? ['durability=strict'] : []),
         `supervise.restarts=${times}`,
       ],
       more: this.options.serve,

@@ -10,7 +10,7 @@ import { ConfigError, DEFAULT_CONFIG, type Loaded } from '../config/load.ts';
 import { programLine } from '../config/program.ts';
 import { loadProblem } from '../config/requirements.ts';
 import { EXIT, ExitError, errorCode } from '../os/exit_error.ts';
-import { SUPERVISOR_VARIABLE } from '../os/inherited_sockets.ts';
+import { isSupervised } from '../os/inherited_sockets.ts';
 import { addAgent } from './agent.ts';
 import type { ExploreFlags } from './explore.ts';
 import { type ConfigFlags, controlSocket, load, type StatsFlags, settings, withConfig, withControl } from './flags.ts';
@@ -71,7 +71,7 @@ function addServe(program: Command): void {
       const { lastWords } = await import('../server/output.ts');
       endBy = (error) => endProcess(report(error, lastWords));
       try {
-        if (flags.supervise === true && process.env[SUPERVISOR_VARIABLE] === undefined) {
+        if (flags.supervise === true && !isSupervised(process.env)) {
           const { supervise } = await import('../server/supervise.ts');
           await supervise(config);
         } else {

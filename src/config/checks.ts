@@ -91,8 +91,8 @@ function checkExports({ exports, listen, control, durability }: Config): Problem
         message: `${image} is a socket's path too, allowed: another path`,
       });
     }
-    if (writeThrough && durability !== 'strict') {
-      const message = `true promises what durability: ${JSON.stringify(durability)} does not keep, allowed: with durability: "strict"`;
+    if (writeThrough === 'on' && durability !== 'strict') {
+      const message = `"on" promises what durability: ${JSON.stringify(durability)} does not keep, allowed: with durability: "strict"`;
       problems.push({ path: ['exports', index, 'writeThrough'], message });
     }
     names.set(name, index);

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { RANGES_MAX } from '../pool/attribution.ts';
 import { EXPORT_BYTES_MAX, PAGE_SIZE } from '../pool/limits.ts';
 import { DESCRIPTION_MAX, MEMCG_PATH_MAX, NAME_MAX } from './bounds.ts';
-import { bool, choice, duration, file, fileOrNull, group, size, text } from './fields.ts';
+import { choice, duration, file, fileOrNull, group, size, text } from './fields.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -58,9 +58,10 @@ export const exportOptions = group(
       ['refuse', 'reset', 'serve'],
       'Start after an unclean stop, when the image is stale: refuse (exit 3), reset (discard its content), or serve the old bytes. An image that is gone or empty beside its marker is refused by serve too, and started anew by reset. Only refuse can never corrupt a guest.',
     ).prefault('refuse'),
-    writeThrough: bool(
-      'With durability: strict: a WRITE, TRIM or WRITE_ZEROES is answered when the image has it, synced, as if each had FUA. The kernel sends neither FLUSH nor FUA for swap, so a server that is to be killed and started again under a running guest needs it. Each request then waits for the disk.',
-    ).prefault(false),
+    writeThrough: choice(
+      ['auto', 'on', 'off'],
+      'With durability: strict: a WRITE, TRIM or WRITE_ZEROES is answered when the image has it, synced, as if each had FUA, and waits for the disk. auto: under serve --supervise, where a server that was killed comes back to a guest that runs on: the kernel sends neither FLUSH nor FUA for swap, and with off it reads old bytes then.',
+    ).prefault('auto'),
     description: text(
       0,
       DESCRIPTION_MAX,

@@ -16,7 +16,7 @@ import { formatSize } from '../config/units.ts';
 import { createImageTraffic, type ImageTraffic } from '../image/counted_image.ts';
 import type { OpenableImage } from '../image/image.ts';
 import { EXIT, ExitError } from '../os/exit_error.ts';
-import { inheritedSockets } from '../os/inherited_sockets.ts';
+import { inheritedSockets, isSupervised } from '../os/inherited_sockets.ts';
 import { TICK_MS } from '../pool/access_time.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { canonicalPath } from '../pool/memcg_path.ts';
@@ -28,6 +28,7 @@ import type { ImageBudget } from './budget.ts';
 import type { Care } from './care.ts';
 import { careForMemory } from './process_care.ts';
 import { createCells, liveSettings, type TunableCells } from './tunables.ts';
+import { writesThrough } from './write_through.ts';
 
 /** What threads are set to, besides the pool's settings: plain values, the same in every thread. */
 export interface ThreadSettings {
@@ -129,7 +130,7 @@ function poolSettings(config: Config): PoolSettings {
         ? {}
         : { budget: { pages: one.writeback.budget / PAGE_SIZE, ticks: Math.ceil(one.writeback.interval / TICK_MS) } }),
       agent: one.attribution === 'agent',
-      writeThrough: one.writeThrough,
+      writeThrough: writesThrough(one, config, isSupervised(process.env)),
     })),
     memcgs: names.map((name) => ({
       name,

@@ -24,6 +24,7 @@ import { type Asked, judge, Restarts, type ServerEnd } from './restarts.ts';
 import { ServiceManager, watchdogMs } from './service_manager.ts';
 import { closeInspector, INHERITED_IGNORED, Signals } from './signals.ts';
 import { MESSAGE_END, type Supervised } from './supervision.ts';
+import { costOfKill } from './write_through.ts';
 
 /** How long the program on disk may take to say its version before it takes the place of the server. */
 const REHEARSAL_MS = 30_000;
@@ -37,22 +38,12 @@ export async function supervise(config: Config): Promise<never> {
   careForOom(config.process);
   const sockets = await holdSockets(config, warn);
   const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
-  const limits = afterKill(config);
-  if (limits !== null) log.logger.info({ part: 'supervisor' }, limits);
+  const cost = costOfKill(config);
+  if (cost !== null) log.logger.info({ part: 'supervisor' }, cost);
   const code = await new Supervisor(config, log, manager, sockets).run(signals);
   for (const socket of sockets) socket.release();
   await log.flush();
   endProcess(code);
-}
-
-/** What a kill costs that starting again does not mend; null where it costs nothing that was answered. */
-function afterKill({ durability, exports }: Config): string | null {
-  if (durability === 'volatile') {
-    return 'durability is volatile: a server that is killed leaves a stale image, and is not started again (exit 3)';
-  }
-  const lossy = exports.filter(({ writeThrough }) => !writeThrough).map(({ name }) => name);
-  if (lossy.length === 0) return null;
-  return `after a kill, writes to ${lossy.join(', ')} that nobody flushed are lost, and swap never flushes (exports[].writeThrough)`;
 }
 
 class Supervisor {

@@ -38,8 +38,6 @@ export const MESSAGE_END = '\n\n';
 export function supervision(environment: NodeJS.ProcessEnv, gone: () => void): Supervision | null {
   const text = environment[SUPERVISOR_VARIABLE];
   if (text === undefined) return null;
-  // What the server starts itself is not supervised.
-  delete environment[SUPERVISOR_VARIABLE];
   const { fd, ...history } = parse(text);
   const socket = new Socket({ fd, readable: true, writable: true });
   socket.on('error', () => undefined);

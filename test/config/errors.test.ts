@@ -34,8 +34,8 @@ const cases: [name: string, text: string, expected: string | RegExp][] = [
   ],
   [
     'a promise that the pool does not keep',
-    '{ "exports": [{ "name": "a", "size": 4096, "image": "a", "writeThrough": true }] }',
-    'c.jsonc:1:74: exports[0].writeThrough: true promises what durability: "volatile" does not keep, allowed: with durability: "strict"',
+    '{ "exports": [{ "name": "a", "size": 4096, "image": "a", "writeThrough": "on" }] }',
+    'c.jsonc:1:74: exports[0].writeThrough: "on" promises what durability: "volatile" does not keep, allowed: with durability: "strict"',
   ],
   [
     'restarts without end',

@@ -5,7 +5,7 @@ import { until } from './until.ts';
 import { type RunningServer, type ServerOptions, startServer } from './zswapd.ts';
 
 /** Serves again at once, and what was answered is on the disk. */
-export const DURABLE = ['durability=strict', 'exports[0].writeThrough=true', 'supervise.backoff=10ms'];
+export const DURABLE = ['durability=strict', 'supervise.backoff=10ms'];
 /** Threads are most of a start, and nothing here is about them. */
 const INLINE = 'lanes=0';
 
