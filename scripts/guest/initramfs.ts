@@ -1,4 +1,4 @@
-// The guest's root: a newc cpio archive with busybox, nbd-client, the hog, the kernel's modules and the init script.
+// The guest's root: a newc cpio archive with busybox, nbd-client, the hog, nbd_keep, the kernel's modules and the init script.
 //
 // It is written here and not by cpio(1), because a device node in an unpacked tree needs root and one in an archive
 // does not.
@@ -55,26 +55,27 @@ function padded(bytes: Buffer): Buffer {
 
 interface Initramfs {
   readonly kernel: Kernel;
-  /** The folder with `hog.c`, `common` and the programs that can be process 1. */
+  /** The folder with `hog.c`, `nbd_keep.c`, `common` and the programs that can be process 1. */
   readonly programs: string;
   /** Which of these is. */
   readonly program: 'init' | 'memcg' | 'corpus';
-  /** Where the hog is compiled. */
+  /** Where these two are compiled. */
   readonly work: string;
   /** Settings that the init script reads as shell variables. */
   readonly settings: Readonly<Record<string, string | number>>;
 }
 
 export function writeInitramfs(target: string, { kernel, programs, program, work, settings }: Initramfs): void {
-  const hog = join(work, 'hog');
-  execFileSync(toolPath('cc'), ['-O2', '-static', '-o', hog, join(programs, 'hog.c')]);
-
   const archive = new Archive();
   archive.device('/dev/console', 5, 1);
   archive.file('/init', readFileSync(join(programs, program)), 0o755);
   archive.file('/common', readFileSync(join(programs, 'common')), 0o644);
   archive.file('/bin/busybox', readFileSync(toolPath('busybox')), 0o755);
-  archive.file('/bin/hog', readFileSync(hog), 0o755);
+  for (const name of ['hog', 'nbd_keep']) {
+    const binary = join(work, name);
+    execFileSync(toolPath('cc'), ['-O2', '-static', '-o', binary, join(programs, `${name}.c`)]);
+    archive.file(`/bin/${name}`, readFileSync(binary), 0o755);
+  }
 
   const nbdClient = toolPath('nbd-client');
   archive.file('/sbin/nbd-client', readFileSync(nbdClient), 0o755);

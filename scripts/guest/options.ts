@@ -17,6 +17,11 @@ Boots a Debian guest whose memory hogs are pushed into swap on an NBD export, an
                            the export's content is lost
   --break corrupt|kill     a check of the check: spoil the server in mid-run (corrupt: overwrite 256 MiB of it over
                            another connection; kill: SIGKILL); exit 3 when the guest noticed as it must
+  --restart clean|kill|upgrade
+                           under swap load the server is stopped and started again, killed (with durability: strict;
+                           with --set durability=volatile it must refuse to serve again, exit 3), or replaced by another
+                           build, and the guest waits: every byte of its memory verifies all the same
+  --times N                how often (default: 3)
   --memcg                  a guest with a tree of cgroups and the agent inside: whose pages are whose, and every limit, is
                            compared with what the guest's own kernel says (needs this machine's Node, which is lent)
   --agent-link tcp|serial  how the agent reaches the server (default: tcp; serial is a virtio-serial port)
@@ -32,6 +37,7 @@ exit codes: 0 all memory verified; 1 failed, or an injected break went unnoticed
 
 export type Attach = 'blk' | 'nbd';
 type AgentLink = 'tcp' | 'serial';
+export type Restart = 'clean' | 'kill' | 'upgrade';
 export type Break = 'corrupt' | 'kill';
 
 export interface Options {
@@ -41,6 +47,8 @@ export interface Options {
   readonly server: 'zswapd' | 'nbdkit';
   readonly uri: string | undefined;
   readonly break: Break | undefined;
+  readonly restart: Restart | undefined;
+  readonly times: number;
   readonly memcg: boolean;
   readonly agentLink: AgentLink;
   readonly kernels: readonly KernelChoice[];
@@ -50,6 +58,9 @@ export interface Options {
 }
 
 export class UsageError extends Error {}
+
+/** Of --times. */
+const TIMES_MAX = 100;
 
 /** What the hogs do, in MiB and per cent; the guest's own name for each setting. */
 export interface Load {
@@ -68,12 +79,18 @@ export const LEAST_SWAPPED_OUT = 400e6;
 
 export function loadOf(options: Options): Load {
   const seed = Math.floor(Math.random() * 2 ** 31);
-  const common = { hogs: 4, touch_percent: 15, rewrite_percent: 10, seed };
-  if (options.small && options.memcg)
+  // What is touched after each restart is what it may go wrong with.
+  const more = options.restart === undefined ? 0 : 4 * options.times;
+  const common = { hogs: 4, touch_percent: 15 + more, rewrite_percent: 10 + more / 2, seed };
+  if (options.small && (options.memcg || options.restart !== undefined))
     return { ...common, hog_mib: 48, hog_limit_mib: 16, keeper_mib: 32, keeper_limit_mib: 16 };
   return options.small
     ? { ...common, hog_mib: 32, hog_limit_mib: 12, keeper_mib: 24, keeper_limit_mib: 12 }
     : { ...common, hog_mib: 112, hog_limit_mib: 24, keeper_mib: 40, keeper_limit_mib: 16 };
+}
+
+function isVolatile(serve: readonly string[]): boolean {
+  return serve.some((argument) => /^durability="?volatile"?$/.test(argument));
 }
 
 function oneOf<T extends string>(name: string, value: string, allowed: readonly T[]): T {
@@ -103,6 +120,23 @@ export function parseOptions(args: readonly string[]): Options | undefined {
   if (values.uri !== undefined && broken === 'kill') {
     throw new UsageError('--break kill with --uri is refused: only processes that this run started are killed');
   }
+  const restart =
+    values.restart === undefined ? undefined : oneOf('restart', values.restart, ['clean', 'kill', 'upgrade']);
+  if (
+    restart !== undefined &&
+    (broken !== undefined || values.memcg || values.uri !== undefined || server !== 'zswapd')
+  ) {
+    throw new UsageError('--restart is for our own server, and goes with no break, --memcg or --uri');
+  }
+  const times = Number(values.times ?? 3);
+  if (
+    !Number.isInteger(times) ||
+    times < 1 ||
+    times > TIMES_MAX ||
+    (values.times !== undefined && restart === undefined)
+  ) {
+    throw new UsageError(`--times ${values.times}: a number from 1 to ${TIMES_MAX}, with --restart`);
+  }
   const kernel = oneOf('kernel', values.kernel, ['stable', 'backports', 'both']);
   const agentLink = oneOf('agent-link', values['agent-link'], ['tcp', 'serial']);
   if (values.memcg && (broken !== undefined || values.uri !== undefined || server !== 'zswapd' || attach !== 'blk')) {
@@ -113,7 +147,10 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     serve,
     server,
     uri: values.uri,
-    break: broken,
+    // A server of a volatile pool that was killed may not serve again: its guest has to notice.
+    break: restart === 'kill' && isVolatile(serve) ? 'kill' : broken,
+    restart,
+    times,
     memcg: values.memcg,
     agentLink,
     kernels: kernel === 'both' ? ['stable', 'backports'] : [kernel],
@@ -134,6 +171,8 @@ function parse(args: readonly string[]) {
         server: { type: 'string', default: 'zswapd' },
         uri: { type: 'string' },
         break: { type: 'string' },
+        restart: { type: 'string' },
+        times: { type: 'string' },
         memcg: { type: 'boolean', default: false },
         'agent-link': { type: 'string', default: 'tcp' },
         kernel: { type: 'string', default: 'stable' },

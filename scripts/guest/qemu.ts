@@ -19,6 +19,8 @@ interface Machine {
   readonly initramfs: string;
   readonly attach: Attach;
   readonly endpoint: Endpoint;
+  /** Seconds for which QEMU's client keeps requests while its server is gone; none unless given. */
+  readonly reconnectSeconds?: number;
   /** 256 unless given. */
   readonly memoryMib?: number;
   /** Further devices. */
@@ -26,7 +28,7 @@ interface Machine {
 }
 
 export function qemuArguments(machine: Machine): string[] {
-  const { accelerator, kernel, initramfs, attach, endpoint, memoryMib = 256, more = [] } = machine;
+  const { accelerator, kernel, initramfs, attach, memoryMib = 256, more = [] } = machine;
   return [
     // With QEMU 7.2's emulation of cmpxchg16b the guest's slab allocator takes a double fault.
     ...(accelerator === 'kvm'
@@ -37,15 +39,16 @@ export function qemuArguments(machine: Machine): string[] {
     ...['-kernel', kernel, '-initrd', initramfs],
     // An emulated processor may stand still for seconds on a busy host, which is no lockup of the guest's.
     ...['-append', 'console=ttyS0 loglevel=5 panic=-1 oops=panic nowatchdog mitigations=off'],
-    ...(attach === 'blk' ? blockDevice(endpoint) : network()),
+    ...(attach === 'blk' ? blockDevice(machine) : network()),
     ...more,
   ];
 }
 
 /** cache.direct keeps QEMU from holding pages of its own: what the guest reads is what the server says. */
-function blockDevice(endpoint: Endpoint): string[] {
+function blockDevice({ endpoint, reconnectSeconds }: Machine): string[] {
   const blockdev = {
     ...toBlockdev(endpoint),
+    ...(reconnectSeconds === undefined ? {} : { 'reconnect-delay': reconnectSeconds }),
     'node-name': 'swap',
     discard: 'unmap',
     'detect-zeroes': 'off',

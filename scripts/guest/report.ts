@@ -114,7 +114,7 @@ export function detectionOf(report: Report, kind: Break): string | undefined {
   if (report.result?.ok === true) return undefined;
   if (kind === 'corrupt')
     return report.differing > 0 ? `the hogs report ${report.differing} differing pages` : undefined;
-  return report.readError
+  return report.readError && report.differing === 0
     ? (report.faults.find((line) => /Read-error/.test(line)) ?? 'Read-error on swap-device')
     : undefined;
 }

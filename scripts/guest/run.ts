@@ -6,19 +6,29 @@ import { byLine, mortal } from './children.ts';
 import { loopbackPort, toUri } from './endpoint.ts';
 import { writeInitramfs } from './initramfs.ts';
 import type { Kernel } from './kernel.ts';
+import { type Log, logger } from './log.ts';
 import { type Attach, EXIT, type Load, loadOf, type Options } from './options.ts';
 import { type Accelerator, qemuArguments } from './qemu.ts';
 import { detectionOf, megabytes, problemsOf, Report } from './report.ts';
+import { RestartPlan } from './restarts.ts';
 import { type Server, startServer, tail } from './server.ts';
+import { startSupervised } from './supervised.ts';
 import { toolPath } from './tools.ts';
 
 /** Three times what a guest takes on two emulated cores. */
 const TIMEOUT_SECONDS: Record<Attach, number> = { blk: 90, nbd: 240 };
+/** A restart more, with what the guest touches for it, in which each request may wait for the disk. */
+const RESTART_SECONDS = 60;
+/** How long a guest waits for a server that is gone; for one that does not come again, it need not be long. */
+const RECONNECT_SECONDS = { comes: 300, refuses: 20 };
 /** After its first read error a guest has this long to end by itself. */
 const AFTERMATH_SECONDS = 30;
 const PROGRESS_SECONDS = 5;
 /** How much of the served data is overwritten; where swap has its header, and so nothing of the hogs', is left alone. */
 const CORRUPT = { offset: '1M', length: '256M' };
+
+/** The exit code of a server that refuses a stale image. */
+const STALE_IMAGE = 3;
 
 export interface Context {
   readonly root: string;
@@ -47,18 +57,9 @@ export async function runGuest(context: Context, attach: Attach): Promise<number
   return code;
 }
 
-export type Log = (line: string) => void;
-
-export function logger(name: string): Log {
-  const begun = performance.now();
-  return (line) => {
-    const seconds = ((performance.now() - begun) / 1000).toFixed(1).padStart(5);
-    process.stdout.write(`vm ${name} ${seconds}s: ${line}\n`);
-  };
-}
-
 async function withServer(context: Context, attach: Attach, folder: string, log: Log): Promise<number> {
-  const server = await startServer(context.options, attach, context.root, folder);
+  const start = context.options.restart === undefined ? startServer : startSupervised;
+  const server = await start(context.options, attach, context.root, folder);
   log(`server ${toUri(server.endpoint)}${server.child === undefined ? '' : ` pid ${server.child.pid}`}`);
   const { report, problems, detection } = await new Guest(context, attach, folder, server, log).run();
   const killed = context.options.break === 'kill';
@@ -68,7 +69,8 @@ async function withServer(context: Context, attach: Attach, folder: string, log:
   log(report.traffic());
   if (context.options.break === undefined) {
     if (problems.length === 0) {
-      log(`OK: ${report.verified} hogs verified all their memory`);
+      const { hogs, hog_mib, keeper_mib } = loadOf(context.options);
+      log(`OK: ${report.verified} hogs verified all their memory, ${hogs * hog_mib + keeper_mib} MiB`);
       return EXIT.verified;
     }
   } else if (detection !== undefined && (killed || stop === undefined)) {
@@ -104,6 +106,7 @@ class Guest {
   private readonly folder: string;
   private readonly server: Server;
   private readonly log: Log;
+  private readonly plan: RestartPlan | undefined;
   private qemu: Child | undefined;
   private brokenAt: number | undefined;
   private detectedAt: number | undefined;
@@ -116,7 +119,13 @@ class Guest {
     this.server = server;
     this.log = log;
     this.load = loadOf(context.options);
-    this.timeoutSeconds = context.options.timeoutSeconds ?? TIMEOUT_SECONDS[attach];
+    const { options } = context;
+    const restarts = options.restart === undefined ? 0 : options.times;
+    this.timeoutSeconds = options.timeoutSeconds ?? TIMEOUT_SECONDS[attach] + restarts * RESTART_SECONDS;
+    this.plan =
+      options.restart === undefined || options.break !== undefined
+        ? undefined
+        : new RestartPlan({ times: options.times, server, log, report: this.report });
   }
 
   async run(): Promise<Outcome> {
@@ -157,6 +166,10 @@ class Guest {
       qemu: describeEnding(ending),
       qemuOk: ending.code === 0,
     });
+    if (this.plan !== undefined) {
+      this.log(await this.plan.finish());
+      failures.push(...this.plan.problems);
+    }
     const detection = failures.length === 0 ? this.detection() : undefined;
     return { report: this.report, problems: [...failures, ...problems], detection };
   }
@@ -171,7 +184,8 @@ class Guest {
       port,
       export: this.server.endpoint.name,
       // Without a time-out nbd.ko waits for ever for what was under way when its server went; so it does by default.
-      nbd_timeout: this.context.options.break === 'kill' ? 5 : 0,
+      nbd_timeout: this.context.options.break === 'kill' || this.reconnectSeconds !== undefined ? 5 : 0,
+      dead_conn_timeout: this.reconnectSeconds ?? 0,
       watchdog: this.timeoutSeconds + 30,
     };
     const programs = join(root, 'scripts/guest/programs');
@@ -183,7 +197,13 @@ class Guest {
       initramfs,
       attach: this.attach,
       endpoint: this.server.endpoint,
+      ...(this.reconnectSeconds === undefined ? {} : { reconnectSeconds: this.reconnectSeconds }),
     });
+  }
+
+  private get reconnectSeconds(): number | undefined {
+    if (this.context.options.restart === undefined) return undefined;
+    return this.plan === undefined ? RECONNECT_SECONDS.refuses : RECONNECT_SECONDS.comes;
   }
 
   private takeLine(line: string): void {
@@ -191,6 +211,7 @@ class Guest {
     if (worthShowing) this.log(line.trim());
     else if (/VM PROGRESS/.test(line)) this.showProgress();
     const { options } = this.context;
+    this.plan?.progress(this.report.filled > this.load.hogs);
     if (options.break === undefined) return;
     // Filled memory lies on the device, and all of it will be verified yet: the moment when a break hurts.
     if (this.brokenAt === undefined && this.report.filled > this.load.hogs) this.inject();
@@ -210,13 +231,28 @@ class Guest {
     if (faults.length > 0 || badPages > 0 || this.server.child?.ending !== undefined) {
       this.injected.push(Promise.resolve('something was wrong before the break'));
     }
-    if (this.context.options.break === 'kill') {
+    if (this.server.restart !== undefined) {
+      this.log('killing the server, which may not serve again');
+      this.injected.push(
+        this.server.restart().then(
+          () => 'a stale image is served',
+          () => this.refusal(),
+        ),
+      );
+    } else if (this.context.options.break === 'kill') {
       this.log('killing the server');
       this.server.child?.kill('SIGKILL');
     } else {
       this.log(`overwriting ${CORRUPT.length}iB of the served data`);
       this.injected.push(overwrite(toUri(this.server.endpoint)));
     }
+  }
+
+  /** undefined if the supervisor ended as it must where an image is stale. */
+  private refusal(): string | undefined {
+    const ending = this.server.child?.ending;
+    if (ending?.code === STALE_IMAGE) return undefined;
+    return `the supervisor ended with ${ending === undefined ? 'nothing yet' : describeEnding(ending)}, and not with ${STALE_IMAGE}`;
   }
 
   private detect(): void {

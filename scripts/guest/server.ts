@@ -11,15 +11,23 @@ import type { Attach, Options } from './options.ts';
 import { toolPath } from './tools.ts';
 
 /** Our server drains its pool into the image before it ends: 450 MB of pages at a slow disk's 10 MB/s. */
-const STOP_SECONDS = 60;
+export const STOP_SECONDS = 60;
 
-const NAME = 'swap0';
+export const NAME = 'swap0';
 
 /** What an own server gets beside the run's usual settings. */
 export interface ServerExtras {
   /** Of its export. */
   readonly export?: object;
   readonly set?: readonly string[];
+}
+
+/** What a restart came to. */
+export interface Restarted {
+  /** From the moment in which the server was there no more, or was told to stop, to the ready lines of the next. */
+  readonly ms: number;
+  /** Of the server that serves now. */
+  readonly version: string;
 }
 
 export interface Server {
@@ -29,6 +37,8 @@ export interface Server {
   readonly sockets?: string;
   /** The process, if this run started one. */
   readonly child: Child | undefined;
+  /** Of one that is supervised: one restart of the kind that the run is about. */
+  readonly restart?: () => Promise<Restarted>;
   /** Ends it; returns what was wrong with that, if anything. */
   stop(): Promise<string | undefined>;
 }
@@ -110,7 +120,7 @@ function answers(path: string): Promise<boolean> {
   });
 }
 
-async function until<T>(
+export async function until<T>(
   child: Child,
   log: string,
   condition: () => T | undefined | Promise<T | undefined>,

@@ -1,5 +1,5 @@
 // Guests that swap: a full-sized one through QEMU's client, and a small one with other protocols through its kernel's. With
-// --long a full-sized one through its kernel's too, one for all protocols that hold, and the runs in which the server is
+// --long a full-sized one through its kernel's too, one for all protocols that hold, those whose server goes and comes, and the runs in which the server is
 // spoiled on purpose and the guest has to notice.
 import { join } from 'node:path';
 import type { Combination } from '#src/protocols/index.js';
@@ -72,6 +72,21 @@ const BREAKS: readonly GuestRun[] = [
   },
 ];
 
+const RESTARTS: readonly GuestRun[] = [
+  ...(['clean', 'kill', 'upgrade'] as const).map((kind) => ({
+    name: `guest-restart-${kind}`,
+    title: `a guest swaps on while its server goes and comes (${kind})`,
+    args: ['--small', '--attach', 'both', '--restart', kind],
+    wanted: 0,
+  })),
+  {
+    name: 'guest-restart-volatile',
+    title: 'a volatile server that was killed does not serve again, and its guest gets errors and no wrong page',
+    args: ['--small', '--attach', 'both', '--restart', 'kill', '--set', 'durability=volatile'],
+    wanted: 3,
+  },
+];
+
 /** Each of its kernels by a link of its own, which are the two that there are. */
 const MEMCGS: readonly GuestRun[] = [
   {
@@ -93,8 +108,8 @@ export function guestStages(root: string, long: boolean, strict: boolean): Stage
   const runs = safeCombinations()
     .filter((one) => long || isPlain(one))
     .map(combinationRun);
-  return [GUEST, ...(long ? [GUEST_NBD, ...MEMCGS] : []), ...runs, ...(long ? BREAKS : [])].map((guest) =>
-    guestStage(program, guest, strict),
+  return [GUEST, ...(long ? [GUEST_NBD, ...MEMCGS] : []), ...runs, ...(long ? [...RESTARTS, ...BREAKS] : [])].map(
+    (guest) => guestStage(program, guest, strict),
   );
 }
 

@@ -10,11 +10,12 @@ import { ConfigError, DEFAULT_CONFIG, type Loaded } from '../config/load.ts';
 import { programLine } from '../config/program.ts';
 import { loadProblem } from '../config/requirements.ts';
 import { EXIT, ExitError, errorCode } from '../os/exit_error.ts';
+import { isSupervised } from '../os/inherited_sockets.ts';
 import { addAgent } from './agent.ts';
 import type { ExploreFlags } from './explore.ts';
 import { type ConfigFlags, controlSocket, load, type StatsFlags, settings, withConfig, withControl } from './flags.ts';
 import { print } from './print.ts';
-import { addCtl, addFault, addSwapVerbs } from './server_verbs.ts';
+import { addCtl, addFault, addSwapVerbs, addUpgrade } from './server_verbs.ts';
 import { addSoak } from './soak_flags.ts';
 
 /** Sixteen exports of 8 TiB, or some ten million pages, take tens of seconds. */
@@ -28,9 +29,38 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
     .showSuggestionAfterError(false)
     .configureOutput({ writeOut, outputError: (text, write) => write(text.replace(/^error: /, 'zswapd: ')) });
 
+  addServe(program);
+  addStats(program, done);
+  addSwapVerbs(program);
+  addUpgrade(program);
+
+  addCtl(program);
+  addFault(program);
+  addExplore(program, done);
+  addConfigCheck(program);
+  addAgent(program, done);
+  addSoak(program, done);
+
+  const imageCommands = program.command('image').description('work on image files');
+  imageCommands
+    .command('reset')
+    .argument('<path>', 'the image file or block device')
+    .description('discard a stale image, so that it can be served again')
+    .action(async (path: string) => {
+      const { resetImage } = await import('./image_reset.ts');
+      done(await resetImage(resolve(path)));
+    });
+  return program;
+}
+
+function addServe(program: Command): void {
   withConfig(program.command('serve'))
     .description('serve the exports until SIGTERM, SIGINT or SIGHUP')
-    .action(async (flags: ConfigFlags) => {
+    .option(
+      '--supervise',
+      'hold the sockets, and start the server as a child that is started again when it ends unasked; SIGUSR2 upgrades it',
+    )
+    .action(async (flags: ConfigFlags & { supervise?: boolean }) => {
       const { config, notes, locate } = checked(flags);
       // Imported late: everything above answers a mistake without loading the server and its native modules.
       const { ignoreClosedOutput } = await import('../server/log.ts');
@@ -40,15 +70,22 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
       const { endProcess } = await import('../os/process.ts');
       const { lastWords } = await import('../server/output.ts');
       endBy = (error) => endProcess(report(error, lastWords));
-      const { serve } = await import('../server/serve.ts');
       try {
-        await serve(config, notFlusher, notes);
+        if (flags.supervise === true && !isSupervised(process.env)) {
+          const { supervise } = await import('../server/supervise.ts');
+          await supervise(config);
+        } else {
+          const { serve } = await import('../server/serve.ts');
+          await serve(config, notFlusher, notes);
+        }
       } catch (error) {
         // A start may fail when its threads run already, and those would keep the process for ever.
         endBy(located(error, locate));
       }
     });
+}
 
+function addStats(program: Command, done: (exitCode: number) => void): void {
   withControl(program.command('stats'))
     .description('print the counters of a running server')
     .option('--json', 'print the JSON that the server sent')
@@ -68,26 +105,6 @@ function buildProgram(done: (exitCode: number) => void, writeOut: (text: string)
       await print(flags.json ? `${visibleJson(JSON.stringify(answer))}\n` : format(answer));
       if (check && answer.ok !== true) done(EXIT.failed);
     });
-
-  addSwapVerbs(program);
-
-  addCtl(program);
-  addFault(program);
-  addExplore(program, done);
-  addConfigCheck(program);
-  addAgent(program, done);
-  addSoak(program, done);
-
-  const imageCommands = program.command('image').description('work on image files');
-  imageCommands
-    .command('reset')
-    .argument('<path>', 'the image file or block device')
-    .description('discard a stale image, so that it can be served again')
-    .action(async (path: string) => {
-      const { resetImage } = await import('./image_reset.ts');
-      done(await resetImage(resolve(path)));
-    });
-  return program;
 }
 
 function addConfigCheck(program: Command): void {

@@ -27,6 +27,18 @@ export function addSwapVerbs(program: Command): void {
     .action((name: string, flags: StatsFlags) => run(`/swapon?export=${encodeURIComponent(name)}`, flags));
 }
 
+/** For a supervised server: the program that is on disk now takes its place. */
+export function addUpgrade(program: Command): void {
+  withControl(program.command('upgrade'))
+    .description(
+      'stop a server that runs under serve --supervise, and start the program that is on disk now: clients wait meanwhile',
+    )
+    .action(async (flags: StatsFlags) => {
+      const { fetchControl } = await import('./ask_control.ts');
+      await print(`${JSON.stringify(await fetchControl(controlSocket(flags), '/upgrade', 'POST'))}\n`);
+    });
+}
+
 /** The fault plan of a running server. */
 export function addFault(program: Command): void {
   const commands = program.command('fault').description('faults that a running server injects, for tests');

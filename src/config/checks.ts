@@ -70,11 +70,11 @@ function checkSocketMode({ unixMode, unixGroup, allowOthers }: Config['listen'])
   return [];
 }
 
-function checkExports({ exports, listen, control }: Config): Problem[] {
+function checkExports({ exports, listen, control, durability }: Config): Problem[] {
   const problems: Problem[] = [];
   const names = new Map<string, number>();
   const images = new Map<string, number>();
-  for (const [index, { name, image }] of exports.entries()) {
+  for (const [index, { name, image, writeThrough }] of exports.entries()) {
     const sameName = names.get(name);
     const sameImage = images.get(image);
     if (sameName !== undefined) {
@@ -90,6 +90,10 @@ function checkExports({ exports, listen, control }: Config): Problem[] {
         path: ['exports', index, 'image'],
         message: `${image} is a socket's path too, allowed: another path`,
       });
+    }
+    if (writeThrough === 'on' && durability !== 'strict') {
+      const message = `"on" promises what durability: ${JSON.stringify(durability)} does not keep, allowed: with durability: "strict"`;
+      problems.push({ path: ['exports', index, 'writeThrough'], message });
     }
     names.set(name, index);
     images.set(image, index);

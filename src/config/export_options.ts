@@ -58,6 +58,10 @@ export const exportOptions = group(
       ['refuse', 'reset', 'serve'],
       'Start after an unclean stop, when the image is stale: refuse (exit 3), reset (discard its content), or serve the old bytes. An image that is gone or empty beside its marker is refused by serve too, and started anew by reset. Only refuse can never corrupt a guest.',
     ).prefault('refuse'),
+    writeThrough: choice(
+      ['auto', 'on', 'off'],
+      'With durability: strict: a WRITE, TRIM or WRITE_ZEROES is answered when the image has it, synced, as if each had FUA, and waits for the disk. auto: under serve --supervise, where a server that was killed comes back to a guest that runs on: the kernel sends neither FLUSH nor FUA for swap, and with off it reads old bytes then.',
+    ).prefault('auto'),
     description: text(
       0,
       DESCRIPTION_MAX,

@@ -36,6 +36,7 @@ import { pool } from './pool_options.ts';
 import { processGroup } from './process_options.ts';
 import { protocol } from './protocol_options.ts';
 import { shrinker, withPolicy } from './shrinker_options.ts';
+import { superviseGroup } from './supervise_options.ts';
 import { MIB, TIB } from './units.ts';
 
 const listen = group(
@@ -145,7 +146,7 @@ const controlGroup = group(
   {
     listen: fileOrNull('Unix socket of the control plane (HTTP), mode 0600. null: none.').prefault('var/zswapd.sock'),
   },
-  'The control plane, which zswapd stats, swapoff, swapon and ctl ask.',
+  'The control plane, which zswapd stats, swapoff, swapon, upgrade and ctl ask.',
 );
 
 const agents = group(
@@ -223,6 +224,7 @@ export const configSchema = group(
     process: processGroup.prefault({}),
     log: log.prefault({}),
     stop: stop.prefault({}),
+    supervise: superviseGroup.prefault({}),
   },
   'Configuration of zswapd.',
 ).transform(({ $schema: _editorOnly, ...options }) => {

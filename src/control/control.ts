@@ -25,6 +25,8 @@ export interface ControlOptions {
   /** POST /swapoff?export=NAME&force&keep, or force=1, and POST /swapon?export=NAME. A ControlError is the client's answer. */
   swapoff?(name: string, flags: { force: boolean; keep: boolean }): Promise<object>;
   swapon?(name: string): object;
+  /** POST /upgrade. */
+  upgrade?(): object;
   /** GET, PUT, POST, DELETE /v1/fs<PATH>. */
   files?: FileTree;
   /** GET, POST, DELETE /v1/faults. */
@@ -91,7 +93,7 @@ function makeRoutes(options: ControlOptions): ReadonlyMap<string, Route> {
     if (value === null) throw new ControlError(400, 'export is missing, allowed: ?export=NAME');
     return value;
   };
-  const { check, swapoff, swapon } = options;
+  const { check, swapoff, swapon, upgrade } = options;
   if (check !== undefined) routes.set('/check', { method: 'GET', answer: () => check() });
   const knows = (query: URLSearchParams, ...names: string[]): void => {
     const unknown = [...query.keys()].find((key) => !names.includes(key));
@@ -113,6 +115,7 @@ function makeRoutes(options: ControlOptions): ReadonlyMap<string, Route> {
     };
     routes.set('/swapon', { method: 'POST', answer });
   }
+  if (upgrade !== undefined) routes.set('/upgrade', { method: 'POST', answer: () => upgrade() });
   return routes;
 }
 

@@ -30,6 +30,8 @@ interface ProcessReport {
   readonly version: string;
   readonly startedMs: number;
   readonly droppedLines: number;
+  /** Of a supervised server: what its supervisor has seen. */
+  readonly supervisor: object | null;
   /** What was done for the process, by option. */
   readonly care: Readonly<Record<string, object>>;
   /** Where agents are heard, and what is counted of that of export `x`, if it has one. */
@@ -37,7 +39,7 @@ interface ProcessReport {
 }
 
 export function statsReport(shared: Shared, shown: ShownCounters, config: Config, process: ProcessReport): object {
-  const { version, startedMs, droppedLines, care, agents } = process;
+  const { version, startedMs, droppedLines, care, agents, supervisor } = process;
   const { settings, memcgs } = shared;
   const rows = memcgsOfNote(shared);
   const shownRows = mostNoted(shared, rows);
@@ -47,6 +49,7 @@ export function statsReport(shared: Shared, shown: ShownCounters, config: Config
     uptime_s: Math.round((performance.now() - startedMs) / 1000),
     log_lines_dropped: droppedLines,
     durability: config.durability,
+    supervisor,
     process: care,
     protocol: config.protocol,
     pool: {

@@ -3,6 +3,12 @@ import { EXIT, ExitError } from './exit_error.ts';
 import { isListening } from './syscalls.ts';
 import { boundPath } from './unix_address.ts';
 
+/** Set by a supervisor of ours, whose socket is the descriptor behind those that listen (server/supervision.ts). */
+export const SUPERVISOR_VARIABLE = 'ZSWAPD_SUPERVISOR';
+export function isSupervised(environment: NodeJS.ProcessEnv): boolean {
+  return environment[SUPERVISOR_VARIABLE] !== undefined;
+}
+
 /** First descriptor of the LISTEN_FDS protocol of systemd. */
 export const LISTEN_FDS_START = 3;
 const LISTEN_FDS_MAX = 64;

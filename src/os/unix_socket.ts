@@ -12,9 +12,11 @@ import {
   renameSync,
   unlinkSync,
 } from 'node:fs';
-import { connect, type Server } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
+import { errnoName } from './errno.ts';
 import { EXIT, ExitError, errorCode, errorText } from './exit_error.ts';
 import { groupNumber } from './groups.ts';
+import { dup } from './syscalls.ts';
 
 /** Mode of a socket before it is given to others, and of one that is not. */
 const OWNER_ONLY = 0o600;
@@ -150,6 +152,47 @@ export async function listenUnix(server: Server, path: string, o: UnixSocketOpti
     const to = `${gid === null ? '' : `group ${group} and `}mode ${mode.toString(8).padStart(4, '0')}`;
     throw new ExitError(EXIT.usage, `${path}: can't give the socket ${to}: ${errorText(error)}`, { cause: error });
   }
+}
+
+/** A socket that listens, and that nobody accepts from. */
+export interface HeldSocket {
+  readonly fd: number;
+  /** Closes it, and removes its file, if that is still there. */
+  release(): void;
+}
+
+/** As listenUnix, for others to accept from: clients wait until somebody does. */
+export async function holdUnix(path: string, o: UnixSocketOptions = {}): Promise<HeldSocket> {
+  const server = createServer();
+  await listenUnix(server, path, o);
+  // In the turn in which it was bound, so that the loop has had no time to accept anybody.
+  const fd = takeDescriptor(server);
+  const own = found(path);
+  const aside = `${path}.${process.pid}`;
+  // The close of Node's own handle unlinks the path.
+  renameSync(path, aside);
+  server.close();
+  renameSync(aside, path);
+  return {
+    fd,
+    release() {
+      closeSync(fd);
+      const there = found(path);
+      if (there === undefined || own === undefined || !isSame(there, own)) return;
+      try {
+        unlinkSync(path);
+      } catch (error) {
+        o.warn?.(`${path}: can't be removed: ${errorText(error)}`);
+      }
+    },
+  };
+}
+
+/** A copy of the descriptor of a server that listens: it goes on listening when the server is closed. */
+export function takeDescriptor(server: Server): number {
+  const fd = dup((server as unknown as { _handle: { fd: number } })._handle.fd);
+  if (fd < 0) throw new ExitError(EXIT.usage, `a listening socket can't be kept (${errnoName(fd)})`);
+  return fd;
 }
 
 /**

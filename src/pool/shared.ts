@@ -71,6 +71,8 @@ export interface PoolSettings {
     /** What may be written back on demand in an interval; without it as much as is asked for. */
     readonly budget?: WritebackBudget;
     readonly agent?: boolean;
+    /** Every change is on the disk before its answer (strict durability). */
+    readonly writeThrough?: boolean;
   }[];
   /** What the tree of memcgs begins with, by path; at run time the tree says what is (memcg.ts). */
   readonly memcgs: readonly { readonly name: string; readonly max: number; readonly writeback: boolean }[];

@@ -63,10 +63,7 @@ export class HandOver {
       const free = this.lanes.filter((lane) => lane.ungreeted < UNGREETED_MAX);
       if (free.length === 0) return;
       this.waiting.delete(connection);
-      this.pass(
-        newcomer,
-        free.reduce((best, other) => (other.connections < best.connections ? other : best)),
-      );
+      this.pass(newcomer, idlest(free));
     }
   }
 
@@ -82,10 +79,12 @@ export class HandOver {
     newcomer.gone(null);
   }
 
-  close(): void {
-    this.open = false;
-    for (const { socket } of this.waiting.values()) socket.destroy();
+  /** `passOn`: the lanes have those that wait, for a handshake before they hang up. Else they end here. */
+  close(passOn: boolean): void {
+    if (passOn && this.open) for (const newcomer of this.waiting.values()) this.pass(newcomer, idlest(this.lanes));
+    else for (const { socket } of this.waiting.values()) socket.destroy();
     this.waiting.clear();
+    this.open = false;
   }
 
   private pass({ socket, listener, connection, gone }: Newcomer, lane: LaneHandle): void {
@@ -105,6 +104,10 @@ export class HandOver {
     lane.ungreeted++;
     lane.send({ type: 'socket', fd: copy, listener, connection });
   }
+}
+
+function idlest(lanes: readonly LaneHandle[]): LaneHandle {
+  return lanes.reduce((best, other) => (other.connections < best.connections ? other : best));
 }
 
 /** The descriptor under a socket. Node keeps it behind an undocumented property that is stable since version 0.x. */

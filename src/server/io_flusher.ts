@@ -11,7 +11,7 @@ import { fstatSync, readdirSync, readFileSync } from 'node:fs';
 import type { Config } from '../config/schema.ts';
 import { EINVAL, EPERM, errnoName } from '../os/errno.ts';
 import { errorCode } from '../os/exit_error.ts';
-import { inheritedSockets, LISTEN_FDS_START } from '../os/inherited_sockets.ts';
+import { inheritedSockets, isSupervised, LISTEN_FDS_START } from '../os/inherited_sockets.ts';
 import { statFields } from '../os/proc_stat.ts';
 import { getIoFlusher, keepOverExec, replaceProgram, setIoFlusher } from '../os/process.ts';
 import { type Care, insist } from './care.ts';
@@ -63,7 +63,7 @@ export function tryFlusher(options: Options): void {
 
 /** Node marks what it inherited close-on-exec. Its own descriptors are none of these: they are pipes, events and polls. */
 function inheritedDescriptors(): number[] {
-  const sockets = inheritedSockets(process.env);
+  const sockets = inheritedSockets(process.env) + (isSupervised(process.env) ? 1 : 0);
   const isOurs = (fd: number): boolean =>
     fd < LISTEN_FDS_START + sockets ||
     // A lock file, say, that who started us holds open for as long as we run.

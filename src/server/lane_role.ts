@@ -118,6 +118,7 @@ export class LaneRole {
       stopping: () => this.stopping,
       handshakeTimeoutMs: this.data.settings.lane.handshakeTimeoutMs,
       stopTimeoutMs: CUT_BY_STOP_MS,
+      hangsUp: this.data.settings.lane.hangsUp,
       counters: laneCounters(this.zswap.counters),
       mishaps: wire.mishaps,
       onEnd: () => {
@@ -156,7 +157,7 @@ export class LaneRole {
     return volume;
   }
 
-  /** Running requests finish, new ones get ESHUTDOWN, and each connection ends when it is idle. */
+  /** Running requests finish, new ones get ESHUTDOWN or none at all (hangsUp), and each connection ends when it is idle. */
   private stop(): void {
     this.stopping = true;
     for (const connection of [...this.connections.values()]) connection.stop();

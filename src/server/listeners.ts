@@ -19,7 +19,8 @@ import { anyPlace, type Places } from './places.ts';
 import { Refusals } from './refusals.ts';
 import type { LaneHandle } from './threads.ts';
 
-const BACKLOG = 128;
+/** Clients that wait at a socket until they are accepted. */
+export const BACKLOG = 128;
 
 /** Why a connection ended that had chosen no export. */
 const OLDEST = 'its handshake was the oldest of listen.maxConnections, and made room';
@@ -108,7 +109,7 @@ export async function listen(o: ListenOptions): Promise<Listeners> {
         server.close();
         refusals.close();
       }
-      door.close();
+      door.close(inherited > 0);
       for (const refusals of crowded) refusals.close();
     },
   };

@@ -15,6 +15,7 @@ import { type Care, careReport } from './care.ts';
 import { SHOWN } from './counters.ts';
 import type { Log } from './log.ts';
 import type { ServedAgents } from './served_agents.ts';
+import type { Supervision } from './supervision.ts';
 import type { SwapControl } from './swap_control.ts';
 
 interface ControlParts {
@@ -24,6 +25,7 @@ interface ControlParts {
   readonly files: FileTree;
   readonly faults: FaultRoutes;
   readonly log: Log;
+  readonly supervision: Supervision | null;
   /** A defect of ours was found. */
   readonly onFault: (error: Error) => void;
 }
@@ -31,13 +33,16 @@ interface ControlParts {
 export async function openControl(config: Config, shared: Shared, parts: ControlParts): Promise<Control | null> {
   if (config.control.listen === null) return null;
   const { swap, agents, care, files, faults, log, onFault } = parts;
+  const supervisor = parts.supervision?.history ?? null;
   const { version } = JSON.parse(readFileSync(resolve(REPOSITORY, 'package.json'), 'utf8'));
   const startedMs = performance.now();
   const done = careReport(care);
   const control = startControl({
     listen: config.control.listen,
-    stats: () =>
-      statsReport(shared, SHOWN, config, { version, startedMs, droppedLines: log.dropped(), care: done, agents }),
+    stats: () => {
+      const droppedLines = log.dropped();
+      return statsReport(shared, SHOWN, config, { version, startedMs, droppedLines, care: done, agents, supervisor });
+    },
     check: shareRuns(() => poolCheck(shared)),
     swapoff: (name, flags) =>
       swap.swapoff(name, flags).catch((error: Error) => {
@@ -46,6 +51,12 @@ export async function openControl(config: Config, shared: Shared, parts: Control
         throw error;
       }),
     swapon: (name) => swap.swapon(name),
+    upgrade() {
+      if (supervisor?.pid !== process.ppid)
+        throw new ControlError(409, 'this server has no supervisor, allowed: serve --supervise');
+      process.kill(supervisor.pid, 'SIGUSR2');
+      return { supervisor: supervisor.pid, pid: process.pid };
+    },
     files,
     faults,
     onError: (error) => log.logger.error({ err: error }, 'control'),

@@ -59,6 +59,7 @@ import { reserveAll, threadSettings } from './settings.ts';
 import { ShrinkerAsks } from './shrinker_asks.ts';
 import { closeInspector, Signals } from './signals.ts';
 import { type Running, stop } from './stop.ts';
+import { type Supervision, supervision } from './supervision.ts';
 import { SwapControl } from './swap_control.ts';
 import { mismatchLog, shrinkerLog } from './thread_notes.ts';
 import { checkThreadRoom } from './thread_room.ts';
@@ -75,11 +76,13 @@ export async function serve(config: Config, notFlusher: NoFlusher | null, notes:
   const signals = new Signals();
   await closeInspector();
   const log = createLog(config.log.level);
+  // Nobody would start this one again, nor close the sockets that its clients wait at.
+  const supervisor = supervision(process.env, () => signals.raise('SIGHUP'));
   if (signals.ignored.length > 0) {
     log.logger.info(`${signals.ignored.join(' and ')} is ignored, as it was by who started this server`);
   }
   for (const note of notes) log.logger.warn(note);
-  const server = await start(config, notFlusher, log, signals).catch(async (error) => {
+  const server = await start(config, notFlusher, log, signals, supervisor).catch(async (error) => {
     await log.flush();
     throw error;
   });
@@ -99,14 +102,20 @@ export async function serve(config: Config, notFlusher: NoFlusher | null, notes:
   endProcess(code);
 }
 
-async function start(config: Config, notFlusher: NoFlusher | null, log: Log, signals: Signals): Promise<Running> {
+async function start(
+  config: Config,
+  notFlusher: NoFlusher | null,
+  log: Log,
+  signals: Signals,
+  supervisor: Supervision | null,
+): Promise<Running> {
   insistOnFlusher(config.process, notFlusher);
   const warn = (line: string): void => log.logger.warn(line);
   const notes = [protocolWarning(config), cursorWarning(config), breakWarning(config)];
   notes.push(foreignSockets(process.env), memoryWarning(config));
   for (const line of notes) if (line !== null) warn(line);
   const made = makeStateFolder(config);
-  const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn);
+  const manager = new ServiceManager(process.env.NOTIFY_SOCKET, warn, supervisor);
   let images: ServedImage[] = [];
   try {
     const plan = config.faults === null ? null : loadPlan(config.faults, config);
@@ -173,7 +182,7 @@ async function startWith(
     await Promise.race([failed, served.agents.listen((error) => log.logger.error({ err: error }, 'agents'))]);
     const onFault = (error: Error): void => void stopOnFault(log, error);
     const faults = faultControl(config, shared, threads, log);
-    const parts = { ...served, care, files, faults, log, onFault };
+    const parts = { ...served, care, files, faults, log, onFault, supervision: manager.supervision };
     control = await Promise.race([failed, openControl(config, shared, parts)]);
     if (plan !== null) faults.apply(plan);
     listeners.admit(mark(images, config, log, served.vouching));

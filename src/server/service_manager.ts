@@ -9,6 +9,7 @@
  */
 import { EAGAIN, errnoName } from '../os/errno.ts';
 import { sendUnixDatagram } from '../os/unix_address.ts';
+import type { Supervision } from './supervision.ts';
 
 /** A manager that has heard nothing for so long may end us. Longer than any one call on a working image takes. */
 const EXTEND_US = 60_000_000;
@@ -37,14 +38,19 @@ export function watchdogMs(
 export class ServiceManager {
   private readonly address: string | undefined;
   private readonly warn: (line: string) => void;
+  readonly supervision: Supervision | null;
   private failed = false;
   private readonly pending: string[] = [];
   private retry: NodeJS.Timeout | null = null;
 
-  /** `address`: the value of NOTIFY_SOCKET. `warn` is told once when it can't be reached. */
-  constructor(address: string | undefined, warn: (line: string) => void) {
+  /**
+   * `address`: the value of NOTIFY_SOCKET. `warn` is told once when it can't be reached. A supervisor takes all messages in its
+   * place, and says what is right to a service manager of its own.
+   */
+  constructor(address: string | undefined, warn: (line: string) => void, supervision: Supervision | null = null) {
     this.address = address === '' ? undefined : address;
     this.warn = warn;
+    this.supervision = supervision;
   }
 
   ready(status: string): void {
@@ -66,7 +72,7 @@ export class ServiceManager {
 
   /** From now on the watchdog hears every `ms` that the loop of this thread runs. Keeps no process alive. */
   watchdog(ms: number | null): void {
-    if (ms === null || this.address === undefined) return;
+    if (ms === null || (this.address === undefined && this.supervision === null)) return;
     setInterval(() => {
       // One that waits says as much, and takes nobody's place.
       if (this.pending.length < PENDING_MAX && !this.pending.includes(WATCHDOG)) this.notify(WATCHDOG);
@@ -74,9 +80,18 @@ export class ServiceManager {
   }
 
   private notify(...lines: string[]): void {
+    this.pass(lines.join('\n'));
+  }
+
+  /** A message as it is. */
+  pass(message: string): void {
+    if (this.supervision !== null) {
+      this.supervision.tell(message);
+      return;
+    }
     if (this.address === undefined) return;
     if (this.pending.length === PENDING_MAX) this.pending.pop();
-    this.pending.push(lines.join('\n'));
+    this.pending.push(message);
     if (this.retry === null) this.send(this.address);
   }
 

@@ -16,6 +16,7 @@ import { formatSize } from '../config/units.ts';
 import { createImageTraffic, type ImageTraffic } from '../image/counted_image.ts';
 import type { OpenableImage } from '../image/image.ts';
 import { EXIT, ExitError } from '../os/exit_error.ts';
+import { inheritedSockets, isSupervised } from '../os/inherited_sockets.ts';
 import { TICK_MS } from '../pool/access_time.ts';
 import { PAGE_SIZE } from '../pool/limits.ts';
 import { canonicalPath } from '../pool/memcg_path.ts';
@@ -27,6 +28,7 @@ import type { ImageBudget } from './budget.ts';
 import type { Care } from './care.ts';
 import { careForMemory } from './process_care.ts';
 import { createCells, liveSettings, type TunableCells } from './tunables.ts';
+import { writesThrough } from './write_through.ts';
 
 /** What threads are set to, besides the pool's settings: plain values, the same in every thread. */
 export interface ThreadSettings {
@@ -41,6 +43,8 @@ export interface ThreadSettings {
   readonly lane: {
     readonly readsMax: number;
     readonly handshakeTimeoutMs: number;
+    /** Its sockets outlive this server, so that clients find another one behind them. */
+    readonly hangsUp: boolean;
   };
   readonly shrinker: {
     readonly batch: number;
@@ -67,7 +71,11 @@ export function threadSettings(config: Config, images: readonly OpenableImage[],
     delays: config.debug.delay,
     break: config.debug.break,
     dontDump: config.process.dontDump !== 'off',
-    lane: { readsMax: budget.reads, handshakeTimeoutMs: config.listen.handshakeTimeout },
+    lane: {
+      readsMax: budget.reads,
+      handshakeTimeoutMs: config.listen.handshakeTimeout,
+      hangsUp: inheritedSockets(process.env) > 0,
+    },
     shrinker: {
       batch: config.shrinker.batch,
       cursor: config.shrinker.cursor,
@@ -122,6 +130,7 @@ function poolSettings(config: Config): PoolSettings {
         ? {}
         : { budget: { pages: one.writeback.budget / PAGE_SIZE, ticks: Math.ceil(one.writeback.interval / TICK_MS) } }),
       agent: one.attribution === 'agent',
+      writeThrough: writesThrough(one, config, isSupervised(process.env)),
     })),
     memcgs: names.map((name) => ({
       name,

@@ -11,11 +11,11 @@ const IGNORABLE = { SIGHUP: 1, SIGINT: 2 } as const;
  * SigIgn of /proc/PID/status, in hex, as scripts/serve found it. Node puts ignored signals back to their defaults before
  * any line of ours runs, so the program can't see for itself what it inherited.
  */
-const INHERITED = 'ZSWAPD_SIGIGN';
+export const INHERITED_IGNORED = 'ZSWAPD_SIGIGN';
 
 /** Which of the signals that stop a server it was told to ignore. */
 export function ignoredSignals(environment: NodeJS.ProcessEnv): readonly (keyof typeof IGNORABLE)[] {
-  const mask = environment[INHERITED];
+  const mask = environment[INHERITED_IGNORED];
   if (mask === undefined || !/^[0-9a-f]{1,16}$/.test(mask)) return [];
   const bits = BigInt(`0x${mask}`);
   return (['SIGHUP', 'SIGINT'] as const).filter((name) => ((bits >> BigInt(IGNORABLE[name] - 1)) & 1n) === 1n);
@@ -27,25 +27,29 @@ export class Signals {
   readonly ignored: readonly string[];
   /** The first, also where nobody has asked for the next by then. */
   readonly first: Promise<string>;
+  private isFirst: (name: string) => void = () => undefined;
   private readonly arrived: string[] = [];
   private readonly waiting: ((signal: string) => void)[] = [];
 
   constructor(environment: NodeJS.ProcessEnv = process.env) {
     this.ignored = ignoredSignals(environment);
-    let isFirst: (name: string) => void = () => undefined;
     this.first = new Promise((resolve) => {
-      isFirst = resolve;
+      this.isFirst = resolve;
     });
     for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
       process.on(name, () => {
-        if (this.ignored.includes(name)) return;
-        isFirst(name);
-        const resolve = this.waiting.shift();
-        if (resolve !== undefined) resolve(name);
-        else this.arrived.push(name);
+        if (!this.ignored.includes(name)) this.raise(name);
       });
     }
     process.on('SIGUSR1', () => {});
+  }
+
+  /** As if it had come, and was not ignored. */
+  raise(name: string): void {
+    this.isFirst(name);
+    const resolve = this.waiting.shift();
+    if (resolve !== undefined) resolve(name);
+    else this.arrived.push(name);
   }
 
   next(): Promise<string> {

@@ -39,6 +39,7 @@ const merged = new Uint8Array(PAGE_SIZE);
 export class Volume implements Device {
   readonly info: ExportInfo;
   readonly blockSize = PAGE_SIZE;
+  readonly writeThrough: boolean;
   private readonly x: number;
   private readonly lane: Lane;
   private readonly zswap: Zswap;
@@ -49,6 +50,7 @@ export class Volume implements Device {
     this.zswap = lane.zswap;
     this.x = x;
     this.info = info;
+    this.writeThrough = lane.zswap.shared.settings.exports[x].writeThrough === true;
     this.waits = new PinWaits(lane, x);
   }
 

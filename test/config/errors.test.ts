@@ -32,6 +32,16 @@ const cases: [name: string, text: string, expected: string | RegExp][] = [
     '{ "compressor": { "levle": 2 } }',
     'c.jsonc:1:19: compressor.levle: unknown key, allowed: level',
   ],
+  [
+    'a promise that the pool does not keep',
+    '{ "exports": [{ "name": "a", "size": 4096, "image": "a", "writeThrough": "on" }] }',
+    'c.jsonc:1:74: exports[0].writeThrough: "on" promises what durability: "volatile" does not keep, allowed: with durability: "strict"',
+  ],
+  [
+    'restarts without end',
+    '{ "supervise": { "restarts": 1001 } }',
+    'c.jsonc:1:30: supervise.restarts: 1001 is not valid, allowed: an integer from 0 to 1000',
+  ],
   ['duplicate key', '{ "lanes": 1,\n"lanes": 2 }', 'c.jsonc:2:1: duplicate key "lanes", allowed: each key once'],
   ['__proto__', '{ "__proto__": {} }', 'c.jsonc:1:3: unknown key "__proto__"'],
   [

@@ -21,6 +21,7 @@ const PROCESS = {
   startedMs: 0,
   droppedLines: 0,
   care: {},
+  supervisor: null,
   agents: { where: { unix: null, tcp: null }, report: () => null },
 };
 

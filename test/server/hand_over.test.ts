@@ -24,7 +24,7 @@ async function street(t: Test, lanes: number) {
     return { connections: 0, ungreeted: 0, send, next: () => new Promise(() => {}), end: async () => {} };
   });
   const door = new HandOver(handles, (line) => t.fail(line));
-  t.teardown(() => door.close());
+  t.teardown(() => door.close(false));
   const gone: (string | null)[] = [];
   async function come(): Promise<number> {
     const before = accepted.length;
@@ -69,10 +69,10 @@ t.test('nobody is given away before the door opens, and nobody after it has clos
   t.strictSame(given, [[]]);
   door.admit();
   t.strictSame(given, [['socket 1']]);
-  door.close();
+  door.close(false);
   await come();
   t.strictSame(given, [['socket 1']]);
-  door.close();
+  door.close(false);
   t.ok(accepted[1].destroyed, 'who waits at the close is sent away');
 });
 

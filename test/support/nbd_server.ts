@@ -35,6 +35,7 @@ export interface ServeOptions {
   readonly fence?: (real: ConnectionFence) => ConnectionFence;
   readonly handshakeTimeoutMs?: number;
   readonly stopTimeoutMs?: number;
+  readonly hangsUp?: boolean;
   readonly tcp?: boolean;
   readonly device?: () => Device;
   readonly mishaps?: ReplyMishaps;
@@ -74,6 +75,7 @@ export async function serve(t: Test, device: Device, o: ServeOptions = {}): Prom
         notify();
       },
       ...(o.handshakeTimeoutMs === undefined ? {} : { handshakeTimeoutMs: o.handshakeTimeoutMs }),
+      ...(o.hangsUp === undefined ? {} : { hangsUp: o.hangsUp }),
       ...(o.mishaps === undefined ? {} : { mishaps: o.mishaps }),
       ...(o.stopTimeoutMs === undefined ? {} : { stopTimeoutMs: o.stopTimeoutMs }),
     });

@@ -39,6 +39,8 @@ export interface ServerOptions {
   readonly program?: string;
   /** Of the process. startServer needs a pipe at 1, because it waits for the ready lines there. */
   readonly stdio?: StdioOptions;
+  /** Under a supervisor: `child` and `pid` are that. */
+  readonly supervise?: boolean;
   /** How many ready lines to wait for: one per export and socket unless given. */
   readonly readyLines?: number;
 }
@@ -97,6 +99,7 @@ export function spawnServer(t: Owner, o: ServerOptions = {}): ServerProcess {
     sockets: folder,
     exports: exportsOf(folder, o),
     set: [NO_SCRUB, ...set],
+    ...(o.supervise === true ? { more: ['--supervise'] } : {}),
     ...(stdio === undefined ? {} : { stdio }),
     // A server that is killed leaves its markers and notes with the test, and not in the checkout.
     env: { UV_THREADPOOL_SIZE: '32', STATE_DIRECTORY: folder, ...o.env },

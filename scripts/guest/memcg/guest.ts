@@ -3,8 +3,8 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Child, describeEnding } from '../../support/child.ts';
 import { byLine, mortal } from '../children.ts';
+import type { Log } from '../log.ts';
 import { Report } from '../report.ts';
-import type { Log } from '../run.ts';
 import { toolPath } from '../tools.ts';
 
 /** What a cgroup of the guest holds by its own files, in pages. */

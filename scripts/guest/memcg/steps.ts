@@ -1,6 +1,6 @@
 // What has to hold at each step of the guest: its own kernel's figures beside the server's, and every limit.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Log } from '../run.ts';
+import type { Log } from '../log.ts';
 import type { ServerFiles } from './files.ts';
 import type { Step } from './guest.ts';
 

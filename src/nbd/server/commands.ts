@@ -72,9 +72,10 @@ export class Commands {
     }
   }
 
-  /** The request's effect is there; with FUA it has to be durable before the reply. */
+  /** The request's effect is there; with FUA, or on a device that writes through, it has to be durable before the reply. */
   applied(request: Request): void {
-    if (request.error === 0 && request.length > 0 && (request.flags & wire.NBD_CMD_FLAG_FUA) !== 0) {
+    const durably = this.#device.writeThrough === true || (request.flags & wire.NBD_CMD_FLAG_FUA) !== 0;
+    if (durably && request.error === 0 && request.length > 0) {
       request.phase = phase.PHASE_PERSIST;
       request.outstanding = 1;
       this.#calls++;

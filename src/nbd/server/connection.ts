@@ -9,7 +9,7 @@
 
 import type { ExportInfo } from '../export_info.ts';
 import { Arrivals } from './arrivals.ts';
-import { type ConnectionOptions, HANDSHAKE_TIMEOUT_MS, LINGER_MS } from './connection_options.ts';
+import { type ConnectionOptions, HANDSHAKE_TIMEOUT_MS, LAST_HANDSHAKE_MS, LINGER_MS } from './connection_options.ts';
 import { type ConnectionCounters, connectionCounters } from './counters.ts';
 import { Deadline } from './deadline.ts';
 import type { Device } from './device.ts';
@@ -61,7 +61,8 @@ export class Connection implements TransmissionHost {
     const open = openDevice(o.device, (device) => {
       this.#device = device;
     });
-    const greeted = { exports: o.exports, stopping: () => this.stopping, open, ...listing };
+    const stopping = (): boolean => this.stopping && o.hangsUp !== true;
+    const greeted = { exports: o.exports, stopping, open, ...listing };
     this.#greeter = new Greeter(greeted, this.#budget, () => this.kick());
     this.#socket = openTransport(o, { buffer: () => this.#space(), callback: (n) => this.#received(n) });
     const fence = o.fence ?? this.#socket.fence ?? null;
@@ -104,15 +105,16 @@ export class Connection implements TransmissionHost {
   }
 
   /**
-   * Lets running requests finish, answers new ones with ESHUTDOWN, and closes when there is none left. What the peer owes,
-   * the rest of a request or room for its replies, has to be there in time, and nothing that it does meanwhile buys more.
-   * Waiting for the device has no such bound: what it was given has to finish, unless somebody calls `destroy`.
+   * Lets running requests finish, answers new ones with ESHUTDOWN (or not: hangsUp), and closes when there is none left. What
+   * the peer owes, the rest of a request or room for its replies, has to be there in time, and nothing that it does meanwhile
+   * buys more. Waiting for the device has no such bound: what it was given has to finish, unless somebody calls `destroy`.
    */
   stop(): void {
     if (this.#stopping) return;
     this.#stopping = true;
-    if (this.#transmission === null) this.destroy();
-    else this.#deadline.setForDebt(this.#o.stopTimeoutMs ?? LINGER_MS, () => this.#owes());
+    if (this.#transmission !== null) this.#deadline.setForDebt(this.#o.stopTimeoutMs ?? LINGER_MS, () => this.#owes());
+    else if (this.#o.hangsUp === true) this.#deadline.set(LAST_HANDSHAKE_MS);
+    else this.destroy();
     this.kick();
   }
 
@@ -251,11 +253,10 @@ export class Connection implements TransmissionHost {
     const outbox = new Outbox(this.#socket, this.counters, () => this.kick());
     this.#inbox = inbox;
     this.#outbox = outbox;
-    const { counters } = this;
-    const [fence, budget, device] = [this.#fence, this.#budget, this.#device!];
+    const [fence, budget, device, counters] = [this.#fence, this.#budget, this.#device!, this.counters];
     const given = this.#o.mishaps === undefined ? {} : { mishaps: this.#o.mishaps };
-    const host = { host: this, device, negotiated, inbox, outbox, fence, counters, budget };
-    this.#transmission = new Transmission({ ...host, ...given });
+    const host = { host: this, device, negotiated, inbox, outbox, fence, counters, budget, ...given };
+    this.#transmission = new Transmission({ ...host, hangsUp: this.#o.hangsUp === true });
     this.#transmission.run();
   }
 

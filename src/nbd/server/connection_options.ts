@@ -9,6 +9,8 @@ import type { ReplyMishaps } from './mishaps.ts';
 
 /** Deadline for the handshake unless another one is given. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** How long a handshake may take yet at a stop that hangs up. */
+export const LAST_HANDSHAKE_MS = 2000;
 /** How long a finished connection waits for its client to take the last replies, and a stop for what a client owes. */
 export const LINGER_MS = 10_000;
 
@@ -31,6 +33,12 @@ export interface ConnectionOptions {
   readonly ahead?: LookAhead;
   /** Whether the server is stopping: the handshake refuses, and requests are answered with ESHUTDOWN. */
   readonly stopping?: () => boolean;
+  /**
+   * At a stop, requests that have not begun get no answer instead of ESHUTDOWN, which a kernel takes for a broken disk: the
+   * connection ends, and its client connects again and sends them once more. Handshakes come to their end before that, within
+   * LAST_HANDSHAKE_MS: a client that is told no gives up, and one that has its export connects again. For a server that somebody starts again.
+   */
+  readonly hangsUp?: boolean;
   readonly listing?: boolean;
   readonly handshakeTimeoutMs?: number;
   /** How long `stop` waits for what the client owes; LINGER_MS unless given. */

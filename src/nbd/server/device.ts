@@ -62,6 +62,8 @@ export interface Device {
    * asked for them while it still works on the range; READs it answers as it likes. Without it, what touches the same bytes is asked for only when the range is settled.
    */
   readonly keepsOrder?: boolean;
+  /** Every change is made durable before its answer, as if each request had FUA: for clients that never ask. Needs `persist`. */
+  readonly writeThrough?: boolean;
   /** Stores one whole block from src[at..]. OK, an NBD error, WAIT or TAKEN. Not needed for READ_ONLY. */
   write?(request: ConnectionRequest, block: number, src: Uint8Array, at: number): number;
   /** Stores `length` bytes at `within` of a block. OK, an NBD error, WAIT or TAKEN. Not needed where minBlock allows no parts. */

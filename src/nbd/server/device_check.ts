@@ -38,6 +38,7 @@ export function checkDevice(device: Device): void {
   }
   if (device.readNow === undefined && device.read === undefined) complain('it has neither readNow nor read');
   if ((info.flags & wire.NBD_FLAG_READ_ONLY) !== 0) return;
+  if (device.writeThrough === true && device.persist === undefined) complain('it is writeThrough without persist');
   if (device.write === undefined) complain('it has no write, and the export is not READ_ONLY');
   const parts = info.minBlock % blockSize !== 0 || info.size % blockSize !== 0;
   if (parts && device.writePart === undefined) {

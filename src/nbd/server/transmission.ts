@@ -55,6 +55,7 @@ export class Transmission implements RequestOwner {
   readonly #counters: ConnectionCounters;
   readonly #commands: Commands;
   readonly #budget: TurnBudget;
+  readonly #hangsUp: boolean;
   /** Set when a device was told to drop a unit, before the connection could be taken down. */
   #void = false;
   /** Made when a device first asks for its signal. */
@@ -68,6 +69,7 @@ export class Transmission implements RequestOwner {
     this.#inbox = o.inbox;
     this.#outbox = o.outbox;
     this.#budget = o.budget;
+    this.#hangsUp = o.hangsUp;
     const { structured } = o.negotiated;
     this.#answers = new Answers({ ...o, owner: this, structured });
     this.#rules = new Rules(o.negotiated);
@@ -215,7 +217,7 @@ export class Transmission implements RequestOwner {
         this.starved = !writes.waiting && !this.#budget.spent;
         return;
       }
-      if (this.leaving || inbox.end - inbox.start < wire.NBD_REQUEST_BYTES) {
+      if (this.leaving || (this.#hangsUp && this.#host.stopping) || inbox.end - inbox.start < wire.NBD_REQUEST_BYTES) {
         this.starved = true;
         return;
       }

@@ -30,5 +30,7 @@ export interface TransmissionOptions {
   readonly fence: ConnectionFence | null;
   readonly counters: ConnectionCounters;
   readonly budget: TurnBudget;
+  /** At a stop, what has not begun is left without an answer. */
+  readonly hangsUp: boolean;
   readonly mishaps?: ReplyMishaps;
 }
