@@ -25,8 +25,8 @@ Boots a Debian guest whose memory hogs are pushed into swap on an NBD export, an
   --agent-link tcp|serial  how the agent reaches the server (default: tcp; serial is a virtio-serial port)
   --kernel stable|backports|both
                            Debian bookworm's own kernel (6.1, default), the one of its backports (6.12), or one guest each
-  --low-memory             guests with little RAM that swap without limits, the server beside them or inside, with safe settings
-                           and others; ends in a table of how each ended, and fails if bytes were wrong or safe settings were not
+  --low-memory             a matrix of guests with little RAM and more load than it holds, the server beside them or inside;
+                           ends in a table, and fails where bytes were wrong or settings that are called safe were not
   --cell NAME              of --low-memory: this cell alone (repeatable)
   --small                  less memory and no lower bound on the swap traffic
   --keep                   keep the run's folder (var/vm/...); a failed run always keeps it
