@@ -58,7 +58,7 @@ interface Initramfs {
   /** The folder with `hog.c`, `nbd_keep.c`, `common` and the programs that can be process 1. */
   readonly programs: string;
   /** Which of these is. */
-  readonly program: 'init' | 'memcg' | 'corpus';
+  readonly program: 'init' | 'memcg' | 'lowmem' | 'corpus';
   /** Where these two are compiled. */
   readonly work: string;
   /** Settings that the init script reads as shell variables. */

@@ -2,6 +2,7 @@
 // What it accepts and its exit codes are in options.ts.
 import { fileURLToPath } from 'node:url';
 import { fetchKernel } from './kernel.ts';
+import { runLowMemory } from './lowmem/run.ts';
 import { runMemcgGuest } from './memcg/run.ts';
 import { EXIT, HELP, type Options, parseOptions, UsageError } from './options.ts';
 import { probeAccelerator } from './qemu.ts';
@@ -15,13 +16,14 @@ async function main(options: Options): Promise<number> {
   ensureTools([
     ...(options.break === 'corrupt' ? (['qemu-io'] as const) : []),
     ...(options.server === 'nbdkit' ? (['nbdkit'] as const) : []),
-    ...(options.memcg ? (['mkfs.ext4'] as const) : []),
+    ...(options.memcg || options.lowMemory ? (['mkfs.ext4'] as const) : []),
   ]);
   const say = (line: string): void => void process.stdout.write(`vm: ${line}\n`);
   const codes: number[] = [];
   for (const choice of options.kernels) {
     const context = { root, options, kernel: fetchKernel(choice, say), accelerator: probeAccelerator() };
-    if (options.memcg) codes.push(await runMemcgGuest(context));
+    if (options.lowMemory) codes.push(await runLowMemory(context));
+    else if (options.memcg) codes.push(await runMemcgGuest(context));
     else for (const attach of options.attach) codes.push(await runGuest(context, attach));
   }
   return codes.find((code) => code === EXIT.failed) ?? codes[0];

@@ -1,8 +1,11 @@
 // The command line of ./scripts/vm: what it accepts, and what makes no sense together.
 import { parseArgs } from 'node:util';
 import type { KernelChoice } from './kernel.ts';
+import { CELLS } from './lowmem/cells.ts';
 
 export const EXIT = { verified: 0, failed: 1, usage: 2, breakDetected: 3, skipped: 77 } as const;
+
+const CELL_NAMES = CELLS.map(({ name }) => name);
 
 export const HELP = `usage: scripts/vm [options]
 
@@ -27,6 +30,9 @@ Boots a Debian guest whose memory hogs are pushed into swap on an NBD export, an
   --agent-link tcp|serial  how the agent reaches the server (default: tcp; serial is a virtio-serial port)
   --kernel stable|backports|both
                            Debian bookworm's own kernel (6.1, default), the one of its backports (6.12), or one guest each
+  --low-memory             a matrix of guests with little RAM and more load than it holds, the server beside them or inside;
+                           ends in a table, and fails where bytes were wrong or settings that are called safe were not
+  --cell NAME              of --low-memory: this cell alone (repeatable)
   --small                  less memory and no lower bound on the swap traffic
   --keep                   keep the run's folder (var/vm/...); a failed run always keeps it
   --timeout SECONDS        for each guest, from its start to its end (default: three times what it takes)
@@ -52,6 +58,9 @@ export interface Options {
   readonly memcg: boolean;
   readonly agentLink: AgentLink;
   readonly kernels: readonly KernelChoice[];
+  readonly lowMemory: boolean;
+  /** Cells of the matrix of low memory; all of it if there are none. */
+  readonly cells: readonly string[];
   readonly small: boolean;
   readonly keep: boolean;
   readonly timeoutSeconds: number | undefined;
@@ -142,6 +151,15 @@ export function parseOptions(args: readonly string[]): Options | undefined {
   if (values.memcg && (broken !== undefined || values.uri !== undefined || server !== 'zswapd' || attach !== 'blk')) {
     throw new UsageError('--memcg takes our own server, attached by QEMU, and has no breaks');
   }
+  if (
+    values['low-memory'] &&
+    (broken !== undefined || values.uri !== undefined || server !== 'zswapd' || values.memcg)
+  ) {
+    throw new UsageError('--low-memory takes our own server, and neither breaks nor --memcg');
+  }
+  const cells = values.cell ?? [];
+  if (cells.length > 0 && !values['low-memory']) throw new UsageError('--cell is a part of --low-memory');
+  for (const cell of cells) oneOf('cell', cell, CELL_NAMES);
   return {
     attach: attach === 'both' ? ['blk', 'nbd'] : [attach],
     serve,
@@ -154,6 +172,8 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     memcg: values.memcg,
     agentLink,
     kernels: kernel === 'both' ? ['stable', 'backports'] : [kernel],
+    lowMemory: values['low-memory'],
+    cells,
     small: values.small,
     keep: values.keep,
     timeoutSeconds: values.timeout === undefined ? undefined : secondsOf(values.timeout),
@@ -176,6 +196,8 @@ function parse(args: readonly string[]) {
         memcg: { type: 'boolean', default: false },
         'agent-link': { type: 'string', default: 'tcp' },
         kernel: { type: 'string', default: 'stable' },
+        'low-memory': { type: 'boolean', default: false },
+        cell: { type: 'string', multiple: true },
         small: { type: 'boolean', default: false },
         keep: { type: 'boolean', default: false },
         timeout: { type: 'string' },

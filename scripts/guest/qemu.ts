@@ -67,8 +67,17 @@ export function network(): string[] {
 
 /** A disk that the guest can't write. */
 export function readOnlyDisk(file: string): string[] {
-  const blockdev = { driver: 'file', filename: file, 'node-name': 'files', 'read-only': true };
-  return ['-blockdev', JSON.stringify(blockdev), '-device', 'virtio-blk-pci,drive=files'];
+  return disk(file, 'files', true);
+}
+
+/** One that it can. */
+export function writableDisk(file: string): string[] {
+  return disk(file, 'room', false);
+}
+
+function disk(file: string, name: string, isReadOnly: boolean): string[] {
+  const blockdev = { driver: 'file', filename: file, 'node-name': name, 'read-only': isReadOnly };
+  return ['-blockdev', JSON.stringify(blockdev), '-device', `virtio-blk-pci,drive=${name}`];
 }
 
 /** A port of the guest (/dev/vport0p1) whose bytes are those of a connection to a unix socket. */

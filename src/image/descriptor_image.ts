@@ -42,6 +42,8 @@ const MAX_STALLS = 8;
 /** Zeros are written from one buffer of this size, named up to ZERO_VIEWS times in a call. */
 const ZERO_BYTES = 256 * 1024;
 const ZERO_VIEWS = 8;
+/** Bytes that a handle reads into the page cache, at most, before it drops the cache of its image. */
+export const READ_CACHE_BYTES = 8 * 2 ** 20;
 /** Views in one writev; Linux takes 1024. */
 const MAX_VIEWS = 512;
 
@@ -59,6 +61,7 @@ export abstract class DescriptorImage implements Image {
   protected readonly image: OpenableImage;
   private readonly flags: Int32Array;
   punches = true;
+  private readSinceDrop = 0;
   private pending = 0;
   private closing = false;
 
@@ -83,7 +86,23 @@ export abstract class DescriptorImage implements Image {
     if (view.length !== count * PAGE_SIZE) throw new RangeError(`${count} pages don't fit at ${at} of ${dst.length}`);
     this.checkMemory(view);
     this.checkRange(slot, count);
-    this.begin(done, (finish) => this.readOn(view, slot * PAGE_SIZE, 0, finish));
+    this.begin(done, (finish) =>
+      this.readOn(view, slot * PAGE_SIZE, 0, (errno) => this.dropRead(view.length, () => finish(errno))),
+    );
+  }
+
+  /**
+   * Without O_DIRECT what is read stays in the page cache, and a guest that reads its swap back would fill the RAM with it. The
+   * read that meets the bound waits for the drop, so that the handles' sum is bounded whatever is under way.
+   */
+  private dropRead(bytes: number, finish: () => void): void {
+    this.readSinceDrop += bytes;
+    if (this.direct || this.readSinceDrop < READ_CACHE_BYTES) {
+      finish();
+      return;
+    }
+    this.readSinceDrop = 0;
+    POOL_IO.dropCache(this.fd, finish);
   }
 
   write(slot: number, pages: readonly Uint8Array[], done: ImageDone): void {
