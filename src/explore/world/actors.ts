@@ -47,6 +47,7 @@ export function runActor(env: Env, spec: ActorSpec): void {
   else if (spec.kind === 'swapoff') swapOff(env, spec.swapon, spec.keep);
   else if (spec.kind === 'stop') stop(env);
   else if (spec.kind === 'offline') goOffline(env);
+  else if (spec.kind === 'scrub') post(env.world, env.zswap, MESSAGE.SCRUB, X, 0, 0);
   else if (spec.kind === 'agent') tell(env, spec);
   else if (spec.kind === 'gone') endAgentsCgroup(env);
   else if (spec.kind === 'reclaim') reclaimBytes(env, spec.bytes);

@@ -5,6 +5,7 @@
 import { type DeviceRequest, OK, TAKEN, WAIT } from 'node-nbd-server/device';
 import { PAGE_SIZE } from '../../pool/limits.ts';
 import * as sync from '../../shm/sync.ts';
+import { isKnown } from '../../zswap/checksums.ts';
 import { Volume } from '../../zswap/volume.ts';
 import { type Env, LaneLoop } from '../loop.ts';
 import type { Operation } from '../scenarios/scenario.ts';
@@ -163,7 +164,9 @@ export class Client {
     const right = shadow.rightOf(world.shadow, baton.me, which);
     if (!shadow.endRead(world.shadow, baton.me, versionOf(got, this.of(slot)), which)) {
       const wanted = shadow.rightVersions(right);
-      baton.violate('stale data', `reading slot ${slot} gives ${describePage(got)}, acknowledged is ${wanted}`);
+      // It can tell that this is wrong, and has not looked, or has looked at another page.
+      const kind = isKnown(this.env.zswap.shared, this.x, slot) ? 'unseen mismatch' : 'stale data';
+      baton.violate(kind, `reading slot ${slot} gives ${describePage(got)}, acknowledged is ${wanted}`);
     }
     baton.note(`reads slot ${slot}: ${describePage(got)}`);
   }

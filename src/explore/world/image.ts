@@ -64,7 +64,7 @@ export class SimImage implements Image {
       this.failures--;
       this.later(`image: the write of slot ${slot} fails`, () => {
         if (this.options.intact !== true) this.tear(slot, pages);
-        done(EIO);
+        done(this.options.silent === true ? 0 : EIO);
       });
       return;
     }

@@ -180,7 +180,7 @@ function createSmallShared(exports: number): Shared {
   const several = exportSettings(exports).exports;
   const used = several.map((one) => ({ ...one, pages: SLOTS }));
   const shared = createShared(
-    worldSettings({ locklessWalks: true, ...exportSettings(exports), exports: used }),
+    worldSettings({ locklessWalks: true, checksums: true, ...exportSettings(exports), exports: used }),
     SLOT_RECORDS,
     MEMCG_ROWS,
     THREADS_MAX,
