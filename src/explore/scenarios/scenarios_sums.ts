@@ -97,6 +97,14 @@ const SCRUBS: readonly Scenario[] = [
     actors: [scrub, walker(), client('store', 0, write(1, 2))],
   },
   {
+    name: 'scrub-parked',
+    about: 'the scrub looks at a page of which the image has half, because its writeback has failed and will be tried again',
+    ...sums,
+    stored: one,
+    image: { failWrites: 1 },
+    actors: [scrub, walker()],
+  },
+  {
     name: 'scrub-trim',
     about: 'the scrub reads a page of the image while its slot is trimmed and written again',
     ...sums,

@@ -76,7 +76,8 @@ export function runShrinker(env: Env): never {
   const shrinker = new Shrinker(zswap, queues, { batch: 1, release: () => undefined, loop });
   const mailbox = new Mailbox(zswap);
   const scrubs = scenario.actors.some(({ kind }) => kind === 'scrub');
-  const tick = scrubs ? beginScrub(zswap, images, loop) : () => undefined;
+  const scrubbed = images.map((_, x) => new SimImage(world.image, x, note, { ...faults, lateReads: true }));
+  const tick = scrubs ? beginScrub(zswap, scrubbed, loop) : () => undefined;
   const look = (): void => {
     receive(world, zswap, { queues, shrinker, tick });
     shrinker.look();
@@ -85,7 +86,7 @@ export function runShrinker(env: Env): never {
     if (loop.run()) continue;
     // What comes first in service nobody knows: a wake-up, the end of a call, or a timer. Who wakes us may come late as well.
     if (mailbox.woken()) look();
-    else if (images.some((image) => image.complete())) continue;
+    else if (images.some((image) => image.complete()) || scrubbed.some((image) => image.complete())) continue;
     else if (loop.hasTimers) {
       baton.pause();
       if (mailbox.woken()) look();
@@ -139,7 +140,7 @@ interface Receiver {
 /** Pages that a tick may look at: all that a scenario has. */
 const SCRUB_RATE = 64 * PAGE_SIZE;
 
-/** The served scrub, whose timer is an actor of its own. What it reads comes in turn with what the queue writes. */
+/** The served scrub, whose timer is an actor of its own. What it reads comes after what the queue writes. */
 function beginScrub(zswap: Zswap, images: readonly SimImage[], loop: SimLoop): () => void {
   let tick = (): void => undefined;
   const every = (_ms: number, task: () => void): Timer => {

@@ -12,7 +12,7 @@ import { hasSlot } from './column_guard.ts';
 import { describePage, numberOf, versionOf, type World } from './world.ts';
 
 /** What is wrong with calling a page of the slot wrong, or null. */
-export function falseMismatch({ shadow }: World, x: number, slot: number, page: Uint8Array): string | null {
+function falseMismatch({ shadow }: World, x: number, slot: number, page: Uint8Array): string | null {
   const number = numberOf(x, slot);
   if (!isRight(shadow, number, versionOf(page, number))) return null;
   return `slot ${slot} is said to be wrong, and has ${describePage(page)}, which is right`;
@@ -26,6 +26,9 @@ export function watchSums(zswap: Zswap, world: World): void {
   const agrees = zswap.agrees.bind(zswap);
   const isStored = zswap.isStored.bind(zswap);
   const mismatched = zswap.mismatched.bind(zswap);
+  const isCompared = (x: number, slot: number): void => {
+    if (!holds(x, slot)) sync.violation('false mismatch', `slot ${slot} is compared with its sum without its pin`);
+  };
   const isCalledWrong = (x: number, slot: number, page: Uint8Array): void => {
     const text = falseMismatch(world, x, slot, page);
     if (text !== null) sync.violation('false mismatch', text);
@@ -36,17 +39,19 @@ export function watchSums(zswap: Zswap, world: World): void {
     return found;
   };
   zswap.agrees = (x, slot, dst, at) => {
+    isCompared(x, slot);
     const right = agrees(x, slot, dst, at);
     if (!right) isCalledWrong(x, slot, dst.subarray(at));
     return right;
   };
   zswap.isStored = (x, slot, page, known) => {
+    isCompared(x, slot);
     const right = isStored(x, slot, page, known);
     if (!right) isCalledWrong(x, slot, page);
     return right;
   };
   zswap.mismatched = (x, slot, tier) => {
-    if (!holds(x, slot)) sync.violation('false mismatch', `slot ${slot} is said to be wrong without its pin`);
+    isCompared(x, slot);
     mismatched(x, slot, tier);
   };
 }

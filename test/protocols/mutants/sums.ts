@@ -78,8 +78,7 @@ const SUMS: readonly Mutant[] = [
     from: `            const slot = this.first + this.done;
             if (errno !== 0)`,
     to: `            const slot = this.first + this.done;
-            this.zswap.unpin(r);
-            this.zswap.unpin = () => delete this.zswap.unpin;
+            this.zswap.slots.unpin(r);
             if (errno !== 0)`,
     scenario: 'sums-zeroes',
     combination: P4,
@@ -123,10 +122,10 @@ const SCRUB: readonly Mutant[] = [
     combination: P4,
   },
   {
-    name: 'the scrub: whether the export is swapped off is not asked under the pin',
+    name: 'the scrub: whether the export is swapped off is not asked, neither before the pin nor under it',
     file: 'zswap/scrub.js',
-    from: ' || zswap.isSwappedOff(x)',
-    to: '',
+    from: 'this.zswap = zswap;',
+    to: 'this.zswap = Object.create(zswap, { shared: { value: { ...zswap.shared, states: new Int32Array(1) } } });',
     scenario: 'scrub-swapoff',
     combination: P4,
   },
@@ -135,7 +134,7 @@ const SCRUB: readonly Mutant[] = [
     file: 'zswap/scrub.js',
     from: 'const buffer = zswap.slots.t.page[r];',
     to: 'const buffer = 0;',
-    scenario: 'scrub-writeback',
+    scenario: 'scrub-parked',
     combination: P4,
   },
   {
