@@ -67,6 +67,8 @@ export type ActorSpec =
   | { readonly kind: 'offline'; readonly name: string }
   /** The timer of the scrub comes once: it is through the export then, as long as nothing stalls it. Needs checksums. */
   | { readonly kind: 'scrub'; readonly name: string }
+  /** The marker of a strict server: as soon as something is known to be lost it is changed. That has to come, so that this ends. */
+  | { readonly kind: 'marker'; readonly name: string }
   /** An agent tells of slot 1, report by report: it is number `n`'s since event `event`, or since before anything with 0. */
   | { readonly kind: 'agent'; readonly name: string; readonly reports: readonly Report[] }
   /** The first cgroup that the agent had named is gone, and a new memcg is made, which may get its row. */
@@ -196,6 +198,7 @@ export function walker(name = 'shrinker', walks = 1, mustWrite = false): ActorSp
   return { kind: 'walker', name, walks, mustWrite };
 }
 
+export const marker: ActorSpec = { kind: 'marker', name: 'marker' };
 export const scrub: ActorSpec = { kind: 'scrub', name: 'scrub timer' };
 export const offline: ActorSpec = { kind: 'offline', name: 'offline' };
 export function reclaim(bytes: number): ActorSpec {

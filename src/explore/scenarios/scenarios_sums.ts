@@ -3,7 +3,7 @@
  * not; and those of the scrub, which looks at pages that somebody else is about to change.
  */
 import { NBD_EIO } from 'node-nbd-server/device';
-import { client, read, type Scenario, scrub, stop, swapoff, trim, walker, write, writePart, zero } from './scenario.ts';
+import { client, flush, marker, read, type Scenario, scrub, stop, swapoff, trim, walker, write, writePart, zero } from './scenario.ts';
 
 const one = [{ slot: 1, version: 1 }];
 
@@ -147,4 +147,28 @@ const SCRUBS: readonly Scenario[] = [
   },
 ];
 
-export const SUM_SCENARIOS: readonly Scenario[] = [...SUMS, ...SCRUBS];
+/** What is known to be lost, and what a FLUSH is answered for meanwhile. */
+const VOUCHED: readonly Scenario[] = [
+  {
+    name: 'vouch-read',
+    about: 'a READ finds a page wrong, and its client flushes while another one does: the marker has to be changed first',
+    ...sums,
+    stored: [{ slot: 2, version: 1 }],
+    stale: [{ slot: 1, version: 2 }],
+    strict: true,
+    mayLose: true,
+    actors: [client('load', 0, read(1), flush(2)), client('flush', 1, flush(2)), marker],
+  },
+  {
+    name: 'vouch-scrub',
+    about: 'the scrub finds a page wrong while a client flushes, and again: the marker has to be changed first',
+    ...sums,
+    stored: [{ slot: 2, version: 1 }],
+    stale: [{ slot: 1, version: 2 }],
+    strict: true,
+    mayLose: true,
+    actors: [scrub, client('flush', 0, flush(2), flush(2)), marker],
+  },
+];
+
+export const SUM_SCENARIOS: readonly Scenario[] = [...SUMS, ...SCRUBS, ...VOUCHED];

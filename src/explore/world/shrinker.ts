@@ -14,6 +14,7 @@ import * as sync from '../../shm/sync.ts';
 import { RECORD, type ReportBatch } from '../../zswap/reports.ts';
 import { Scrub } from '../../zswap/scrub.ts';
 import { Shrinker } from '../../zswap/shrinker.ts';
+import { VOUCH } from '../../zswap/vouch.ts';
 import type { Outcome } from '../../zswap/wanted.ts';
 import type { Zswap } from '../../zswap/zswap.ts';
 import { type Env, Mailbox, SimLoop } from '../loop.ts';
@@ -73,13 +74,23 @@ export function runShrinker(env: Env): never {
   const images = zswap.settings.exports.map((_, x) => new SimImage(world.image, x, note, options));
   const queues = images.map((image, x) => new ImageQueue(zswap, x, image, { ...QUEUE, parallel, loop }));
   writeback.to = (x, slot, buffer) => queues[x].push('writeback', slot, 1, buffer, null);
-  const shrinker = new Shrinker(zswap, queues, { batch: 1, release: () => undefined, loop });
+  const unsettled: { x: number; done: (errno: number) => void }[] = [];
+  const vouch = (x: number, done: (errno: number) => void): unknown => unsettled.push({ x, done });
+  const marked = scenario.actors.some(({ kind }) => kind === 'marker');
+  const shrinker = new Shrinker(zswap, queues, {
+    ...{ batch: 1, release: () => undefined, loop },
+    ...(marked ? { vouch } : {}),
+  });
   const mailbox = new Mailbox(zswap);
   const scrubs = scenario.actors.some(({ kind }) => kind === 'scrub');
   const scrubbed = images.map((_, x) => new SimImage(world.image, x, note, { ...faults, lateReads: true }));
   const tick = scrubs ? beginScrub(zswap, scrubbed, loop) : () => undefined;
   const look = (): void => {
     receive(world, zswap, { queues, shrinker, tick });
+    for (const { x, done } of unsettled.splice(0)) {
+      if (sync.load(zswap.shared.vouch, x) === VOUCH.NO) done(0);
+      else unsettled.push({ x, done });
+    }
     shrinker.look();
   };
   for (look(); ; ) {

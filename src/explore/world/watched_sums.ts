@@ -53,5 +53,6 @@ export function watchSums(zswap: Zswap, world: World): void {
   zswap.mismatched = (x, slot, tier) => {
     isCompared(x, slot);
     mismatched(x, slot, tier);
+    world.shadow.foundLost[x] = 1;
   };
 }

@@ -61,6 +61,7 @@ const DIRECT: Readonly<Record<string, number>> = {
   'shadow.beside': 16 * VERSIONS,
   'shadow.owners': 16 * VERSIONS,
   'shadow.reading': 24,
+  'shadow.foundLost': 2,
 };
 
 export interface WordPlace {

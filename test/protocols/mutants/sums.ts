@@ -147,4 +147,23 @@ const SCRUB: readonly Mutant[] = [
   },
 ];
 
-export const SUM_MUTANTS: readonly Mutant[] = [...SUMS, ...SCRUB];
+const VOUCHED: readonly Mutant[] = [
+  {
+    name: 'vouching: a page that is lost makes nobody doubt',
+    file: 'zswap/zswap.js',
+    from: 'doubt(this.shared, x);',
+    to: '',
+    scenario: 'vouch-read',
+    combination: P4,
+  },
+  {
+    name: 'vouching: a FLUSH is answered before the marker is changed',
+    file: 'zswap/vouch.js',
+    from: 'return sync.load(shared.vouch, x) === VOUCH.DOUBTED;',
+    to: 'return false;',
+    scenario: 'vouch-scrub',
+    combination: P4,
+  },
+];
+
+export const SUM_MUTANTS: readonly Mutant[] = [...SUMS, ...SCRUB, ...VOUCHED];
