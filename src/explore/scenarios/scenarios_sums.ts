@@ -3,7 +3,21 @@
  * not; and those of the scrub, which looks at pages that somebody else is about to change.
  */
 import { NBD_EIO } from 'node-nbd-server/device';
-import { client, flush, marker, read, type Scenario, scrub, stop, swapoff, trim, walker, write, writePart, zero } from './scenario.ts';
+import {
+  client,
+  flush,
+  marker,
+  read,
+  type Scenario,
+  scrub,
+  stop,
+  swapoff,
+  trim,
+  walker,
+  write,
+  writePart,
+  zero,
+} from './scenario.ts';
 
 const one = [{ slot: 1, version: 1 }];
 
@@ -98,7 +112,8 @@ const SCRUBS: readonly Scenario[] = [
   },
   {
     name: 'scrub-parked',
-    about: 'the scrub looks at a page of which the image has half, because its writeback has failed and will be tried again',
+    about:
+      'the scrub looks at a page of which the image has half, because its writeback has failed and will be tried again',
     ...sums,
     stored: one,
     image: { failWrites: 1 },
@@ -139,11 +154,11 @@ const SCRUBS: readonly Scenario[] = [
   },
   {
     name: 'scrub-drain',
-    about: 'the scrub looks at a page of the pool and one of the image while the server stops',
+    about: 'the scrub reads a page of the image that is overwritten while the server stops',
     ...sums,
-    stored: one,
-    onImage: [{ slot: 2, version: 1 }],
-    actors: [scrub, client('client', 0, write(2, 2)), stop],
+    stored: [],
+    onImage: one,
+    actors: [scrub, client('client', 0, write(1, 2)), stop],
   },
 ];
 
@@ -151,7 +166,8 @@ const SCRUBS: readonly Scenario[] = [
 const VOUCHED: readonly Scenario[] = [
   {
     name: 'vouch-read',
-    about: 'a READ finds a page wrong, and its client flushes while another one does: the marker has to be changed first',
+    about:
+      'a READ finds a page wrong, and its client flushes while another one does: the marker has to be changed first',
     ...sums,
     stored: [{ slot: 2, version: 1 }],
     stale: [{ slot: 1, version: 2 }],

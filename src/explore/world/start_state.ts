@@ -52,30 +52,10 @@ export const NO_STAGE: Stage = {
 
 /** No hook is set, so nothing here is a scheduling point. */
 export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage {
-  const {
-    stored,
-    onImage = [],
-    stale = [],
-    buffersLeft = BUFFERS,
-    pinned,
-    noNodes = false,
-    memcgPages = SLOTS,
-  } = scenario;
+  const { stored, buffersLeft = BUFFERS, pinned, noNodes = false, memcgPages = SLOTS } = scenario;
   if (scenario.agent === true) beginAgent(zswap, scenario.charged, scenario.cgroupMax);
   const page = new Uint8Array(PAGE_SIZE);
-  for (const { slot, version } of onImage) {
-    fillPage(page, slot, version);
-    pageAt(world.image.bytes, slot).set(page);
-    noteSum(zswap, slot, page);
-    acknowledge(world, zswap, slot, version);
-  }
-  for (const { slot, version } of stale) {
-    fillPage(page, slot, version - 1);
-    pageAt(world.image.bytes, slot).set(page);
-    fillPage(page, slot, version);
-    noteSum(zswap, slot, page);
-    acknowledge(world, zswap, slot, version);
-  }
+  stageImage(world, zswap, scenario);
   for (const { slot, version, x = 0 } of scenario.sparse === true ? [] : stored) {
     fillPage(page, numberOf(x, slot), version);
     const r = zswap.slots.pin(x, slot);
@@ -122,6 +102,23 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
     owned: scenario.owned ?? null,
     dies: scenario.dies === true,
   };
+}
+
+function stageImage(world: World, zswap: Zswap, { onImage = [], stale = [] }: Scenario): void {
+  const page = new Uint8Array(PAGE_SIZE);
+  for (const { slot, version } of onImage) {
+    fillPage(page, slot, version);
+    pageAt(world.image.bytes, slot).set(page);
+    noteSum(zswap, slot, page);
+    acknowledge(world, zswap, slot, version);
+  }
+  for (const { slot, version } of stale) {
+    fillPage(page, slot, version - 1);
+    pageAt(world.image.bytes, slot).set(page);
+    fillPage(page, slot, version);
+    noteSum(zswap, slot, page);
+    acknowledge(world, zswap, slot, version);
+  }
 }
 
 /** Gives back, at the end of a run, what was taken away for it. */
