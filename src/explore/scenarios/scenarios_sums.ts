@@ -134,7 +134,7 @@ const SCRUBS: readonly Scenario[] = [
     stored: [],
     stale: [{ slot: 1, version: 2 }],
     mayLose: true,
-    actors: [scrub, client('load', 0, read(1)), client('store', 1, write(1, 3))],
+    actors: [scrub, client('client', 0, read(1), write(1, 3), read(1))],
   },
   {
     name: 'scrub-swapoff',
