@@ -10,6 +10,7 @@ import { Zswap } from '../zswap/zswap.ts';
 import { firstSlot, type Scenario } from './scenarios/scenario.ts';
 import { isWatched } from './search/dimensions.ts';
 import { guardDebts, guarded, type Looker } from './world/column_guard.ts';
+import { watchSums } from './world/watched_sums.ts';
 import { exportSettings, PAGES, type World, worldSettings } from './world/world.ts';
 
 export interface Cell {
@@ -53,6 +54,10 @@ export async function cellZswap(
   const whole = { ...world.shared, zs };
   const shared = looker === undefined ? whole : guarded(whole, { ...looker, thread });
   const dirty = scenario.strict === true ? shared.dirty : null;
+  const sums = scenario.checksums === true ? shared.sums : null;
+  // The world has no more of them than a scenario can use of the first tree.
+  if (sums !== null && firstSlot(scenario) > 0)
+    throw new Error(`${scenario.name} has checksums of slots that have none`);
   const protocols = chooseProtocols(cell.combination);
   const pages = settings.exports[0].pages;
   const mask = treeMask(cell.combination.treeIndexing === 'absolute');
@@ -70,8 +75,9 @@ export async function cellZswap(
       return protocols.invalidate.lockless ? shared.readers : null;
     },
   };
-  const zswap = new Zswap({ ...shared, settings, trees, dirty }, watched(protocols, consult), thread, onWrite);
+  const zswap = new Zswap({ ...shared, settings, trees, dirty, sums }, watched(protocols, consult), thread, onWrite);
   if (looker !== undefined) guardDebts(zswap, world.shared);
+  if (sums !== null) watchSums(zswap, world);
   if (looker !== undefined && scenario.sparse === true) interruptReaders(zswap, looker.interrupt);
   return zswap;
 }

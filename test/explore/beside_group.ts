@@ -28,6 +28,9 @@ const DEADLOCKS: Readonly<Record<string, readonly string[]>> = {
     'demand-store',
     'demand-offline-store',
     'dead-drop-writeback',
+    'sums-writeback',
+    'sums-lie',
+    'scrub-writeback',
   ],
 };
 

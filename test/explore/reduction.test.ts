@@ -24,6 +24,7 @@ const CELLS = [
   ['stale-data', OLD, 'stale data'],
   ['rejected-store', SAFE, 'clean'],
   ['recycled-slot', SAFE, 'clean'],
+  ['scrub-rejected', SAFE, 'clean'],
   ...(process.env.ZSWAPD_LONG === '1'
     ? ([
         ['load', SAFE, 'clean'],

@@ -65,6 +65,10 @@ export type ActorSpec =
   | { readonly kind: 'write-back'; readonly name: string; readonly first: number; readonly end: number }
   /** The memcg of the first export goes offline, its pages become its parent's, and a new one is made, which may get its row. */
   | { readonly kind: 'offline'; readonly name: string }
+  /** The timer of the scrub comes once: it is through the export then, as long as nothing stalls it. Needs checksums. */
+  | { readonly kind: 'scrub'; readonly name: string }
+  /** The marker of a strict server: as soon as something is known to be lost it is changed. That has to come, so that this ends. */
+  | { readonly kind: 'marker'; readonly name: string }
   /** An agent tells of slot 1, report by report: it is number `n`'s since event `event`, or since before anything with 0. */
   | { readonly kind: 'agent'; readonly name: string; readonly reports: readonly Report[] }
   /** The first cgroup that the agent had named is gone, and a new memcg is made, which may get its row. */
@@ -87,6 +91,8 @@ export interface ImageFaults {
   readonly failWrites?: number;
   /** A write that fails has written nothing; without it, half of what it should. */
   readonly intact?: boolean;
+  /** A write that fails is answered well: the disk has lied. */
+  readonly silent?: boolean;
   readonly failPunches?: number;
   readonly failReads?: number;
   /** A sync fails, and so do all later ones. */
@@ -150,6 +156,10 @@ export interface Scenario {
   readonly errors?: readonly number[];
   /** Slots whose version only the image has when the run starts. */
   readonly onImage?: readonly { readonly slot: number; readonly version: number }[];
+  /** As onImage, but that the image has lost its write, and has the version before. */
+  readonly stale?: readonly { readonly slot: number; readonly version: number }[];
+  /** Each page has a checksum: who is called wrong must be wrong, and nothing wrong may be read (world/watched_sums.ts). */
+  readonly checksums?: boolean;
   /** The tree has no node to take. */
   readonly noNodes?: boolean;
   /** A slot may be lost to an error of the image: reading it may answer EIO, which is right, and never torn bytes. */
@@ -188,6 +198,8 @@ export function walker(name = 'shrinker', walks = 1, mustWrite = false): ActorSp
   return { kind: 'walker', name, walks, mustWrite };
 }
 
+export const marker: ActorSpec = { kind: 'marker', name: 'marker' };
+export const scrub: ActorSpec = { kind: 'scrub', name: 'scrub timer' };
 export const offline: ActorSpec = { kind: 'offline', name: 'offline' };
 export function reclaim(bytes: number): ActorSpec {
   return { kind: 'reclaim', name: 'reclaim', bytes };

@@ -8,6 +8,7 @@ import { FAULT_SCENARIOS } from './scenarios_faults.ts';
 import { MEMCG_SCENARIOS } from './scenarios_memcgs.ts';
 import { REQUEST_SCENARIOS } from './scenarios_requests.ts';
 import { ROOM_SCENARIOS } from './scenarios_room.ts';
+import { SUM_SCENARIOS } from './scenarios_sums.ts';
 
 const one = [{ slot: 1, version: 1 }];
 
@@ -68,4 +69,5 @@ export const BESIDE_MATRIX: readonly Scenario[] = [
   ...MEMCG_SCENARIOS,
   ...AGENT_SCENARIOS,
   ...DEMAND_SCENARIOS,
+  ...SUM_SCENARIOS,
 ];

@@ -2,19 +2,21 @@
 import { allocatorOf, RECLAIM } from '../../pool/allocator/index.ts';
 import { claim, noClaim, release } from '../../pool/claims.ts';
 import { enter, STATE } from '../../pool/export_state.ts';
-import { PAGE_SIZE } from '../../pool/limits.ts';
+import { PAGE_SIZE, THREAD_SHRINKER } from '../../pool/limits.ts';
 import { CELL, countOf, currentOf, pathOf } from '../../pool/memcg.ts';
 import { MemcgTree } from '../../pool/memcg_tree.ts';
 import { WORK } from '../../pool/shared.ts';
 import { beginWalk } from '../../protocols/entry/victim.ts';
 import { shrinkPage } from '../../protocols/lru/pages.ts';
 import { SHRINK } from '../../protocols/protocol.ts';
+import { wake } from '../../shm/mailbox.ts';
 import * as sync from '../../shm/sync.ts';
 import { mayEvictOf } from '../../zswap/may_evict.ts';
 import { requestWork } from '../../zswap/orders.ts';
 import { STORED, store } from '../../zswap/store.ts';
 import { SwapoffOp, swapon } from '../../zswap/swapoff_op.ts';
 import { type Discarded, punchAgain } from '../../zswap/swapoff_punch.ts';
+import { VOUCH } from '../../zswap/vouch.ts';
 import type { Zswap } from '../../zswap/zswap.ts';
 import { type Env, LaneLoop } from '../loop.ts';
 import { type ActorSpec, firstSlot } from '../scenarios/scenario.ts';
@@ -47,6 +49,8 @@ export function runActor(env: Env, spec: ActorSpec): void {
   else if (spec.kind === 'swapoff') swapOff(env, spec.swapon, spec.keep);
   else if (spec.kind === 'stop') stop(env);
   else if (spec.kind === 'offline') goOffline(env);
+  else if (spec.kind === 'marker') distrustMarker(env);
+  else if (spec.kind === 'scrub') post(env.world, env.zswap, MESSAGE.SCRUB, X, 0, 0);
   else if (spec.kind === 'agent') tell(env, spec);
   else if (spec.kind === 'gone') endAgentsCgroup(env);
   else if (spec.kind === 'reclaim') reclaimBytes(env, spec.bytes);
@@ -111,6 +115,15 @@ function reclaimBytes({ world, zswap, baton, scenario }: Env, bytes: number): vo
   const left = currentOf(memcgs, PARENT_ROW);
   if (errno !== 0 && alone && left > 0)
     baton.violate('livelock', `${left} bytes could leave, and nothing more is tried`);
+}
+
+/** What the main thread does with the marker (server/vouching.ts), which those wait for who answer a FLUSH. */
+function distrustMarker({ zswap, baton }: Env): void {
+  const { vouch, boxes } = zswap.shared;
+  sync.retry(vouch, X, VOUCH.YES);
+  sync.store(vouch, X, VOUCH.NO);
+  baton.note('the marker vouches for nothing any more');
+  wake(boxes, THREAD_SHRINKER);
 }
 
 /** As a client of the control socket asks for pages of an export. It is answered when the image has what was written. */

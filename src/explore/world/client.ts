@@ -5,7 +5,9 @@
 import { type DeviceRequest, OK, TAKEN, WAIT } from 'node-nbd-server/device';
 import { PAGE_SIZE } from '../../pool/limits.ts';
 import * as sync from '../../shm/sync.ts';
+import { isKnown } from '../../zswap/checksums.ts';
 import { Volume } from '../../zswap/volume.ts';
+import { VOUCH } from '../../zswap/vouch.ts';
 import { type Env, LaneLoop } from '../loop.ts';
 import type { Operation } from '../scenarios/scenario.ts';
 import * as shadow from './acknowledged.ts';
@@ -163,15 +165,18 @@ export class Client {
     const right = shadow.rightOf(world.shadow, baton.me, which);
     if (!shadow.endRead(world.shadow, baton.me, versionOf(got, this.of(slot)), which)) {
       const wanted = shadow.rightVersions(right);
-      baton.violate('stale data', `reading slot ${slot} gives ${describePage(got)}, acknowledged is ${wanted}`);
+      // It can tell that this is wrong, and has not looked, or has looked at another page.
+      const kind = isKnown(this.env.zswap.shared, this.x, slot) ? 'unseen mismatch' : 'stale data';
+      baton.violate(kind, `reading slot ${slot} gives ${describePage(got)}, acknowledged is ${wanted}`);
     }
     baton.note(`reads slot ${slot}: ${describePage(got)}`);
   }
 
   /** What was right when the FLUSH was sent, or became right since, is what a kill at its answer may leave. */
   private flush(slot: number): void {
-    const { world, baton } = this.env;
+    const { world, baton, zswap } = this.env;
     shadow.beginRead(world.shadow, baton.me, this.of(slot));
+    const { [this.x]: foundLost } = world.shadow.foundLost;
     const request = this.request(() => undefined);
     this.volume.flush(request);
     this.until(() => request.settled);
@@ -180,6 +185,8 @@ export class Client {
       shadow.endRead(world.shadow, baton.me, 0);
       return;
     }
+    if (foundLost !== 0 && zswap.shared.vouch[this.x] !== VOUCH.NO)
+      baton.violate('lost data', 'a FLUSH is answered, and after a kill the marker vouches for a page that was lost');
     page.set(pageAt(world.image.durable, this.of(slot)));
     const right = shadow.rightOf(world.shadow, baton.me);
     if (!shadow.endRead(world.shadow, baton.me, versionOf(page, this.of(slot)))) {

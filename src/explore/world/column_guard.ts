@@ -98,6 +98,7 @@ export function guarded(shared: Shared, looker: Looker): Shared {
     trees: guardAll('trees', trees, ['nodeCount', 'nodeDead'], ownTree),
     writebackBuffers: buffers(shared.writebackBuffers),
     requestBuffers: buffers(shared.requestBuffers),
+    sums: guardedSums(shared, looker),
   };
 }
 
@@ -124,7 +125,7 @@ export function guardDebts(zswap: Zswap, { slotTable, claims }: Shared): void {
  * Whether slots are the thread's: by their pin, or by a claim. Whose claim it is no row says, and who pins a claimed slot now may
  * be about to undo that (slots.ts), so neither is asked.
  */
-function hasSlot(
+export function hasSlot(
   { locked, volume, slot: slots }: SlotTable,
   claims: Claims,
   thread: number,
@@ -179,6 +180,13 @@ function guardedOwners(t: Owners, table: SlotTable, claims: Claims, { thread }: 
   const holds = hasSlot(table, claims, thread);
   const ofSlot = (x: number): Rule => rule((i) => holds(x, i), "the slot's pin or a claim on it");
   return { ...t, slots: t.slots.map((parts, x) => parts.map((part) => guard('owners.slots', part, ofSlot(x)))) };
+}
+
+/** What a slot was acknowledged to hold is noted by who has it. Anybody may look for a hint; who says that it is wrong, watched_sums.ts asks. */
+function guardedSums({ sums, slotTable, claims }: Shared, { thread }: Looker): Shared['sums'] {
+  const holds = hasSlot(slotTable, claims, thread);
+  const ofSlot = (x: number): Rule => rule((slot) => holds(x, slot), "the slot's pin or a claim on it");
+  return sums?.map((parts, x) => parts.map((part) => guard('sums', part, ofSlot(x), null))) ?? null;
 }
 
 function guardedObjects(t: ObjectMemory, { self }: Looker): ObjectMemory {

@@ -15,6 +15,8 @@ import { numberOf, placeOf, type SimImageMemory, SLOTS } from './world.ts';
 
 interface ImageOptions extends ImageFaults {
   readonly lastFirst?: boolean;
+  /** What a read has found arrives in a call of its own: other calls may come between, and whoever looks at it has an old page. */
+  readonly lateReads?: boolean;
   /** Called when a call has changed what the image, or the disk behind it, holds. */
   readonly onChange?: () => void;
   /** Called when a failed write has torn what it holds of a slot. */
@@ -55,7 +57,8 @@ export class SimImage implements Image {
     }
     this.later(`image: slot ${slot} is read`, () => {
       dst.set(this.memory.bytes.subarray(this.at(slot), this.at(slot) + count * PAGE_SIZE), at);
-      done(0);
+      if (this.options.lateReads === true) this.later(`image: what slot ${slot} had arrives`, () => done(0));
+      else done(0);
     });
   }
 
@@ -64,7 +67,7 @@ export class SimImage implements Image {
       this.failures--;
       this.later(`image: the write of slot ${slot} fails`, () => {
         if (this.options.intact !== true) this.tear(slot, pages);
-        done(EIO);
+        done(this.options.silent === true ? 0 : EIO);
       });
       return;
     }

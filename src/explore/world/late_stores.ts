@@ -15,15 +15,17 @@ export const CUT = 2;
  * no step: a connection ends only while its lane waits, so the answer stays as it is.
  */
 export function watchStores(zswap: Zswap, { connections }: World, baton: Baton, connection: number): Zswap {
+  const { sums: own } = zswap;
   let written = false;
   const sums: PageSums = {
-    note: (_x, slot) => {
+    note: (x, slot, sum) => {
       if (!written && connections[connection * 2] === GIVEN_UP)
         baton.violate('late store', `slot ${slot} is stored after its connection was given up`);
       written = false;
+      own.note(x, slot, sum);
     },
-    agrees: () => true,
-    forget: () => undefined,
+    agrees: (...page) => own.agrees(...page),
+    forget: (...slot) => own.forget(...slot),
   };
   // A rejected page that the image has got drops what there was, and is noted then.
   const dropOld = (...dropped: Parameters<Zswap['dropOld']>): void => {

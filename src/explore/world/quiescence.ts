@@ -14,6 +14,7 @@ import { CELL, countOf, currentOf, heirOf, isOnline, pathOf, ROOT, TABLE } from 
 import { hasAgent, rowOfNumber } from '../../pool/owners.ts';
 import { FREE_HEAD } from '../../pool/slot_table.ts';
 import { get, isFreed, treeOf } from '../../pool/tree.ts';
+import { isKnown } from '../../zswap/checksums.ts';
 import { LOADED, ON_IMAGE } from '../../zswap/loads.ts';
 import type { Zswap } from '../../zswap/zswap.ts';
 import { isRight, rightVersions } from './acknowledged.ts';
@@ -222,17 +223,29 @@ function checkObjects({ entries, shared }: Zswap, { borrowed, requestsBorrowed }
 
 const page = new Uint8Array(PAGE_SIZE);
 
-/** Reads every slot as a client would. */
+/** As a client would; false for an error. */
+function readSlot(world: World, zswap: Zswap, x: number, slot: number): boolean {
+  const r = zswap.slots.pin(x, slot);
+  const found = r > 0 ? zswap.load(r, x, slot, page, 0) : ON_IMAGE;
+  if (found === ON_IMAGE) page.set(pageAt(world.image.bytes, numberOf(x, slot)));
+  const ok = found === LOADED || (found === ON_IMAGE && (r <= 0 || zswap.agrees(x, slot, page, 0)));
+  if (r > 0) zswap.slots.unpin(r);
+  return ok;
+}
+
+/** Reads every slot. Of one that nobody uses no sum is known. */
 function checkData(world: World, zswap: Zswap, x: number, first: number, mayLose: boolean): Finding | null {
   for (let slot = first; slot < first + SLOTS; slot++) {
-    if (!testBit(zswap.shared.users, x, slot)) page.fill(0);
-    else {
-      const r = zswap.slots.pin(x, slot);
-      const found = r > 0 ? zswap.load(r, x, slot, page, 0) : ON_IMAGE;
-      if (r > 0) zswap.slots.unpin(r);
-      if (found === ON_IMAGE) page.set(pageAt(world.image.bytes, numberOf(x, slot)));
-      else if (found !== LOADED && mayLose) continue;
-      else if (found !== LOADED) return { kind: 'lost data', text: `reading slot ${slot} at the end answers an error` };
+    if (!testBit(zswap.shared.users, x, slot)) {
+      if (isKnown(zswap.shared, x, slot))
+        return { kind: 'stale data', text: `nobody uses slot ${slot}, and its sum is known` };
+      page.fill(0);
+    } else {
+      const ok = readSlot(world, zswap, x, slot);
+      if (!ok && mayLose) continue;
+      if (!ok) return { kind: 'lost data', text: `reading slot ${slot} at the end answers an error` };
+      if (zswap.shared.sums !== null && !isKnown(zswap.shared, x, slot))
+        return { kind: 'unseen mismatch', text: `slot ${slot} is in use, and there is nothing to compare it with` };
     }
     const version = versionOf(page, numberOf(x, slot));
     if (isRight(world.shadow, numberOf(x, slot), version)) continue;

@@ -52,14 +52,10 @@ export const NO_STAGE: Stage = {
 
 /** No hook is set, so nothing here is a scheduling point. */
 export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage {
-  const { stored, onImage = [], buffersLeft = BUFFERS, pinned, noNodes = false, memcgPages = SLOTS } = scenario;
+  const { stored, buffersLeft = BUFFERS, pinned, noNodes = false, memcgPages = SLOTS } = scenario;
   if (scenario.agent === true) beginAgent(zswap, scenario.charged, scenario.cgroupMax);
   const page = new Uint8Array(PAGE_SIZE);
-  for (const { slot, version } of onImage) {
-    fillPage(page, slot, version);
-    pageAt(world.image.bytes, slot).set(page);
-    acknowledge(world, zswap, slot, version);
-  }
+  stageImage(world, zswap, scenario);
   for (const { slot, version, x = 0 } of scenario.sparse === true ? [] : stored) {
     fillPage(page, numberOf(x, slot), version);
     const r = zswap.slots.pin(x, slot);
@@ -108,6 +104,23 @@ export function setStage(world: World, zswap: Zswap, scenario: Scenario): Stage 
   };
 }
 
+function stageImage(world: World, zswap: Zswap, { onImage = [], stale = [] }: Scenario): void {
+  const page = new Uint8Array(PAGE_SIZE);
+  for (const { slot, version } of onImage) {
+    fillPage(page, slot, version);
+    pageAt(world.image.bytes, slot).set(page);
+    noteSum(zswap, slot, page);
+    acknowledge(world, zswap, slot, version);
+  }
+  for (const { slot, version } of stale) {
+    fillPage(page, slot, version - 1);
+    pageAt(world.image.bytes, slot).set(page);
+    fillPage(page, slot, version);
+    noteSum(zswap, slot, page);
+    acknowledge(world, zswap, slot, version);
+  }
+}
+
 /** Gives back, at the end of a run, what was taken away for it. */
 export function endStage(zswap: Zswap, { pinned, entries, records }: Stage): void {
   if (pinned > 0) zswap.slots.unpin(pinned);
@@ -149,6 +162,11 @@ function storeSparse(world: World, zswap: Zswap, { stored }: Scenario): void {
     zswap.objects.free(e, PAGE_SIZE);
     freeEntry(zswap.entries, e);
   }
+}
+
+/** As of a page that a WRITE has taken to the image. */
+function noteSum({ sums, codec }: Zswap, slot: number, page: Uint8Array): void {
+  sums.note(0, slot, codec.sumOf(page));
 }
 
 function acknowledge(world: World, zswap: Zswap, slot: number, version: number, x = 0): void {

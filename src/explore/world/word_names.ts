@@ -49,6 +49,9 @@ const DIRECT: Readonly<Record<string, number>> = {
   'entries.slot': 12,
   'entries.memcg': 12,
   connections: 12,
+  // The scrub looks before it pins.
+  'sums.0.0': 8,
+  'sums.1.0': 8,
   'shadow.may': 16,
   'shadow.pending': 16,
   'shadow.flushed': 16,
@@ -58,6 +61,7 @@ const DIRECT: Readonly<Record<string, number>> = {
   'shadow.beside': 16 * VERSIONS,
   'shadow.owners': 16 * VERSIONS,
   'shadow.reading': 24,
+  'shadow.foundLost': 2,
 };
 
 export interface WordPlace {

@@ -100,6 +100,8 @@ export interface Shadow {
   readonly owners: Int32Array;
   readonly reading: Int32Array;
   readonly seen: Int32Array;
+  /** By export: 1 once a page was found lost. */
+  readonly foundLost: Int32Array;
 }
 
 export function worldSettings(
@@ -180,7 +182,7 @@ function createSmallShared(exports: number): Shared {
   const several = exportSettings(exports).exports;
   const used = several.map((one) => ({ ...one, pages: SLOTS }));
   const shared = createShared(
-    worldSettings({ locklessWalks: true, ...exportSettings(exports), exports: used }),
+    worldSettings({ locklessWalks: true, checksums: true, ...exportSettings(exports), exports: used }),
     SLOT_RECORDS,
     MEMCG_ROWS,
     THREADS_MAX,
@@ -216,6 +218,7 @@ export function createWorld(exports: number): World {
       owners: int32(slots * VERSIONS),
       reading: int32(ACTORS_MAX * READ_MAX),
       seen: int32(ACTORS_MAX * READ_MAX),
+      foundLost: int32(exports),
     },
     messages: createRing(MESSAGES),
     answers: int32(THREAD_LANE0 + ACTORS_MAX),

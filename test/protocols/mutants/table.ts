@@ -10,6 +10,7 @@ import { OWNER_MUTANTS } from './owners.ts';
 import { PAGE_MUTANTS } from './pages.ts';
 import { REQUEST_MUTANTS } from './requests.ts';
 import { RULE_MUTANTS } from './rules.ts';
+import { SUM_MUTANTS } from './sums.ts';
 
 const P4 = 'pin-validate+pin-first+skip-eexist+erase';
 const LOCKLESS = 'pin-validate+pin-first+skip-eexist+load-reload';
@@ -278,4 +279,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...OWNER_MUTANTS,
   ...REQUEST_MUTANTS,
   ...PAGE_MUTANTS,
+  ...SUM_MUTANTS,
 ];
