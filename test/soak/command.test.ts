@@ -56,13 +56,13 @@ t.test('a report is never written over', async (t) => {
 
 t.test('a short soak of a server of its own', async (t) => {
   const folder = join(tempFolder(t), 'r');
-  const { code, stdout, stderr } = await soak('--time', '6s', '--seed', '1', '--report', folder);
+  const { code, stdout, stderr } = await soak('--time', '6s', '--rate', '300', '--seed', '1', '--report', folder);
   t.match(stdout, /^soak: PASS wrong=0 lost=0 leaked=0 unaccounted=0 report=[^\n]*\/report\.html\n$/, stderr);
   t.equal(code, 0);
   t.same(readdirSync(folder).sort(), ['report.html', 'server.log', 'soak.jsonl']);
   const html = readFileSync(join(folder, 'report.html'), 'utf8');
   t.notMatch(html, /(?:src|href)=|@import|NaN|undefined/, 'it needs nothing else');
-  t.match(html, /soak --time 6s --seed 1/);
+  t.match(html, /soak --time 6s --seed 1 --rate 300/);
 });
 
 t.test('a disk that fills up ends the time series at a whole line, and is told in one', async (t) => {
