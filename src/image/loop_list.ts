@@ -77,13 +77,12 @@ export function rangeOf({ name }: UsedLoop): { start: number; end: number } {
 }
 
 /**
- * Whether by its size it may be over something of so many bytes: one that can be written to may be over a part of it, and over
- * what has grown since. Of those that can't, of which many a machine has dozens that its containers do not see, it has to be the size of the whole.
+ * Whether by its size it may be over something of so many bytes: over a part of it only where it was limited to one, or nothing
+ * tells where it begins. A machine may have dozens that its containers and its users do not see.
  */
 export function mayCover(loop: UsedLoop, bytes: number): boolean {
   const { end } = rangeOf(loop);
-  const { name } = loop;
-  const isPart = tell(name, 'ro') === 0 || tell(name, 'loop/sizelimit') > 0;
+  const isPart = tell(loop.name, 'size') === 0 || tell(loop.name, 'loop/sizelimit') > 0;
   return end <= bytes && (isPart || bytes - end < LARGEST_BLOCK);
 }
 

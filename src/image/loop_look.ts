@@ -8,6 +8,8 @@ import { numberOf, readBackingPath } from './loop_list.ts';
 
 /** One of the two is null, and both where nothing is behind it any more. */
 export interface BehindLoop {
+  /** There where the device could not be asked: what lies at its path, as it leads from here. */
+  atPath?: true;
   /** dev:ino of a regular file. */
   file: string | null;
   /** stat's number of a block device. */
@@ -23,7 +25,9 @@ export function behindLoop(name: string, asked: Asked): BehindLoop | null {
   if (loop !== null) return loop;
   return tried(() => {
     const found = statSync(readBackingPath(name), { bigint: true });
-    return found.isBlockDevice() ? { file: null, rdev: Number(found.rdev) } : { file: fileIdentity(found), rdev: null };
+    const at = asked === 'path' ? {} : { atPath: true as const };
+    if (found.isBlockDevice()) return { file: null, rdev: Number(found.rdev), ...at };
+    return { file: fileIdentity(found), rdev: null, ...at };
   });
 }
 

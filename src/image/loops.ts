@@ -3,8 +3,8 @@
  * to ask.
  * Invariants: what a device itself says of what is behind it counts before the path that sysfs has, which may be gone or lead
  * elsewhere. A silent one is passed by only where that path says that it is over something else, and one that can't be opened,
- * whose path leads nowhere from here (another user's, another mount namespace's), only where it has neither the name nor a
- * size that it could have over this image; else the image is refused, because what is mounted over it would be overwritten.
+ * only where it has neither the name nor a size that it could have over this image, or not both of them if its path leads to
+ * another file from here (it may be another mount namespace's); else the image is refused, because what is mounted over it would be overwritten.
  */
 import { type BigIntStats, realpathSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -58,7 +58,9 @@ export function loopOverFile(
         : behind.file === identity || (by === 'device' && tried(() => isThroughOverlay(path, file, backing)) === true),
     isElsewhere: (loop) => {
       const called = isCalled(loop, basename(path));
-      if (isUnseen(loop)) return !called && !mayCover(loop, Number(file.size));
+      const covers = mayCover(loop, Number(file.size));
+      // Another file at its path may be another one's where the device was made, and has the same name there.
+      if (isUnseen(loop)) return loop.behind === null ? !called && !covers : !called || !covers;
       // The file system of the image answers: it has just been asked.
       return loop.backing !== UNKNOWN && (!called || isOnAnother(loop.backing, path));
     },
@@ -80,13 +82,13 @@ export function loopOverDevice(rdev: number, startMs = START_MS): string | null 
   return found(path, asked(path, used, startMs), {
     isOver: (loop) => related.has(numberOfBehind(loop) ?? UNKNOWN),
     // Nodes are below /dev, in a file system that does not hang, and can be looked at there.
-    isElsewhere: (loop) => (isUnseen(loop) ? !mayCover(loop, bytes) : loop.behind !== null || !isOverNode(loop)),
+    isElsewhere: (loop) => loop.behind !== null || (isUnseen(loop) ? !mayCover(loop, bytes) : !isOverNode(loop)),
   });
 }
 
-/** It could not be opened, and where its path leads can't be seen. */
+/** It could not be opened: of what is behind it there is no more than what lies at its path, if anything. */
 function isUnseen({ by, behind }: AskedLoop): boolean {
-  return by === 'device' && behind === null;
+  return by === 'device' && (behind === null || behind.atPath === true);
 }
 
 function numberOfBehind(loop: AskedLoop): string | null {

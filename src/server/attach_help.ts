@@ -21,8 +21,18 @@ interface Place {
   readonly tcp: { readonly host: string; readonly port: string } | null;
 }
 
-/** `uris`: those of the ready lines. `address`: this machine's, for guests of a server that listens on all of them. */
-export function attachHelp(uris: readonly string[], address: string | null = ownAddress()): string {
+/** Of a server that comes back: how long QEMU waits for it, in seconds, before its guest is told of an error. */
+const RECONNECT_DELAY = 300;
+
+interface Help {
+  /** A supervisor holds its sockets. */
+  readonly supervised?: boolean;
+  /** This machine's, for guests of a server that listens on all of them. */
+  readonly address?: string | null;
+}
+
+/** `uris`: those of the ready lines. */
+export function attachHelp(uris: readonly string[], { supervised = false, address = ownAddress() }: Help = {}): string {
   const lines = uris.flatMap((uri, index) => {
     const place = placeOf(uri, address);
     return [
@@ -30,7 +40,7 @@ export function attachHelp(uris: readonly string[], address: string | null = own
       '# look at it:',
       `  ${shellLine(['nbdinfo', uri])}`,
       '# the disk of a QEMU guest (swap in the guest: mkswap /dev/vdb && swapon -d /dev/vdb):',
-      `  -blockdev ${shellWord(blockdev(place, `zswap${index}`))} -object iothread,id=zswap-io${index} ` +
+      `  -blockdev ${shellWord(blockdev(place, `zswap${index}`, supervised))} -object iothread,id=zswap-io${index} ` +
         `-device virtio-blk-pci,drive=zswap${index},iothread=zswap-io${index},${ON_ERROR}`,
       ...(place.tcp === null ? [] : ['# in a guest that attaches by itself:', `  ${inGuest(place.tcp, place.name)}`]),
     ];
@@ -58,7 +68,7 @@ function hostFor(host: string, bare: string, address: string | null): string {
 }
 
 /** Values of QEMU's key=value notation: a comma is doubled. */
-function blockdev({ name, server }: Place, node: string): string {
+function blockdev({ name, server }: Place, node: string, supervised: boolean): string {
   const pairs = [
     ['driver', 'nbd'],
     ['node-name', node],
@@ -67,6 +77,7 @@ function blockdev({ name, server }: Place, node: string): string {
     ['discard', 'unmap'],
     ['detect-zeroes', 'off'],
     ['cache.direct', 'on'],
+    ...(supervised ? [['reconnect-delay', String(RECONNECT_DELAY)]] : []),
   ];
   return pairs.map(([key, value]) => `${key}=${value.replaceAll(',', ',,')}`).join(',');
 }

@@ -25,7 +25,7 @@ const FINAL: Readonly<Record<number, string>> = {
   [EXIT.usage]:
     'the config or the machine does not allow it: mend what the last line of the server says, then start again',
   [EXIT.staleImage]:
-    'an image may not be served as it is: what was in the pool alone is lost; choose one of the ways that the last line of the server names (zswapd image reset, or exports[].onUnclean), then start again',
+    'an image may not be served as it is: what was in the pool alone is lost; choose one of the ways that the last line of the server names (zswapd image reset), then start again',
   [EXIT.drainFailed]:
     'the drain failed or was aborted, so pages are lost and their markers stay: look to the image, then start again',
 };
@@ -37,7 +37,8 @@ function endText({ code, signal }: ServerEnd): string {
   return signal === null ? `exit ${code}` : `killed by ${signal}`;
 }
 
-export function judge(end: ServerEnd, asked: Asked): Verdict {
+/** `unclean`: the server before it has ended unasked. */
+export function judge(end: ServerEnd, asked: Asked, unclean = false): Verdict {
   const { code, signal } = end;
   const reason = endText(end);
   if (code === EXIT.ok && asked === 'upgrade') return { next: 'upgrade', reason };
@@ -45,7 +46,11 @@ export function judge(end: ServerEnd, asked: Asked): Verdict {
   if (code !== null && code in FINAL) return { next: 'end', code, reason: `${reason}: ${FINAL[code]}` };
   if (asked !== 'stop') return { next: 'again', reason };
   if (code !== null) return { next: 'end', code, reason: `${reason}, while it stopped` };
-  if (STOPS.includes(signal ?? '')) return { next: 'end', code: EXIT.ok, reason: 'stopped before it had begun' };
+  if (STOPS.includes(signal ?? '')) {
+    if (!unclean) return { next: 'end', code: EXIT.ok, reason: 'stopped before it had begun' };
+    const as = 'images and markers are as the end of the one before it has left them';
+    return { next: 'end', code: EXIT.drainFailed, reason: `stopped before it had begun: ${as}` };
+  }
   return { next: 'end', code: EXIT.drainFailed, reason: `${reason} while it stopped: ${FINAL[EXIT.drainFailed]}` };
 }
 

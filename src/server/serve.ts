@@ -91,7 +91,7 @@ export async function serve(config: Config, notFlusher: NoFlusher | null, notes:
   void ready.idle().then(() => {
     // Whoever waits for one waits for ever, and may look here.
     if (ready.dropped > 0) log.logger.warn('the ready lines could not be written to stdout');
-    if (isatty(STDERR)) log.print(attachHelp(server.listeners.uris));
+    if (isatty(STDERR)) log.print(attachHelp(server.listeners.uris, { supervised: supervisor !== null }));
   });
   const names = config.exports.map((one) => one.name).join(', ');
   server.manager.ready(`serving ${names}`);

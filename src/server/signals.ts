@@ -1,7 +1,8 @@
 /**
  * The signals of a server. SIGTERM, SIGINT and SIGHUP stop it, except where SIGHUP or SIGINT was ignored when it was
  * started (nohup, a shell's background job). SIGUSR1 does nothing: Node would open an inspector on a port of loopback,
- * and with it the guest's memory, to every local user.
+ * and with it the guest's memory, to every local user. SIGUSR2 is for a supervisor, whose servers have the same name and may be
+ * sent it as well.
  */
 
 /** Numbers of the signals that may be ignored from outside. SIGTERM always stops. */
@@ -41,7 +42,7 @@ export class Signals {
         if (!this.ignored.includes(name)) this.raise(name);
       });
     }
-    process.on('SIGUSR1', () => {});
+    for (const name of ['SIGUSR1', 'SIGUSR2']) process.on(name, () => {});
   }
 
   /** As if it had come, and was not ignored. */

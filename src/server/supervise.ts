@@ -16,6 +16,7 @@ import type { Config } from '../config/schema.ts';
 import { EXIT, errorText } from '../os/exit_error.ts';
 import { LISTEN_FDS_START, SUPERVISOR_VARIABLE } from '../os/inherited_sockets.ts';
 import { endProcess } from '../os/process.ts';
+import { tried } from '../os/tried.ts';
 import type { HeldSocket } from '../os/unix_socket.ts';
 import { holdSockets } from './held_sockets.ts';
 import { createLog, type Log } from './log.ts';
@@ -24,13 +25,14 @@ import { type Asked, judge, Restarts, type ServerEnd } from './restarts.ts';
 import { ServiceManager, watchdogMs } from './service_manager.ts';
 import { closeInspector, INHERITED_IGNORED, Signals } from './signals.ts';
 import { MESSAGE_END, type Supervised } from './supervision.ts';
-import { costOfKill } from './write_through.ts';
+import { costOfKill, refuseOtherBytes } from './write_through.ts';
 
 /** How long the program on disk may take to say its version before it takes the place of the server. */
 const REHEARSAL_MS = 30_000;
 
 /** Holds the sockets and runs servers until one ends for good; ends the process. */
 export async function supervise(config: Config): Promise<never> {
+  refuseOtherBytes(config);
   const signals = new Signals();
   await closeInspector();
   const log = createLog(config.log.level);
@@ -54,6 +56,11 @@ class Supervisor {
   private readonly watchdog: number | null;
   private server: ChildProcess | null = null;
   private asked: Asked = 'nothing';
+  /** The program on disk is tried before the server is told to stop; until then nothing is asked of it. */
+  private rehearsing = false;
+  private readonly stopped = new AbortController();
+  /** A server has ended unasked, and none has served since. */
+  private unclean = false;
   /** Ends the wait before a restart. */
   private hurry: () => void = () => undefined;
   /** When clients were served last; null while they are. */
@@ -80,7 +87,7 @@ class Supervisor {
     }
     for (;;) {
       const killed = oomKills();
-      const verdict = judge(await this.once(), this.asked);
+      const verdict = judge(await this.once(), this.asked, this.unclean);
       const oom = oomKills() - killed;
       const reason = `${verdict.reason}${oom > 0 ? ` (the kernel ended ${oom} for want of memory meanwhile)` : ''}`;
       if (verdict.next === 'end') {
@@ -101,6 +108,7 @@ class Supervisor {
       return false;
     }
     this.counts.restarts++;
+    this.unclean = true;
     this.log.error({ delay, ...this.counts }, `the server ended unasked: ${reason}; started again in ${delay} ms`);
     this.manager.pass(`STATUS=started again in ${delay} ms: ${reason}`);
     await new Promise<void>((resolve) => {
@@ -181,6 +189,7 @@ class Supervisor {
   }
 
   private ready(): void {
+    this.unclean = false;
     if (this.downSince === null) return;
     const ms = Math.round(performance.now() - this.downSince);
     this.downSince = null;
@@ -194,6 +203,7 @@ class Supervisor {
       const first = this.asked !== 'stop';
       const stopping = this.asked !== 'nothing';
       this.asked = 'stop';
+      this.stopped.abort();
       this.hurry();
       // In an upgrade it stops already, and a second signal would abort its drain.
       if (first && stopping) this.log.info({ signal }, 'stopping: no server is started after this one');
@@ -202,8 +212,8 @@ class Supervisor {
   }
 
   private async upgrade(): Promise<void> {
-    if (this.asked !== 'nothing') {
-      this.log.warn('SIGUSR2: the server stops already');
+    if (this.asked !== 'nothing' || this.rehearsing) {
+      this.log.warn(`SIGUSR2: the server ${this.rehearsing ? 'is being replaced' : 'stops'} already`);
       return;
     }
     if (this.server === null) {
@@ -211,26 +221,27 @@ class Supervisor {
       return;
     }
     const { server } = this;
-    this.asked = 'upgrade';
+    this.rehearsing = true;
     const version = await this.rehearse();
-    if (this.asked !== 'upgrade') return;
-    if (version === null) {
-      this.asked = 'nothing';
-      return;
-    }
+    this.rehearsing = false;
+    // A stop came meanwhile; or the server has ended by itself, and the next one is what is on disk.
+    if (version === null || this.asked !== 'nothing' || this.server !== server) return;
+    this.asked = 'upgrade';
     this.log.info({ version }, `upgrade: the server stops, and ${version} takes its place`);
     this.downSince = performance.now();
-    if (this.server === server) server.kill('SIGTERM');
+    server.kill('SIGTERM');
   }
 
   /** The version of the program on disk; null, and a line in the log, where it does not even say that. */
   private async rehearse(): Promise<string | null> {
     const args = [...process.execArgv, process.argv[1], '--version'];
     try {
-      const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: REHEARSAL_MS });
+      const { signal } = this.stopped;
+      const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: REHEARSAL_MS, signal });
       return stdout.trim();
     } catch (error) {
-      this.log.error(`upgrade refused, the server goes on: the program on disk does not start: ${errorText(error)}`);
+      if (!this.stopped.signal.aborted)
+        this.log.error(`upgrade refused, the server goes on: the program on disk does not start: ${errorText(error)}`);
       return null;
     }
   }
@@ -238,5 +249,6 @@ class Supervisor {
 
 /** How many processes of this machine the kernel has ended for want of memory; 0 where it does not say. */
 function oomKills(): number {
-  return Number(/^oom_kill (\d+)$/m.exec(readFileSync('/proc/vmstat', 'latin1'))?.[1] ?? 0);
+  const counters = tried(() => readFileSync('/proc/vmstat', 'latin1')) ?? '';
+  return Number(/^oom_kill (\d+)$/m.exec(counters)?.[1] ?? 0);
 }

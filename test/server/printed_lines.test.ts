@@ -77,7 +77,8 @@ t.test('look: nbdinfo', { skip: has('nbdinfo') ? false : 'no nbdinfo' }, async (
 
 t.test('QEMU: -blockdev', { skip: has('qemu-storage-daemon') ? false : 'no QEMU' }, async (t) => {
   const server = await start(t, hostileFolder(t), ['listen.tcp=127.0.0.1:0']);
-  const help = attachHelp(server.uris);
+  const help = attachHelp(server.uris, { supervised: true });
+  t.match(help, 'reconnect-delay=300');
   const lines = commands(help).filter((line) => line.startsWith('-blockdev'));
   t.equal(new Set(lines).size, 2);
   const client = await server.connect({ export: NAME });
@@ -131,7 +132,7 @@ t.test('a guest that attaches by itself reaches this machine by the name it has 
     ['[::]', '192.0.2.7'],
     ['198.51.100.1', '198.51.100.1'],
   ]) {
-    const line = find(attachHelp([uri(host)], '192.0.2.7'), 'modprobe');
+    const line = find(attachHelp([uri(host)], { address: '192.0.2.7' }), 'modprobe');
     const { code, stdout } = await paste(t, 'sh', line, folder);
     t.equal(code, 0);
     t.same(stdout.trimEnd().split('\n'), [

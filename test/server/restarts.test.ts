@@ -33,6 +33,7 @@ t.test('in a stop that was asked for nothing is started again', async (t) => {
   t.match(judge({ code: 70, signal: null }, 'stop'), { next: 'end', code: 70 });
   t.match(judge({ code: null, signal: 'SIGKILL' }, 'stop'), { next: 'end', code: 4 }, 'the drain was cut short');
   t.match(judge({ code: null, signal: 'SIGTERM' }, 'stop'), { next: 'end', code: 0 }, 'before it handled signals');
+  t.match(judge({ code: null, signal: 'SIGTERM' }, 'stop', true), { next: 'end', code: 4 }, 'nobody has drained');
 });
 
 t.test('each restart of a window waits twice as long, up to a bound, and so many there may be', async (t) => {

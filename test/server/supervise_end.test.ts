@@ -32,6 +32,9 @@ t.test('what no start mends ends with its code at once', async (t) => {
   const refused = await failedStart(t, { folder, supervise: true, set: [`control.listen=${server.controlPath}`] });
   t.equal(refused.code, 2, refused.stderr);
   t.match(refused.stderr, /a server already answers on this socket/);
+  const exports = [{ name: 'swap0', size: '8MiB', image: `${folder}/image`, onUnclean: 'reset' }];
+  const other = await failedStart(t, { folder, supervise: true, exports });
+  t.match(other, { code: 2, stderr: 'exports[0].onUnclean: "reset" with durability volatile' });
   const unknown = await failedStart(t, { folder, supervise: true, set: ['supervise.often=1'] });
   t.equal(unknown.code, 2);
   t.notMatch(unknown.stderr, 'part');

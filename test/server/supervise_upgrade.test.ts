@@ -1,5 +1,5 @@
 // An upgrade: the server stops cleanly, and the program that is on disk then takes its place, behind the same sockets.
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t from 'tap';
@@ -7,6 +7,7 @@ import { fetchControl } from '#src/cli/ask_control.js';
 import { pageOf } from '../support/random.ts';
 import { DURABLE, startSupervised } from '../support/supervised.ts';
 import { tempFolder } from '../support/tmp.ts';
+import { until } from '../support/until.ts';
 import { MAIN, startServer } from '../support/zswapd.ts';
 
 /** A program that says which build it is, and is what is served. */
@@ -45,6 +46,28 @@ t.test('a program that does not even say its version replaces nothing', async (t
   t.equal((await server.logged('upgrade refused, the server goes on')).length, 1);
   t.equal(server.server(), before);
   await (await server.connect()).disconnect();
+  t.match(await server.stop(), { code: 0 });
+});
+
+t.test('a stop that comes while the program on disk is tried stops the server', async (t) => {
+  const program = join(tempFolder(t), 'zswapd.mjs');
+  build(program, 'build one');
+  const server = await startSupervised(t, { program, set: DURABLE });
+  // It goes on for ever, and says that it has begun.
+  const begun = `${program}.begun`;
+  writeFileSync(program, `(await import('node:fs')).writeFileSync('${begun}', ''); setInterval(() => 0, 1000);`);
+  process.kill(server.pid, 'SIGUSR2');
+  await until(() => existsSync(begun));
+  t.match(await server.stop(), { code: 0 });
+});
+
+t.test('SIGUSR2 to the server itself does nothing', async (t) => {
+  const server = await startSupervised(t, { set: DURABLE });
+  const client = await server.connect();
+  process.kill(server.server()!, 'SIGUSR2');
+  await client.write(0, pageOf(0, 1));
+  await client.disconnect();
+  t.match((await server.stats()).supervisor, { restarts: 0, upgrades: 0 });
   t.match(await server.stop(), { code: 0 });
 });
 
