@@ -1,7 +1,7 @@
 // One guest from its start to its end: own server, own folder, the break if one was asked for, and the verdict.
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { Child, describeEnding } from '../support/child.ts';
+import { Child, type ChildOptions, describeEnding, type Ending } from '../support/child.ts';
 import { byLine, mortal } from './children.ts';
 import { loopbackPort, toUri } from './endpoint.ts';
 import { writeInitramfs } from './initramfs.ts';
@@ -19,6 +19,9 @@ import { toolPath } from './tools.ts';
 const TIMEOUT_SECONDS: Record<Attach, number> = { blk: 90, nbd: 240 };
 /** A restart more, with what the guest touches for it, in which each request may wait for the disk. */
 const RESTART_SECONDS = 60;
+/** An emulated kernel hangs at times before its first program runs. Nobody has asked the server for anything by then: it is booted again. */
+const BOOT_SECONDS = 60;
+const BOOTS = 3;
 /** How long a guest waits for a server that is gone; for one that does not come again, it need not be long. */
 const RECONNECT_SECONDS = { comes: 300, refuses: 20 };
 /** After its first read error a guest has this long to end by itself. */
@@ -141,21 +144,16 @@ class Guest {
     const console_ = openSync(join(this.folder, 'console.log'), 'w');
     const toConsole = (text: string): void => void writeSync(console_, text);
     const lines = byLine((line) => this.takeLine(line));
-    const [program, ...args] = mortal(toolPath('qemu-system-x86_64'), this.prepare(port));
-    this.qemu = new Child(program, args, {
-      out: (text) => {
-        toConsole(text);
-        lines(text);
-      },
-      err: toConsole,
-    });
-    let timedOut = false;
-    const timer = setTimeout(() => {
-      timedOut = true;
-      this.qemu?.kill('SIGKILL');
-    }, this.timeoutSeconds * 1000);
-    const ending = await this.qemu.ended;
-    clearTimeout(timer);
+    const command = mortal(toolPath('qemu-system-x86_64'), this.prepare(port));
+    const out = (text: string): void => {
+      toConsole(text);
+      lines(text);
+    };
+    let { ending, timedOut } = await this.bootOnce(command, { out, err: toConsole });
+    for (let boots = 1; timedOut && !this.report.started && boots < BOOTS; boots++) {
+      this.log(`the guest's first program did not run in ${BOOT_SECONDS} s: booted again`);
+      ({ ending, timedOut } = await this.bootOnce(command, { out, err: toConsole }));
+    }
     const failures = (await Promise.all(this.injected)).filter((failure) => failure !== undefined);
     closeSync(console_);
 
@@ -172,6 +170,26 @@ class Guest {
     }
     const detection = failures.length === 0 ? this.detection() : undefined;
     return { report: this.report, problems: [...failures, ...problems], detection };
+  }
+
+  /** Until the guest ends, or its time is over. */
+  private async bootOnce(
+    [program, ...args]: string[],
+    output: ChildOptions,
+  ): Promise<{ ending: Ending; timedOut: boolean }> {
+    const qemu = new Child(program, args, output);
+    this.qemu = qemu;
+    let timedOut = false;
+    const end = (): void => {
+      timedOut = true;
+      qemu.kill('SIGKILL');
+    };
+    const boot = setTimeout(() => (this.report.started ? undefined : end()), BOOT_SECONDS * 1000);
+    const timer = setTimeout(end, this.timeoutSeconds * 1000);
+    const ending = await qemu.ended;
+    clearTimeout(boot);
+    clearTimeout(timer);
+    return { ending, timedOut };
   }
 
   /** Writes the guest's root and returns QEMU's arguments. */

@@ -11,6 +11,7 @@ export const WAITING: readonly string[] = [
   'image/loop_silent',
   'system/durability/hung_loop',
   'soak/standard',
+  'soak/revival',
   'system/durability/stop_deadline',
   'nbd/serve_stall',
   'nbd/serve_gone_stall',
