@@ -1,12 +1,14 @@
 // One guest from its start to its end: own server, own folder, the break if one was asked for, and the verdict.
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { Child, type ChildOptions, describeEnding, type Ending } from '../support/child.ts';
-import { byLine, mortal } from './children.ts';
+import { EXIT as SERVER_EXIT } from '#src/os/exit_error.js';
+import { Child, describeEnding, type Ending } from '../support/child.ts';
+import { mortal } from './children.ts';
 import { loopbackPort, toUri } from './endpoint.ts';
 import { writeInitramfs } from './initramfs.ts';
 import type { Kernel } from './kernel.ts';
 import { type Log, logger } from './log.ts';
+import { startMachine } from './machine.ts';
 import { type Attach, EXIT, type Load, loadOf, type Options } from './options.ts';
 import { type Accelerator, qemuArguments } from './qemu.ts';
 import { detectionOf, megabytes, problemsOf, Report } from './report.ts';
@@ -31,7 +33,7 @@ const PROGRESS_SECONDS = 5;
 const CORRUPT = { offset: '1M', length: '256M' };
 
 /** The exit code of a server that refuses a stale image. */
-const STALE_IMAGE = 3;
+const STALE_IMAGE = SERVER_EXIT.staleImage;
 
 export interface Context {
   readonly root: string;
@@ -141,21 +143,13 @@ class Guest {
   }
 
   private async boot(port: number): Promise<Outcome> {
-    const console_ = openSync(join(this.folder, 'console.log'), 'w');
-    const toConsole = (text: string): void => void writeSync(console_, text);
-    const lines = byLine((line) => this.takeLine(line));
-    const command = mortal(toolPath('qemu-system-x86_64'), this.prepare(port));
-    const out = (text: string): void => {
-      toConsole(text);
-      lines(text);
-    };
-    let { ending, timedOut } = await this.bootOnce(command, { out, err: toConsole });
+    const args = this.prepare(port);
+    let { ending, timedOut } = await this.bootOnce(args);
     for (let boots = 1; timedOut && !this.report.started && boots < BOOTS; boots++) {
       this.log(`the guest's first program did not run in ${BOOT_SECONDS} s: booted again`);
-      ({ ending, timedOut } = await this.bootOnce(command, { out, err: toConsole }));
+      ({ ending, timedOut } = await this.bootOnce(args));
     }
     const failures = (await Promise.all(this.injected)).filter((failure) => failure !== undefined);
-    closeSync(console_);
 
     const problems = problemsOf(this.report, {
       hogs: this.load.hogs + 1,
@@ -173,11 +167,8 @@ class Guest {
   }
 
   /** Until the guest ends, or its time is over. */
-  private async bootOnce(
-    [program, ...args]: string[],
-    output: ChildOptions,
-  ): Promise<{ ending: Ending; timedOut: boolean }> {
-    const qemu = new Child(program, args, output);
+  private async bootOnce(args: readonly string[]): Promise<{ ending: Ending; timedOut: boolean }> {
+    const qemu = startMachine(this.folder, args, (line) => this.takeLine(line));
     this.qemu = qemu;
     let timedOut = false;
     const end = (): void => {

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fetchControl } from '#src/cli/ask_control.js';
-import { describeEnding } from '../support/child.ts';
+import { childrenOf, describeEnding } from '../support/child.ts';
 import { startZswapd } from '../support/zswapd.ts';
 import { mortal } from './children.ts';
 import { type Endpoint, parseUri } from './endpoint.ts';
@@ -123,9 +123,9 @@ class SupervisedServer {
 
 /** The only child of a supervisor. */
 function serverOf(supervisor: number): number {
-  const children = readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, 'utf8').trim().split(' ');
-  if (children.length !== 1 || children[0] === '') throw new Error(`the supervisor has ${children.length} children`);
-  return Number(children[0]);
+  const children = childrenOf(supervisor);
+  if (children.length !== 1) throw new Error(`the supervisor has ${children.length} children`);
+  return children[0];
 }
 
 /** Two builds, and a link to the one that is on disk now. */

@@ -3,7 +3,7 @@
  * prints is kept up to a bound, its end rather than its beginning, so that a chatty one cannot fill the memory.
  */
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** Characters of stdout, and of stderr. The longest documents that are read this way have a tenth of it. */
@@ -156,6 +156,12 @@ export class Child {
 }
 
 /** The last call: no child can be started after it, so nothing outlives an interrupted run. */
+/** The processes that it has started and that are there; none of one that is gone. */
+export function childrenOf(pid: number): number[] {
+  const list = `/proc/${pid}/task/${pid}/children`;
+  return existsSync(list) ? (readFileSync(list, 'utf8').match(/\d+/g) ?? []).map(Number) : [];
+}
+
 export async function endAll(): Promise<void> {
   closing = true;
   await Promise.all([...running].map((child) => child.stop('SIGKILL')));

@@ -13,6 +13,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
+import { descriptorOf } from './descriptor.ts';
 import { errnoName } from './errno.ts';
 import { EXIT, ExitError, errorCode, errorText } from './exit_error.ts';
 import { groupNumber } from './groups.ts';
@@ -190,7 +191,7 @@ export async function holdUnix(path: string, o: UnixSocketOptions = {}): Promise
 
 /** A copy of the descriptor of a server that listens: it goes on listening when the server is closed. */
 export function takeDescriptor(server: Server): number {
-  const fd = dup((server as unknown as { _handle: { fd: number } })._handle.fd);
+  const fd = dup(descriptorOf(server));
   if (fd < 0) throw new ExitError(EXIT.usage, `a listening socket can't be kept (${errnoName(fd)})`);
   return fd;
 }

@@ -4,6 +4,7 @@
  * others wait here, as many as there may be handshakes; before the door opens, all do.
  */
 import type { Socket } from 'node:net';
+import { descriptorOf } from '../os/descriptor.ts';
 import { errnoName } from '../os/errno.ts';
 import { dup, keepAlive } from '../os/syscalls.ts';
 import type { LaneHandle } from './threads.ts';
@@ -108,10 +109,4 @@ export class HandOver {
 
 function idlest(lanes: readonly LaneHandle[]): LaneHandle {
   return lanes.reduce((best, other) => (other.connections < best.connections ? other : best));
-}
-
-/** The descriptor under a socket. Node keeps it behind an undocumented property that is stable since version 0.x. */
-function descriptorOf(socket: Socket): number {
-  const handle = (socket as unknown as { _handle: { fd: number } | null })._handle;
-  return handle === null ? -1 : handle.fd;
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import koffi from 'koffi';
 import t from 'tap';
+import { descriptorOf } from '#src/os/descriptor.js';
 import { keepAlive } from '#src/os/syscalls.js';
 import { KEEP_ALIVE_PENDING, timerOf } from '../support/tcp_timer.ts';
 import { startServer } from '../support/zswapd.ts';
@@ -40,7 +41,7 @@ t.test("idle time, interval and count are the kernel's", async (t) => {
     client.destroy();
     socket.destroy();
   });
-  const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
+  const fd = descriptorOf(socket);
   const [SOL_SOCKET, SO_KEEPALIVE, IPPROTO_TCP, IDLE, INTERVAL, COUNT] = [1, 9, 6, 4, 5, 6];
   t.equal(read(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
   t.equal(keepAlive(fd, { idle: 300, interval: 60, count: 10 }), 0);

@@ -1,6 +1,7 @@
 /** Servers under a supervisor, for tests: which process is which, and that none is left. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { Test } from 'tap';
+import { childrenOf } from '#src/scripts/support/child.js';
 import { until } from './until.ts';
 import { type RunningServer, type ServerOptions, startServer } from './zswapd.ts';
 
@@ -18,11 +19,7 @@ export interface Supervised extends RunningServer {
 
 export async function startSupervised(t: Test, o: ServerOptions = {}): Promise<Supervised> {
   const supervisor = await startServer(t, { size: '8MiB', ...o, set: [INLINE, ...(o.set ?? [])], supervise: true });
-  const server = (): number | null => {
-    const list = `/proc/${supervisor.pid}/task/${supervisor.pid}/children`;
-    const [first] = existsSync(list) ? readFileSync(list, 'utf8').trim().split(' ') : [''];
-    return first === '' ? null : Number(first);
-  };
+  const server = (): number | null => childrenOf(supervisor.pid)[0] ?? null;
   // A server whose supervisor was killed ends by itself, and has to before its folder goes.
   const all = new Set<number>();
   t.teardown(async () => {

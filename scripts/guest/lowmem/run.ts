@@ -1,17 +1,15 @@
 // A run of --low-memory: the cells of the matrix one after the other, each a guest of its own, and a table of how they ended.
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Child } from '../../support/child.ts';
 import { zswapdArguments } from '../../support/zswapd.ts';
-import { byLine, mortal } from '../children.ts';
 import { type Endpoint, loopbackPort } from '../endpoint.ts';
 import { writeInitramfs } from '../initramfs.ts';
 import { type Log, logger } from '../log.ts';
+import { startMachine } from '../machine.ts';
 import { EXIT } from '../options.ts';
 import { qemuArguments } from '../qemu.ts';
 import { type Context, showTails } from '../run.ts';
 import { startServer } from '../server.ts';
-import { toolPath } from '../tools.ts';
 import { CELLS, type Cell, settingsOf } from './cells.ts';
 import { insideDisks, makeServerDisk } from './disks.ts';
 import { type Ending, STALL_SECONDS, Watch } from './ending.ts';
@@ -160,19 +158,10 @@ async function runQemu(
   watch: Watch,
   log: Log,
 ): Promise<'off' | 'stalled' | 'late'> {
-  const file = openSync(join(folder, 'console.log'), 'w');
-  const lines = byLine((line) => {
-    if (watch.take(line)) log(line.trim());
-  });
-  const [program, ...rest] = mortal(toolPath('qemu-system-x86_64'), args);
   const begun = performance.now();
   watch.movedAt = begun;
-  const qemu = new Child(program, rest, {
-    out: (text) => {
-      writeSync(file, text);
-      lines(text);
-    },
-    err: (text) => void writeSync(file, text),
+  const qemu = startMachine(folder, args, (line) => {
+    if (watch.take(line)) log(line.trim());
   });
   let ended: 'off' | 'stalled' | 'late' = 'off';
   const timer = setInterval(() => {
@@ -183,6 +172,5 @@ async function runQemu(
   }, LOOK_SECONDS * 1000);
   await qemu.ended;
   clearInterval(timer);
-  closeSync(file);
   return ended;
 }

@@ -1,11 +1,8 @@
 // The guest of --memcg: boots it, and talks with it over its console, step by step.
-import { closeSync, openSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
-import { Child, describeEnding } from '../../support/child.ts';
-import { byLine, mortal } from '../children.ts';
+import { type Child, describeEnding } from '../../support/child.ts';
 import type { Log } from '../log.ts';
+import { startMachine } from '../machine.ts';
 import { Report } from '../report.ts';
-import { toolPath } from '../tools.ts';
 
 /** What a cgroup of the guest holds by its own files, in pages. */
 interface GuestGroup {
@@ -44,17 +41,7 @@ export class MemcgGuest {
     args: readonly string[],
     timeoutSeconds: number,
   ): Promise<{ timedOut: boolean; qemu: string; qemuOk: boolean }> {
-    const file = openSync(join(this.folder, 'console.log'), 'w');
-    const lines = byLine((line) => this.take(line));
-    const [program, ...rest] = mortal(toolPath('qemu-system-x86_64'), args);
-    this.qemu = new Child(program, rest, {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      out: (text) => {
-        writeSync(file, text);
-        lines(text);
-      },
-      err: (text) => void writeSync(file, text),
-    });
+    this.qemu = startMachine(this.folder, args, (line) => this.take(line), ['pipe', 'pipe', 'pipe']);
     // A guest that is gone takes no answers; how it went is told by its ending.
     this.qemu.process.stdin?.on('error', (error) => this.log(`the console: ${error.message}`));
     let timedOut = false;
@@ -64,7 +51,6 @@ export class MemcgGuest {
     }, timeoutSeconds * 1000);
     const ending = await this.qemu.ended;
     clearTimeout(timer);
-    closeSync(file);
     return { timedOut, qemu: describeEnding(ending), qemuOk: ending.code === 0 };
   }
 
